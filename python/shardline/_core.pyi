@@ -1,0 +1,178 @@
+"""The Rust core: plans, orders, legs and readers. Internal; the public names are those of `shardline`."""
+
+from collections.abc import Sequence
+from typing import Any, final
+
+__version__: str
+ORDER_VERSION: int
+DEBUG_BUILD: bool
+
+class ShardlineError(Exception): ...
+class ShardlineFileNotFoundError(ShardlineError, FileNotFoundError): ...
+class ShardlinePermissionError(ShardlineError, PermissionError): ...
+class ShardlineOSError(ShardlineError, OSError): ...
+class ShardlineValueError(ShardlineError, ValueError): ...
+class ColumnNotFoundError(ShardlineError, KeyError): ...
+class ShardlineTypeError(ShardlineError, TypeError): ...
+class FileChangedError(ShardlineError, RuntimeError): ...
+class ShardlineRuntimeError(ShardlineError, RuntimeError): ...
+
+@final
+class Plan:
+    """The file table of one listing: what planning keeps of every footer. Frozen, hashable by digest, picklable."""
+
+    @staticmethod
+    def build(paths: Sequence[str], *, num_threads: int) -> Plan: ...
+    @staticmethod
+    def from_bytes(data: bytes) -> Plan: ...
+    def to_bytes(self) -> bytes: ...
+    def select(self, files: Sequence[int]) -> Plan:
+        """The plan of these files only (indices, ascending)."""
+    @property
+    def root(self) -> str: ...
+    @property
+    def num_files(self) -> int: ...
+    @property
+    def num_rows(self) -> int: ...
+    @property
+    def num_row_groups(self) -> int: ...
+    @property
+    def num_bytes(self) -> int:
+        """Uncompressed, all columns."""
+    @property
+    def digest(self) -> str:
+        """Over names, rows and footer hashes, in order; 32 hex digits; the root is not in it."""
+    @property
+    def schema(self) -> Any:
+        """The first file's Arrow schema, as an object with `__arrow_c_schema__`."""
+    def files(self) -> list[tuple[str, int, str]]:
+        """Of every file in the line's order: its name (relative to the root), its rows, its footer's hash (16 hex digits)."""
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Projection:
+    """The columns to deliver, checked: unknown and repeated names, types that have no tensor, nulls that a footer shows."""
+
+    def __new__(cls, plan: Plan, columns: Sequence[str] | None, *, tensors: bool, fixed_lists: Sequence[str] = ()) -> Projection:
+        """`tensors`: torch and numpy output, where every column must have a tensor; `fixed_lists`: List columns of one length."""
+    @property
+    def names(self) -> list[str]: ...
+    @property
+    def kinds(self) -> list[str]:
+        """Of each column: "dense" (a tensor), "jagged" (values and offsets) or "arrow" (only as Arrow data)."""
+
+@final
+class Order:
+    """A plan's rows under shuffle settings: what every epoch's line is made of. Frozen."""
+
+    def __new__(
+        cls,
+        plan: Plan,
+        *,
+        shuffle: bool,
+        seed: int,
+        strands: int,
+        buffer: int | None,
+        split_bytes: int,
+        split_rows: int | None,
+    ) -> Order:
+        """`seed`: 0 ≤ seed < 2**64. `buffer`: None for the default of DESIGN, 0 to permute splits only."""
+    @property
+    def num_rows(self) -> int: ...
+    @property
+    def num_splits(self) -> int: ...
+    @property
+    def buffer(self) -> int:
+        """Resolved: rows mixed at a time; 0 where rows are not shuffled."""
+    @property
+    def strands(self) -> int:
+        """k, resolved."""
+    @property
+    def window(self) -> int:
+        """w: rows of each strand in a window; 0 where rows are not shuffled."""
+    def rows(self, epoch: int, intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int, int, int]]:
+        """The rows at these positions of the epoch's line: (file, row group of that file, first row, end row), in the line's order."""
+
+Leg = tuple[int, int, bool, int, list[tuple[int, int]]]
+"""num_shards, batch_size, drop_last, batches delivered (the cursor G, skipped ones counted in), skipped ranges of batches."""
+
+@final
+class Legs:
+    """The legs of one epoch, and all arithmetic on them. Frozen: every change returns another."""
+
+    def __new__(cls, num_rows: int, legs: Sequence[Leg]) -> Legs:
+        """Raises ShardlineValueError where a leg is not possible (a cursor past its end, zero shards…)."""
+    @staticmethod
+    def start(num_rows: int, num_shards: int, batch_size: int, drop_last: bool) -> Legs:
+        """A fresh epoch. Raises ShardlineValueError where it would have no step."""
+    @property
+    def legs(self) -> list[Leg]: ...
+    @property
+    def num_batches(self) -> int:
+        """Batches of the last leg, over all ranks."""
+    @property
+    def delivered(self) -> int:
+        """The last leg's cursor G."""
+    @property
+    def delivered_before(self) -> int:
+        """The sum of the cursors of the legs before the last."""
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last leg was delivered to its length: the epoch is over."""
+    def at(self, delivered: int) -> Legs:
+        """The same, with the last leg's cursor at another batch."""
+    def at_total(self, delivered: int) -> Legs:
+        """The epoch as of its `delivered`-th batch, counted over all legs: later legs are cut off."""
+    def skip_to(self, delivered: int) -> Legs:
+        """The same, with the batches up to there marked as skipped."""
+    def resume(self, num_ranks: int, run_shards: int, *, num_shards: int | None, batch_size: int | None, drop_last: bool | None) -> tuple[Legs, str]:
+        """What a run of `num_ranks` does from here, by DESIGN's rule: goes on in the last leg, begins a new one, or has
+        nothing left to cut. None = not asked to be another. `run_shards` is the V of the run. The string is one of "goes on", "new leg", "over"."""
+    def batch(self, g: int) -> list[tuple[int, int]]:
+        """The positions of the last leg's batch g, as intervals of the line."""
+    def left_over(self) -> list[tuple[int, int]]:
+        """The positions that are neither delivered nor skipped."""
+    def left_out(self) -> list[tuple[int, int]]:
+        """The positions that this epoch never delivers: skipped, and, once it is complete, those left over."""
+
+@final
+class Run:
+    """Some batches in a row of one shard, cut from one chunk of decoded memory."""
+
+    @property
+    def sizes(self) -> list[int]:
+        """Rows of each batch."""
+    def dlpack(self, column: int) -> list[Any]:
+        """Capsules ("dltensor_versioned"): dense: [values (n, d…)]; jagged: [values, offsets], where the offsets of each
+        batch begin at 0 and stand end to end (n_i + 1 of each)."""
+    def value_sizes(self, column: int) -> list[int]:
+        """jagged: the values of each batch."""
+    def arrow(self) -> Any:
+        """All rows of the run, as an object with `__arrow_c_array__` (a struct array, for `pyarrow.record_batch`)."""
+
+@final
+class Reader:
+    """Reads one rank's batches of one epoch, from the last leg's cursor to its end. Owns its threads."""
+
+    def __new__(
+        cls,
+        order: Order,
+        projection: Projection,
+        epoch: int,
+        legs: Legs,
+        *,
+        rank: int,
+        num_ranks: int,
+        num_threads: int,
+        prefetch_bytes: int,
+    ) -> Reader: ...
+    def next_run(self, slot: int) -> Run | None:
+        """The next run of the `slot`-th shard of this rank (0 ≤ slot < num_shards); None once that shard is delivered.
+        Batch n of this rank comes from slot n mod num_shards: keep a queue a slot, and ask when the queue whose turn it is is empty.
+        Releases the GIL; KeyboardInterrupt within 100 ms."""
+    @property
+    def num_shards(self) -> int:
+        """m: how many shards this rank takes batches from in turn."""
+    def metrics(self) -> dict[str, float]: ...
+    def close(self) -> None:
+        """Stops the threads and frees the memory; idempotent."""
