@@ -5,5 +5,6 @@
 
 mod error;
 pub mod order;
+pub mod plan;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,10 @@
+//! From pages to Arrow: the columns that are delivered, their decoders, and the form in which a tensor can take them.
+
+mod column;
+mod form;
+mod projection;
+mod stock;
+
+pub use column::{ColumnReader, GroupColumn};
+pub use form::{Form, Where};
+pub use projection::{Column, Projection};
