@@ -4,5 +4,6 @@
 //! `tensor`. None knows one that comes after it, and there is no Python in any.
 
 mod error;
+pub mod files;
 
 pub use error::{Error, ErrorKind, Result};
