@@ -4,7 +4,13 @@
 //! `tensor`. None knows one that comes after it, and there is no Python in any.
 
 mod error;
+
+pub mod files;
 pub mod order;
 pub mod plan;
+pub mod fetch;
+pub mod decode;
+pub mod assemble;
+pub mod tensor;
 
 pub use error::{Error, ErrorKind, Result};

@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, FixedSizeListArray, GenericListArray, LargeListArray, ListArray, OffsetSizeTrait, UInt8Array};
-use arrow_buffer::{OffsetBuffer, ScalarBuffer};
+use arrow_array::{Array, ArrayRef, FixedSizeListArray, GenericListArray, OffsetSizeTrait, UInt8Array};
+use arrow_buffer::Buffer;
 use arrow_schema::{DataType, Field, FieldRef};
 
 use super::projection::null_error;
@@ -183,6 +183,13 @@ fn fix<O: OffsetSizeTrait>(
         .map_err(|error| Error::internal(error.to_string()))
 }
 
+/// The values of an array of fixed-width values, as bytes: those of its slice only.
+pub(crate) fn value_bytes(array: &dyn Array) -> Option<Buffer> {
+    let width = array.data_type().primitive_width()?;
+    let data = array.to_data();
+    Some(data.buffers().first()?.slice_with_length(data.offset() * width, data.len() * width))
+}
+
 /// Lists with offsets that begin at 0, over just the values they use.
 pub(crate) fn trim_list(array: &ArrayRef) -> Option<(ArrayRef, ArrayRef)> {
     fn trim<O: OffsetSizeTrait>(lists: &GenericListArray<O>) -> (ArrayRef, Vec<O>) {
@@ -206,7 +213,7 @@ pub(crate) fn trim_list(array: &ArrayRef) -> Option<(ArrayRef, ArrayRef)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow_array::Int32Array;
+    use arrow_array::{Int32Array, ListArray};
     use arrow_array::types::Int32Type;
 
     const FROM: Where<'static> = Where { path: "a.parquet", column: "x", first_row: 100 };

@@ -90,7 +90,7 @@ impl Projection {
                 let field = &schema.fields()[index];
                 let fixed = fixed_lists.iter().any(|fixed| fixed == name);
                 let form = if tensors { Form::of(field, fixed)? } else { Form::Arrow };
-                if let (true, Some(file)) = (tensors, table.first_null(index)) {
+                if let (true, Some(file)) = (tensors, table.first_null()[index]) {
                     return Err(null_error(table.path(file as usize), name));
                 }
                 Ok(Column { name: name.to_owned(), field: field.clone(), form })
