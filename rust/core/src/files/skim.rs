@@ -4,8 +4,8 @@
 //! them by recursion: a few flipped bits could end the process, and that is not an error that can be caught. This walks the
 //! schema's elements and looks at nothing but their numbers of children.
 
-/// How deep a schema may nest. Writers stay far below; arrow's own schema format stops near here.
-const MAX_DEPTH: usize = 64;
+/// How deep a schema may nest. Writers stay far below; Arrow's schema format, which plans are saved with, is verified to 62.
+const MAX_DEPTH: usize = 60;
 /// How deep Thrift structs may nest in what is skipped.
 const MAX_SKIP: u32 = 32;
 
