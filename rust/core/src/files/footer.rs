@@ -133,7 +133,10 @@ fn read_range(path: &str, file: &File, start: u64, length: u64) -> Result<Vec<u8
 pub fn parse(path: &str, footer_bytes: &[u8], file_size: u64) -> Result<Footer> {
     let bad =
         |what: String| Error::corrupt(path, format!("the footer is corrupt: {what}; write or copy the file again"));
-    skim::check_schema_shape(footer_bytes).map_err(|what| bad(what.to_owned()))?;
+    if skim::check_schema_shape(footer_bytes).map_err(|what| bad(what.to_owned()))? {
+        let detail = "its columns are encrypted, and shardline cannot decrypt; write the file without encryption";
+        return Err(Error::corrupt(path, detail));
+    }
     let metadata = ParquetMetaDataReader::decode_metadata(footer_bytes).map_err(|e| bad(e.to_string()))?;
     let data_end = file_size
         .checked_sub(TAIL + footer_bytes.len() as u64)

@@ -107,6 +107,17 @@ fn counts_and_offsets_are_checked() {
     }
 }
 
+#[test]
+fn encrypted_columns_under_a_plain_footer() {
+    let bytes = sample();
+    let mut footer = footer_of(&bytes);
+    // After field 7, the column orders: field 8, a union whose first member is an empty struct.
+    assert_eq!(footer.pop(), Some(0));
+    footer.extend([0x1c, 0x1c, 0, 0, 0]);
+    let error = parse("f", &footer, bytes.len() as u64 + 4).unwrap_err().to_string();
+    assert!(error.contains("columns are encrypted"), "{error}");
+}
+
 /// Whatever a parsed footer says can be used without a check.
 fn usable(footer: &Footer) {
     let groups = footer.metadata.row_groups();
