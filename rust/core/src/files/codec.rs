@@ -4,7 +4,7 @@
 //! magic "SLplan" · version 1 · flags 0
 //! root · schema (Arrow IPC, as a flatbuffer) · columns × (first file with a null + 1, or 0) · number of files
 //! files × (bytes shared with the name before · rest of the name · hash, 8 bytes · size · number of row groups)
-//! number of row groups · each one's rows · each one's bytes
+//! number of row groups · each one's rows · each one's bytes (both as differences to the one before, zigzag)
 //! XXH3-64 of all before, 8 bytes
 //! ```
 //!
@@ -49,9 +49,8 @@ impl FileTable {
             last = name;
         }
         put(&mut out, self.num_row_groups() as u64);
-        for &value in self.group_rows().iter().chain(self.group_bytes()) {
-            put(&mut out, value);
-        }
+        put_series(&mut out, self.group_rows());
+        put_series(&mut out, self.group_bytes());
         out.extend_from_slice(&xxh3_64(&out).to_le_bytes());
         out
     }
@@ -111,8 +110,8 @@ fn decode(body: &[u8]) -> Option<TableParts> {
         group_counts.push(u32::try_from(input.number()?).ok()?);
     }
     let groups = input.count(2)?;
-    let group_rows = (0..groups).map(|_| input.number()).collect::<Option<_>>()?;
-    let group_bytes = (0..groups).map(|_| input.number()).collect::<Option<_>>()?;
+    let group_rows = input.series(groups)?;
+    let group_bytes = input.series(groups)?;
     let whole = input.0.is_empty();
     whole.then_some(TableParts {
         root,
@@ -133,6 +132,16 @@ fn put(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+/// Row groups are much alike: most differences take a byte or a few.
+fn put_series(out: &mut Vec<u8>, values: &[u64]) {
+    let mut last = 0_u64;
+    for &value in values {
+        let step = value.wrapping_sub(last).cast_signed();
+        put(out, ((step << 1) ^ (step >> 63)).cast_unsigned());
+        last = value;
+    }
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -169,6 +178,16 @@ impl<'a> Input<'a> {
     fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = self.number()?;
         self.take(usize::try_from(length).ok()?)
+    }
+
+    fn series(&mut self, count: usize) -> Option<Vec<u64>> {
+        let mut last = 0_u64;
+        let next = || {
+            let step = self.number()?;
+            last = last.wrapping_add((step >> 1) ^ (step & 1).wrapping_neg());
+            Some(last)
+        };
+        std::iter::repeat_with(next).take(count).collect()
     }
 
     /// How many things of at least `size` bytes follow; `None` where the bytes left cannot hold them.

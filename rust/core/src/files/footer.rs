@@ -83,15 +83,19 @@ fn footer_length(path: &str, file: &File, tail: &[u8], size: u64) -> Result<u64>
         let detail = "the footer is encrypted, and shardline cannot decrypt; write the file without encryption";
         return Err(Error::corrupt(path, detail));
     }
-    if &magic != MAGIC {
-        let start = read_range(path, file, 0, size.min(4))?;
-        let detail = if start == MAGIC || start == ENCRYPTED {
+    let start = read_range(path, file, 0, size.min(4))?;
+    let begins = start == MAGIC;
+    if &magic != MAGIC || !begins {
+        let detail = if begins || start == ENCRYPTED {
             format!(
                 "the file is truncated: it begins as Parquet but has no footer at its end (after {size} bytes); \
                  its writer or a copy did not finish: write or copy it again"
             )
+        } else if &magic == MAGIC {
+            "the file is corrupt: it ends as Parquet and does not begin so; write or copy it again".to_owned()
         } else {
-            "not a Parquet file: it does not end in PAR1; leave it out, or give a glob such as *.parquet".to_owned()
+            "not a Parquet file: it does not begin or end with PAR1; leave it out, or give a glob such as *.parquet"
+                .to_owned()
         };
         return Err(Error::corrupt(path, detail));
     }
@@ -129,7 +133,10 @@ fn read_range(path: &str, file: &File, start: u64, length: u64) -> Result<Vec<u8
 pub fn parse(path: &str, footer_bytes: &[u8], file_size: u64) -> Result<Footer> {
     let bad =
         |what: String| Error::corrupt(path, format!("the footer is corrupt: {what}; write or copy the file again"));
-    skim::check_schema_shape(footer_bytes).map_err(|what| bad(what.to_owned()))?;
+    if skim::check_schema_shape(footer_bytes).map_err(|what| bad(what.to_owned()))? {
+        let detail = "its columns are encrypted, and shardline cannot decrypt; write the file without encryption";
+        return Err(Error::corrupt(path, detail));
+    }
     let metadata = ParquetMetaDataReader::decode_metadata(footer_bytes).map_err(|e| bad(e.to_string()))?;
     let data_end = file_size
         .checked_sub(TAIL + footer_bytes.len() as u64)

@@ -55,7 +55,7 @@ fn files_that_are_not_parquet() {
     says(b"", &["empty"]);
     says(b"PAR1", &["not a Parquet file", "4 bytes"]);
     says(b"hello, this is a text", &["not a Parquet file"]);
-    says(b"12345678PAR1", &["truncated or corrupt"]);
+    says(b"PAR15678PAR1", &["truncated or corrupt"]);
     let mut encrypted = sample();
     let at = encrypted.len() - 1;
     encrypted[at] = b'E';
@@ -71,8 +71,7 @@ fn truncated_anywhere() {
     for length in 12..bytes.len() {
         says(&bytes[..length], &["truncated"]);
     }
-    // The end without the start: its chunks cannot lie in the file.
-    says(&bytes[100..], &["corrupt"]);
+    says(&bytes[100..], &["corrupt", "does not begin"]);
 }
 
 #[test]
@@ -106,6 +105,17 @@ fn counts_and_offsets_are_checked() {
         let error = parse("f", &footer, bytes.len() as u64).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");
     }
+}
+
+#[test]
+fn encrypted_columns_under_a_plain_footer() {
+    let bytes = sample();
+    let mut footer = footer_of(&bytes);
+    // After field 7, the column orders: field 8, a union whose first member is an empty struct.
+    assert_eq!(footer.pop(), Some(0));
+    footer.extend([0x1c, 0x1c, 0, 0, 0]);
+    let error = parse("f", &footer, bytes.len() as u64 + 4).unwrap_err().to_string();
+    assert!(error.contains("columns are encrypted"), "{error}");
 }
 
 /// Whatever a parsed footer says can be used without a check.
@@ -157,7 +167,7 @@ proptest! {
     #[test]
     fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300), size in any::<u64>()) {
         let _ = parse("f", &bytes, size);
-        let _ = read_bytes(&[&bytes[..], b"PAR1"].concat());
+        let _ = read_bytes(&[b"PAR1", &bytes[..], b"PAR1"].concat());
         prop_assert!(read(Path::new("/no/such").to_str().unwrap()).is_err());
     }
 }

@@ -1,20 +1,23 @@
-//! A first look at a footer's Thrift, for the two things that the parser takes on trust.
+//! A first look at a footer's Thrift, for what the parser takes on trust or passes over.
 //!
 //! `parquet` (60.1) reserves memory for as many children as a schema element claims to have, up to 2³¹, and descends into
 //! them by recursion: a few flipped bits could end the process, and that is not an error that can be caught. This walks the
-//! schema's elements and looks at nothing but their numbers of children.
+//! schema's elements and looks at nothing but their numbers of children. It also sees whether columns are encrypted under a
+//! plain footer, which the parser, built without decryption, does not say.
 
-/// How deep a schema may nest. Writers stay far below; arrow's own schema format stops near here.
-const MAX_DEPTH: usize = 64;
+/// How deep a schema may nest. Writers stay far below; Arrow's schema format, which plans are saved with, is verified to 62.
+const MAX_DEPTH: usize = 60;
 /// How deep Thrift structs may nest in what is skipped.
 const MAX_SKIP: u32 = 32;
 
 type Found<T> = Result<T, &'static str>;
 
-/// Whether the schema in a footer is a tree whose elements' children exist, nested no deeper than is read safely.
-pub(super) fn check_schema_shape(footer: &[u8]) -> Found<()> {
+/// Checks that the schema in a footer is a tree whose elements' children exist, nested no deeper than is read safely. True
+/// where the file's columns are encrypted.
+pub(super) fn check_schema_shape(footer: &[u8]) -> Found<bool> {
     let mut input = Input(footer);
     let mut last = 0;
+    let mut encrypted = false;
     while let Some((id, kind)) = input.field(&mut last)? {
         if id == 2 {
             if kind != LIST {
@@ -26,10 +29,11 @@ pub(super) fn check_schema_shape(footer: &[u8]) -> Found<()> {
             }
             check_elements(&mut input, count)?;
         } else {
+            encrypted |= id == 8;
             input.skip(kind, MAX_SKIP)?;
         }
     }
-    Ok(())
+    Ok(encrypted)
 }
 
 fn check_elements(input: &mut Input<'_>, count: u64) -> Found<()> {
@@ -201,8 +205,8 @@ mod tests {
 
     #[test]
     fn shapes() {
-        assert_eq!(check_schema_shape(&schema(&[2, 0, 1, 0])), Ok(()));
-        assert_eq!(check_schema_shape(&schema(&[])), Ok(()));
+        assert_eq!(check_schema_shape(&schema(&[2, 0, 1, 0])), Ok(false));
+        assert_eq!(check_schema_shape(&schema(&[])), Ok(false));
         assert!(check_schema_shape(&schema(&[2, 0])).is_err());
         assert!(check_schema_shape(&schema(&[i64::from(i32::MAX)])).is_err());
         assert!(check_schema_shape(&schema(&[-1])).is_err());
@@ -210,7 +214,7 @@ mod tests {
         let deep: Vec<i64> = (0..100_000).map(|i| i64::from(i < 99_999)).collect();
         assert_eq!(check_schema_shape(&schema(&deep)), Err("its schema nests too deep"));
         let wide: Vec<i64> = (0..100_000).map(|i| if i == 0 { 99_999 } else { 0 }).collect();
-        assert_eq!(check_schema_shape(&schema(&wide)), Ok(()));
+        assert_eq!(check_schema_shape(&schema(&wide)), Ok(false));
         assert!(check_schema_shape(&[]).is_err());
     }
 }
