@@ -1,13 +1,14 @@
 """The demo in small: the whole of it, its proof against runs that do differ, and kills at chosen steps."""
 
-import importlib.util
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+import torch
+
+import demo
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SMALL = ["--files", "3", "--rows", "20000"]
@@ -19,20 +20,6 @@ def run(script: str, *args: object, check: bool = True) -> subprocess.CompletedP
     if check:
         assert done.returncode == 0, done.stdout + done.stderr
     return done
-
-
-@pytest.fixture(scope="module")
-def demo() -> ModuleType:
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        spec = importlib.util.spec_from_file_location("demo", EXAMPLES / "demo.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(EXAMPLES))
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +42,7 @@ def test_demo_end_to_end(tmp_path: Path) -> None:
     assert "steps/s" in done.stderr  # the progress bar
 
 
-def test_killed_again_and_again(demo: ModuleType, data: Path, tmp_path: Path) -> None:
+def test_killed_again_and_again(data: Path, tmp_path: Path) -> None:
     """Before the first checkpoint, on one, just after one, at an epoch's last step and at the next one's first."""
     train(data, tmp_path / "whole")
     [reference] = demo.steps_in(tmp_path / "whole")
@@ -69,11 +56,11 @@ def test_killed_again_and_again(demo: ModuleType, data: Path, tmp_path: Path) ->
     runs = demo.steps_in(tmp_path / "killed")
     assert len(runs) == len(kills) + 1
     assert demo.differences(reference, runs) == []
-    whole, killed = (demo.torch.load(tmp_path / out / "last.pt", weights_only=True) for out in ("whole", "killed"))
+    whole, killed = (torch.load(tmp_path / out / "last.pt", weights_only=True) for out in ("whole", "killed"))
     assert demo.same(whole, killed)
 
 
-def test_trained_to_the_end_does_nothing_more(demo: ModuleType, data: Path, tmp_path: Path) -> None:
+def test_trained_to_the_end_does_nothing_more(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path)
     train(data, tmp_path)
     first, second = demo.steps_in(tmp_path)
@@ -81,7 +68,7 @@ def test_trained_to_the_end_does_nothing_more(demo: ModuleType, data: Path, tmp_
     assert second == []
 
 
-def test_the_proof_sees_what_differs(demo: ModuleType) -> None:
+def test_the_proof_sees_what_differs() -> None:
     steps = [demo.flights.Step(e, i, 10, f"{e}.{i}", "0x1p0") for e in range(2) for i in range(5)]
     assert demo.differences(steps, [steps[:6], steps[4:]]) == []
     assert demo.coverage(steps, 2, 50) == []
@@ -97,8 +84,7 @@ def test_the_proof_sees_what_differs(demo: ModuleType) -> None:
     assert len(demo.coverage([*steps[:9], steps[0]._replace(epoch=1)], 2, 50)) == 1
 
 
-def test_equal_is_bit_for_bit(demo: ModuleType) -> None:
-    torch = demo.torch
+def test_equal_is_bit_for_bit() -> None:
     assert demo.same({"a": [torch.tensor([0.0, float("nan")]), 1]}, {"a": [torch.tensor([0.0, float("nan")]), 1]})
     assert not demo.same(torch.tensor([0.0]), torch.tensor([-0.0]))
     assert not demo.same(torch.tensor([0]), torch.tensor([0.0]))
@@ -107,7 +93,7 @@ def test_equal_is_bit_for_bit(demo: ModuleType) -> None:
     assert not demo.same([1], [1, 1])
 
 
-def test_nothing_is_left_half_written(demo: ModuleType, tmp_path: Path) -> None:
+def test_nothing_is_left_half_written(tmp_path: Path) -> None:
     class Part:
         def __init__(self, fails: bool) -> None:
             self.fails = fails
