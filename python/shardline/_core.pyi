@@ -60,6 +60,9 @@ class Projection:
     @property
     def kinds(self) -> list[str]:
         """Of each column: "dense" (a tensor), "jagged" (values and offsets) or "arrow" (only as Arrow data)."""
+    @property
+    def schema(self) -> Any:
+        """The schema of these columns, as an object with `__arrow_c_schema__`."""
 
 @final
 class Order:

@@ -9,6 +9,7 @@ const LANES: usize = 16;
 const BUFFERED: usize = 4 * LANES;
 
 /// One block: four words that depend on a counter and a key only.
+#[cfg(test)]
 pub(crate) fn block(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     let mut words = counter.map(|word| [word]);
     rounds(&mut words, key);
