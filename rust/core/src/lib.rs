@@ -3,6 +3,7 @@
 //! The modules stand in the order of the data's way: `files` → `order` → `plan` → `fetch` → `decode` → `assemble` →
 //! `tensor`. None knows one that comes after it, and there is no Python in any.
 
+pub mod decode;
 mod error;
 
 pub use error::{Error, ErrorKind, Result};

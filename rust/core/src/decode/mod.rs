@@ -1,0 +1,3 @@
+//! From the bytes of column chunks to Arrow arrays.
+
+pub mod dense;
