@@ -123,8 +123,8 @@ fn fixed(rows: usize) -> ArrayRef {
 
 fn tokens(rows: usize) -> ArrayRef {
     let item = Arc::new(Field::new_list_field(DataType::Int32, true));
-    let offsets = OffsetBuffer::from_lengths(noise(7).take(rows).map(|bits| 200 + (bits >> 32) as usize % 600));
-    let len = offsets.last().copied().unwrap_or_default() as usize;
+    let offsets = OffsetBuffer::<i32>::from_lengths(noise(7).take(rows).map(|bits| 200 + (bits >> 32) as usize % 600));
+    let len = offsets.last() as usize;
     // Few tokens are frequent and many are rare, as in text.
     let ids = array::<Int32Type>(5, len, |bits| ((bits % 30_000) * ((bits >> 32) % 30_000) / 30_000) as i32);
     Arc::new(ListArray::new(item, offsets, ids, None))
