@@ -1,5 +1,6 @@
 //! Dictionary-encoded values: indices unpacked and gathered block by block.
 
+use arrow_buffer::{ArrowNativeType, ScalarBuffer};
 use bytes::Bytes;
 
 use super::runs::{Run, next_run};
@@ -7,12 +8,12 @@ use super::unpack::{BLOCK, Block, unpack};
 use super::{Result, corrupt};
 
 /// The distinct values of a chunk. Never more than `i32::MAX` of them.
-pub(super) struct Dictionary<T> {
-    values: Vec<T>,
+pub(super) struct Dictionary<T: ArrowNativeType> {
+    values: ScalarBuffer<T>,
 }
 
-impl<T: Copy> Dictionary<T> {
-    pub(super) fn new(values: Vec<T>) -> Result<Self> {
+impl<T: ArrowNativeType> Dictionary<T> {
+    pub(super) fn new(values: ScalarBuffer<T>) -> Result<Self> {
         if i32::try_from(values.len()).is_err() {
             return corrupt("a dictionary of more than 2^31 values");
         }
@@ -33,9 +34,10 @@ impl<T: Copy> Dictionary<T> {
         if signs >> 31 != 0 {
             return self.beyond();
         }
+        let values: &[T] = &self.values;
         out.extend(indices.iter().map(|index| {
             // SAFETY: no index is larger than `last`, the index of the last value, as was just checked.
-            unsafe { *self.values.get_unchecked(*index as usize) }
+            unsafe { *values.get_unchecked(*index as usize) }
         }));
         Ok(())
     }
@@ -67,7 +69,7 @@ impl Indices {
     }
 
     /// Appends the values of the next `count` indices to `out`.
-    pub(super) fn take<T: Copy>(
+    pub(super) fn take<T: ArrowNativeType>(
         &mut self,
         mut count: usize,
         dictionary: &Dictionary<T>,

@@ -50,6 +50,7 @@ fn group<const WIDTH: usize>(window: &[u8], out: &mut [u32; 8]) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -1,6 +1,6 @@
 //! Values of a chunk, page after page, into the vector that becomes the Arrow buffer.
 
-use arrow_buffer::{ArrowNativeType, Buffer};
+use arrow_buffer::{ArrowNativeType, Buffer, ScalarBuffer};
 use bytes::Bytes;
 use parquet::basic::Encoding;
 
@@ -47,6 +47,8 @@ pub(super) fn of_longs() -> Box<dyn Values> {
 trait Lane: Send + 'static {
     type Out: ArrowNativeType;
     const STORED: usize;
+    /// Whether what is kept is, bit for bit, what is stored.
+    const WHOLE: bool = cfg!(target_endian = "little") && Self::STORED == size_of::<Self::Out>();
     /// Appends a whole number of stored values.
     fn extend(out: &mut Vec<Self::Out>, stored: &[u8]);
 }
@@ -94,8 +96,14 @@ impl<L: Lane> Lanes<L> {
 impl<L: Lane> Values for Lanes<L> {
     fn set_dictionary(&mut self, bytes: &Bytes, count: usize) -> Result<()> {
         let stored = head(bytes, count, L::STORED)?;
-        let mut values = Vec::with_capacity(count);
-        L::extend(&mut values, &stored);
+        let aligned = stored.as_ptr().align_offset(align_of::<L::Out>()) == 0;
+        let values = if L::WHOLE && aligned {
+            ScalarBuffer::new(Buffer::from(stored), 0, count)
+        } else {
+            let mut values = Vec::with_capacity(count);
+            L::extend(&mut values, &stored);
+            values.into()
+        };
         self.dictionary = Some(Dictionary::new(values)?);
         Ok(())
     }
