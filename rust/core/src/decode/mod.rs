@@ -1,6 +1,7 @@
 //! From pages to Arrow: the columns that are delivered, their decoders, and the form in which a tensor can take them.
 
 mod column;
+pub mod dense;
 mod form;
 mod projection;
 mod stock;
