@@ -1,0 +1,191 @@
+//! The laws, over random data sets, topologies and stopping points: pure arithmetic, no file.
+
+use proptest::prelude::*;
+use shardline_core::order::{Ask, Groups, Legs, Line, Order, OrderSpec, Outcome};
+
+/// A data set and the settings that define its order.
+#[derive(Debug, Clone)]
+struct Setting {
+    rows: Vec<u64>,
+    file_ends: Vec<u32>,
+    spec: OrderSpec,
+}
+
+impl Setting {
+    fn line(&self, epoch: u64) -> Line {
+        let bytes: Vec<u64> = self.rows.iter().map(|rows| rows * 16).collect();
+        let groups = Groups { rows: &self.rows, bytes: &bytes, file_ends: &self.file_ends };
+        Order::new(groups, &self.spec).unwrap().line(epoch).unwrap()
+    }
+}
+
+fn setting() -> impl Strategy<Value = Setting> {
+    let files = proptest::collection::vec(proptest::collection::vec(0_u64..40, 0..6), 1..8);
+    (files, any::<bool>(), any::<u64>(), 1_u64..10, proptest::option::of(0_u64..120), 16_u64..2000, proptest::option::of(1_u64..90))
+        .prop_map(|(files, shuffle, seed, strands, buffer, split_bytes, split_rows)| {
+            let mut file_ends = Vec::new();
+            let mut rows = Vec::new();
+            for file in files {
+                rows.extend(file);
+                file_ends.push(rows.len() as u32);
+            }
+            Setting { rows, file_ends, spec: OrderSpec { shuffle, seed, strands, buffer, split_bytes, split_rows } }
+        })
+}
+
+/// What a run does between two stops.
+#[derive(Debug, Clone)]
+struct Stretch {
+    ranks: u64,
+    batch_size: Option<u64>,
+    drop_last: Option<bool>,
+    num_shards: Option<u64>,
+    /// The part of the steps left that it takes.
+    part: f64,
+    /// Steps that it skips first.
+    skip: u64,
+}
+
+fn stretch() -> impl Strategy<Value = Stretch> {
+    (
+        1_u64..6,
+        proptest::option::weighted(0.3, 1_u64..20),
+        proptest::option::weighted(0.2, any::<bool>()),
+        proptest::option::weighted(0.2, 1_u64..4),
+        0.0..1.2_f64,
+        prop_oneof![4 => Just(0_u64), 1 => 1_u64..3],
+    )
+        .prop_map(|(ranks, batch_size, drop_last, factor, part, skip)| Stretch {
+            ranks,
+            batch_size,
+            drop_last,
+            num_shards: factor.map(|factor| factor * ranks),
+            part,
+            skip,
+        })
+}
+
+/// The rows of a batch, as (row group, row).
+fn rows_of(line: &Line, positions: Vec<std::ops::Range<u64>>) -> Vec<(u32, u64)> {
+    let slices = positions.into_iter().flat_map(|range| line.rows(range));
+    slices.flat_map(|slice| slice.rows.map(move |row| (slice.group, row))).collect()
+}
+
+/// The state as it is saved and loaded.
+fn saved(num_rows: u64, legs: &Legs) -> Legs {
+    Legs::new(num_rows, legs.legs().iter().map(|leg| leg.spec().clone()).collect()).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    /// Laws 1, 4 and 5: over any history of topologies an epoch delivers every row once, less what `left_out` lists, and
+    /// all ranks take the same number of steps.
+    #[test]
+    fn every_history_covers_the_epoch(
+        setting in setting(), batch_size in 1_u64..20, drop_last: bool, epoch in 0_u64..3,
+        history in proptest::collection::vec(stretch(), 1..6),
+    ) {
+        let line = setting.line(epoch);
+        let first = &history[0];
+        let mut run_shards = first.num_shards.unwrap_or(first.ranks);
+        let Ok(mut legs) = Legs::start(line.len(), run_shards, batch_size, drop_last) else { return Ok(()) };
+        let mut delivered = Vec::new();
+        let mut over = false;
+        for Stretch { ranks, batch_size, drop_last, num_shards, part, skip } in history {
+            let ask = Ask { num_shards, batch_size, drop_last };
+            let Ok((next, outcome)) = saved(line.len(), &legs).resume(ranks, run_shards, ask) else { return Ok(()) };
+            legs = next;
+            over = outcome == Outcome::Over;
+            if over {
+                break;
+            }
+            if outcome == Outcome::NewLeg {
+                run_shards = num_shards.unwrap_or(run_shards);
+                prop_assert_eq!(legs.last().spec().delivered, 0);
+            }
+            let leg = legs.last();
+            prop_assert_eq!(leg.spec().num_shards % ranks, 0);
+            prop_assert_eq!(leg.num_batches() % ranks, 0, "equal steps");
+            prop_assert!(leg.num_batches() > leg.spec().delivered);
+            let steps_left = (leg.num_batches() - leg.spec().delivered) / ranks;
+            let skip = skip.min(steps_left);
+            legs = legs.skip_to(legs.last().spec().delivered + skip * ranks).unwrap();
+            let taken = (((steps_left - skip) as f64 * part) as u64).min(steps_left - skip);
+            let from = legs.last().spec().delivered;
+            for g in from..from + taken * ranks {
+                delivered.extend(rows_of(&line, legs.last().batch(g)));
+            }
+            legs = legs.at(from + taken * ranks).unwrap();
+        }
+        let mut all = delivered;
+        let out = legs.left_out();
+        all.extend(out.ranges().iter().flat_map(|range| rows_of(&line, vec![range.clone()])));
+        if !legs.last().is_complete() {
+            // Stopped, or over with fewer rows than ranks: what is left over is neither lost nor repeated.
+            let _ = over;
+            all.extend(legs.left_over().ranges().iter().flat_map(|range| rows_of(&line, vec![range.clone()])));
+        }
+        all.sort_unstable();
+        let expected: Vec<(u32, u64)> = setting.rows.iter().enumerate()
+            .flat_map(|(group, &rows)| (0..rows).map(move |row| (group as u32, row))).collect();
+        prop_assert_eq!(all, expected);
+    }
+
+    /// Laws 2 and 3: the job's batches depend on V, not on the ranks, nor on stops.
+    #[test]
+    fn stops_and_ranks_that_divide_change_nothing(
+        setting in setting(), batch_size in 1_u64..20, drop_last: bool, stops in proptest::collection::vec((0_usize..6, 0.0..1.0_f64), 0..4),
+    ) {
+        const V: u64 = 12;
+        const RANKS: [u64; 6] = [1, 2, 3, 4, 6, 12];
+        let line = setting.line(1);
+        let Ok(never_stopped) = Legs::start(line.len(), V, batch_size, drop_last) else { return Ok(()) };
+        let total = never_stopped.last().num_batches();
+        let mut legs = never_stopped.clone();
+        for (ranks, part) in stops {
+            let ranks = RANKS[ranks];
+            let (next, outcome) = saved(line.len(), &legs).resume(ranks, V, Ask::default()).unwrap();
+            if legs.last().spec().delivered % ranks != 0 && !legs.last().is_complete() {
+                prop_assert_eq!(outcome, Outcome::NewLeg);
+                return Ok(());
+            }
+            legs = next;
+            prop_assert_eq!(legs.legs().len(), 1);
+            let left = (total - legs.last().spec().delivered) / ranks;
+            let to = legs.last().spec().delivered + (left as f64 * part) as u64 * ranks;
+            for g in legs.last().spec().delivered..to {
+                prop_assert_eq!(legs.last().batch(g), never_stopped.last().batch(g));
+            }
+            legs = legs.at(to).unwrap();
+        }
+    }
+
+    /// Law 6: the state of any step is found by arithmetic, and is the one that was there.
+    #[test]
+    fn the_state_of_a_step_is_the_one_that_was(
+        setting in setting(), batch_size in 1_u64..20, history in proptest::collection::vec(stretch(), 1..4), cut in 0.0..=1.0_f64,
+    ) {
+        let line = setting.line(0);
+        let mut run_shards = history[0].ranks;
+        let Ok(mut legs) = Legs::start(line.len(), run_shards, batch_size, false) else { return Ok(()) };
+        let mut states = Vec::new();
+        for Stretch { ranks, batch_size, drop_last, num_shards, part, .. } in history {
+            let Ok((next, outcome)) = legs.resume(ranks, run_shards, Ask { num_shards, batch_size, drop_last }) else { return Ok(()) };
+            if outcome == Outcome::Over { break; }
+            legs = next;
+            run_shards = num_shards.unwrap_or(run_shards);
+            let from = legs.last().spec().delivered;
+            let until = from + ((legs.last().num_batches() - from) / ranks) .min((10.0 * part) as u64) * ranks;
+            for g in from..=until {
+                legs = legs.at(g).unwrap();
+                states.push((legs.delivered_before() + g, legs.clone()));
+            }
+        }
+        if let Some((total, then)) = states.get(((states.len() as f64 - 1.0) * cut) as usize) {
+            let found = legs.at_total(*total).unwrap();
+            prop_assert_eq!(found.left_over(), then.left_over());
+            prop_assert_eq!(found.delivered_before() + found.last().spec().delivered, *total);
+        }
+    }
+}
