@@ -6,7 +6,6 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 from torch.utils.data import IterableDataset, get_worker_info
 
 from shardline import options as opt
@@ -104,7 +103,9 @@ class StructuredDataset(Standing, IterableDataset[Any]):
             num_shards=opt.check_num_shards(num_shards, ranks),
             rank=number,
             num_ranks=ranks,
-            num_threads=opt.usable_cores() if num_threads is None else opt.check_int("num_threads", num_threads, 1, 1024),
+            num_threads=opt.usable_cores()
+            if num_threads is None
+            else opt.check_int("num_threads", num_threads, 1, 1024),
             prefetch_bytes=opt.parse_bytes("prefetch_bytes", prefetch_bytes),
             output_format=opt.check_output_format(output_format),
             column_options=opt.check_column_options(column_options),
@@ -143,7 +144,9 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         names = projection.names
         for name in settings.column_options:
             if name not in names:
-                raise ColumnNotFoundError(f"column_options names {name!r}, which is none of the columns: {', '.join(names)}")
+                raise ColumnNotFoundError(
+                    f"column_options names {name!r}, which is none of the columns: {', '.join(names)}"
+                )
         return projection, converter(settings.output_format, names, projection.kinds)
 
     @classmethod

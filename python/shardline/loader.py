@@ -5,7 +5,7 @@ from typing import Any, Unpack, cast
 
 import torch
 import torch.utils.data
-from torch.utils.data._utils.pin_memory import pin_memory as _pin
+from torch.utils.data._utils import pin_memory as _pinning
 
 from shardline import options as opt
 from shardline.dataset import StructuredDataset
@@ -61,7 +61,9 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
                 "sampler is rank= and num_ranks=, and batches are batch_size= and drop_last="
             )
         if opt.check_int("num_workers", num_workers, 0, 2**16):
-            raise NotImplementedError("num_workers= > 0 is not implemented yet: shardline decodes in num_threads= threads")
+            raise NotImplementedError(
+                "num_workers= > 0 is not implemented yet: shardline decodes in num_threads= threads"
+            )
         if collate_fn is not None and not callable(collate_fn):
             raise ShardlineTypeError(f"collate_fn must be a function of one batch, not {collate_fn!r}")
         given = {"batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last}
@@ -91,7 +93,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         self._show_progress = show_progress
 
     @property
-    def batch_size(self) -> int:  # type: ignore[override]
+    def batch_size(self) -> int:
         """Rows of a batch, as asked. (torch is told None: batches come ready.)"""
         return self.dataset.batch_size
 
@@ -100,7 +102,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         """torch's constructor sets its None."""
 
     @property
-    def drop_last(self) -> bool:  # type: ignore[override]
+    def drop_last(self) -> bool:
         """Whether every batch has exactly batch_size rows."""
         return self.dataset.drop_last
 
@@ -118,9 +120,8 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         collate = self._collate
         if not (self.pin_memory and torch.accelerator.is_available()):
             return collate
-        if collate is None:
-            return cast(Finish, _pin)
-        return lambda batch: _pin(collate(batch))
+        pin = cast(Finish, _pinning.pin_memory)
+        return pin if collate is None else lambda batch: pin(collate(batch))
 
     def _bar(self, done: int, steps: int) -> Any:
         from tqdm.auto import tqdm

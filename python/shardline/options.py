@@ -228,7 +228,9 @@ def check_column_options(options: Any) -> dict[str, ColumnOptions]:
         raise ShardlineTypeError(f"column_options must map column names to ColumnOptions, not {options!r}")
     for name, value in options.items():
         if not isinstance(name, str) or not isinstance(value, ColumnOptions):
-            raise ShardlineTypeError(f"column_options must map column names to ColumnOptions, but holds {name!r}: {value!r}")
+            raise ShardlineTypeError(
+                f"column_options must map column names to ColumnOptions, but holds {name!r}: {value!r}"
+            )
     return dict(options)
 
 

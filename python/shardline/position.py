@@ -5,8 +5,11 @@ A step is one batch of this rank; a cursor counts the job's batches of the last 
 
 from typing import NamedTuple
 
-from shardline._core import Leg, Legs
+from shardline._core import Legs
 from shardline.errors import ShardlineValueError
+
+Leg = tuple[int, int, bool, int, list[tuple[int, int]]]
+"""num_shards, batch_size, drop_last, batches delivered, ranges of these that were skipped: as the core's."""
 
 
 class Start(NamedTuple):
@@ -35,13 +38,13 @@ class Position:
         "_first",
         "_kept",
         "_legs",
-        "mark",
-        "owner",
         "_prefix",
         "_ranks",
         "_start",
         "_tail",
         "_total",
+        "mark",
+        "owner",
     )
 
     def __init__(self, first: Legs, num_ranks: int) -> None:
@@ -136,7 +139,9 @@ class Position:
         """Moves forward to `step` of `epoch`, what lies between marked as skipped; ShardlineValueError outside of it."""
         here, length = self.batch_index, self.batch_index + self.remaining
         if not here <= step <= length:
-            raise ShardlineValueError(f"seek goes forward in the epoch, from step {here} to {length} at most, not to {step}")
+            raise ShardlineValueError(
+                f"seek goes forward in the epoch, from step {here} to {length} at most, not to {step}"
+            )
         legs = self._first if self._ended else self.legs()
         self._place(self.epoch, legs.skip_to(legs.delivered + (step - here) * self._ranks))
         self._kept = True

@@ -7,7 +7,6 @@ from shardline._core import ORDER_VERSION, Legs, Plan
 from shardline.errors import ShardlineValueError
 from shardline.line import Line
 from shardline.options import Settings
-from shardline.plan import FileRow
 from shardline.state import Difference, SavedState, mismatch
 
 _SHUFFLE_NAMES = {
@@ -86,9 +85,7 @@ def _argument(key: str) -> str:
     )
 
 
-def _match_files(
-    saved: SavedState, plan: Plan, listed: Plan
-) -> tuple[Plan | None, list[str], list[Difference | str]]:
+def _match_files(saved: SavedState, plan: Plan, listed: Plan) -> tuple[Plan | None, list[str], list[Difference | str]]:
     """(the plan of the saved files or None, names of the files added since, differences)."""
     files = saved.files
     for candidate in (plan, listed):
@@ -139,17 +136,23 @@ def _place(saved: SavedState, line: Line, settings: Settings, added: list[str]) 
     try:
         legs = Legs(rows, saved.legs)
     except (ShardlineValueError, OverflowError) as error:
-        raise mismatch([f"the position saved is not one of these {rows:,} rows: {error}; the state is damaged"]) from error
+        raise mismatch(
+            [f"the position saved is not one of these {rows:,} rows: {error}; the state is damaged"]
+        ) from error
     try:
         first = Legs.start(rows, num_shards, settings.batch_size, settings.drop_last)
     except (ShardlineValueError, OverflowError) as error:
-        raise mismatch([f"later epochs have no step with the saved num_shards={num_shards}: {error}; give num_shards="]) from error
+        raise mismatch(
+            [f"later epochs have no step with the saved num_shards={num_shards}: {error}; give num_shards="]
+        ) from error
     over = False
     done = (legs.delivered_before + legs.delivered) // ranks
     if saved.ended:
         sentence = f"begins epoch {saved.epoch + 1}: the end of epoch {saved.epoch} was seen"
     elif legs.is_complete:
-        sentence = f"stands at the end of epoch {saved.epoch}, which was not seen yet: the next iteration delivers nothing"
+        sentence = (
+            f"stands at the end of epoch {saved.epoch}, which was not seen yet: the next iteration delivers nothing"
+        )
     else:
         legs, what = legs.resume(
             ranks,
@@ -160,7 +163,9 @@ def _place(saved: SavedState, line: Line, settings: Settings, added: list[str]) 
         )
         over = what == "over"
         if over:
-            sentence = f"ends epoch {saved.epoch}: fewer rows are left ({_count(legs.left_over())}) than ranks ({ranks})"
+            sentence = (
+                f"ends epoch {saved.epoch}: fewer rows are left ({_count(legs.left_over())}) than ranks ({ranks})"
+            )
         elif what == "goes on":
             sentence = f"goes on in its leg: epoch {saved.epoch}, step {done:,}, {legs.num_batches - legs.delivered:,} batches of all ranks to come"
         else:

@@ -1,7 +1,6 @@
 """What a dataset says of itself: where it stands, what it holds, which rows a batch has."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pyarrow as pa
 

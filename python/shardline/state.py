@@ -3,16 +3,17 @@
 >>> read({"shardline": 1})  # doctest: +ELLIPSIS
 Traceback (most recent call last):
     ...
-shardline.errors.CheckpointMismatchError: this is not a state that can be resumed: ...
+shardline.errors.CheckpointMismatchError: this is not a state that can be resumed:...
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from shardline._core import ORDER_VERSION, Leg
+from shardline._core import ORDER_VERSION
 from shardline.errors import CheckpointMismatchError
 from shardline.plan import FileRow, unpack
+from shardline.position import Leg
 
 STATE_VERSION = 1
 SHUFFLE_KEYS = ("on", "buffer", "strands", "window", "split_bytes", "split_rows")
@@ -106,7 +107,9 @@ class _Form:
         """An int in [low, high]; an integral float (some JSON writers make them) is one, a bool is not."""
         if value is _MISSING:
             self.wrong.append(f"{where} is missing")
-        elif isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
+        elif isinstance(value, bool) or not (
+            isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        ):
             self.wrong.append(f"{where} must be an integer, not {_short(value)}")
         elif not low <= value <= high:
             self.wrong.append(f"{where} must be between {low} and {high}, not {_short(value)}")
@@ -162,7 +165,9 @@ class _Form:
             return SavedFiles("", 0, 0, None)
         digest = entry.get("digest", _MISSING)
         if not isinstance(digest, str):
-            self.wrong.append("files.digest is missing" if digest is _MISSING else f"files.digest must be text, not {_short(digest)}")
+            self.wrong.append(
+                "files.digest is missing" if digest is _MISSING else f"files.digest must be text, not {_short(digest)}"
+            )
             digest = ""
         count = self.integer("files.count", entry.get("count", _MISSING))
         rows = self.integer("files.rows", entry.get("rows", _MISSING))
@@ -176,7 +181,9 @@ class _Form:
                 if len(table) != count:
                     self.wrong.append(f"files.packed names {len(table)} files, but files.count is {count}")
         elif packed is not None:
-            self.wrong.append("files.packed is missing" if packed is _MISSING else f"files.packed must be text, not {_short(packed)}")
+            self.wrong.append(
+                "files.packed is missing" if packed is _MISSING else f"files.packed must be text, not {_short(packed)}"
+            )
         return SavedFiles(digest, count, rows, table)
 
 
@@ -186,12 +193,18 @@ def read(state: Any) -> SavedState:
         _refuse([f"it must be the dict that state_dict() returned, not {_short(state)}"])
     version = state.get("shardline", _MISSING)
     if version is _MISSING:
-        _refuse(['"shardline" (the state\'s version) is missing: it is no state of shardline']) 
+        _refuse(['"shardline" (the state\'s version) is missing: it is no state of shardline'])
     form = _Form()
     number = form.integer("shardline (the state's version)", version, 1)
     if not form.wrong and number != STATE_VERSION:
-        _refuse([f"it has the version {number}, and this shardline reads version {STATE_VERSION}: use the shardline that saved it"])
-    legs = [form.leg(f"legs[{i}]", leg) for i, leg in enumerate(form.sequence("legs", state.get("legs", _MISSING)) or ())]
+        _refuse(
+            [
+                f"it has the version {number}, and this shardline reads version {STATE_VERSION}: use the shardline that saved it"
+            ]
+        )
+    legs = [
+        form.leg(f"legs[{i}]", leg) for i, leg in enumerate(form.sequence("legs", state.get("legs", _MISSING)) or ())
+    ]
     if isinstance(state.get("legs"), (list, tuple)) and not legs:
         form.wrong.append("legs must not be empty")
     shuffle = form.mapping("shuffle", state.get("shuffle", _MISSING))
@@ -229,7 +242,9 @@ def describe(state: Any) -> str:
         f"  batches of {batch_size:,} rows from {shards:,} shards{', drop_last' if drop_last else ''}: {delivered:,} delivered",
     ]
     for shards, batch_size, drop_last, delivered, _ in reversed(saved.legs[:-1]):
-        lines.append(f"    before: {delivered:,} batches of {batch_size:,} rows from {shards:,} shards{', drop_last' if drop_last else ''}")
+        lines.append(
+            f"    before: {delivered:,} batches of {batch_size:,} rows from {shards:,} shards{', drop_last' if drop_last else ''}"
+        )
     skipped = sum(stop - start for leg in saved.legs for start, stop in leg[4])
     if skipped:
         lines.append(f"  {skipped:,} of these batches were skipped by seek()")
