@@ -1,5 +1,6 @@
 """The laws of DESIGN §1 as properties, through the public interface, with simulated ranks."""
 
+import warnings
 from dataclasses import dataclass, replace
 
 import pytest
@@ -159,7 +160,14 @@ def test_epochs_and_seeds_differ_and_repeat(folders, data, cut):
 
 
 @settings(max_examples=100)
-@given(data, cuts, st.integers(1, 3), st.integers(1, 2), st.lists(st.integers(0, 12), min_size=1, max_size=3), st.booleans())
+@given(
+    data,
+    cuts,
+    st.integers(1, 3),
+    st.integers(1, 2),
+    st.lists(st.integers(0, 12), min_size=1, max_size=3),
+    st.booleans(),
+)
 def test_resume_is_exact_however_often(folders, data, cut, ranks, multiple, stops, look):
     cut = replace(cut, num_shards=ranks * multiple)
     total = sum(stops) + 5
@@ -171,9 +179,11 @@ def test_resume_is_exact_however_often(folders, data, cut, ranks, multiple, stop
         if state is not None:
             for dataset in datasets:
                 dataset.load_state_dict(state)
-        if look:
-            for dataset in datasets:  # a peek, or an iterator that is never asked, changes nothing
-                next(iter(dataset), None) if dataset.remaining else iter(dataset)
+        if (
+            look
+        ):  # a peek changes nothing, nor an iterator that is never asked; one batch alone would be the epoch's end
+            for dataset in datasets:
+                next(iter(dataset)) if dataset.remaining > 1 else iter(dataset)
         found += run(datasets, steps)
         states = [d.state_dict() for d in datasets] if steps else [state or datasets[0].state_dict()]
         assert all(s == states[0] for s in states), "the state of any rank is the state of the job"
@@ -198,12 +208,14 @@ def test_coverage_holds_over_changes_of_ranks_batches_and_shards(folders, data, 
         cut = Cut(batch_size, ranks * multiple if batch_size % 2 else None, drop_last and last)
         datasets = usable(folders, data, cut, ranks)
         if state is not None:
-            import warnings
-
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # fewer rows than ranks
-                for dataset in datasets:
-                    dataset.load_state_dict(state)
+                try:
+                    for dataset in datasets:
+                        dataset.load_state_dict(state)
+                except shardline.CheckpointMismatchError as error:
+                    assume("later epochs have no step" not in str(error))
+                    raise
         steps = datasets[0].remaining if last else min(steps, datasets[0].remaining)
         assert [d.remaining for d in datasets] == [datasets[0].remaining] * ranks
         found += run(datasets, steps)

@@ -93,7 +93,8 @@ def test_state_dict_is_quick(make):
 
 @given(
     st.lists(
-        st.tuples(st.text(min_size=1), st.integers(0, 2**40), st.integers(0, 2**64 - 1).map("{:016x}".format)), max_size=20
+        st.tuples(st.text(min_size=1), st.integers(0, 2**40), st.integers(0, 2**64 - 1).map("{:016x}".format)),
+        max_size=20,
     )
 )
 def test_file_tables_pack_and_unpack(table):
@@ -125,7 +126,10 @@ def test_many_files_leave_the_digest_only(make, hundred, monkeypatch, tmp_path):
 
 def write(path, rows):
     pq.write_table(
-        pa.table({"i": np.arange(rows), "x": np.zeros(rows, "f4")}, schema=pa.schema([("i", pa.int64()), ("x", pa.float32())])),
+        pa.table(
+            {"i": np.arange(rows), "x": np.zeros(rows, "f4")},
+            schema=pa.schema([("i", pa.int64()), ("x", pa.float32())]),
+        ),
         path,
     )
 
@@ -384,7 +388,15 @@ def test_describe_says_it_in_words(make):
     loader.load_state_dict(loader.state_at(3))
     loader.seek(5)
     text = describe(loader.state_dict())
-    for word in ("epoch 0", "5 batches", "2 of these batches were skipped", "seed 42", "4 shards", "3 files", "100 rows"):
+    for word in (
+        "epoch 0",
+        "5 batches",
+        "2 of these batches were skipped",
+        "seed 42",
+        "4 shards",
+        "3 files",
+        "100 rows",
+    ):
         assert word in text
     assert "not shuffled" in describe(make(shuffle=False).state_dict())
     with pytest.raises(CheckpointMismatchError):

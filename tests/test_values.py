@@ -40,7 +40,9 @@ def ragged(rng, values, large):
 
 def table():
     rng = np.random.default_rng(7)
-    columns = {kind: pa.array(numbers(rng, kind, ROWS)) for kind in [*INTEGERS, "float16", "float32", "float64", "bool"]}
+    columns = {
+        kind: pa.array(numbers(rng, kind, ROWS)) for kind in [*INTEGERS, "float16", "float32", "float64", "bool"]
+    }
     columns["fixed"] = pa.FixedSizeListArray.from_arrays(pa.array(numbers(rng, "float32", ROWS * 4)), 4)
     columns["fixed_int8"] = pa.FixedSizeListArray.from_arrays(pa.array(numbers(rng, "int8", ROWS * 3)), 3)
     columns["nested"] = pa.FixedSizeListArray.from_arrays(
@@ -116,7 +118,6 @@ def test_values_whatever_the_writer_chose(tmp_path, writer):
         expected = expected.drop_columns(["fixed", "fixed_int8", "nested", "uint32", "large_list"])
     pq.write_table(expected, tmp_path / "t.parquet", **{"row_group_size": 500, **writer})
     same(DataLoader(tmp_path, batch_size=97), pq.read_table(tmp_path / "t.parquet"))
-    assert pq.read_table(tmp_path / "t.parquet").equals(expected) or "float16" in expected.schema.names
 
 
 ENCODINGS = [
@@ -196,12 +197,16 @@ def test_other_outputs_hold_the_same_values(tmp_path, output_format):
 
 
 def test_strings_and_nulls_pass_as_arrow(tmp_path):
-    expected = pa.table({"s": ["a", None, "c"] * 40, "n": [1, None, 3] * 40, "d": pa.array([0, 1, None] * 40, pa.date32())})
+    expected = pa.table(
+        {"s": ["a", None, "c"] * 40, "n": [1, None, 3] * 40, "d": pa.array([0, 1, None] * 40, pa.date32())}
+    )
     pq.write_table(expected, tmp_path / "t.parquet", row_group_size=50)
     found = pa.Table.from_batches(list(DataLoader(tmp_path, batch_size=33, output_format="arrow")))
     assert found.equals(expected)
     batches = list(DataLoader(tmp_path, batch_size=33, output_format="dict", shuffle=True))
-    assert sorted(map(str, itertools.chain.from_iterable(b["s"] for b in batches))) == sorted(map(str, expected["s"].to_pylist()))
+    assert sorted(map(str, itertools.chain.from_iterable(b["s"] for b in batches))) == sorted(
+        map(str, expected["s"].to_pylist())
+    )
 
 
 def test_projection_gives_the_columns_in_the_order_asked(tmp_path):

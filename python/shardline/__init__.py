@@ -45,7 +45,7 @@ __all__ = [
 
 if _DEBUG_BUILD:
     _warnings.warn(
-        "this shardline was built without optimisation and is many times slower; build it with `maturin build --release`",
+        "this shardline was built without optimisation, and is many times slower: `maturin build --release` makes a fast one",
         RuntimeWarning,
         stacklevel=2,
     )

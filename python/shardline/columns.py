@@ -1,7 +1,7 @@
 """From a run of the core to batches: one conversion a column and run, then views; no schema is looked up per batch.
 
-A run is some batches in a row that lie in one piece of memory. Dense columns become tensors (n, d…) that own their memory
-through DLPack; jagged ones become nested tensors (n, j…) over (values, offsets).
+A run is some batches in a row that lie in one piece of memory. Dense columns become tensors (n, d…) that own their
+memory through DLPack; jagged ones become nested tensors (n, j…) over (values, offsets).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,8 +19,8 @@ Convert = Callable[[Run], list[Batch]]
 _Column = Callable[[Run, list[int]], Sequence[Any]]
 
 _from_dlpack: Callable[[Any], torch.Tensor] = torch.utils.dlpack.from_dlpack
-# A plain `Tensor.split` gives views that share one autograd version counter, so that an in-place write to one batch would
-# invalidate what autograd saved of another. `unsafe_split` gives each its own; disjoint slices make it safe.
+# A plain `Tensor.split` gives views that share one autograd version counter, so that an in-place write to one batch
+# would invalidate what autograd saved of another. `unsafe_split` gives each its own; disjoint slices make it safe.
 _split: Callable[..., Sequence[torch.Tensor]] = torch.unsafe_split_with_sizes
 _nested: Callable[..., torch.Tensor] = torch.nested.nested_tensor_from_jagged
 

@@ -30,13 +30,15 @@ _COSTLY_BYTES = 2**28
 class StructuredDataset(Standing, IterableDataset[Any]):
     """The batches of one rank, in order, and the state of the whole job.
 
-    `path`: a file, a directory, a glob, or a list of these. `batch_size`: rows. `columns`: names, all by default. `shuffle`:
-    mixes rows; `shuffle_seed`: 0 to 2**64 - 1, None to draw one; `shuffle_buffer_size`: rows mixed at a time (0: whole
-    splits only). `split_bytes`, `split_rows`: the limits of a split. `output_format`: "torch", "numpy", "arrow" or "dict".
-    `rank` of `num_ranks`. `num_shards`: a multiple of the ranks; fixes the batches for every number of ranks that divides
-    it. `num_threads`, `prefetch_bytes`: what reading may use. `plan`: a listing made before, instead of a new one.
+    `path`: a file, a directory, a glob, or a list of these. `batch_size`: rows. `columns`: names, all by default.
+    `shuffle`: mixes rows; `shuffle_seed`: 0 to 2**64 - 1, None to draw one; `shuffle_buffer_size`: rows mixed at a time
+    (0: whole splits only). `split_bytes`, `split_rows`: the limits of a split. `output_format`: "torch", "numpy",
+    "arrow" or "dict". `rank` of `num_ranks`. `num_shards`: a multiple of the ranks; fixes the batches for every number
+    of ranks that divides it. `num_threads`, `prefetch_bytes`: what reading may use. `plan`: a listing made before,
+    instead of a new one.
 
-    Raises ShardlineFileNotFoundError, ShardlineValueError, ShardlineTypeError or ColumnNotFoundError, each naming what is wrong.
+    Raises ShardlineFileNotFoundError, ShardlineValueError, ShardlineTypeError or ColumnNotFoundError, each naming what
+    is wrong.
 
     >>> import pyarrow as pa, pyarrow.parquet as pq, tempfile, os
     >>> path = os.path.join(tempfile.mkdtemp(), "x.parquet")
@@ -167,7 +169,7 @@ class StructuredDataset(Standing, IterableDataset[Any]):
     def iterate(self, finish: Finish | None = None, progress: Callable[[int, int], Any] | None = None) -> BatchIterator:
         """An iterator from the place where the next epoch, or the rest of this one, begins.
 
-        `finish` is applied to a batch before it counts as delivered; `progress(steps before, steps in all)` makes a bar.
+        `finish` is applied to a batch before it counts as delivered; `progress(steps done, steps in all)` makes a bar.
         """
         if get_worker_info() is not None:
             raise NotImplementedError(
@@ -225,12 +227,14 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         )
 
     def set_epoch(self, epoch: int) -> None:
-        """Begins `epoch` (≥ 0) at its start, at the next iter(). The first call after loading a state of that epoch keeps
-        the position."""
+        """Begins `epoch` (≥ 0) at its start, at the next iter().
+
+        The first call after loading a state of that epoch, or after a seek in it, keeps the position.
+        """
         self._position.set_epoch(opt.check_int("epoch", epoch, 0, 2**62))
 
     def seek(self, step: int) -> None:
-        """Moves forward to `step` of this epoch, at the next iter(); the state remembers what lies between as skipped."""
+        """Moves forward to `step` of this epoch, at the next iter(); the state knows what lies between as skipped."""
         self._position.seek(opt.check_int("step", step, 0, 2**62))
 
     # The state
@@ -243,8 +247,8 @@ class StructuredDataset(Standing, IterableDataset[Any]):
     def state_at(self, step: int, epoch: int | None = None) -> dict[str, Any]:
         """The state as of `step` batches of this rank in the epoch of the newest iterator, or in `epoch`.
 
-        For wrappers that look ahead. Once the end of an epoch was seen, that epoch is still the one meant until the next
-        iter(). ShardlineValueError where the epoch has no such step.
+        For wrappers that look ahead. Once the end of an epoch was seen, that epoch is still the one meant until the
+        next iter(). ShardlineValueError where the epoch has no such step.
         """
         step = opt.check_int("step", step, 0, 2**62)
         at, legs = self._position.legs_at(step, None if epoch is None else opt.check_int("epoch", epoch, 0, 2**62))
@@ -263,7 +267,7 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes a state's place, at the next iter(). CheckpointMismatchError, and nothing changed, where it does not fit.
+        """Takes a state's place, at the next iter(); CheckpointMismatchError, and nothing changed, if it does not fit.
 
         What the dataset then does is logged, and said by `resumed`.
         """

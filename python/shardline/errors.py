@@ -31,7 +31,7 @@ __all__ = [
 
 
 class CheckpointMismatchError(ShardlineError, ValueError):
-    """A state that this dataset cannot resume exactly: of other data or settings, of another version, or no state at all.
+    """A state that this dataset cannot resume exactly: of other data, settings or version, or no state at all.
 
     The message lists every difference with the value saved, the value here, and what to do.
     """

@@ -19,8 +19,9 @@ class BatchIterator(Iterator[Any]):
     """Delivers `steps` batches of this rank, and moves `position` with each.
 
     `reader`: None where there is nothing to deliver. `finish`: what is done to a batch before the caller gets it
-    (collate_fn, pinning); where it raises, the batch was not delivered and comes again. Raises ShardlineRuntimeError when
-    asked for more after a newer iterator was begun. Closes its reader at the end, when superseded, and when collected.
+    (collate_fn, pinning); where it raises, the batch was not delivered and comes again. Raises ShardlineRuntimeError
+    when asked for more after a newer iterator was begun. Closes its reader at the end, when superseded, and when
+    collected.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class BatchIterator(Iterator[Any]):
         if self._mark != position.mark and not self._warned:
             self._warned = True
             warnings.warn(
-                "the position was set anew (load_state_dict, set_epoch or seek), which takes effect at the next iter(); "
+                "the position was set anew (load_state_dict, set_epoch, seek), which takes effect at the next iter(); "
                 "the batches that this iterator still delivers are not counted",
                 RuntimeWarning,
                 stacklevel=2,
@@ -90,7 +91,7 @@ class BatchIterator(Iterator[Any]):
         return batch
 
     def _fill(self, queue: deque[Batch]) -> None:
-        """The next run of the shard whose turn it is. After an error the same error is raised again: nothing is skipped."""
+        """The next run of the shard whose turn it is. An error is raised again when asked again: nothing is skipped."""
         if self._error is not None:
             raise self._error
         if self._reader is None or not self._release.alive:

@@ -72,7 +72,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
             dataset = StructuredDataset(dataset, **cast(Any, chosen), **options)
         elif chosen or options:
             raise ShardlineTypeError(
-                f"{', '.join([*chosen, *options])}: a StructuredDataset has its own; give them to it, or give a path here"
+                f"{', '.join([*chosen, *options])}: a StructuredDataset has its own; give them to it, or a path here"
             )
         super().__init__(
             dataset,
@@ -151,7 +151,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         return self.dataset.remaining
 
     def set_epoch(self, epoch: int) -> None:
-        """As the dataset's: begins `epoch` at its start; the first call after loading a state of it keeps the position."""
+        """As the dataset's: begins `epoch` at its start; the first call after loading a state of it keeps its place."""
         self.dataset.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:

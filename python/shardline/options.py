@@ -43,8 +43,8 @@ _T = TypeVar("_T")
 class ColumnOptions:
     """How one column is delivered.
 
-    `lists`: List and LargeList columns as "jagged" nested tensors (default), or "fixed": (n, d), an error naming file and
-    row where a length differs.
+    `lists`: List and LargeList columns as "jagged" nested tensors (default), or "fixed": (n, d), an error naming file
+    and row where a length differs.
 
     >>> ColumnOptions(lists="fixed")
     ColumnOptions(lists='fixed')
@@ -89,7 +89,7 @@ class Settings:
 
 
 class DatasetOptions(TypedDict, total=False):
-    """The keyword arguments of `StructuredDataset` that a loader passes on (beside batch_size, shuffle and drop_last)."""
+    """The keywords of `StructuredDataset` that a loader passes on (beside batch_size, shuffle and drop_last)."""
 
     format: str
     columns: Sequence[str] | None

@@ -112,7 +112,7 @@ class Position:
     # What moves it
 
     def set_epoch(self, epoch: int) -> None:
-        """Begins `epoch` at its start; keeps the place where it was put there by a load or seek and this is the first call."""
+        """Begins `epoch` at its start; keeps a place in it if a load or seek put it there and this is the first call."""
         kept, self._kept = self._kept, False
         if not (kept and epoch == self._epoch):
             self._place(epoch, self._first)
@@ -136,7 +136,7 @@ class Position:
         self._kept = True
 
     def seek(self, step: int) -> None:
-        """Moves forward to `step` of `epoch`, what lies between marked as skipped; ShardlineValueError outside of it."""
+        """Moves forward to `step` of `epoch`, what lies between marked as skipped; ShardlineValueError outside."""
         here, length = self.batch_index, self.batch_index + self.remaining
         if not here <= step <= length:
             raise ShardlineValueError(

@@ -167,12 +167,15 @@ def _place(saved: SavedState, line: Line, settings: Settings, added: list[str]) 
                 f"ends epoch {saved.epoch}: fewer rows are left ({_count(legs.left_over())}) than ranks ({ranks})"
             )
         elif what == "goes on":
-            sentence = f"goes on in its leg: epoch {saved.epoch}, step {done:,}, {legs.num_batches - legs.delivered:,} batches of all ranks to come"
+            to_come = legs.num_batches - legs.delivered
+            sentence = (
+                f"goes on in its leg: epoch {saved.epoch}, step {done:,}, {to_come:,} batches of all ranks to come"
+            )
         else:
             legs = _without_empty(rows, legs)
             v, b, drop, _, _ = legs.legs[-1]
             sentence = (
-                f"cuts a new leg: what epoch {saved.epoch} has left after step {done:,} ({_count(legs.left_over()):,} rows) "
+                f"cuts a new leg: what epoch {saved.epoch} has left after step {done:,}, {_count(legs.left_over()):,} rows, "
                 f"in {v:,} shards, batches of {b:,} rows{', drop_last' if drop else ''}"
             )
     return Resumption(line, num_shards, first, saved.epoch, legs, saved.ended, over, added, sentence)

@@ -86,7 +86,7 @@ class Standing:
         return pa.schema([whole.field(name) for name in self._projection.names])
 
     def left_out(self) -> list[tuple[int, int]]:
-        """The (start, stop) positions that the newest iterator's epoch never delivers: skipped, or too few for all ranks."""
+        """The (start, stop) positions that the newest iterator's epoch never delivers: skipped, or left over."""
         return self._position.left_out()
 
     def rows_at(self, step: int, rank: int | None = None, epoch: int | None = None) -> list[tuple[str, int, int, int]]:
@@ -118,8 +118,8 @@ class Standing:
         order = "not shuffled"
         if shuffle["on"]:
             order = (
-                f"shuffled with seed {self._line.seed} (buffer {shuffle['buffer']:,} rows, {shuffle['strands']} strands, "
-                f"windows of {shuffle['window']:,} rows each; splits of at most {shuffle['split_bytes']:,} bytes"
+                f"shuffled with seed {self._line.seed} (buffer {shuffle['buffer']:,} rows, {shuffle['strands']} strands, windows "
+                f"of {shuffle['window']:,} rows each; splits of at most {shuffle['split_bytes']:,} bytes"
                 + (f" or {shuffle['split_rows']:,} rows)" if shuffle["split_rows"] is not None else ")")
             )
         return (

@@ -17,7 +17,7 @@ from shardline.position import Leg
 
 STATE_VERSION = 1
 SHUFFLE_KEYS = ("on", "buffer", "strands", "window", "split_bytes", "split_rows")
-"""The shuffle settings of a state: on (bool); buffer, strands (k), window (w) in rows as resolved; the splits' limits."""
+"""A state's shuffle settings: on (bool); buffer, strands (k), window (w) in rows as resolved; the splits' limits."""
 _MAX = 2**63 - 1
 _MISSING = object()
 
@@ -198,9 +198,7 @@ def read(state: Any) -> SavedState:
     number = form.integer("shardline (the state's version)", version, 1)
     if not form.wrong and number != STATE_VERSION:
         _refuse(
-            [
-                f"it has the version {number}, and this shardline reads version {STATE_VERSION}: use the shardline that saved it"
-            ]
+            [f"it has the version {number}; this shardline reads version {STATE_VERSION}: use the one that saved it"]
         )
     legs = [
         form.leg(f"legs[{i}]", leg) for i, leg in enumerate(form.sequence("legs", state.get("legs", _MISSING)) or ())
@@ -239,12 +237,10 @@ def describe(state: Any) -> str:
     lines = [
         f"shardline state (version {STATE_VERSION}, order version {saved.order_version})",
         f"  epoch {saved.epoch}: {sum(leg[3] for leg in saved.legs):,} batches of all ranks delivered; {where}",
-        f"  batches of {batch_size:,} rows from {shards:,} shards{', drop_last' if drop_last else ''}: {delivered:,} delivered",
+        f"  {_cut(batch_size, shards, drop_last)}: {delivered:,} delivered",
     ]
     for shards, batch_size, drop_last, delivered, _ in reversed(saved.legs[:-1]):
-        lines.append(
-            f"    before: {delivered:,} batches of {batch_size:,} rows from {shards:,} shards{', drop_last' if drop_last else ''}"
-        )
+        lines.append(f"    before that {_cut(batch_size, shards, drop_last)}: {delivered:,} delivered")
     skipped = sum(stop - start for leg in saved.legs for start, stop in leg[4])
     if skipped:
         lines.append(f"  {skipped:,} of these batches were skipped by seek()")
@@ -258,6 +254,10 @@ def describe(state: Any) -> str:
     named = "named" if saved.files.table is not None else "by digest only"
     lines.append(f"  {saved.files.count:,} files ({named}), {saved.files.rows:,} rows, digest {saved.files.digest}")
     return "\n".join(lines)
+
+
+def _cut(batch_size: int, shards: int, drop_last: bool) -> str:
+    return f"batches of {batch_size:,} rows from {shards:,} shards{', drop_last' if drop_last else ''}"
 
 
 def _refuse(wrong: Sequence[str]) -> NoReturn:
