@@ -21,7 +21,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 def write_rows(folder: Path, groups: list[list[int]], start: int = 0) -> Path:
-    """Writes one file a list of row-group sizes; column `i` counts the rows through, `x` is i / 2. Returns the folder."""
+    """Writes one file a list of row-group sizes; `i` counts the rows through, `x` is i / 2. Returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, sizes in enumerate(groups):
         schema = pa.schema([("i", pa.int64()), ("x", pa.float32())])

@@ -89,7 +89,7 @@ def usable(folders, data, cut, ranks):
 
 
 def run(datasets, steps):
-    """`steps` steps of the job in lockstep, over epochs; (epoch, batch) in the job's order. `None`: to the epoch's end."""
+    """`steps` steps of the job in lockstep (None: to the epoch's end); (epoch, batch) in the job's order."""
     found, iterators = [], [iter(d) for d in datasets]
     while steps is None or steps > 0:
         epoch = datasets[0].epoch

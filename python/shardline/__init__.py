@@ -45,7 +45,7 @@ __all__ = [
 
 if _DEBUG_BUILD:
     _warnings.warn(
-        "this shardline was built without optimisation, and is many times slower: `maturin build --release` makes a fast one",
+        "this is a debug build of shardline, and many times slower: build it with `maturin build --release`",
         RuntimeWarning,
         stacklevel=2,
     )

@@ -112,7 +112,7 @@ class Position:
     # What moves it
 
     def set_epoch(self, epoch: int) -> None:
-        """Begins `epoch` at its start; keeps a place in it if a load or seek put it there and this is the first call."""
+        """Begins `epoch` at its start; keeps a place in it that a load or seek set, if this is the first call since."""
         kept, self._kept = self._kept, False
         if not (kept and epoch == self._epoch):
             self._place(epoch, self._first)

@@ -175,8 +175,8 @@ def _place(saved: SavedState, line: Line, settings: Settings, added: list[str]) 
             legs = _without_empty(rows, legs)
             v, b, drop, _, _ = legs.legs[-1]
             sentence = (
-                f"cuts a new leg: what epoch {saved.epoch} has left after step {done:,}, {_count(legs.left_over()):,} rows, "
-                f"in {v:,} shards, batches of {b:,} rows{', drop_last' if drop else ''}"
+                f"cuts a new leg: what epoch {saved.epoch} has left after step {done:,}, "
+                f"{_count(legs.left_over()):,} rows, in {v:,} shards, batches of {b:,} rows{', drop_last' if drop else ''}"
             )
     return Resumption(line, num_shards, first, saved.epoch, legs, saved.ended, over, added, sentence)
 

@@ -118,8 +118,8 @@ class Standing:
         order = "not shuffled"
         if shuffle["on"]:
             order = (
-                f"shuffled with seed {self._line.seed} (buffer {shuffle['buffer']:,} rows, {shuffle['strands']} strands, windows "
-                f"of {shuffle['window']:,} rows each; splits of at most {shuffle['split_bytes']:,} bytes"
+                f"shuffled with seed {self._line.seed} (buffer {shuffle['buffer']:,} rows, {shuffle['strands']} strands, "
+                f"windows of {shuffle['window']:,} rows each; splits of at most {shuffle['split_bytes']:,} bytes"
                 + (f" or {shuffle['split_rows']:,} rows)" if shuffle["split_rows"] is not None else ")")
             )
         return (
