@@ -1,38 +1,18 @@
-"""Files to read, and the few moves that most tests make."""
+"""What all tests share: how many cases hypothesis generates, and files to read."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, settings
+from support import write_rows
 
-settings.register_profile(
-    "ci",
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-    print_blob=True,
-)
-settings.register_profile("long", settings.get_profile("ci"), max_examples=2000)
+_QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
+
+settings.register_profile("ci", deadline=None, print_blob=True, suppress_health_check=_QUIET)
+settings.register_profile("long", settings.get_profile("ci"), max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
-
-
-def write_rows(folder: Path, groups: list[list[int]], start: int = 0) -> Path:
-    """Writes one file a list of row-group sizes; `i` counts the rows through, `x` is i / 2. Returns the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, sizes in enumerate(groups):
-        schema = pa.schema([("i", pa.int64()), ("x", pa.float32())])
-        with pq.ParquetWriter(folder / f"part-{number:04}.parquet", schema) as writer:
-            for size in sizes:
-                values = np.arange(start, start + size)
-                writer.write_table(
-                    pa.table({"i": values, "x": (values / 2).astype("f4")}, schema=schema), row_group_size=max(1, size)
-                )
-                start += size
-    return folder
 
 
 @pytest.fixture

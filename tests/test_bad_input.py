@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support import ids, take
 
 import shardline
 from shardline import ColumnOptions, DataLoader, StructuredDataset
-from support import ids, take
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,16 @@
 """Which files are read, under which names, in which order; and the plan that remembers it."""
 
-import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support import ids
 
 import shardline
 from shardline import DataLoader, StructuredDataset, load_plan, save_plan
-from support import ids
 
 
 def write(path, values=range(3)):
@@ -106,7 +106,7 @@ def test_a_plan_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(OSError, match="disk full"):
         save_plan(plan, tmp_path / "plan")
     assert (tmp_path / "plan").read_bytes() == before

@@ -11,10 +11,10 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from support import ids, take
 
 import shardline
 from shardline import DataLoader, StructuredDataset
-from support import ids, take
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support import write_rows
 
 import shardline
-from conftest import write_rows
 from shardline import StructuredDataset
 
 Batches = list[tuple[int, ...]]

@@ -14,11 +14,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support import ids, take
 
 import shardline
 from shardline import CheckpointMismatchError, DataLoader, StructuredDataset, describe
 from shardline import plan as plans
-from support import ids, take
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
 
     @property
     def batch_size(self) -> int:
-        """Rows of a batch, as asked. (torch is told None: batches come ready.)"""
+        """Rows of a batch, as asked; torch is told None, for batches come ready."""
         return self.dataset.batch_size
 
     @batch_size.setter

@@ -34,7 +34,7 @@ def save_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
             file.write(plan.to_bytes())
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        Path(temporary).replace(target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

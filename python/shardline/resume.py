@@ -174,9 +174,10 @@ def _place(saved: SavedState, line: Line, settings: Settings, added: list[str]) 
         else:
             legs = _without_empty(rows, legs)
             v, b, drop, _, _ = legs.legs[-1]
+            left = _count(legs.left_over())
             sentence = (
                 f"cuts a new leg: what epoch {saved.epoch} has left after step {done:,}, "
-                f"{_count(legs.left_over()):,} rows, in {v:,} shards, batches of {b:,} rows{', drop_last' if drop else ''}"
+                f"{left:,} rows, in {v:,} shards and batches of {b:,} rows{' (drop_last)' if drop else ''}"
             )
     return Resumption(line, num_shards, first, saved.epoch, legs, saved.ended, over, added, sentence)
 

@@ -82,8 +82,7 @@ class Standing:
     @property
     def schema(self) -> pa.Schema:
         """The columns that are delivered, as the first file has them, in the order of delivery."""
-        whole = pa.schema(self._line.plan.schema)
-        return pa.schema([whole.field(name) for name in self._projection.names])
+        return pa.schema(self._projection.schema)
 
     def left_out(self) -> list[tuple[int, int]]:
         """The (start, stop) positions that the newest iterator's epoch never delivers: skipped, or left over."""
@@ -118,8 +117,8 @@ class Standing:
         order = "not shuffled"
         if shuffle["on"]:
             order = (
-                f"shuffled with seed {self._line.seed} (buffer {shuffle['buffer']:,} rows, {shuffle['strands']} strands, "
-                f"windows of {shuffle['window']:,} rows each; splits of at most {shuffle['split_bytes']:,} bytes"
+                f"shuffled with seed {self._line.seed} (buffer {shuffle['buffer']:,} rows, "
+                f"{shuffle['strands']} strands, windows of {shuffle['window']:,} rows each; splits of at most {shuffle['split_bytes']:,} bytes"
                 + (f" or {shuffle['split_rows']:,} rows)" if shuffle["split_rows"] is not None else ")")
             )
         return (

@@ -99,6 +99,13 @@ pub enum Error {
     #[error("the iterator was closed")]
     Closed,
 
+    /// A reader used in a child that was forked after it was made.
+    #[error(
+        "this iterator was made before this process was forked, and its threads stayed in the parent; make the iterator in the \
+         child, or start the child with multiprocessing_context=\"forkserver\""
+    )]
+    Forked,
+
     /// A bug: a thread of the reader panicked, or an invariant did not hold.
     #[error("internal error in shardline: {0}; please report it")]
     Internal(String),
@@ -138,7 +145,7 @@ impl Error {
             Self::UnknownColumn(_) => ErrorKind::Column,
             Self::Unsupported(_) => ErrorKind::Type,
             Self::Changed { .. } => ErrorKind::Changed,
-            Self::Closed | Self::Internal(_) => ErrorKind::Runtime,
+            Self::Closed | Self::Forked | Self::Internal(_) => ErrorKind::Runtime,
         }
     }
 

@@ -1,1 +1,27 @@
-//! binding
+//! The binding: unpack, release the GIL, wrap. What it binds is documented in `python/shardline/_core.pyi`.
+
+mod capsule;
+mod error;
+mod legs;
+mod order;
+mod plan;
+mod projection;
+mod reader;
+mod run;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("ORDER_VERSION", shardline_core::order::ORDER_VERSION)?;
+    module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
+    error::register(module)?;
+    module.add_class::<plan::Plan>()?;
+    module.add_class::<projection::Projection>()?;
+    module.add_class::<order::Order>()?;
+    module.add_class::<legs::Legs>()?;
+    module.add_class::<reader::Reader>()?;
+    module.add_class::<run::Run>()?;
+    Ok(())
+}

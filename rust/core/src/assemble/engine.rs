@@ -1,0 +1,250 @@
+//! What is planned, under way and done, under one lock; and what may be read ahead.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arrow_array::ArrayRef;
+
+use super::job::Job;
+use super::lane::{LaneKey, Lanes, Task};
+use crate::decode::Projection;
+use crate::fetch::Files;
+use crate::order::Line;
+use crate::plan::{Chunk, Planner};
+use crate::{Error, Result};
+
+/// The columns of a lane hold at least this many bytes a row group, so that small row groups are few tasks.
+const LANE_BYTES: u64 = 256 << 10;
+
+/// What a reader has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Metrics {
+    /// Chunks decoded.
+    pub chunks: u64,
+    /// Rows decoded.
+    pub rows: u64,
+    /// Bytes of the arrays that were made.
+    pub bytes: u64,
+    /// Time that threads spent decoding and gathering.
+    pub busy: Duration,
+    /// Time that the caller waited.
+    pub waited: Duration,
+    /// The most bytes that were read ahead at once.
+    pub peak_bytes: u64,
+}
+
+/// What the threads and the caller share.
+pub(crate) struct Engine {
+    pub(crate) files: Files,
+    pub(crate) projection: Projection,
+    pub(crate) line: Line,
+    budget: u64,
+    state: Mutex<State>,
+    work: Condvar,
+    done: Condvar,
+}
+
+pub(crate) struct State {
+    planner: Planner,
+    /// A chunk that did not fit into the budget yet.
+    next_chunk: Option<Chunk>,
+    next_job: u64,
+    pub(crate) jobs: BTreeMap<u64, Job>,
+    pub(crate) lanes: Lanes,
+    /// Lanes with work to do, that for the earliest chunk first.
+    pub(crate) ready: BinaryHeap<Reverse<(u64, u64)>>,
+    /// Of every slot, the outputs to come, in order: chunk, number of the output, rows.
+    slots: Vec<VecDeque<(u64, usize, u64)>>,
+    /// The slot that the caller waits for.
+    waiting: Option<usize>,
+    used_bytes: u64,
+    pub(crate) closed: bool,
+    pub(crate) metrics: Metrics,
+}
+
+/// The columns of one output, and its rows.
+pub(crate) type Taken = (Vec<ArrayRef>, u64);
+
+impl Engine {
+    pub(crate) fn new(files: Files, projection: Projection, line: Line, planner: Planner, budget: u64) -> Self {
+        let slots = vec![VecDeque::new(); planner.num_slots()];
+        let state = State {
+            planner,
+            next_chunk: None,
+            next_job: 0,
+            jobs: BTreeMap::new(),
+            lanes: Lanes::default(),
+            ready: BinaryHeap::new(),
+            slots,
+            waiting: None,
+            used_bytes: 0,
+            closed: false,
+            metrics: Metrics::default(),
+        };
+        Self {
+            files,
+            projection,
+            line,
+            budget,
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            done: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for work to do; None once the engine is closed.
+    pub(crate) fn next_lane<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Option<(MutexGuard<'a, State>, u64)> {
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some(Reverse((_, lane))) = state.ready.pop() {
+                return Some((state, lane));
+            }
+            if !self.admit(&mut state) {
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    /// Tells the caller that a chunk is done.
+    pub(crate) fn notify_done(&self) {
+        self.done.notify_all();
+    }
+
+    /// Wakes another thread where there is more to do.
+    pub(crate) fn notify_work(&self, state: &State) {
+        if !state.ready.is_empty() {
+            self.work.notify_one();
+        }
+    }
+
+    /// Takes the next output of a slot, waiting for it at most this long; None when the time is over.
+    pub(crate) fn take(&self, slot: usize, timeout: Duration) -> Result<Option<Taken>> {
+        let begin = Instant::now();
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return Err(Error::Closed);
+            }
+            state.waiting = Some(slot);
+            self.admit(&mut state);
+            let Some(&(number, output, rows)) = state.slots[slot].front() else {
+                return Err(Error::internal(format!("no chunk is planned for slot {slot}")));
+            };
+            if state.jobs.get(&number).is_some_and(Job::is_done) {
+                state.metrics.waited += begin.elapsed();
+                let taken = state.take(slot, number, output)?;
+                // What was taken makes room.
+                self.admit(&mut state);
+                return Ok(Some((taken, rows)));
+            }
+            let left = timeout.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                state.metrics.waited += begin.elapsed();
+                return Ok(None);
+            }
+            state = self.done.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Stops the threads once they are done with what they are at.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.ready.clear();
+        state.jobs.clear();
+        state.lanes = Lanes::default();
+        drop(state);
+        self.work.notify_all();
+        self.done.notify_all();
+    }
+
+    /// Plans the chunks that there is room for, and always the one that the caller waits for.
+    fn admit(&self, state: &mut State) -> bool {
+        let mut admitted = false;
+        loop {
+            if state.next_chunk.is_none() {
+                state.next_chunk = state.planner.next_chunk();
+            }
+            let Some(chunk) = &state.next_chunk else { break };
+            let bytes = chunk.rows() * self.projection.row_bytes();
+            let awaited = state.waiting.is_some_and(|slot| state.slots[slot].is_empty());
+            if !awaited && !state.jobs.is_empty() && state.used_bytes + bytes > self.budget {
+                break;
+            }
+            if let Some(chunk) = state.next_chunk.take() {
+                self.start(state, chunk, bytes);
+                admitted = true;
+            }
+        }
+        if admitted {
+            self.work.notify_all();
+        }
+        admitted
+    }
+
+    fn start(&self, state: &mut State, chunk: Chunk, bytes: u64) {
+        let number = state.next_job;
+        state.next_job += 1;
+        state.used_bytes += bytes;
+        state.metrics.peak_bytes = state.metrics.peak_bytes.max(state.used_bytes);
+        for (index, output) in chunk.outputs.iter().enumerate() {
+            state.slots[output.slot].push_back((number, index, output.rows()));
+        }
+        let columns = self.projection.columns().len();
+        for (piece, slice) in chunk.strands.iter().flatten().enumerate() {
+            for range in self.column_groups(slice.group) {
+                let key = LaneKey { group: slice.group, columns: range };
+                let task = Task { job: number, piece, rows: slice.rows.clone() };
+                if let Some(lane) = state.lanes.add(key, task) {
+                    state.ready.push(Reverse((number, lane)));
+                }
+            }
+        }
+        state.jobs.insert(number, Job::new(chunk, columns, bytes));
+        // A lane that every slot's turn passed by twice is one that nobody reads on.
+        let rounds = 2 * state.slots.len() as u64 + 2;
+        if number.is_multiple_of(rounds) {
+            state.lanes.close_idle(number.saturating_sub(rounds));
+        }
+    }
+
+    /// The columns of a row group in as many parts as its size is worth.
+    fn column_groups(&self, group: u32) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+        let columns = self.projection.columns().len();
+        let rows = self.files.table().group_rows()[group as usize];
+        let parts = (rows * self.projection.row_bytes()).div_ceil(LANE_BYTES).clamp(1, columns.max(1) as u64) as usize;
+        (0..parts).map(move |part| part * columns / parts..(part + 1) * columns / parts).filter(|range| !range.is_empty())
+    }
+}
+
+impl State {
+    fn take(&mut self, slot: usize, number: u64, output: usize) -> Result<Vec<ArrayRef>> {
+        let Some(job) = self.jobs.get_mut(&number) else { return Err(Error::internal("a chunk is gone")) };
+        // After an error the output stays where it is: asking again gives the same error.
+        let columns = job.take(output)?;
+        if job.is_spent() {
+            self.used_bytes = self.used_bytes.saturating_sub(job.bytes);
+            self.jobs.remove(&number);
+        }
+        self.slots[slot].pop_front();
+        self.waiting = None;
+        Ok(columns)
+    }
+
+    /// Puts the bytes that a finished chunk really takes in the place of the estimate.
+    pub(crate) fn account(&mut self, number: u64, bytes: u64) {
+        if let Some(job) = self.jobs.get_mut(&number) {
+            self.used_bytes = self.used_bytes.saturating_sub(job.bytes) + bytes;
+            job.bytes = bytes;
+            self.metrics.peak_bytes = self.metrics.peak_bytes.max(self.used_bytes);
+        }
+    }
+}

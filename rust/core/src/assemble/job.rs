@@ -1,0 +1,133 @@
+//! A chunk in the making: the pieces that its columns still wait for, and the columns that are done.
+
+use std::sync::{Arc, OnceLock};
+
+use arrow_array::{Array, ArrayRef};
+
+use super::gather;
+use crate::decode::Form;
+use crate::order::Line;
+use crate::plan::Chunk;
+use crate::{Error, Result};
+
+/// One chunk under way.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// What it is made of.
+    pub(crate) work: Arc<Work>,
+    /// Of every column, its pieces in order.
+    pieces: Vec<Column>,
+    /// Columns that are not done.
+    missing: usize,
+    /// The finished columns of every output.
+    outputs: Vec<Option<Vec<Option<ArrayRef>>>>,
+    /// What went wrong first.
+    error: Option<Error>,
+    /// Bytes that it counts for in the budget.
+    pub(crate) bytes: u64,
+    /// Bytes of the arrays that were made so far.
+    pub(crate) actual_bytes: u64,
+}
+
+/// What does not change while a chunk is made.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) chunk: Chunk,
+    permutation: OnceLock<Vec<u32>>,
+}
+
+#[derive(Debug)]
+struct Column {
+    pieces: Vec<Option<ArrayRef>>,
+    missing: usize,
+}
+
+impl Job {
+    pub(crate) fn new(chunk: Chunk, columns: usize, bytes: u64) -> Self {
+        let pieces = chunk.strands.iter().map(Vec::len).sum();
+        let outputs = chunk.outputs.iter().map(|_| Some(vec![None; columns])).collect();
+        let column = |_| Column { pieces: vec![None; pieces], missing: pieces };
+        Self {
+            work: Arc::new(Work { chunk, permutation: OnceLock::new() }),
+            pieces: (0..columns).map(column).collect(),
+            missing: if pieces == 0 { 0 } else { columns },
+            outputs,
+            error: None,
+            bytes,
+            actual_bytes: 0,
+        }
+    }
+
+    /// Takes a decoded piece; gives back all pieces of the column once this was the last.
+    pub(crate) fn put_piece(&mut self, column: usize, piece: usize, array: ArrayRef) -> Option<Vec<ArrayRef>> {
+        let of = &mut self.pieces[column];
+        of.pieces[piece] = Some(array);
+        of.missing -= 1;
+        (of.missing == 0).then(|| std::mem::take(&mut of.pieces).into_iter().flatten().collect())
+    }
+
+    /// Takes a finished column, an array an output; says whether the chunk is done.
+    pub(crate) fn put_column(&mut self, column: usize, arrays: Vec<ArrayRef>) -> bool {
+        for (output, array) in self.outputs.iter_mut().zip(arrays) {
+            if let Some(columns) = output {
+                columns[column] = Some(array);
+            }
+        }
+        self.missing -= 1;
+        self.missing == 0
+    }
+
+    /// Marks the chunk as failed; the first error stays.
+    pub(crate) fn fail(&mut self, error: Error) {
+        self.error.get_or_insert(error);
+        self.missing = 0;
+    }
+
+    /// Whether it failed: what else was to be done for it can be left.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.error.is_some()
+    }
+
+    /// Whether its outputs can be taken.
+    pub(crate) fn is_done(&self) -> bool {
+        self.missing == 0
+    }
+
+    /// Takes an output's columns. The last one taken ends the job.
+    pub(crate) fn take(&mut self, output: usize) -> Result<Vec<ArrayRef>> {
+        if let Some(error) = &self.error {
+            return Err(error.clone());
+        }
+        let columns = self.outputs[output].take().ok_or_else(|| Error::internal("an output was taken twice"))?;
+        columns.into_iter().collect::<Option<_>>().ok_or_else(|| Error::internal("a column is missing"))
+    }
+
+    /// Whether all outputs were taken.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.outputs.iter().all(Option::is_none)
+    }
+}
+
+impl Work {
+    /// Makes a column's outputs from its pieces.
+    pub(crate) fn finish(&self, pieces: &[ArrayRef], line: &Line, form: &Form) -> Result<Vec<ArrayRef>> {
+        let Some(window) = &self.chunk.window else {
+            return Ok(vec![gather::join(pieces)?]);
+        };
+        let permutation = self.permutation.get_or_init(|| line.permutation(window));
+        self.chunk
+            .outputs
+            .iter()
+            .map(|output| {
+                let picks: Vec<&[u32]> =
+                    output.picks.iter().map(|pick| &permutation[pick.start as usize..pick.end as usize]).collect();
+                gather::pick(pieces, &picks, form)
+            })
+            .collect()
+    }
+}
+
+/// The bytes that an array's values take.
+pub(crate) fn array_bytes(array: &dyn Array) -> u64 {
+    array.get_buffer_memory_size() as u64
+}

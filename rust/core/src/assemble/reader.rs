@@ -1,0 +1,174 @@
+//! The reader: one rank's batches of one leg, from its cursor to its end.
+
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::engine::{Engine, Metrics};
+use super::run::{Cutter, Run};
+use super::worker;
+use crate::decode::Projection;
+use crate::fetch::Files;
+use crate::files::FileTable;
+use crate::order::{Leg, Line};
+use crate::plan::{Planner, Share};
+use crate::{Error, Result};
+
+/// A chunk is about this many bytes, decoded.
+const CHUNK_BYTES: u64 = 4 << 20;
+/// And never more than this many rows, unless a batch is.
+const CHUNK_ROWS: u64 = 65_536;
+
+/// How a reader reads.
+#[derive(Debug, Clone, Copy)]
+pub struct ReaderOptions {
+    /// Threads that decode.
+    pub num_threads: usize,
+    /// Bytes that may be read ahead of the caller.
+    pub prefetch_bytes: u64,
+}
+
+/// What came of waiting for a run.
+#[derive(Debug)]
+pub enum Poll {
+    /// The next batches.
+    Run(Run),
+    /// Not yet.
+    Pending,
+    /// The shard was delivered to its end.
+    End,
+}
+
+/// Reads one rank's part of a leg. Its threads start with the first [`poll`](Self::poll) and end when it is dropped.
+pub struct Reader {
+    inner: ManuallyDrop<Inner>,
+    pid: u32,
+}
+
+struct Inner {
+    engine: Arc<Engine>,
+    threads: Vec<JoinHandle<()>>,
+    cutters: Vec<Cutter>,
+    num_threads: usize,
+}
+
+impl Reader {
+    /// A reader of the leg's batches from its cursor on. Nothing is read before the first poll.
+    ///
+    /// # Errors
+    /// Ranks that do not divide the leg's shards and batches delivered.
+    pub fn new(
+        table: Arc<FileTable>,
+        projection: Projection,
+        line: Line,
+        leg: &Leg,
+        share: Share,
+        options: ReaderOptions,
+    ) -> Result<Self> {
+        let Share { rank, num_ranks } = share;
+        let spec = leg.spec();
+        if rank >= num_ranks || spec.num_shards % num_ranks != 0 || spec.delivered % num_ranks != 0 {
+            return Err(Error::Argument(format!(
+                "rank {rank} of {num_ranks} cannot go on in a leg of {} shards with {} batches delivered",
+                spec.num_shards, spec.delivered
+            )));
+        }
+        if options.num_threads == 0 {
+            return Err(Error::Argument("num_threads must be at least 1, not 0".into()));
+        }
+        let chunk_rows = (CHUNK_BYTES / projection.row_bytes()).clamp(1, CHUNK_ROWS);
+        let planner = Planner::new(line.clone(), leg, share, chunk_rows);
+        let cutters = (0..planner.num_slots())
+            .map(|slot| {
+                let (batches, rows) = planner.slot_extent(slot);
+                Cutter::new(planner.batch_size(), batches, rows)
+            })
+            .collect();
+        let engine = Engine::new(Files::new(table), projection, line, planner, options.prefetch_bytes);
+        let inner =
+            Inner { engine: Arc::new(engine), threads: Vec::new(), cutters, num_threads: options.num_threads };
+        Ok(Self { inner: ManuallyDrop::new(inner), pid: std::process::id() })
+    }
+
+    /// m: the shards that batches are taken from in turn.
+    pub fn num_slots(&self) -> usize {
+        self.inner.cutters.len()
+    }
+
+    /// The columns that it delivers.
+    pub fn projection(&self) -> &Projection {
+        &self.inner.engine.projection
+    }
+
+    /// The next run of a slot, waiting for it at most this long. After an error, the same error again.
+    ///
+    /// # Errors
+    /// Whatever went wrong with the slot's next rows.
+    pub fn poll(&mut self, slot: usize, timeout: Duration) -> Result<Poll> {
+        if self.pid != std::process::id() {
+            return Err(Error::Forked);
+        }
+        let inner = &mut *self.inner;
+        inner.start()?;
+        let Some(cutter) = inner.cutters.get_mut(slot) else {
+            return Err(Error::Argument(format!("slot {slot} is none of {}", inner.cutters.len())));
+        };
+        loop {
+            if cutter.is_done() {
+                return Ok(Poll::End);
+            }
+            if let Some(run) = cutter.cut(&inner.engine.projection)? {
+                return Ok(Poll::Run(run));
+            }
+            match inner.engine.take(slot, timeout)? {
+                Some((columns, rows)) => cutter.feed(columns, rows as usize),
+                None => return Ok(Poll::Pending),
+            }
+        }
+    }
+
+    /// What was done so far.
+    pub fn metrics(&self) -> Metrics {
+        if self.pid == std::process::id() { self.inner.engine.lock().metrics } else { Metrics::default() }
+    }
+
+    /// Stops the threads and frees what was read ahead.
+    pub fn close(&mut self) {
+        if self.pid != std::process::id() {
+            return;
+        }
+        self.inner.engine.close();
+        for thread in self.inner.threads.drain(..) {
+            // A thread that panicked outside of a task has nothing left to say.
+            drop(thread.join());
+        }
+        self.inner.cutters.iter_mut().for_each(Cutter::clear);
+    }
+}
+
+impl Inner {
+    fn start(&mut self) -> Result<()> {
+        while self.threads.len() < self.num_threads {
+            let engine = Arc::clone(&self.engine);
+            let number = self.threads.len();
+            let thread = std::thread::Builder::new()
+                .name(format!("shardline-{number}"))
+                .spawn(move || worker::work(&engine))
+                .map_err(|error| Error::io("starting a thread", &error))?;
+            self.threads.push(thread);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // In a forked child the threads do not exist, and the lock may be held for ever: leave everything where it is.
+        if self.pid == std::process::id() {
+            self.close();
+            // SAFETY: nothing touches `inner` after this, since the reader is being dropped.
+            unsafe { ManuallyDrop::drop(&mut self.inner) };
+        }
+    }
+}

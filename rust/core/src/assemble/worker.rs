@@ -1,0 +1,92 @@
+//! A thread of the pool: takes the lane whose chunk is needed first, decodes its next piece, finishes what that completes.
+
+use std::cmp::Reverse;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use arrow_array::ArrayRef;
+
+use super::engine::Engine;
+use super::job::array_bytes;
+use super::lane::{Decoders, LaneKey, Task};
+use crate::{Error, Result};
+
+/// Works until the engine is closed.
+pub(crate) fn work(engine: &Engine) {
+    let mut state = engine.lock();
+    while let Some((mut locked, lane)) = engine.next_lane(state) {
+        let Some((key, task, mut decoders)) = locked.lanes.start(lane) else {
+            state = locked;
+            continue;
+        };
+        let wanted = locked.jobs.get(&task.job).is_some_and(|job| !job.has_failed());
+        engine.notify_work(&locked);
+        drop(locked);
+
+        let begin = Instant::now();
+        let result = if wanted { guarded(|| piece(engine, &key, &task, &mut decoders)) } else { Ok(()) };
+        if !wanted || result.is_err() {
+            // These stand at another row now; the lane's next task opens its own.
+            decoders = Decoders::default();
+        }
+        let busy = begin.elapsed();
+
+        state = engine.lock();
+        state.metrics.busy += busy;
+        if let Err(error) = result
+            && let Some(job) = state.jobs.get_mut(&task.job)
+        {
+            job.fail(error);
+            engine.notify_done();
+        }
+        let group_rows = engine.files.table().group_rows()[key.group as usize];
+        if let Some(job) = state.lanes.stop(lane, decoders, group_rows) {
+            state.ready.push(Reverse((job, lane)));
+        }
+    }
+}
+
+/// Decodes a piece of some columns, and finishes those columns that it was the last piece of.
+fn piece(engine: &Engine, key: &LaneKey, task: &Task, decoders: &mut Decoders) -> Result<()> {
+    let arrays = decoders.read(&engine.files, &engine.projection, key, &task.rows)?;
+    let mut complete: Vec<(usize, Vec<ArrayRef>)> = Vec::new();
+    let work = {
+        let mut state = engine.lock();
+        let Some(job) = state.jobs.get_mut(&task.job) else { return Ok(()) };
+        for (column, array) in key.columns.clone().zip(arrays) {
+            if let Some(pieces) = job.put_piece(column, task.piece, array) {
+                complete.push((column, pieces));
+            }
+        }
+        job.work.clone()
+    };
+    for (column, pieces) in complete {
+        let form = &engine.projection.columns()[column].form;
+        let outputs = work.finish(&pieces, &engine.line, form)?;
+        let bytes: u64 = outputs.iter().map(|array| array_bytes(array.as_ref())).sum();
+        let mut state = engine.lock();
+        state.metrics.bytes += bytes;
+        let Some(job) = state.jobs.get_mut(&task.job) else { return Ok(()) };
+        job.actual_bytes += bytes;
+        if job.put_column(column, outputs) {
+            let bytes = job.actual_bytes;
+            state.account(task.job, bytes);
+            state.metrics.chunks += 1;
+            state.metrics.rows += work.chunk.rows();
+            engine.notify_done();
+        }
+    }
+    Ok(())
+}
+
+/// A panic must reach the side that waits, as an error.
+fn guarded(task: impl FnOnce() -> Result<()>) -> Result<()> {
+    catch_unwind(AssertUnwindSafe(task)).unwrap_or_else(|panic| {
+        let message = panic
+            .downcast_ref::<&str>()
+            .map(|message| (*message).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "a thread panicked".into());
+        Err(Error::internal(message))
+    })
+}

@@ -1,0 +1,133 @@
+//! One column of one row group, read from any row on.
+
+use std::sync::Arc;
+
+use arrow_array::ArrayRef;
+use arrow_schema::Field;
+use parquet::file::serialized_reader::SerializedPageReader;
+
+use super::dense::{DenseColumn, Read};
+use super::stock::StockColumn;
+use super::{Column, Where};
+use crate::fetch::OpenFile;
+use crate::{Error, Result};
+
+/// A column of a row group.
+#[derive(Debug, Clone, Copy)]
+pub struct GroupColumn<'a> {
+    /// The file.
+    pub file: &'a OpenFile,
+    /// The row group, numbered in the file.
+    pub group: usize,
+    /// The first row of the row group, numbered in the file.
+    pub first_row: u64,
+    /// The column's place among the file's top-level fields.
+    pub root: usize,
+}
+
+impl<'a> GroupColumn<'a> {
+    /// The column of that name, wherever it stands in this file.
+    ///
+    /// # Errors
+    /// There is none, or the row group is not in the footer.
+    pub fn find(file: &'a OpenFile, group: usize, column: &Column) -> Result<Self> {
+        let groups = file.metadata.metadata().row_groups();
+        let first_row = groups.get(..group).map(|before| before.iter().map(|g| g.num_rows() as u64).sum());
+        let root = file.metadata.schema().fields().iter().position(|field| field.name() == &column.name);
+        match (first_row, root) {
+            (Some(first_row), Some(root)) if group < groups.len() => Ok(Self { file, group, first_row, root }),
+            _ => Err(Error::internal(format!("{}: row group {group}, column {:?} is not there", file.path, column.name))),
+        }
+    }
+
+    /// Its field in this file's schema.
+    pub fn field(&self) -> &'a Field {
+        self.file.metadata.schema().field(self.root)
+    }
+}
+
+/// Reads a column of a row group on from a row.
+pub struct ColumnReader {
+    decoder: Decoder,
+    next_row: u64,
+}
+
+enum Decoder {
+    /// Pages without nulls, PLAIN or dictionary encoded.
+    Dense(Box<DenseColumn>),
+    /// All others: from the first page on that is of another kind.
+    Stock(Box<StockColumn>),
+}
+
+impl ColumnReader {
+    /// Opens the column at a row of its row group.
+    ///
+    /// # Errors
+    /// Pages that cannot be read.
+    pub fn open(of: &GroupColumn<'_>, row: u64) -> Result<Self> {
+        let decoder = match dense(of)? {
+            Some(mut dense) => {
+                dense.skip(row as usize).map_err(|error| Error::corrupt(&of.file.path, error.to_string()))?;
+                Decoder::Dense(Box::new(dense))
+            }
+            None => Decoder::Stock(Box::new(StockColumn::open(of, row)?)),
+        };
+        Ok(Self { decoder, next_row: row })
+    }
+
+    /// The next `rows` rows, in the form that the column is delivered in.
+    ///
+    /// # Errors
+    /// Pages that cannot be read, or values that the form does not hold.
+    pub fn read(&mut self, of: &GroupColumn<'_>, column: &Column, rows: usize) -> Result<ArrayRef> {
+        let array = self.decode(of, column, rows)?;
+        let from = Where { path: &of.file.path, column: &column.name, first_row: of.first_row + self.next_row };
+        self.next_row += rows as u64;
+        column.form.apply(array, from)
+    }
+
+    fn decode(&mut self, of: &GroupColumn<'_>, column: &Column, rows: usize) -> Result<ArrayRef> {
+        if let Decoder::Dense(dense) = &mut self.decoder {
+            let read = dense.read(rows).map_err(|error| {
+                Error::corrupt(&of.file.path, format!("column {:?}, row group {}: {error}", column.name, of.group))
+            })?;
+            match read {
+                Read::Array(array) => return Ok(array),
+                Read::NotDense => self.decoder = Decoder::Stock(Box::new(StockColumn::open(of, self.next_row)?)),
+            }
+        }
+        match &mut self.decoder {
+            Decoder::Stock(stock) => stock.read(rows, &of.file.path),
+            Decoder::Dense(_) => Err(Error::internal("a dense decoder gave nothing")),
+        }
+    }
+}
+
+/// The dense decoder of a column, if it is of its kind.
+fn dense(of: &GroupColumn<'_>) -> Result<Option<DenseColumn>> {
+    let schema = of.file.metadata.parquet_schema();
+    let leaves = schema.num_columns();
+    // Leaves stand in the order of their roots.
+    // Leaves stand in the order of their roots, each of which has one at least.
+    let mut of_root = (of.root..leaves).skip_while(|&leaf| schema.get_column_root_idx(leaf) < of.root);
+    let Some(first) = of_root.next() else { return Ok(None) };
+    let is_alone = of_root.next().is_none_or(|next| schema.get_column_root_idx(next) != of.root);
+    if !is_alone || !DenseColumn::takes(&schema.column(first), of.field()) {
+        return Ok(None);
+    }
+    let group = of.file.metadata.metadata().row_group(of.group);
+    let chunk = group.column(first);
+    let pages = SerializedPageReader::new(Arc::new(of.file.source.clone()), chunk, group.num_rows() as usize, None)
+        .map_err(|error| Error::corrupt(&of.file.path, error.to_string()))?;
+    let dense = DenseColumn::try_new(Box::new(pages), &schema.column(first), of.field());
+    Ok(dense.map(|dense| dense.with_num_values(chunk.num_values().unsigned_abs())))
+}
+
+/// Parts of a column as one array.
+pub(crate) fn joined(mut parts: Vec<ArrayRef>) -> Result<ArrayRef> {
+    if parts.len() == 1 {
+        return Ok(parts.remove(0));
+    }
+    let parts: Vec<&dyn arrow_array::Array> = parts.iter().map(AsRef::as_ref).collect();
+    arrow_select::concat::concat(&parts).map_err(|error| Error::internal(error.to_string()))
+}

@@ -1,0 +1,93 @@
+//! The dense decoder: columns without nulls, straight from decompressed pages into the memory that becomes the tensor.
+//!
+//! It takes what training data is made of (numbers, flat or in one level of list, PLAIN or dictionary encoded) and
+//! nothing else. That every value is present is checked in each page, never assumed; a page that is not of this kind
+//! is given up ([`Read::NotDense`]), and its rows are read by arrow-rs instead, with which this decoder agrees bit for
+//! bit.
+//!
+//! The way of a page: `page` (its sections) → `levels` (all present? where do lists start?) → `lists` (rows and
+//! offsets) → `values` (a copy, or `dictionary` over `unpack`) → the output. `column` drives it, `kind` says which
+//! columns qualify, and `runs` is the encoding that levels and dictionary indices share.
+
+mod column;
+mod dictionary;
+mod kind;
+mod levels;
+mod lists;
+mod page;
+mod runs;
+mod unpack;
+mod values;
+
+use arrow_array::ArrayRef;
+use arrow_schema::Field;
+use parquet::column::page::PageReader;
+use parquet::errors::ParquetError;
+use parquet::schema::types::ColumnDescriptor;
+
+/// A page or chunk that cannot be what its headers say, in words. The caller knows the file and the column.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DenseError(pub String);
+
+/// The result of the dense decoder.
+pub type Result<T, E = DenseError> = std::result::Result<T, E>;
+
+impl From<ParquetError> for DenseError {
+    fn from(error: ParquetError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+fn corrupt<T>(detail: impl Into<String>) -> Result<T> {
+    Err(DenseError(detail.into()))
+}
+
+/// What [`DenseColumn::read`] found.
+#[derive(Debug)]
+pub enum Read {
+    /// The rows.
+    Array(ArrayRef),
+    /// A page has nulls or an encoding that is not for this decoder. Nothing of this call was delivered: read these
+    /// rows, and the rest of the chunk, by other means. Every later call says the same.
+    NotDense,
+}
+
+/// One column chunk, read from its first row to its last.
+pub struct DenseColumn {
+    column: column::Column,
+}
+
+impl DenseColumn {
+    /// A decoder of the chunk behind `pages`; `None` where the column's types or nesting are not for it.
+    ///
+    /// `field` is the top-level Arrow field that arrow-rs would read the column as.
+    pub fn try_new(pages: Box<dyn PageReader>, descr: &ColumnDescriptor, field: &Field) -> Option<Self> {
+        let kind = kind::Kind::of(descr, field)?;
+        Some(Self { column: column::Column::new(pages, kind) })
+    }
+
+    /// Whether [`Self::try_new`] would take this column; needs no pages.
+    pub fn takes(descr: &ColumnDescriptor, field: &Field) -> bool {
+        kind::Kind::of(descr, field).is_some()
+    }
+
+    /// Makes it an error that the pages hold more than `num_values` level slots (the chunk's metadata knows), so that
+    /// a corrupt page of a few bytes cannot ask for gigabytes.
+    #[must_use]
+    pub fn with_num_values(mut self, num_values: u64) -> Self {
+        self.column.limit_slots(num_values);
+        self
+    }
+
+    /// Decodes exactly the next `rows` rows; fewer in the chunk are an error.
+    pub fn read(&mut self, rows: usize) -> Result<Read> {
+        Ok(self.column.read(rows)?.map_or(Read::NotDense, Read::Array))
+    }
+
+    /// Passes over exactly the next `rows` rows: whole pages without decompressing them where the page headers give
+    /// their rows. Nulls and other encodings are no hindrance to it.
+    pub fn skip(&mut self, rows: usize) -> Result<()> {
+        self.column.skip(rows)
+    }
+}

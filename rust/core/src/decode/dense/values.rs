@@ -1,0 +1,169 @@
+//! Values of a chunk, page after page, into the vector that becomes the Arrow buffer.
+
+use arrow_buffer::{ArrowNativeType, Buffer, ScalarBuffer};
+use bytes::Bytes;
+use parquet::basic::Encoding;
+
+use super::dictionary::{Dictionary, Indices};
+use super::{DenseError, Result, corrupt};
+
+/// The values of one chunk; every one present, nesting and levels are not known here.
+pub(super) trait Values: Send {
+    /// Takes the chunk's dictionary page of `count` values.
+    fn set_dictionary(&mut self, bytes: &Bytes, count: usize) -> Result<()>;
+    /// Goes on with a data page's values section of `count` values. False: the encoding is not for this decoder.
+    fn set_page(&mut self, bytes: Bytes, encoding: Encoding, count: usize) -> Result<bool>;
+    /// Makes room for `count` more values; more may still come.
+    fn reserve(&mut self, count: usize) -> Result<()>;
+    /// Appends the page's next `count` values to the output.
+    fn take(&mut self, count: usize) -> Result<()>;
+    /// Passes over the page's next `count` values.
+    fn skip(&mut self, count: usize) -> Result<()>;
+    /// The output so far, with its number of values; the next begins empty.
+    fn finish(&mut self) -> (Buffer, usize);
+}
+
+pub(super) fn of_words_as_bytes() -> Box<dyn Values> {
+    Box::new(Lanes::<WordAsByte>::new())
+}
+
+pub(super) fn of_words_as_halves() -> Box<dyn Values> {
+    Box::new(Lanes::<WordAsHalf>::new())
+}
+
+pub(super) fn of_halves() -> Box<dyn Values> {
+    Box::new(Lanes::<Half>::new())
+}
+
+pub(super) fn of_words() -> Box<dyn Values> {
+    Box::new(Lanes::<Word>::new())
+}
+
+pub(super) fn of_longs() -> Box<dyn Values> {
+    Box::new(Lanes::<Long>::new())
+}
+
+/// What is stored, and what of it is kept. Bits only: whether they are a float or a date is the array's affair.
+trait Lane: Send + 'static {
+    type Out: ArrowNativeType;
+    const STORED: usize;
+    /// Whether what is kept is, bit for bit, what is stored.
+    const WHOLE: bool = cfg!(target_endian = "little") && Self::STORED == size_of::<Self::Out>();
+    /// Appends a whole number of stored values.
+    fn extend(out: &mut Vec<Self::Out>, stored: &[u8]);
+}
+
+macro_rules! lane {
+    ($name:ident, $stored:ty, $out:ty) => {
+        struct $name;
+
+        impl Lane for $name {
+            type Out = $out;
+            const STORED: usize = size_of::<$stored>();
+
+            fn extend(out: &mut Vec<$out>, stored: &[u8]) {
+                let (values, _) = stored.as_chunks();
+                out.extend(values.iter().map(|bytes| <$stored>::from_le_bytes(*bytes) as $out));
+            }
+        }
+    };
+}
+
+lane!(WordAsByte, u32, u8);
+lane!(WordAsHalf, u32, u16);
+lane!(Half, u16, u16);
+lane!(Word, u32, u32);
+lane!(Long, u64, u64);
+
+struct Lanes<L: Lane> {
+    dictionary: Option<Dictionary<L::Out>>,
+    page: Section,
+    out: Vec<L::Out>,
+}
+
+/// What is left of a page's values.
+enum Section {
+    Plain(Bytes),
+    Indices(Indices),
+}
+
+impl<L: Lane> Lanes<L> {
+    fn new() -> Self {
+        Self { dictionary: None, page: Section::Plain(Bytes::new()), out: Vec::new() }
+    }
+}
+
+impl<L: Lane> Values for Lanes<L> {
+    fn set_dictionary(&mut self, bytes: &Bytes, count: usize) -> Result<()> {
+        let stored = head(bytes, count, L::STORED)?;
+        let aligned = stored.as_ptr().align_offset(align_of::<L::Out>()) == 0;
+        let values = if L::WHOLE && aligned {
+            ScalarBuffer::new(Buffer::from(stored), 0, count)
+        } else {
+            let mut values = Vec::with_capacity(count);
+            L::extend(&mut values, &stored);
+            values.into()
+        };
+        self.dictionary = Some(Dictionary::new(values)?);
+        Ok(())
+    }
+
+    fn set_page(&mut self, bytes: Bytes, encoding: Encoding, count: usize) -> Result<bool> {
+        self.page = match encoding {
+            Encoding::PLAIN => Section::Plain(head(&bytes, count, L::STORED)?),
+            Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY if count > 0 => {
+                Section::Indices(Indices::new(bytes)?)
+            }
+            Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => Section::Plain(Bytes::new()),
+            _ => return Ok(false),
+        };
+        Ok(true)
+    }
+
+    fn reserve(&mut self, count: usize) -> Result<()> {
+        let done = if self.out.is_empty() { self.out.try_reserve_exact(count) } else { self.out.try_reserve(count) };
+        done.map_err(|error| DenseError(format!("no room for {count} values: {error}")))
+    }
+
+    fn take(&mut self, count: usize) -> Result<()> {
+        match &mut self.page {
+            Section::Plain(bytes) => {
+                let stored = head(bytes, count, L::STORED)?;
+                L::extend(&mut self.out, &stored);
+                *bytes = bytes.slice(stored.len()..);
+                Ok(())
+            }
+            Section::Indices(indices) => match &self.dictionary {
+                Some(dictionary) => indices.take(count, dictionary, &mut self.out),
+                None => corrupt("a dictionary-encoded page before its dictionary"),
+            },
+        }
+    }
+
+    fn skip(&mut self, count: usize) -> Result<()> {
+        match &mut self.page {
+            Section::Plain(bytes) => {
+                *bytes = bytes.slice(head(bytes, count, L::STORED)?.len()..);
+                Ok(())
+            }
+            Section::Indices(indices) => indices.skip(count),
+        }
+    }
+
+    fn finish(&mut self) -> (Buffer, usize) {
+        let mut out = std::mem::take(&mut self.out);
+        if out.capacity() - out.len() > out.len() / 8 {
+            out.shrink_to_fit();
+        }
+        let count = out.len();
+        (Buffer::from_vec(out), count)
+    }
+}
+
+/// The first `count` values of `size` bytes.
+fn head(bytes: &Bytes, count: usize, size: usize) -> Result<Bytes> {
+    match count.checked_mul(size) {
+        Some(length) if length <= bytes.len() => Ok(bytes.slice(..length)),
+        _ => corrupt(format!("{count} values of {size} bytes in {} bytes", bytes.len())),
+    }
+}

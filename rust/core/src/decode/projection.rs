@@ -1,0 +1,152 @@
+//! The columns that a reader delivers, checked against the plan before anything is read.
+
+use arrow_schema::{DataType, Field, FieldRef, Schema};
+
+use super::Form;
+use crate::files::FileTable;
+use crate::{Error, Result};
+
+/// What a value of unknown length is taken to need, where only an estimate is wanted.
+const GUESSED_BYTES: u64 = 64;
+
+/// One column to deliver.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its field in the first file's schema.
+    pub field: FieldRef,
+    /// What it is delivered as.
+    pub form: Form,
+}
+
+impl Column {
+    /// About how many bytes a row of it takes, decoded.
+    pub fn row_bytes(&self) -> u64 {
+        fn of(data_type: &DataType) -> u64 {
+            match data_type {
+                DataType::Boolean => 1,
+                DataType::FixedSizeList(child, length) => of(child.data_type()) * u64::from(length.unsigned_abs()),
+                DataType::Struct(fields) => fields.iter().map(|field| of(field.data_type())).sum(),
+                other => other.primitive_width().map_or(GUESSED_BYTES, |width| width as u64),
+            }
+        }
+        of(self.field.data_type())
+    }
+
+    /// Whether every row takes the same number of bytes.
+    pub fn is_fixed_width(&self) -> bool {
+        fn of(data_type: &DataType) -> bool {
+            match data_type {
+                DataType::FixedSizeList(child, _) => of(child.data_type()),
+                other => other.is_primitive() || *other == DataType::Boolean,
+            }
+        }
+        of(self.field.data_type())
+    }
+}
+
+/// The columns to deliver, in the order in which they were asked for.
+#[derive(Debug, Clone)]
+pub struct Projection {
+    columns: Vec<Column>,
+}
+
+impl Projection {
+    /// Checks the names, and, where tensors are wanted, that every column can be one.
+    ///
+    /// `columns`: None for all. `fixed_lists`: the list columns to deliver as (n, d).
+    ///
+    /// # Errors
+    /// Unknown or repeated names, types that no tensor has, nulls that a footer shows.
+    pub fn new(
+        table: &FileTable,
+        columns: Option<&[String]>,
+        tensors: bool,
+        fixed_lists: &[String],
+    ) -> Result<Self> {
+        let schema = table.schema();
+        let names: Vec<&str> = match columns {
+            Some(names) => names.iter().map(String::as_str).collect(),
+            None => schema.fields().iter().map(|field| field.name().as_str()).collect(),
+        };
+        for (index, name) in names.iter().enumerate() {
+            if names[..index].contains(name) {
+                return Err(Error::Argument(format!("column {name:?} is asked for twice in columns; name it once")));
+            }
+        }
+        if let Some(name) = fixed_lists.iter().find(|name| !names.contains(&name.as_str())) {
+            return Err(match position(schema, name) {
+                Ok(_) => Error::Argument(format!(
+                    "column_options names column {name:?}, which columns leaves out; add it to columns or drop its options"
+                )),
+                Err(unknown) => unknown,
+            });
+        }
+        let columns = names
+            .into_iter()
+            .map(|name| {
+                let index = position(schema, name)?;
+                let field = &schema.fields()[index];
+                let fixed = fixed_lists.iter().any(|fixed| fixed == name);
+                let form = if tensors { Form::of(field, fixed)? } else { Form::Arrow };
+                if let (true, Some(file)) = (tensors, table.first_null()[index]) {
+                    return Err(null_error(table.path(file as usize), name));
+                }
+                Ok(Column { name: name.to_owned(), field: field.clone(), form })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Self { columns })
+    }
+
+    /// The columns.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The schema of what is delivered as Arrow data.
+    pub fn schema(&self) -> Schema {
+        let fields: Vec<Field> =
+            self.columns.iter().map(|column| column.field.as_ref().clone().with_nullable(true)).collect();
+        Schema::new(fields)
+    }
+
+    /// About how many bytes a row takes, decoded.
+    pub fn row_bytes(&self) -> u64 {
+        self.columns.iter().map(Column::row_bytes).sum::<u64>().max(1)
+    }
+}
+
+/// The error for a column with nulls.
+pub(crate) fn null_error(path: String, column: &str) -> Error {
+    Error::Data {
+        path,
+        detail: format!(
+            "column {column:?} has nulls, which a tensor cannot hold; leave it out (columns=…), fill the nulls in the files, or \
+             take output_format=\"arrow\""
+        ),
+    }
+}
+
+fn position(schema: &Schema, name: &str) -> Result<usize> {
+    if let Some(index) = schema.fields().iter().position(|field| field.name() == name) {
+        return Ok(index);
+    }
+    let mut near: Vec<(usize, &str)> = schema
+        .fields()
+        .iter()
+        .map(|field| (strsim::damerau_levenshtein(&name.to_lowercase(), &field.name().to_lowercase()), field.name().as_str()))
+        .collect();
+    near.sort_unstable();
+    let limit = name.chars().count() / 3 + 1;
+    let close: Vec<String> =
+        near.iter().filter(|(distance, _)| *distance <= limit).take(3).map(|(_, near)| format!("{near:?}")).collect();
+    let hint = if close.is_empty() {
+        let some: Vec<String> = schema.fields().iter().take(8).map(|field| format!("{:?}", field.name())).collect();
+        let more = if schema.fields().len() > 8 { ", …" } else { "" };
+        format!("the files have {}{more}", some.join(", "))
+    } else {
+        format!("did you mean {}?", close.join(" or "))
+    };
+    Err(Error::UnknownColumn(format!("there is no column {name:?}; {hint}")))
+}

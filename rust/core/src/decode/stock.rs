@@ -1,0 +1,60 @@
+//! A column of a row group through arrow-rs, for all that the dense decoder does not take.
+
+use arrow_array::ArrayRef;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use super::GroupColumn;
+use super::column::joined;
+use crate::{Error, Result};
+
+/// Rows that arrow-rs decodes at a time: few enough for the cache.
+const DECODE_ROWS: usize = 8192;
+
+/// Reads on from a row, any number of rows at a time.
+pub(crate) struct StockColumn {
+    reader: ParquetRecordBatchReader,
+    /// Decoded rows that nobody asked for yet.
+    rest: Option<ArrayRef>,
+}
+
+impl StockColumn {
+    /// Opens the column at a row of its row group.
+    pub(crate) fn open(of: &GroupColumn<'_>, row: u64) -> Result<Self> {
+        let metadata = of.file.metadata.clone();
+        let mask = ProjectionMask::roots(metadata.parquet_schema(), [of.root]);
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(of.file.source.clone(), metadata)
+            .with_row_groups(vec![of.group])
+            .with_projection(mask)
+            .with_batch_size(DECODE_ROWS)
+            .with_offset(row as usize)
+            .build()
+            .map_err(|error| Error::corrupt(&of.file.path, error.to_string()))?;
+        Ok(Self { reader, rest: None })
+    }
+
+    /// The next `rows` rows.
+    pub(crate) fn read(&mut self, rows: usize, path: &str) -> Result<ArrayRef> {
+        let mut parts: Vec<ArrayRef> = Vec::new();
+        let mut missing = rows;
+        while missing > 0 {
+            let part = match self.rest.take() {
+                Some(rest) => rest,
+                None => match self.reader.next() {
+                    Some(Ok(batch)) => batch.column(0).clone(),
+                    Some(Err(error)) => return Err(Error::corrupt(path, error.to_string())),
+                    None => {
+                        return Err(Error::corrupt(path, format!("a row group ended {missing} rows before its footer says")));
+                    }
+                },
+            };
+            if part.len() > missing {
+                self.rest = Some(part.slice(missing, part.len() - missing));
+            }
+            let taken = part.len().min(missing);
+            parts.push(part.slice(0, taken));
+            missing -= taken;
+        }
+        joined(parts)
+    }
+}

@@ -1,0 +1,69 @@
+//! A local file, read by position.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::reader::{ChunkReader, Length};
+
+/// Room for a page header; the page itself is read with one call of its own.
+const HEADER_BYTES: usize = 512;
+
+/// A file that any number of threads read at once: every read names its position, nothing seeks.
+#[derive(Debug, Clone)]
+pub struct LocalFile {
+    file: Arc<File>,
+    size: u64,
+}
+
+impl LocalFile {
+    /// An open file of a known size.
+    pub fn new(file: File, size: u64) -> Self {
+        Self { file: Arc::new(file), size }
+    }
+}
+
+impl Length for LocalFile {
+    fn len(&self) -> u64 {
+        self.size
+    }
+}
+
+impl ChunkReader for LocalFile {
+    type T = BufReader<At>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T> {
+        Ok(BufReader::with_capacity(HEADER_BYTES, At { file: Arc::clone(&self.file), position: start }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        // A length from a corrupt header must not allocate more than the file could fill.
+        if start.checked_add(length as u64).is_none_or(|end| end > self.size) {
+            return Err(ParquetError::EOF(format!("{length} bytes at {start} reach past the file's end")));
+        }
+        let mut bytes = Vec::with_capacity(length);
+        let read = At { file: Arc::clone(&self.file), position: start }.take(length as u64).read_to_end(&mut bytes)?;
+        if read < length {
+            return Err(ParquetError::EOF(format!("the file ended {} bytes early", length - read)));
+        }
+        Ok(bytes.into())
+    }
+}
+
+/// Reads on from a position of its own.
+#[derive(Debug)]
+pub struct At {
+    file: Arc<File>,
+    position: u64,
+}
+
+impl Read for At {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(into, self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}

@@ -1,0 +1,26 @@
+//! Which files there are and what their footers say: listing, reading footers, and the table that is kept of them.
+
+mod codec;
+pub mod footer;
+pub mod list;
+pub mod name;
+mod scan;
+pub mod schema;
+mod skim;
+mod table;
+
+pub use footer::Footer;
+pub use list::{Listing, list};
+pub use table::{FileEntry, FileTable, TableParts};
+
+use crate::Result;
+
+/// Lists the files that `paths` stand for and reads their footers on up to `num_threads` threads.
+///
+/// The threads are joined before it returns, so that a process may fork afterwards.
+pub fn plan(paths: &[String], num_threads: usize) -> Result<FileTable> {
+    scan::scan(list(paths)?, num_threads)
+}
+
+#[cfg(test)]
+mod tests;

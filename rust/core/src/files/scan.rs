@@ -1,0 +1,152 @@
+//! Reading many footers at once, and keeping of each no more than the table needs.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use arrow_schema::SchemaRef;
+
+use super::{
+    footer::{self, Footer},
+    list::Listing,
+    name, schema,
+    table::{FileTable, TableParts},
+};
+use crate::{Error, Result};
+
+/// What the table keeps of a footer.
+struct Facts {
+    hash: u64,
+    size: u64,
+    /// Rows and bytes of each row group.
+    groups: Vec<(u64, u64)>,
+    /// The reference's columns that statistics show a null in.
+    nulls: Vec<usize>,
+}
+
+/// The first file, which the others are compared to.
+struct Reference {
+    path: String,
+    schema: SchemaRef,
+    columns: HashMap<String, usize>,
+}
+
+/// Reads the footers of the files listed, on up to `num_threads` threads, which are joined before it returns.
+///
+/// Where files are wrong, the error is that of the first wrong one in the line's order, however many threads there are.
+pub(super) fn scan(listing: Listing, num_threads: usize) -> Result<FileTable> {
+    let Listing { root, names } = listing;
+    let Some(first) = names.first() else {
+        return Err(Error::NoFiles { message: format!("{root}: no files") });
+    };
+    let path = name::join(&root, first);
+    let footer = footer::read(&path)?;
+    schema::check_reference(&path, &footer.schema)?;
+    let columns = footer.schema.fields().iter().enumerate().map(|(at, field)| (field.name().clone(), at)).collect();
+    let reference = Reference { path, schema: footer.schema.clone(), columns };
+    let mut facts = vec![(0, keep(&footer, &reference))];
+    drop(footer);
+
+    let next = AtomicUsize::new(1);
+    let stop = AtomicBool::new(false);
+    let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
+    let work = || {
+        let mut facts = Vec::new();
+        // Files are taken in order and what was taken is finished, so that all files before a wrong one are looked at.
+        while !stop.load(Ordering::Relaxed) {
+            let file = next.fetch_add(1, Ordering::Relaxed);
+            let Some(name) = names.get(file) else { break };
+            match one(&name::join(&root, name), &reference) {
+                Ok(found) => facts.push((file, found)),
+                Err(error) => {
+                    stop.store(true, Ordering::Relaxed);
+                    let mut failed = failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                    if failed.as_ref().is_none_or(|(before, _)| file < *before) {
+                        *failed = Some((file, error));
+                    }
+                }
+            }
+        }
+        facts
+    };
+    let threads = num_threads.clamp(1, names.len().div_ceil(8));
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads)
+            .map(|at| thread::Builder::new().name(format!("shardline-plan-{at}")).spawn_scoped(scope, work))
+            .collect();
+        facts.extend(work());
+        for other in others {
+            // A thread that could not be started leaves its work to the others.
+            let Ok(other) = other else { continue };
+            facts.extend(other.join().map_err(|_| Error::internal("a thread that read footers panicked"))?);
+        }
+        Ok::<_, Error>(())
+    })?;
+    if let Some((_, error)) = failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+        return Err(error);
+    }
+    facts.sort_unstable_by_key(|(file, _)| *file);
+    table(root, names, &facts, reference.schema)
+}
+
+fn one(path: &str, reference: &Reference) -> Result<Facts> {
+    let footer = footer::read(path)?;
+    schema::check_same(&reference.path, &reference.schema, path, &footer.schema)?;
+    Ok(keep(&footer, reference))
+}
+
+fn keep(footer: &Footer, reference: &Reference) -> Facts {
+    let groups = footer.metadata.row_groups();
+    let numbers = groups.iter().map(|group| {
+        // Checked to be no negative numbers when the footer was parsed.
+        let rows = group.num_rows().unsigned_abs();
+        // A few writers leave the group's size at 0.
+        let columns =
+            || group.columns().iter().fold(0_u64, |sum, c| sum.saturating_add(c.uncompressed_size().unsigned_abs()));
+        let bytes = match group.total_byte_size().unsigned_abs() {
+            0 => columns(),
+            bytes => bytes,
+        };
+        (rows, bytes)
+    });
+    let mut nulls: Vec<usize> = Vec::new();
+    let leaves = footer.metadata.file_metadata().schema_descr();
+    for leaf in (0..leaves.num_columns()).filter(|&leaf| leaves.column(leaf).max_rep_level() == 0) {
+        let Some(&column) = reference.columns.get(leaves.get_column_root(leaf).name()) else { continue };
+        let has_nulls = |statistics: &parquet::file::statistics::Statistics| statistics.null_count_opt() > Some(0);
+        if !nulls.contains(&column) && groups.iter().any(|g| g.column(leaf).statistics().is_some_and(has_nulls)) {
+            nulls.push(column);
+        }
+    }
+    Facts { hash: footer.hash, size: footer.size, groups: numbers.collect(), nulls }
+}
+
+fn table(root: String, names: Vec<String>, facts: &[(usize, Facts)], schema: SchemaRef) -> Result<FileTable> {
+    let mut first_null = vec![None; schema.fields().len()];
+    let mut group_counts = Vec::with_capacity(facts.len());
+    for (file, found) in facts {
+        let file = u32::try_from(*file).map_err(|_| Error::Argument("more than 2³² files".to_owned()))?;
+        for &column in &found.nulls {
+            first_null[column].get_or_insert(file);
+        }
+        let count = u32::try_from(found.groups.len()).map_err(|_| Error::internal("2³² row groups in a file"))?;
+        group_counts.push(count);
+    }
+    let groups = || facts.iter().flat_map(|(_, found)| &found.groups);
+    FileTable::from_parts(TableParts {
+        root,
+        names,
+        hashes: facts.iter().map(|(_, found)| found.hash).collect(),
+        sizes: facts.iter().map(|(_, found)| found.size).collect(),
+        group_counts,
+        group_rows: groups().map(|(rows, _)| *rows).collect(),
+        group_bytes: groups().map(|(_, bytes)| *bytes).collect(),
+        schema,
+        first_null,
+    })
+}

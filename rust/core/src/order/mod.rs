@@ -1,0 +1,36 @@
+//! The order: pure numbers, no I/O.
+//!
+//! Row groups are packed into splits ([`Splits`]); the splits of an epoch, permuted by the key (seed, epoch), are laid end
+//! to end ([`Laid`]); k strands of that are read side by side in windows, permuted by the key (seed, epoch, window), and
+//! the windows end to end are the [`Line`]. [`Legs`] cut the line into shards and batches and keep count of what was
+//! delivered.
+
+mod intervals;
+mod key;
+mod laid;
+mod leg;
+mod legs;
+mod line;
+mod permute;
+mod philox;
+mod spec;
+mod split;
+
+pub use intervals::Intervals;
+pub use key::{Key, key};
+pub use laid::{GroupSlice, Laid};
+pub use leg::{Leg, LegSpec};
+pub use legs::{Ask, Legs, Outcome};
+pub use line::{Line, Window};
+pub use permute::permutation;
+pub use philox::Philox;
+pub use spec::{DEFAULT_STRANDS, Groups, Order, OrderSpec};
+pub use split::{SplitLimits, Splits};
+
+/// The version of the order: of every rule in this module that decides where a row stands. Pinned by golden vectors.
+pub const ORDER_VERSION: u32 = 1;
+
+/// ⌊a·b / c⌋ without overflow. `c` must not be zero, and the result must fit, as it does wherever a ≤ c.
+pub(crate) fn mul_div(a: u64, b: u64, c: u64) -> u64 {
+    (u128::from(a) * u128::from(b) / u128::from(c)) as u64
+}

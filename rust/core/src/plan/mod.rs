@@ -1,0 +1,190 @@
+//! The plan of one reader: which rows of which row groups it needs, from a position, in the order of first need.
+//!
+//! A [`Chunk`] is what is decoded at a time. Without row shuffle it is some batches of one shard; under row shuffle it is a
+//! window, and every shard that needs rows of the window now is served by decoding it once.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use crate::order::{GroupSlice, Leg, Line, Window};
+
+/// Whose batches a reader reads: those of shards v with v mod `num_ranks` = `rank`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// This rank.
+    pub rank: u64,
+    /// All ranks.
+    pub num_ranks: u64,
+}
+
+/// Rows to be decoded together.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    /// What to decode: the row-group slices of every strand, end to end.
+    pub strands: Vec<Vec<GroupSlice>>,
+    /// The window whose permutation the outputs are picked by; None where rows stand as they were decoded.
+    pub window: Option<Window>,
+    /// Who gets which rows.
+    pub outputs: Vec<Output>,
+}
+
+impl Chunk {
+    /// The rows that are decoded.
+    pub fn rows(&self) -> u64 {
+        self.strands.iter().flatten().map(|slice| slice.rows.end - slice.rows.start).sum()
+    }
+}
+
+/// The rows of a chunk that one shard takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// The shard, by its turn in this rank.
+    pub slot: usize,
+    /// Rows of the chunk, after the permutation if there is one.
+    pub picks: Vec<Range<u64>>,
+}
+
+impl Output {
+    /// How many rows.
+    pub fn rows(&self) -> u64 {
+        self.picks.iter().map(|pick| pick.end - pick.start).sum()
+    }
+}
+
+/// One shard of the rank, from the position on.
+#[derive(Debug)]
+struct Slot {
+    /// Its positions that no chunk was made for yet.
+    positions: VecDeque<Range<u64>>,
+    /// Rows that chunks were made for.
+    scheduled: u64,
+    /// All rows of its batches, from the position on.
+    rows: u64,
+    /// Batches, from the position on.
+    batches: u64,
+}
+
+/// Makes the chunks of one rank's part of a leg, one by one, in the order in which its batches first need them.
+#[derive(Debug)]
+pub struct Planner {
+    line: Line,
+    batch_size: u64,
+    chunk_rows: u64,
+    slots: Vec<Slot>,
+    /// The next batch of this rank, counted from the position, that may need a chunk.
+    step: u64,
+    steps: u64,
+}
+
+impl Planner {
+    /// The chunks from the leg's cursor on. A chunk without row shuffle has about `chunk_rows` rows, whole batches where it can.
+    ///
+    /// The ranks must divide the leg's shards and the batches delivered.
+    pub fn new(line: Line, leg: &Leg, share: Share, chunk_rows: u64) -> Self {
+        let spec = leg.spec();
+        let owned = spec.num_shards / share.num_ranks;
+        // The rank's batches so far, in turn over its shards, so that the slot whose turn it is comes first.
+        let done = spec.delivered / share.num_ranks;
+        let slots = (0..owned)
+            .map(|turn| {
+                let number = (done + turn) % owned;
+                let shard = share.rank + share.num_ranks * number;
+                let index = done / owned + u64::from(number < done % owned);
+                let rest = leg.rest_of(shard, index);
+                Slot {
+                    rows: rest.end - rest.start,
+                    positions: leg.domain().slice(rest).into(),
+                    scheduled: 0,
+                    batches: leg.batches_per_shard() - index,
+                }
+            })
+            .collect::<Vec<_>>();
+        let steps = slots.iter().map(|slot| slot.batches).sum();
+        Self { line, batch_size: spec.batch_size, chunk_rows: chunk_rows.max(1), slots, step: 0, steps }
+    }
+
+    /// m: the shards that this rank takes batches from in turn.
+    pub fn num_slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Batches of a slot, and its rows: all batches but the last have `batch_size` rows.
+    pub fn slot_extent(&self, slot: usize) -> (u64, u64) {
+        (self.slots[slot].batches, self.slots[slot].rows)
+    }
+
+    /// Rows of a batch.
+    pub fn batch_size(&self) -> u64 {
+        self.batch_size
+    }
+
+    /// The next chunk; None once every row has one.
+    pub fn next_chunk(&mut self) -> Option<Chunk> {
+        let count = self.slots.len() as u64;
+        while self.step < self.steps {
+            let slot = (self.step % count) as usize;
+            let index = self.step / count;
+            let of = &self.slots[slot];
+            let needed = if index + 1 == of.batches { of.rows } else { (index + 1) * self.batch_size };
+            if of.scheduled < needed {
+                return Some(if self.line.is_row_shuffled() { self.window(slot) } else { self.stretch(slot) });
+            }
+            self.step += 1;
+        }
+        None
+    }
+
+    /// The next rows of a slot, whole batches of them.
+    fn stretch(&mut self, slot: usize) -> Chunk {
+        let of = &mut self.slots[slot];
+        let mut rows = (self.chunk_rows / self.batch_size).max(1) * self.batch_size;
+        if of.rows - of.scheduled < rows + self.batch_size.min(self.chunk_rows) {
+            rows = of.rows - of.scheduled;
+        }
+        of.scheduled += rows;
+        let mut slices = Vec::new();
+        let mut rest = rows;
+        while rest > 0 {
+            let Some(front) = of.positions.front_mut() else { break };
+            let taken = rest.min(front.end - front.start);
+            slices.extend(self.line.rows(front.start..front.start + taken));
+            front.start += taken;
+            rest -= taken;
+            if front.is_empty() {
+                of.positions.pop_front();
+            }
+        }
+        let picks = std::iter::once(0..rows).collect();
+        Chunk { strands: vec![slices], window: None, outputs: vec![Output { slot, picks }] }
+    }
+
+    /// The window that a slot needs next, for all slots that stand in it.
+    fn window(&mut self, slot: usize) -> Chunk {
+        let position = self.slots[slot].positions.front().map_or(0, |front| front.start);
+        let window = self.line.window_at(position);
+        let mut outputs = Vec::new();
+        for (number, of) in self.slots.iter_mut().enumerate() {
+            let mut picks = Vec::new();
+            while let Some(front) = of.positions.front_mut() {
+                if !window.positions.contains(&front.start) {
+                    break;
+                }
+                let until = front.end.min(window.positions.end);
+                picks.push(front.start - window.positions.start..until - window.positions.start);
+                of.scheduled += until - front.start;
+                front.start = until;
+                if front.is_empty() {
+                    of.positions.pop_front();
+                }
+            }
+            if !picks.is_empty() {
+                outputs.push(Output { slot: number, picks });
+            }
+        }
+        let strands = window.strands.iter().map(|places| self.line.laid().slices(places.clone())).collect();
+        Chunk { strands, window: Some(window), outputs }
+    }
+}
+
+#[cfg(test)]
+mod tests;

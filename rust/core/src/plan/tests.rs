@@ -1,0 +1,73 @@
+use super::*;
+use crate::order::{Ask, Groups, Legs, Order, OrderSpec};
+use proptest::prelude::*;
+
+/// The rows that a planner's chunks deliver to every slot, in order.
+fn delivered(line: &Line, leg: &Leg, share: Share, chunk_rows: u64) -> Vec<Vec<(u32, u64)>> {
+    let mut planner = Planner::new(line.clone(), leg, share, chunk_rows);
+    let mut slots = vec![Vec::new(); planner.num_slots()];
+    while let Some(chunk) = planner.next_chunk() {
+        let rows: Vec<(u32, u64)> =
+            chunk.strands.iter().flatten().flat_map(|s| s.rows.clone().map(move |row| (s.group, row))).collect();
+        assert_eq!(rows.len() as u64, chunk.rows());
+        let order: Vec<u32> = match &chunk.window {
+            Some(window) => line.permutation(window),
+            None => (0..rows.len() as u32).collect(),
+        };
+        for output in chunk.outputs {
+            slots[output.slot]
+                .extend(output.picks.into_iter().flatten().map(|pick| rows[order[pick as usize] as usize]));
+        }
+    }
+    slots
+}
+
+proptest! {
+    #[test]
+    fn chunks_deliver_each_shards_rows_in_the_lines_order(
+        rows in proptest::collection::vec(0_u64..60, 1..12),
+        shuffle: bool,
+        buffer in 0_u64..90,
+        chunk_rows in 1_u64..80,
+        num_ranks in 1_u64..4,
+        factor in 1_u64..4,
+        batch_size in 1_u64..20,
+        drop_last: bool,
+        stop in 0.0..1.0_f64,
+        second_leg: bool,
+    ) {
+        let bytes = vec![100; rows.len()];
+        let spec = OrderSpec { shuffle, seed: 1, strands: 3, buffer: Some(buffer), split_bytes: 1000, split_rows: Some(50) };
+        let order = Order::new(Groups { rows: &rows, bytes: &bytes, file_ends: &[rows.len() as u32] }, &spec).unwrap();
+        let line = order.line(0).unwrap();
+        let Ok(mut legs) = Legs::start(line.len(), num_ranks * factor, batch_size, drop_last) else { return Ok(()) };
+        let steps = legs.last().num_batches() / num_ranks;
+        legs = legs.at((steps as f64 * stop) as u64 * num_ranks).unwrap();
+        if second_leg {
+            let ask = Ask { batch_size: Some(batch_size + 1), ..Ask::default() };
+            legs = legs.resume(num_ranks, num_ranks * factor, ask).unwrap().0;
+        }
+        let leg = legs.last();
+        let v = leg.spec().num_shards;
+        for rank in 0..num_ranks {
+            let slots = delivered(&line, leg, Share { rank, num_ranks }, chunk_rows);
+            prop_assert_eq!(slots.len() as u64, v / num_ranks);
+            // Batch by batch, in turn over the slots, these are the job's batches g ≡ rank.
+            let mut cursors = vec![0; slots.len()];
+            let mut turn = 0;
+            for g in (leg.spec().delivered + rank..leg.num_batches()).step_by(num_ranks as usize) {
+                let expected: Vec<(u32, u64)> = leg.batch(g).into_iter()
+                    .flat_map(|positions| line.rows(positions))
+                    .flat_map(|s| s.rows.map(move |row| (s.group, row))).collect();
+                let slot = turn % slots.len();
+                let cursor = &mut cursors[slot];
+                prop_assert_eq!(&slots[slot][*cursor..*cursor + expected.len()], &expected[..]);
+                *cursor += expected.len();
+                turn += 1;
+            }
+            for (slot, cursor) in slots.iter().zip(cursors) {
+                prop_assert_eq!(slot.len(), cursor, "nothing is read that is not delivered");
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! From Arrow memory to tensors, without a copy.
+
+mod dlpack;
+mod view;
+
+pub use dlpack::{ManagedTensor, export};
+pub use view::{TensorView, TypeCode, dense, jagged};

@@ -1,0 +1,95 @@
+//! `Order`: a plan's rows under shuffle settings.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use shardline_core::files::FileTable;
+use shardline_core::order::{self, Groups, OrderSpec};
+
+use crate::error::OrRaise;
+use crate::plan::Plan;
+
+#[pyclass(frozen, module = "shardline._core")]
+pub(crate) struct Order {
+    pub(crate) table: Arc<FileTable>,
+    pub(crate) order: order::Order,
+}
+
+#[pymethods]
+impl Order {
+    #[new]
+    #[pyo3(signature = (plan, *, shuffle, seed, strands, buffer, split_bytes, split_rows))]
+    #[allow(clippy::too_many_arguments, reason = "keywords, as Python has them")]
+    fn new(
+        py: Python<'_>,
+        plan: &Plan,
+        shuffle: bool,
+        seed: u64,
+        strands: u64,
+        buffer: Option<u64>,
+        split_bytes: u64,
+        split_rows: Option<u64>,
+    ) -> PyResult<Self> {
+        let table = Arc::clone(&plan.0);
+        let spec = OrderSpec { shuffle, seed, strands, buffer, split_bytes, split_rows };
+        let order = py
+            .detach(|| {
+                let file_ends: Vec<u32> = (0..table.num_files()).map(|file| table.groups(file).end as u32).collect();
+                let groups = Groups { rows: table.group_rows(), bytes: table.group_bytes(), file_ends: &file_ends };
+                order::Order::new(groups, &spec)
+            })
+            .or_raise()?;
+        Ok(Self { table, order })
+    }
+
+    #[getter]
+    fn num_rows(&self) -> u64 {
+        self.order.num_rows()
+    }
+
+    #[getter]
+    fn num_splits(&self) -> usize {
+        self.order.splits().len()
+    }
+
+    #[getter]
+    fn buffer(&self) -> u64 {
+        self.order.buffer()
+    }
+
+    #[getter]
+    fn strands(&self) -> u64 {
+        self.order.strands()
+    }
+
+    #[getter]
+    fn window(&self) -> u64 {
+        self.order.window()
+    }
+
+    fn rows(
+        &self,
+        py: Python<'_>,
+        epoch: u64,
+        intervals: Vec<(u64, u64)>,
+    ) -> PyResult<Vec<(usize, usize, u64, u64)>> {
+        let n = self.order.num_rows();
+        if let Some((start, end)) = intervals.iter().find(|(start, end)| start > end || *end > n) {
+            let message = format!("positions {start}..{end} are not on a line of {n} rows");
+            return Err(crate::error::raise(shardline_core::Error::Argument(message)));
+        }
+        py.detach(|| {
+            let line = self.order.line(epoch)?;
+            let slices = intervals.into_iter().flat_map(|(start, end)| line.rows(Range { start, end }));
+            Ok(slices
+                .map(|slice| {
+                    let group = slice.group as usize;
+                    let file = self.table.file_of_group(group);
+                    (file, group - self.table.groups(file).start, slice.rows.start, slice.rows.end)
+                })
+                .collect())
+        })
+        .or_raise()
+    }
+}

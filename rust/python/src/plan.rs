@@ -1,0 +1,107 @@
+//! `Plan`: a file table.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use shardline_core::files::{self, FileTable};
+
+use crate::capsule::ArrowSchema;
+use crate::error::OrRaise;
+
+#[pyclass(frozen, eq, hash, module = "shardline._core")]
+#[derive(Clone)]
+pub(crate) struct Plan(pub(crate) Arc<FileTable>);
+
+impl PartialEq for Plan {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.digest() == other.0.digest()
+    }
+}
+
+impl std::hash::Hash for Plan {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.digest().hash(state);
+    }
+}
+
+#[pymethods]
+impl Plan {
+    #[staticmethod]
+    #[pyo3(signature = (paths, *, num_threads))]
+    fn build(py: Python<'_>, paths: Vec<String>, num_threads: usize) -> PyResult<Self> {
+        let table = py.detach(|| files::plan(&paths, num_threads)).or_raise()?;
+        Ok(Self(Arc::new(table)))
+    }
+
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
+        let table = py.detach(|| FileTable::from_bytes(data)).or_raise()?;
+        Ok(Self(Arc::new(table)))
+    }
+
+    fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let bytes = py.detach(|| self.0.to_bytes());
+        PyBytes::new(py, &bytes)
+    }
+
+    fn select(&self, py: Python<'_>, files: Vec<usize>) -> PyResult<Self> {
+        let table = py.detach(|| self.0.select(&files)).or_raise()?;
+        Ok(Self(Arc::new(table)))
+    }
+
+    #[getter]
+    fn root(&self) -> &str {
+        self.0.root()
+    }
+
+    #[getter]
+    fn num_files(&self) -> usize {
+        self.0.num_files()
+    }
+
+    #[getter]
+    fn num_rows(&self) -> u64 {
+        self.0.num_rows()
+    }
+
+    #[getter]
+    fn num_row_groups(&self) -> usize {
+        self.0.num_row_groups()
+    }
+
+    #[getter]
+    fn num_bytes(&self) -> u64 {
+        self.0.num_bytes()
+    }
+
+    #[getter]
+    fn digest(&self) -> String {
+        format!("{:032x}", self.0.digest())
+    }
+
+    #[getter]
+    fn schema(&self) -> ArrowSchema {
+        ArrowSchema(self.0.schema().as_ref().clone())
+    }
+
+    fn files(&self) -> Vec<(String, u64, String)> {
+        self.0.files().map(|file| (file.name.to_owned(), file.rows, format!("{:016x}", file.hash))).collect()
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
+        let py = slf.py();
+        Ok((py.get_type::<Self>().getattr("from_bytes")?, (slf.get().to_bytes(py),)))
+    }
+
+    fn __repr__(&self) -> String {
+        let table = &self.0;
+        format!(
+            "Plan(root={:?}, num_files={}, num_row_groups={}, num_rows={})",
+            table.root(),
+            table.num_files(),
+            table.num_row_groups(),
+            table.num_rows()
+        )
+    }
+}

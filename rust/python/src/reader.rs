@@ -1,0 +1,97 @@
+//! `Reader`: one rank's batches of one leg.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use shardline_core::assemble::{self, Poll, ReaderOptions};
+use shardline_core::decode::Column;
+use shardline_core::plan::Share;
+
+use crate::error::OrRaise;
+use crate::legs::Legs;
+use crate::order::Order;
+use crate::projection::Projection;
+use crate::run::Run;
+
+/// How long a wait may go without looking for signals.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+#[pyclass(frozen, module = "shardline._core")]
+pub(crate) struct Reader {
+    // Locked only while detached, so that no thread waits for it with the GIL held.
+    reader: Mutex<assemble::Reader>,
+    columns: Arc<[Column]>,
+    num_shards: usize,
+}
+
+impl Reader {
+    fn lock(&self) -> MutexGuard<'_, assemble::Reader> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Reader {
+    #[new]
+    #[pyo3(signature = (order, projection, epoch, legs, *, rank, num_ranks, num_threads, prefetch_bytes))]
+    #[allow(clippy::too_many_arguments, reason = "keywords, as Python has them")]
+    fn new(
+        py: Python<'_>,
+        order: &Order,
+        projection: &Projection,
+        epoch: u64,
+        legs: &Legs,
+        rank: u64,
+        num_ranks: u64,
+        num_threads: usize,
+        prefetch_bytes: u64,
+    ) -> PyResult<Self> {
+        let reader = py
+            .detach(|| {
+                assemble::Reader::new(
+                    Arc::clone(&order.table),
+                    projection.0.clone(),
+                    order.order.line(epoch)?,
+                    legs.legs.last(),
+                    Share { rank, num_ranks },
+                    ReaderOptions { num_threads, prefetch_bytes },
+                )
+            })
+            .or_raise()?;
+        let columns = projection.0.columns().into();
+        Ok(Self { num_shards: reader.num_slots(), reader: Mutex::new(reader), columns })
+    }
+
+    fn next_run(&self, py: Python<'_>, slot: usize) -> PyResult<Option<Run>> {
+        loop {
+            match py.detach(|| self.lock().poll(slot, PATIENCE)).or_raise()? {
+                Poll::Run(run) => return Ok(Some(Run { run, columns: Arc::clone(&self.columns) })),
+                Poll::End => return Ok(None),
+                Poll::Pending => py.check_signals()?,
+            }
+        }
+    }
+
+    #[getter]
+    fn num_shards(&self) -> usize {
+        self.num_shards
+    }
+
+    fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let metrics = py.detach(|| self.lock().metrics());
+        let dict = PyDict::new(py);
+        dict.set_item("chunks", metrics.chunks as f64)?;
+        dict.set_item("rows_decoded", metrics.rows as f64)?;
+        dict.set_item("bytes_decoded", metrics.bytes as f64)?;
+        dict.set_item("decode_seconds", metrics.busy.as_secs_f64())?;
+        dict.set_item("wait_seconds", metrics.waited.as_secs_f64())?;
+        dict.set_item("peak_prefetch_bytes", metrics.peak_bytes as f64)?;
+        Ok(dict)
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.lock().close());
+    }
+}
