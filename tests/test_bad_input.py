@@ -190,7 +190,7 @@ def test_lists_of_other_lengths_than_fixed(tmp_path):
     pq.write_table(pa.table({"t": pa.array(rows, pa.list_(pa.int32()))}), tmp_path / "a.parquet")
     with pytest.raises(shardline.ShardlineError, match="t") as caught:
         list(DataLoader(tmp_path, batch_size=4, column_options={"t": ColumnOptions(lists="fixed")}))
-    for word in ("file", "row"):
+    for word in ("a.parquet", "row 30"):
         assert word in str(caught.value)
 
 

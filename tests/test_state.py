@@ -297,7 +297,7 @@ def test_legs_that_delivered_nothing_do_not_pile_up(make):
 def test_fewer_rows_left_than_ranks_are_named(make):
     state = make(batch_size=2).state_at(49)  # 98 of 100 rows
     resumed = make(rank=0, num_ranks=4, batch_size=33)
-    with pytest.warns(RuntimeWarning, match=r"fewer rows are left \(2\) than ranks \(4\)"):
+    with pytest.warns(RuntimeWarning, match=r"fewer rows are left \(of 2 rows\) than ranks \(4\)"):
         resumed.load_state_dict(state)
     assert resumed.left_out() == [(98, 100)]
     assert resumed.remaining == 0

@@ -51,7 +51,6 @@ def table():
     columns["list"] = ragged(rng, lambda n: pa.array(numbers(rng, "int32", n)), False)
     columns["large_list"] = ragged(rng, lambda n: pa.array(numbers(rng, "float64", n)), True)
     columns["list_float16"] = ragged(rng, lambda n: pa.array(numbers(rng, "float16", n)), False)
-    columns["list_bool"] = ragged(rng, lambda n: pa.array(numbers(rng, "bool", n)), False)
     return pa.table(columns)
 
 

@@ -131,8 +131,6 @@ def _place(saved: SavedState, line: Line, settings: Settings, added: list[str]) 
     """Cuts the legs. The run's num_shards holds unless another was asked for or the ranks do not divide it."""
     ranks, rows = settings.num_ranks, line.order.num_rows
     num_shards = settings.num_shards or max(ranks, saved.num_shards // ranks * ranks)
-    asked = settings.num_shards if settings.num_shards != saved.num_shards else None
-    _, batch_size, drop_last, _, _ = saved.legs[-1]
     try:
         legs = Legs(rows, saved.legs)
     except (ShardlineValueError, OverflowError) as error:
@@ -156,23 +154,22 @@ def _place(saved: SavedState, line: Line, settings: Settings, added: list[str]) 
     else:
         legs, what = legs.resume(
             ranks,
-            num_shards,
-            num_shards=asked,
-            batch_size=settings.batch_size if settings.batch_size != batch_size else None,
-            drop_last=settings.drop_last if settings.drop_last != drop_last else None,
+            saved.num_shards,
+            num_shards=settings.num_shards,
+            batch_size=settings.batch_size,
+            drop_last=settings.drop_last,
         )
         over = what == "over"
         if over:
-            sentence = (
-                f"ends epoch {saved.epoch}: fewer rows are left ({_count(legs.left_over())}) than ranks ({ranks})"
-            )
+            left = _count(legs.left_over())
+            short = f"full batches of {settings.batch_size:,} rows" if settings.drop_last else "rows"
+            sentence = f"ends epoch {saved.epoch}: fewer {short} are left (of {left:,} rows) than ranks ({ranks})"
         elif what == "goes on":
             to_come = legs.num_batches - legs.delivered
             sentence = (
                 f"goes on in its leg: epoch {saved.epoch}, step {done:,}, {to_come:,} batches of all ranks to come"
             )
         else:
-            legs = _without_empty(rows, legs)
             v, b, drop, _, _ = legs.legs[-1]
             left = _count(legs.left_over())
             sentence = (
@@ -180,13 +177,6 @@ def _place(saved: SavedState, line: Line, settings: Settings, added: list[str]) 
                 f"{left:,} rows, in {v:,} shards and batches of {b:,} rows{' (drop_last)' if drop else ''}"
             )
     return Resumption(line, num_shards, first, saved.epoch, legs, saved.ended, over, added, sentence)
-
-
-def _without_empty(rows: int, legs: Legs) -> Legs:
-    """Less the legs before the last that delivered nothing: they cut nothing off, and would pile up."""
-    *before, last = legs.legs
-    kept = [leg for leg in before if leg[3]]
-    return legs if len(kept) == len(before) else Legs(rows, [*kept, last])
 
 
 def _count(intervals: list[tuple[int, int]]) -> int:

@@ -118,7 +118,8 @@ class Standing:
         if shuffle["on"]:
             order = (
                 f"shuffled with seed {self._line.seed} (buffer {shuffle['buffer']:,} rows, "
-                f"{shuffle['strands']} strands, windows of {shuffle['window']:,} rows each; splits of at most {shuffle['split_bytes']:,} bytes"
+                f"{shuffle['strands']} strands, windows of {shuffle['window']:,} rows each; "
+                f"splits of at most {shuffle['split_bytes']:,} bytes"
                 + (f" or {shuffle['split_rows']:,} rows)" if shuffle["split_rows"] is not None else ")")
             )
         return (
