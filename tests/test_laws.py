@@ -4,9 +4,9 @@ import warnings
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from support import write_rows
+from support import examples, write_rows
 
 import shardline
 from shardline import StructuredDataset
@@ -115,7 +115,7 @@ def positions(intervals):
     return [p for start, stop in intervals for p in range(start, stop)]
 
 
-@settings(max_examples=60)
+@examples(300)
 @given(data, cuts, st.integers(1, 4), st.integers(1, 3))
 def test_coverage_and_equal_steps(folders, data, cut, ranks, multiple):
     datasets = usable(folders, data, replace(cut, num_shards=ranks * multiple), ranks)
@@ -134,7 +134,7 @@ def test_coverage_and_equal_steps(folders, data, cut, ranks, multiple):
         assert found == all_rows(data)
 
 
-@settings(max_examples=40)
+@examples(200)
 @given(data, cuts, st.sampled_from([2, 4, 6]))
 def test_batches_do_not_depend_on_the_ranks(folders, data, cut, shards):
     cut = replace(cut, num_shards=shards)
@@ -143,7 +143,7 @@ def test_batches_do_not_depend_on_the_ranks(folders, data, cut, shards):
         assert run(open_ranks(folders, data, cut, ranks), None) == wanted
 
 
-@settings(max_examples=25)
+@examples(150)
 @given(data, cuts)
 def test_epochs_and_seeds_differ_and_repeat(folders, data, cut):
     (dataset,) = usable(folders, data, cut, 1)
@@ -159,7 +159,7 @@ def test_epochs_and_seeds_differ_and_repeat(folders, data, cut):
         assert run([other], None) == first
 
 
-@settings(max_examples=100)
+@examples(500)
 @given(
     data,
     cuts,
@@ -191,7 +191,7 @@ def test_resume_is_exact_however_often(folders, data, cut, ranks, multiple, stop
     assert found == wanted
 
 
-@settings(max_examples=80)
+@examples(500)
 @given(
     data,
     st.lists(
@@ -232,7 +232,7 @@ def test_coverage_holds_over_changes_of_ranks_batches_and_shards(folders, data, 
     assert sorted(rows + [line[p] for p in left]) == all_rows(data)
 
 
-@settings(max_examples=40)
+@examples(200)
 @given(data, cuts, st.sampled_from([(4, 2), (2, 4), (4, 1), (6, 3), (2, 1), (1, 2)]), st.integers(0, 8))
 def test_ranks_that_divide_go_on_bit_for_bit(folders, data, cut, change, steps):
     before, after = change

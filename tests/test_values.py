@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support import examples
 
 from shardline import DataLoader
 
@@ -133,7 +134,7 @@ def test_other_encodings(tmp_path, encoding, columns):
     same(DataLoader(tmp_path, batch_size=100), expected)
 
 
-@settings(max_examples=40)
+@examples(150)
 @given(
     compression=st.sampled_from(["snappy", "zstd", "gzip", "lz4", "none"]),
     dictionary=st.booleans(),

@@ -1,6 +1,7 @@
 """What several test modules use."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from hypothesis import settings
 
 
 def ids(batches: Iterable[Any]) -> list[list[int]]:
@@ -33,3 +35,8 @@ def write_rows(folder: Path, groups: list[list[int]], start: int = 0) -> Path:
                 )
                 start += size
     return folder
+
+
+def examples(count: int) -> Callable[..., Any]:
+    """So many examples of a hypothesis test in CI, and twenty times as many under HYPOTHESIS_PROFILE=long."""
+    return settings(max_examples=count * (20 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 1))
