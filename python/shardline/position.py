@@ -117,7 +117,7 @@ class Position:
         if not (kept and epoch == self._epoch):
             self._place(epoch, self._first)
         elif self._ended:  # complete when it was loaded: it delivers nothing, and then ends again
-            self._ended, self._closed = False, True
+            self._ended = False
             self.mark += 1
 
     def kept_place(self) -> tuple[int, list[Leg], bool, bool]:
