@@ -53,7 +53,9 @@ class Plan:
 class Projection:
     """The columns to deliver, checked: unknown and repeated names, types that have no tensor, nulls that a footer shows."""
 
-    def __new__(cls, plan: Plan, columns: Sequence[str] | None, *, tensors: bool, fixed_lists: Sequence[str] = ()) -> Projection:
+    def __new__(
+        cls, plan: Plan, columns: Sequence[str] | None, *, tensors: bool, fixed_lists: Sequence[str] = ()
+    ) -> Projection:
         """`tensors`: torch and numpy output, where every column must have a tensor; `fixed_lists`: List columns of one length."""
     @property
     def names(self) -> list[str]: ...
@@ -128,7 +130,9 @@ class Legs:
         """The epoch as of its `delivered`-th batch, counted over all legs: later legs are cut off."""
     def skip_to(self, delivered: int) -> Legs:
         """The same, with the batches up to there marked as skipped."""
-    def resume(self, num_ranks: int, run_shards: int, *, num_shards: int | None, batch_size: int | None, drop_last: bool | None) -> tuple[Legs, str]:
+    def resume(
+        self, num_ranks: int, run_shards: int, *, num_shards: int | None, batch_size: int | None, drop_last: bool | None
+    ) -> tuple[Legs, str]:
         """What a run of `num_ranks` does from here, by DESIGN's rule: goes on in the last leg, begins a new one, or has
         nothing left to cut. None = not asked to be another. `run_shards` is the V of the run. The string is one of "goes on", "new leg", "over"."""
     def batch(self, g: int) -> list[tuple[int, int]]:

@@ -1,0 +1,51 @@
+"""shardline feeds Parquet files to PyTorch: fast, in an order that a seed fixes, resumable exactly at any batch."""
+
+import warnings as _warnings
+
+from shardline._core import DEBUG_BUILD as _DEBUG_BUILD
+from shardline._core import Plan, __version__
+from shardline.dataset import StructuredDataset
+from shardline.errors import (
+    CheckpointMismatchError,
+    ColumnNotFoundError,
+    FileChangedError,
+    ShardlineError,
+    ShardlineFileNotFoundError,
+    ShardlineOSError,
+    ShardlinePermissionError,
+    ShardlineRuntimeError,
+    ShardlineTypeError,
+    ShardlineValueError,
+)
+from shardline.loader import DataLoader
+from shardline.options import ColumnOptions
+from shardline.plan import load_plan, save_plan
+from shardline.state import describe
+
+__all__ = [
+    "CheckpointMismatchError",
+    "ColumnNotFoundError",
+    "ColumnOptions",
+    "DataLoader",
+    "FileChangedError",
+    "Plan",
+    "ShardlineError",
+    "ShardlineFileNotFoundError",
+    "ShardlineOSError",
+    "ShardlinePermissionError",
+    "ShardlineRuntimeError",
+    "ShardlineTypeError",
+    "ShardlineValueError",
+    "StructuredDataset",
+    "__version__",
+    "describe",
+    "load_plan",
+    "save_plan",
+]
+
+if _DEBUG_BUILD:
+    _warnings.warn(
+        "this is a debug build of shardline, and many times slower: build it with `maturin build --release`",
+        RuntimeWarning,
+        stacklevel=2,
+    )

@@ -1,0 +1,315 @@
+"""`StructuredDataset`: Parquet files as batches, in an order that a seed fixes, resumable at any batch."""
+
+import logging
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch.utils.data import IterableDataset, get_worker_info
+
+from shardline import options as opt
+from shardline import state as states
+from shardline._core import Legs, Plan, Projection, Reader
+from shardline.columns import Convert, converter
+from shardline.errors import ColumnNotFoundError
+from shardline.iterator import BatchIterator, Finish
+from shardline.line import Line, draw_seed
+from shardline.position import Position
+from shardline.resume import resume
+from shardline.standing import Standing
+
+if TYPE_CHECKING:
+    from shardline.loader import DataLoader
+
+log = logging.getLogger("shardline")
+_COSTLY = 4.0  # times the data read, from where on the log warns
+_COSTLY_BYTES = 2**28
+
+
+class StructuredDataset(Standing, IterableDataset[Any]):
+    """The batches of one rank, in order, and the state of the whole job.
+
+    `path`: a file, a directory, a glob, or a list of these. `batch_size`: rows. `columns`: names, all by default.
+    `shuffle`: mixes rows; `shuffle_seed`: 0 to 2**64 - 1, None to draw one; `shuffle_buffer_size`: rows mixed at a time
+    (0: whole splits only). `split_bytes`, `split_rows`: the limits of a split. `output_format`: "torch", "numpy",
+    "arrow" or "dict". `rank` of `num_ranks`. `num_shards`: a multiple of the ranks; fixes the batches for every number
+    of ranks that divides it. `num_threads`, `prefetch_bytes`: what reading may use. `plan`: a listing made before,
+    instead of a new one.
+
+    Raises ShardlineFileNotFoundError, ShardlineValueError, ShardlineTypeError or ColumnNotFoundError, each naming what
+    is wrong.
+
+    >>> import pyarrow as pa, pyarrow.parquet as pq, tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "x.parquet")
+    >>> pq.write_table(pa.table({"x": pa.array(range(10), pa.int64())}), path)
+    >>> dataset = StructuredDataset(path, batch_size=4)
+    >>> [batch["x"].tolist() for batch in dataset]
+    [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    """
+
+    def __init__(
+        self,
+        path: opt.Paths | None = None,
+        *,
+        format: str = "parquet",
+        batch_size: int = 1024,
+        columns: Sequence[str] | None = None,
+        filters: Any = None,
+        shuffle: bool = False,
+        shuffle_seed: int | None = 42,
+        shuffle_buffer_size: int | None = None,
+        shuffle_strands: int = 8,
+        split_bytes: int | str = "128MiB",
+        split_rows: int | None = None,
+        drop_last: bool = False,
+        output_format: opt.OutputFormat = "torch",
+        column_options: Mapping[str, opt.ColumnOptions] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+        partitioning: Any = None,
+        transform: Callable[[Any], Any] | None = None,
+        files: str = "keep",
+        plan: Plan | None = None,
+        num_ranks: int | None = None,
+        rank: int | None = None,
+        mesh: Any = None,
+        process_group: Any = None,
+        num_shards: int | None = None,
+        num_threads: int | None = None,
+        prefetch_bytes: int | str = opt.DEFAULT_PREFETCH_BYTES,
+    ) -> None:
+        opt.check_format(format)
+        opt.check_not_yet(
+            filters=filters,
+            partitioning=partitioning,
+            transform=transform,
+            storage_options=storage_options,
+            mesh=mesh,
+            process_group=process_group,
+        )
+        if opt.check_choice("files", files, ("keep", "refresh")) == "refresh":
+            raise NotImplementedError("files='refresh' is not implemented yet")
+        number, ranks = opt.check_ranks(rank, num_ranks)
+        settings = opt.Settings(
+            batch_size=opt.check_int("batch_size", batch_size, 1, opt.MAX_ROWS),
+            drop_last=opt.check_bool("drop_last", drop_last),
+            columns=opt.check_columns(columns),
+            shuffle=opt.check_bool("shuffle", shuffle),
+            shuffle_seed=None if shuffle_seed is None else opt.check_int("shuffle_seed", shuffle_seed, 0, 2**64 - 1),
+            shuffle_buffer_size=None
+            if shuffle_buffer_size is None
+            else opt.check_int("shuffle_buffer_size", shuffle_buffer_size, 0, opt.MAX_ROWS),
+            shuffle_strands=opt.check_int("shuffle_strands", shuffle_strands, 1, 2**16),
+            split_bytes=opt.parse_bytes("split_bytes", split_bytes),
+            split_rows=None if split_rows is None else opt.check_int("split_rows", split_rows, 1, opt.MAX_ROWS),
+            num_shards=opt.check_num_shards(num_shards, ranks),
+            rank=number,
+            num_ranks=ranks,
+            num_threads=opt.usable_cores()
+            if num_threads is None
+            else opt.check_int("num_threads", num_threads, 1, 1024),
+            prefetch_bytes=opt.parse_bytes("prefetch_bytes", prefetch_bytes),
+            output_format=opt.check_output_format(output_format),
+            column_options=opt.check_column_options(column_options),
+        )
+        paths = opt.check_paths(path) if plan is None else None
+        seed = settings.shuffle_seed
+        if seed is None:
+            seed = draw_seed()
+            log.info("shuffle_seed=None: drew the seed %d", seed)
+        self._where = "a plan" if path is None else str(path)
+        self._settings = settings
+        if paths is not None:
+            plan = Plan.build(paths, num_threads=settings.num_threads)
+        assert plan is not None
+        self._set_up(plan, seed, settings.num_shards or ranks)
+
+    def _set_up(self, plan: Plan, seed: int, num_shards: int) -> None:
+        """Everything that follows from the settings and a plan."""
+        settings = self._settings
+        self._listed = plan
+        self._line = Line(plan, settings, seed)
+        self._num_shards = num_shards
+        self._projection, self._convert = self._project(plan)
+        first = Legs.start(self._line.order.num_rows, num_shards, settings.batch_size, settings.drop_last)
+        self._position = Position(first, settings.num_ranks)
+        self._iterator: Callable[[], BatchIterator | None] = _no_iterator
+        self._metrics: dict[str, float] = {}
+        self._cost_logged = False
+        self.resumed = "begins afresh: no state was loaded"
+
+    def _project(self, plan: Plan) -> tuple[Projection, Convert]:
+        settings = self._settings
+        projection = Projection(
+            plan, settings.columns, tensors=settings.wants_tensors, fixed_lists=settings.fixed_lists
+        )
+        names = projection.names
+        for name in settings.column_options:
+            if name not in names:
+                raise ColumnNotFoundError(
+                    f"column_options names {name!r}, which is none of the columns: {', '.join(names)}"
+                )
+        return projection, converter(settings.output_format, names, projection.kinds)
+
+    @classmethod
+    def create_dataloader(
+        cls, path: "opt.Paths | StructuredDataset", **arguments: Any
+    ) -> "tuple[DataLoader, StructuredDataset]":
+        """(loader, its dataset), from the arguments of `DataLoader`: the interface of torch-dataloader-utils."""
+        from shardline.loader import DataLoader
+
+        loader = DataLoader(path, **arguments)
+        return loader, loader.dataset
+
+    # Iterating
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.iterate()
+
+    def iterate(self, finish: Finish | None = None, progress: Callable[[int, int], Any] | None = None) -> BatchIterator:
+        """An iterator from the place where the next epoch, or the rest of this one, begins.
+
+        `finish` is applied to a batch before it counts as delivered; `progress(steps done, steps in all)` makes a bar.
+        """
+        if get_worker_info() is not None:
+            raise NotImplementedError(
+                "reading in a DataLoader's worker process is not implemented yet: use num_workers=0 (shardline decodes "
+                "in threads of its own)"
+            )
+        settings, position = self._settings, self._position
+        start = position.upcoming()
+        self._log_cost()
+        reader = None
+        if start.steps:
+            reader = Reader(
+                self._line.order,
+                self._projection,
+                start.epoch,
+                start.legs.at(start.cursor),
+                rank=settings.rank,
+                num_ranks=settings.num_ranks,
+                num_threads=settings.num_threads,
+                prefetch_bytes=settings.prefetch_bytes,
+            )
+        older = self._iterator()
+        if older is not None:
+            older.close()
+        if start.thrown_back > 1:
+            warnings.warn(
+                f"iter() before epoch {start.epoch} was over starts again where the last one started: "
+                f"{start.thrown_back} batches are delivered again. To go on instead, first call "
+                "load_state_dict(state_dict()); to begin another epoch, set_epoch()",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        token = position.begin(start)
+        self._metrics.clear()
+        bar = progress(position.batch_index, len(self)) if progress is not None else None
+        iterator = BatchIterator(position, token, start.steps, reader, self._convert, finish, bar, self._metrics)
+        self._iterator = weakref.ref(iterator)
+        return iterator
+
+    def _log_cost(self) -> None:
+        """How often the data is read, said once before the first read."""
+        if self._cost_logged:
+            return
+        self._cost_logged = True
+        cost = self._line.read_cost(self._num_shards)
+        silly = cost > _COSTLY and self._line.plan.num_bytes > _COSTLY_BYTES
+        log.log(
+            logging.WARNING if silly else logging.INFO,
+            "an epoch reads about %.1f times the data (%d shards x %d strands over %d row groups)%s",
+            cost,
+            self._num_shards,
+            self._line.order.strands,
+            self._line.plan.num_row_groups,
+            ": fewer shards or strands, or smaller row groups, read less" if silly else "",
+        )
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begins `epoch` (≥ 0) at its start, at the next iter().
+
+        The first call after loading a state of that epoch, or after a seek in it, keeps the position.
+        """
+        self._position.set_epoch(opt.check_int("epoch", epoch, 0, 2**62))
+
+    def seek(self, step: int) -> None:
+        """Moves forward to `step` of this epoch, at the next iter(); the state knows what lies between as skipped."""
+        self._position.seek(opt.check_int("step", step, 0, 2**62))
+
+    # The state
+
+    def state_dict(self) -> dict[str, Any]:
+        """The job's state as of the last batch that was delivered: plain dicts, lists, ints and strings."""
+        position = self._position
+        return self._state(position.iterated_epoch, position.ended, position.leg_list())
+
+    def state_at(self, step: int, epoch: int | None = None) -> dict[str, Any]:
+        """The state as of `step` batches of this rank in the epoch of the newest iterator, or in `epoch`.
+
+        For wrappers that look ahead. Once the end of an epoch was seen, that epoch is still the one meant until the
+        next iter(). ShardlineValueError where the epoch has no such step.
+        """
+        step = opt.check_int("step", step, 0, 2**62)
+        at, legs = self._position.legs_at(step, None if epoch is None else opt.check_int("epoch", epoch, 0, 2**62))
+        return self._state(at, False, legs.legs)
+
+    def _state(self, epoch: int, ended: bool, legs: Sequence[Any]) -> dict[str, Any]:
+        line = self._line
+        return states.build(
+            seed=line.seed,
+            epoch=epoch,
+            ended=ended,
+            num_shards=self._num_shards,
+            legs=legs,
+            shuffle=line.shuffle,
+            files=line.files,
+        )
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes a state's place, at the next iter(); CheckpointMismatchError, and nothing changed, if it does not fit.
+
+        What the dataset then does is logged, and said by `resumed`.
+        """
+        found = resume(states.read(state), self._line, self._listed, self._settings)
+        projection, convert = self._projection, self._convert
+        if found.line.plan is not self._line.plan:
+            projection, convert = self._project(found.line.plan)
+        self._projection, self._convert = projection, convert
+        self._line, self._num_shards, self.resumed = found.line, found.num_shards, found.sentence
+        self._position.load(found.first, found.epoch, found.legs, ended=found.ended, over=found.over)
+        if found.added:
+            log.info("%d files came since the state was saved and are left out: %s", len(found.added), found.added[:5])
+        log.info("the loaded state %s", found.sentence)
+        if found.over:
+            warnings.warn(
+                f"the loaded state {found.sentence}; the positions {self.left_out()} of its line are left out",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    # Pickling: the settings, the plan and the place; readers stay behind
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "where": self._where,
+            "settings": self._settings,
+            "listed": self._listed,
+            "plan": self._line.plan,
+            "seed": self._line.seed,
+            "num_shards": self._num_shards,
+            "resumed": self.resumed,
+            "position": self._position.kept_place(),
+        }
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self._where, self._settings = kept["where"], kept["settings"]
+        self._set_up(kept["plan"], kept["seed"], kept["num_shards"])
+        self._listed, self.resumed = kept["listed"], kept["resumed"]
+        epoch, legs, ended, closed = kept["position"]
+        self._position.restore(epoch, Legs(self._line.order.num_rows, legs), ended=ended, closed=closed)
+
+
+def _no_iterator() -> BatchIterator | None:
+    """Stands for the weak reference to the newest iterator before there is one."""
+    return None

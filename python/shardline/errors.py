@@ -1,0 +1,37 @@
+"""Every error that shardline raises on purpose is a `ShardlineError`, and a builtin too where one fits.
+
+>>> issubclass(CheckpointMismatchError, ValueError) and issubclass(CheckpointMismatchError, ShardlineError)
+True
+"""
+
+from shardline._core import (
+    ColumnNotFoundError,
+    FileChangedError,
+    ShardlineError,
+    ShardlineFileNotFoundError,
+    ShardlineOSError,
+    ShardlinePermissionError,
+    ShardlineRuntimeError,
+    ShardlineTypeError,
+    ShardlineValueError,
+)
+
+__all__ = [
+    "CheckpointMismatchError",
+    "ColumnNotFoundError",
+    "FileChangedError",
+    "ShardlineError",
+    "ShardlineFileNotFoundError",
+    "ShardlineOSError",
+    "ShardlinePermissionError",
+    "ShardlineRuntimeError",
+    "ShardlineTypeError",
+    "ShardlineValueError",
+]
+
+
+class CheckpointMismatchError(ShardlineError, ValueError):
+    """A state that this dataset cannot resume exactly: of other data, settings or version, or no state at all.
+
+    The message lists every difference with the value saved, the value here, and what to do.
+    """

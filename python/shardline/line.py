@@ -1,0 +1,53 @@
+"""The line of one plan: its order under the shuffle settings, and how both stand in a state."""
+
+import os
+from functools import cached_property
+from typing import Any
+
+from shardline._core import Order, Plan
+from shardline.options import Settings
+from shardline.plan import files_entry
+
+
+class Line:
+    """A plan and the order of its rows under one seed. Frozen."""
+
+    def __init__(self, plan: Plan, settings: Settings, seed: int) -> None:
+        self.plan = plan
+        self.seed = seed
+        self.order = Order(
+            plan,
+            shuffle=settings.shuffle,
+            seed=seed,
+            strands=settings.shuffle_strands,
+            buffer=settings.shuffle_buffer_size,
+            split_bytes=settings.split_bytes,
+            split_rows=settings.split_rows,
+        )
+        self.shuffle: dict[str, int | bool | None] = {
+            "on": settings.shuffle,
+            "buffer": self.order.buffer,
+            "strands": self.order.strands,
+            "window": self.order.window,
+            "split_bytes": settings.split_bytes,
+            "split_rows": settings.split_rows,
+        }
+
+    @cached_property
+    def files(self) -> dict[str, Any]:
+        """The file table as a state holds it: packed once, shared by all states."""
+        return files_entry(self.plan)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The files' names, by index."""
+        return [name for name, _, _ in self.plan.files()]
+
+    def read_cost(self, num_shards: int) -> float:
+        """About how often the data is read in all: an open row group a shard and strand is read by each."""
+        return 1 + num_shards * self.order.strands / max(1, self.plan.num_row_groups)
+
+
+def draw_seed() -> int:
+    """A seed in [0, 2**63) from the operating system; no global generator is drawn from."""
+    return int.from_bytes(os.urandom(8), "little") >> 1

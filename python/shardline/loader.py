@@ -1,0 +1,179 @@
+"""`DataLoader`: torch's, with shardline's dataset in it, its state, and an iterator without torch's detours."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Unpack, cast
+
+import torch
+import torch.utils.data
+from torch.utils.data._utils import pin_memory as _pinning
+
+from shardline import options as opt
+from shardline.dataset import StructuredDataset
+from shardline.errors import ShardlineTypeError, ShardlineValueError
+from shardline.iterator import Finish
+
+
+class DataLoader(torch.utils.data.DataLoader[Any]):
+    """The whole of it: `DataLoader(path, batch_size=…, shuffle=True, …)`.
+
+    `dataset`: a path (a file, directory, glob, or a list of these) or a `StructuredDataset`, which then has its own
+    batch_size, shuffle and drop_last. Other keywords are torch's, with torch's meaning, or `StructuredDataset`'s.
+    `collate_fn` gets one batch in `output_format`, never a list of samples. `sampler` and `batch_sampler` raise.
+    `show_progress`: a bar by tqdm, on rank 0. Raises what `StructuredDataset` raises.
+
+    >>> import pyarrow as pa, pyarrow.parquet as pq, tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "x.parquet")
+    >>> pq.write_table(pa.table({"x": pa.array(range(10), pa.int64())}), path)
+    >>> loader = DataLoader(path, batch_size=4)
+    >>> len(loader), [len(batch["x"]) for batch in loader]
+    (3, [4, 4, 2])
+    """
+
+    dataset: StructuredDataset
+
+    def __init__(
+        self,
+        dataset: opt.Paths | StructuredDataset | None = None,
+        batch_size: int | None = None,
+        shuffle: bool | None = None,
+        sampler: Any = None,
+        batch_sampler: Any = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[Any], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool | None = None,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: Any = None,
+        generator: torch.Generator | None = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+        show_progress: bool = False,
+        **options: Unpack[opt.DatasetOptions],
+    ) -> None:
+        if sampler is not None or batch_sampler is not None:
+            name = "sampler" if sampler is not None else "batch_sampler"
+            raise ShardlineValueError(
+                f"{name}= is not taken: the order is shuffle=, shuffle_seed= and shuffle_buffer_size=, a distributed "
+                "sampler is rank= and num_ranks=, and batches are batch_size= and drop_last="
+            )
+        if opt.check_int("num_workers", num_workers, 0, 2**16):
+            raise NotImplementedError(
+                "num_workers= > 0 is not implemented yet: shardline decodes in num_threads= threads"
+            )
+        if collate_fn is not None and not callable(collate_fn):
+            raise ShardlineTypeError(f"collate_fn must be a function of one batch, not {collate_fn!r}")
+        given = {"batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        if not isinstance(dataset, StructuredDataset):
+            dataset = StructuredDataset(dataset, **cast(Any, chosen), **options)
+        elif chosen or options:
+            raise ShardlineTypeError(
+                f"{', '.join([*chosen, *options])}: a StructuredDataset has its own; give them to it, or a path here"
+            )
+        super().__init__(
+            dataset,
+            batch_size=None,
+            num_workers=0,
+            collate_fn=collate_fn,
+            pin_memory=pin_memory,
+            timeout=timeout,
+            worker_init_fn=worker_init_fn,
+            multiprocessing_context=multiprocessing_context,
+            generator=generator,
+            prefetch_factor=prefetch_factor,
+            persistent_workers=persistent_workers,
+            pin_memory_device=pin_memory_device,
+            in_order=in_order,
+        )
+        self._collate = collate_fn
+        self._show_progress = show_progress
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a batch, as asked; torch is told None, for batches come ready."""
+        return self.dataset.batch_size
+
+    @batch_size.setter
+    def batch_size(self, value: object) -> None:
+        """torch's constructor sets its None."""
+
+    @property
+    def drop_last(self) -> bool:
+        """Whether every batch has exactly batch_size rows."""
+        return self.dataset.drop_last
+
+    @drop_last.setter
+    def drop_last(self, value: object) -> None:
+        """torch's constructor sets its False."""
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """As `StructuredDataset`'s; nothing is drawn from a global random generator."""
+        bar = self._bar if self._show_progress and self.dataset.rank == 0 else None
+        return self.dataset.iterate(self._finish(), bar)
+
+    def _finish(self) -> Finish | None:
+        """What is done to a batch before it is handed over: collate, then pin."""
+        collate = self._collate
+        if not (self.pin_memory and torch.accelerator.is_available()):
+            return collate
+        pin = cast(Finish, _pinning.pin_memory)
+        return pin if collate is None else lambda batch: pin(collate(batch))
+
+    def _bar(self, done: int, steps: int) -> Any:
+        from tqdm.auto import tqdm
+
+        return tqdm(total=steps, initial=done, desc=f"epoch {self.epoch}", unit="batch")
+
+    def __len__(self) -> int:
+        """This rank's batches in a whole epoch."""
+        return len(self.dataset)
+
+    def __repr__(self) -> str:
+        return f"DataLoader({self.dataset!r})"
+
+    @property
+    def epoch(self) -> int:
+        """As the dataset's: the epoch in hand; once its end was seen, the next."""
+        return self.dataset.epoch
+
+    @property
+    def batch_index(self) -> int:
+        """As the dataset's: the index of this rank's next batch in `epoch`."""
+        return self.dataset.batch_index
+
+    @property
+    def remaining(self) -> int:
+        """As the dataset's: this rank's batches to the end of `epoch`."""
+        return self.dataset.remaining
+
+    def set_epoch(self, epoch: int) -> None:
+        """As the dataset's: begins `epoch` at its start; the first call after loading a state of it keeps its place."""
+        self.dataset.set_epoch(epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As the dataset's: the job's state as of the last batch delivered."""
+        return self.dataset.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """As the dataset's: takes the state's place at the next iter(), or raises and changes nothing."""
+        self.dataset.load_state_dict(state)
+
+    def state_at(self, step: int, epoch: int | None = None) -> dict[str, Any]:
+        """As the dataset's: the state as of any step."""
+        return self.dataset.state_at(step, epoch)
+
+    def seek(self, step: int) -> None:
+        """As the dataset's: moves forward to `step`, at the next iter()."""
+        self.dataset.seek(step)
+
+    def left_out(self) -> list[tuple[int, int]]:
+        """As the dataset's: the positions that this epoch never delivers."""
+        return self.dataset.left_out()
+
+    def get_metrics(self) -> dict[str, float]:
+        """As the dataset's: the newest reader's counters."""
+        return self.dataset.get_metrics()

@@ -1,0 +1,298 @@
+"""What a caller may ask for, checked: every wrong argument is an error that names it and says what would do.
+
+>>> parse_bytes("split_bytes", "128MiB")
+134217728
+"""
+
+import operator
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypedDict, TypeVar, cast, get_args
+
+from shardline._core import Plan
+from shardline.errors import ShardlineTypeError, ShardlineValueError
+
+OutputFormat = Literal["torch", "numpy", "arrow", "dict"]
+PathLike = str | os.PathLike[str]
+Paths = PathLike | Sequence[PathLike]
+
+MAX_ROWS = 2**31
+"""The largest number of rows that a batch or a split may be asked to have."""
+MAX_BYTES = 2**60
+DEFAULT_PREFETCH_BYTES = 256 * 2**20
+
+_UNITS = {
+    "": 1,
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+}
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class ColumnOptions:
+    """How one column is delivered.
+
+    `lists`: List and LargeList columns as "jagged" nested tensors (default), or "fixed": (n, d), an error naming file
+    and row where a length differs.
+
+    >>> ColumnOptions(lists="fixed")
+    ColumnOptions(lists='fixed')
+    """
+
+    lists: Literal["jagged", "fixed"] = "jagged"
+
+    def __post_init__(self) -> None:
+        check_choice("lists", self.lists, ("jagged", "fixed"))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a dataset's constructor was asked, checked. Plain and picklable; `None` is "not asked"."""
+
+    batch_size: int
+    drop_last: bool
+    columns: tuple[str, ...] | None
+    shuffle: bool
+    shuffle_seed: int | None
+    shuffle_buffer_size: int | None
+    shuffle_strands: int
+    split_bytes: int
+    split_rows: int | None
+    num_shards: int | None
+    rank: int
+    num_ranks: int
+    num_threads: int
+    prefetch_bytes: int
+    output_format: OutputFormat
+    column_options: Mapping[str, ColumnOptions]
+
+    @property
+    def wants_tensors(self) -> bool:
+        """Whether every column must have a tensor (torch and numpy output)."""
+        return self.output_format in ("torch", "numpy")
+
+    @property
+    def fixed_lists(self) -> list[str]:
+        """The List columns that are to be (n, d)."""
+        return [name for name, options in self.column_options.items() if options.lists == "fixed"]
+
+
+class DatasetOptions(TypedDict, total=False):
+    """The keywords of `StructuredDataset` that a loader passes on (beside batch_size, shuffle and drop_last)."""
+
+    format: str
+    columns: Sequence[str] | None
+    filters: Any
+    shuffle_seed: int | None
+    shuffle_buffer_size: int | None
+    shuffle_strands: int
+    split_bytes: int | str
+    split_rows: int | None
+    output_format: OutputFormat
+    column_options: Mapping[str, ColumnOptions] | None
+    storage_options: Mapping[str, Any] | None
+    partitioning: Any
+    transform: Any
+    files: str
+    plan: Plan | None
+    num_ranks: int | None
+    rank: int | None
+    mesh: Any
+    process_group: Any
+    num_shards: int | None
+    num_threads: int | None
+    prefetch_bytes: int | str
+
+
+def check_int(name: str, value: Any, low: int, high: int) -> int:
+    """`value` as an int in [low, high]; ShardlineTypeError or ShardlineValueError naming the argument otherwise."""
+    if isinstance(value, bool):
+        raise ShardlineTypeError(f"{name} must be an integer, not {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ShardlineTypeError(f"{name} must be an integer, not {value!r} ({type(value).__name__})") from None
+    if not low <= number <= high:
+        raise ShardlineValueError(f"{name} must be between {low} and {high:,}, not {number}")
+    return number
+
+
+def check_bool(name: str, value: Any) -> bool:
+    """`value` if it is True or False; ShardlineTypeError otherwise."""
+    if not isinstance(value, bool):
+        raise ShardlineTypeError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
+def check_choice(name: str, value: _T, choices: Iterable[_T]) -> _T:
+    """`value` if it is one of `choices`; ShardlineValueError that lists them otherwise."""
+    known = list(choices)
+    if value not in known:
+        raise ShardlineValueError(f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}")
+    return value
+
+
+def check_format(value: str) -> None:
+    """Only Parquet is read."""
+    if value != "parquet":
+        raise ShardlineValueError(f"format must be 'parquet', the one format that shardline reads, not {value!r}")
+
+
+def check_output_format(value: str) -> OutputFormat:
+    """One of torch, numpy, arrow, dict."""
+    return cast(OutputFormat, check_choice("output_format", value, get_args(OutputFormat)))
+
+
+def parse_bytes(name: str, value: Any) -> int:
+    """A number of bytes from an int or from text like "128MiB" or "64 MB" (kB = 1000, KiB = 1024)."""
+    if not isinstance(value, str):
+        return check_int(name, value, 1, MAX_BYTES)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)
+    factor = _UNITS.get(match[2].lower()) if match else None
+    if match is None or factor is None:
+        raise ShardlineValueError(
+            f"{name}={value!r} is not understood: give a number of bytes, or a number with one of "
+            "B, kB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB (powers of 1024), as in '128MiB'"
+        )
+    return check_int(name, int(float(match[1]) * factor) if "." in match[1] else int(match[1]) * factor, 1, MAX_BYTES)
+
+
+def check_num_shards(num_shards: Any, num_ranks: int) -> int | None:
+    """A multiple of the ranks, or None where none was asked for."""
+    if num_shards is None:
+        return None
+    number = check_int("num_shards", num_shards, 1, MAX_ROWS)
+    if number % num_ranks:
+        below = number // num_ranks * num_ranks
+        would_do = f"{below} or {below + num_ranks}" if below else f"{num_ranks}"
+        raise ShardlineValueError(
+            f"num_shards={number} is not a multiple of the {num_ranks} ranks: {would_do} would do "
+            "(every rank must own as many shards as every other)"
+        )
+    return number
+
+
+def check_ranks(rank: Any, num_ranks: Any) -> tuple[int, int]:
+    """(rank, ranks): as given, both or neither; else 0 of 1, unless that would give every row to every rank."""
+    if (rank is None) != (num_ranks is None):
+        raise ShardlineValueError("rank and num_ranks belong together: give both or neither")
+    if num_ranks is not None:
+        ranks = check_int("num_ranks", num_ranks, 1, MAX_ROWS)
+        return check_int("rank", rank, 0, ranks - 1), ranks
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        raise NotImplementedError(
+            "taking the ranks from the default process group is not implemented yet: give "
+            "rank=torch.distributed.get_rank() and num_ranks=torch.distributed.get_world_size()"
+        )
+    world = os.environ.get("WORLD_SIZE", "1")
+    if world.isdigit() and int(world) > 1:
+        raise ShardlineValueError(
+            f"WORLD_SIZE={world} says that this is one process of several, but no process group was made yet and no "
+            "ranks were given, so that every rank would get every row: call torch.distributed.init_process_group() "
+            "first, or give rank= and num_ranks= (0 and 1 if every rank shall indeed read everything)"
+        )
+    return 0, 1
+
+
+def check_columns(columns: Any) -> tuple[str, ...] | None:
+    """Column names in the order asked for, or None for all."""
+    if columns is None:
+        return None
+    if isinstance(columns, str) or not isinstance(columns, Iterable):
+        raise ShardlineTypeError(f"columns must be a list of names, not {columns!r}")
+    names = tuple(columns)
+    for name in names:
+        if not isinstance(name, str):
+            raise ShardlineTypeError(f"columns must be a list of names, but holds {name!r}")
+    return names
+
+
+def check_column_options(options: Any) -> dict[str, ColumnOptions]:
+    """Options by column name; whether the columns exist is checked against the files later."""
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise ShardlineTypeError(f"column_options must map column names to ColumnOptions, not {options!r}")
+    for name, value in options.items():
+        if not isinstance(name, str) or not isinstance(value, ColumnOptions):
+            raise ShardlineTypeError(
+                f"column_options must map column names to ColumnOptions, but holds {name!r}: {value!r}"
+            )
+    return dict(options)
+
+
+def check_paths(path: Any) -> list[str]:
+    """Local paths, globs or `file://` URLs, as text; NotImplementedError for other URLs."""
+    items = [path] if isinstance(path, (str, os.PathLike)) else path
+    if not isinstance(items, Sequence) or isinstance(items, (bytes, bytearray)):
+        raise ShardlineTypeError(f"path must be a path, or a list of paths, not {path!r}")
+    texts = []
+    for item in items:
+        text = os.fspath(item) if isinstance(item, (str, os.PathLike)) else item
+        if not isinstance(text, str):
+            raise ShardlineTypeError(f"a path must be text or a pathlib.Path, not {item!r}")
+        scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
+        if scheme and scheme[1].lower() != "file":
+            raise NotImplementedError(f"reading from {scheme[1]}:// is not implemented yet (local files only): {text}")
+        texts.append(text)
+    if not texts:
+        raise ShardlineValueError("path is an empty list: give at least one path")
+    return texts
+
+
+def check_not_yet(**arguments: Any) -> None:
+    """NotImplementedError that names the first of these arguments that was used."""
+    for name, value in arguments.items():
+        if value is not None and value is not False and value != 0:
+            raise NotImplementedError(f"{name}= is not implemented yet")
+
+
+def usable_cores() -> int:
+    """The cores that this process may use: its affinity, cut by its cgroup's CPU quota, rounded up."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        cores = os.cpu_count() or 1
+    quota = _cgroup_quota()
+    return max(1, cores if quota is None else min(cores, -int(-quota // 1)))
+
+
+def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> float | None:
+    """The tightest CPU quota, in cores, of this process's cgroup and those above it; None without one."""
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return None
+    quotas = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        base = root / "cpu" if controllers else root
+        folder = base / path.lstrip("/")
+        for place in (folder, *(p for p in folder.parents if p == base or base in p.parents)):
+            try:
+                if controllers:
+                    quota = float((place / "cpu.cfs_quota_us").read_text())
+                    period = float((place / "cpu.cfs_period_us").read_text())
+                else:
+                    first, second = (place / "cpu.max").read_text().split()
+                    quota, period = (-1.0 if first == "max" else float(first)), float(second)
+            except (OSError, ValueError):
+                continue
+            if quota > 0 and period > 0:
+                quotas.append(quota / period)
+    return min(quotas, default=None)

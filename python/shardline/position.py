@@ -1,0 +1,232 @@
+"""Where a run stands, and whose batches count: epoch, legs, cursor, whether the end was seen. No I/O, no torch.
+
+A step is one batch of this rank; a cursor counts the job's batches of the last leg, so a step adds `num_ranks` to it.
+"""
+
+from typing import NamedTuple
+
+from shardline._core import Legs
+from shardline.errors import ShardlineValueError
+
+Leg = tuple[int, int, bool, int, list[tuple[int, int]]]
+"""num_shards, batch_size, drop_last, batches delivered, ranges of these that were skipped: as the core's."""
+
+
+class Start(NamedTuple):
+    """What the next iterator would deliver: an epoch's legs from a cursor on, and how many steps that is."""
+
+    epoch: int
+    legs: Legs
+    cursor: int
+    steps: int
+    thrown_back: int
+    """Steps delivered by the iterator before, which come again."""
+
+
+class Position:
+    """The newest iterator's place in its epoch, and the rules that move it (DESIGN, "Iterating").
+
+    `first`: the legs of a fresh epoch. Frozen `Legs` in, plain numbers out.
+    """
+
+    __slots__ = (
+        "_before",
+        "_closed",
+        "_cursor",
+        "_ended",
+        "_epoch",
+        "_first",
+        "_kept",
+        "_legs",
+        "_prefix",
+        "_ranks",
+        "_start",
+        "_tail",
+        "_total",
+        "mark",
+        "owner",
+    )
+
+    def __init__(self, first: Legs, num_ranks: int) -> None:
+        self._first = first
+        self._ranks = num_ranks
+        self.owner = 0  # the iterator that may be asked for batches
+        self.mark = 0  # the iterator whose batches count
+        self._kept = False  # placed by a load or a seek, and not yet passed by set_epoch
+        self._place(0, first)
+
+    def _place(self, epoch: int, legs: Legs, *, ended: bool = False, closed: bool = False) -> None:
+        self._epoch = epoch
+        self._legs = legs
+        self._cursor = self._start = legs.delivered
+        self._total = legs.num_batches
+        self._before = legs.delivered_before
+        self._ended = ended
+        self._closed = closed  # nothing more of this epoch is delivered, though it may not be complete
+        *self._prefix, self._tail = legs.legs
+        self.mark += 1
+
+    # What it says
+
+    @property
+    def epoch(self) -> int:
+        """The epoch in hand; once its end was seen, the next."""
+        return self._epoch + self._ended
+
+    @property
+    def iterated_epoch(self) -> int:
+        """The epoch of the newest iterator, its end seen or not."""
+        return self._epoch
+
+    @property
+    def ended(self) -> bool:
+        """Whether the end of `iterated_epoch` was seen."""
+        return self._ended
+
+    @property
+    def batch_index(self) -> int:
+        """The index, in `epoch`, of this rank's next batch."""
+        return 0 if self._ended else (self._before + self._cursor) // self._ranks
+
+    @property
+    def remaining(self) -> int:
+        """This rank's steps to the end of `epoch`."""
+        if self._ended:
+            return self._first.num_batches // self._ranks
+        return 0 if self._closed else (self._total - self._cursor) // self._ranks
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more of `iterated_epoch` is delivered, complete or not."""
+        return self._closed
+
+    def legs(self) -> Legs:
+        """The legs of `iterated_epoch`, at the cursor."""
+        return self._legs.at(self._cursor)
+
+    def leg_list(self) -> list[Leg]:
+        """The same as plain tuples, without a call into the core."""
+        shards, batch_size, drop_last, _, skipped = self._tail
+        return [*self._prefix, (shards, batch_size, drop_last, self._cursor, skipped)]
+
+    # What moves it
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begins `epoch` at its start; keeps a place in it that a load or seek set, if this is the first call since."""
+        kept, self._kept = self._kept, False
+        if not (kept and epoch == self._epoch):
+            self._place(epoch, self._first)
+        elif self._ended:  # complete when it was loaded: it delivers nothing, and then ends again
+            self._ended = False
+            self.mark += 1
+
+    def kept_place(self) -> tuple[int, list[Leg], bool, bool]:
+        """(epoch, legs, ended, closed): what `restore` takes."""
+        return self._epoch, self.leg_list(), self._ended, self._closed
+
+    def restore(self, epoch: int, legs: Legs, *, ended: bool, closed: bool) -> None:
+        """The place of an unpickled dataset; its next iterator goes on from there."""
+        self._place(epoch, legs, ended=ended, closed=closed)
+        self._kept = True
+
+    def load(self, first: Legs, epoch: int, legs: Legs, *, ended: bool, over: bool) -> None:
+        """Takes a saved place. `over`: too few rows are left for the ranks."""
+        self._first = first
+        self._place(epoch, legs, ended=ended, closed=over or ended)
+        self._kept = True
+
+    def seek(self, step: int) -> None:
+        """Moves forward to `step` of `epoch`, what lies between marked as skipped; ShardlineValueError outside."""
+        here, length = self.batch_index, self.batch_index + self.remaining
+        if not here <= step <= length:
+            raise ShardlineValueError(
+                f"seek goes forward in the epoch, from step {here} to {length} at most, not to {step}"
+            )
+        legs = self._first if self._ended else self.legs()
+        self._place(self.epoch, legs.skip_to(legs.delivered + (step - here) * self._ranks))
+        self._kept = True
+
+    def upcoming(self) -> Start:
+        """What the next iterator delivers; changes nothing."""
+        if self._ended or (self._start < self._cursor == self._total):
+            first = self._first
+            return Start(self._epoch + 1, first, 0, first.num_batches // self._ranks, 0)
+        steps = 0 if self._closed else (self._total - self._start) // self._ranks
+        return Start(self._epoch, self._legs, self._start, steps, (self._cursor - self._start) // self._ranks)
+
+    def begin(self, start: Start) -> tuple[int, int]:
+        """Takes `upcoming()`'s place for a new iterator; returns its (owner, mark)."""
+        if start.epoch != self._epoch:
+            self._place(start.epoch, start.legs)
+            self._kept = False
+        self._cursor = start.cursor
+        self.owner += 1
+        self.mark += 1
+        return self.owner, self.mark
+
+    def deliver(self, mark: int) -> None:
+        """One step was delivered to the caller."""
+        if mark == self.mark:
+            self._cursor += self._ranks
+
+    def finish(self, mark: int) -> None:
+        """The end of the epoch was seen by the caller."""
+        if mark == self.mark:
+            self._ended = True
+            self._kept = False
+
+    # Arithmetic on any step
+
+    def legs_at(self, step: int, epoch: int | None) -> tuple[int, Legs]:
+        """(epoch, legs as of `step`): `epoch` None is `iterated_epoch`; any other is taken as a fresh one."""
+        epoch, legs = self._legs_of(epoch)
+        base = legs.delivered_before // self._ranks
+        length = base + legs.num_batches // self._ranks
+        if not 0 <= step <= length:
+            raise ShardlineValueError(f"step {step} is not in epoch {epoch}, which has the steps 0 to {length}")
+        if step < base:
+            return epoch, legs.at_total(step * self._ranks)
+        return epoch, legs.at((step - base) * self._ranks)
+
+    def batch_at(self, num_rows: int, step: int, rank: int, epoch: int | None) -> tuple[int, list[tuple[int, int]]]:
+        """(epoch, positions on the line) of the batch that `rank` takes at `step`."""
+        epoch, legs = self._legs_of(epoch)
+        base = legs.delivered_before // self._ranks
+        length = base + legs.num_batches // self._ranks
+        if not 0 <= step < length:
+            raise ShardlineValueError(f"step {step} is not in epoch {epoch}, which has the steps 0 to {length - 1}")
+        if step >= base:
+            return epoch, legs.batch((step - base) * self._ranks + rank)
+        wanted, parts, i = step * self._ranks + rank, legs.legs, 0
+        while i < len(parts) - 1 and wanted >= parts[i][3]:
+            wanted -= parts[i][3]
+            i += 1
+        return epoch, Legs(num_rows, parts[: i + 1]).batch(wanted)
+
+    def left_out(self) -> list[tuple[int, int]]:
+        """The positions of `iterated_epoch` that it never delivers, as far as is known at the cursor."""
+        legs = self.legs()
+        out = legs.left_out()
+        if (self._ended or self._closed) and not legs.is_complete:
+            out = merge_intervals([*out, *legs.left_over()])
+        return out
+
+    def _legs_of(self, epoch: int | None) -> tuple[int, Legs]:
+        if epoch is None or epoch == self._epoch:
+            return self._epoch, self._legs
+        return epoch, self._first
+
+
+def merge_intervals(intervals: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Sorted, those that touch joined.
+
+    >>> merge_intervals([(4, 6), (0, 2), (2, 3)])
+    [(0, 3), (4, 6)]
+    """
+    merged: list[tuple[int, int]] = []
+    for start, stop in sorted(intervals):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        elif start < stop:
+            merged.append((start, stop))
+    return merged

@@ -1,0 +1,183 @@
+"""Whether a saved state fits a dataset, and what the dataset then does: go on in the state's leg, or cut a new one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shardline._core import ORDER_VERSION, Legs, Plan
+from shardline.errors import ShardlineValueError
+from shardline.line import Line
+from shardline.options import Settings
+from shardline.state import Difference, SavedState, mismatch
+
+_SHUFFLE_NAMES = {
+    "buffer": "shuffle_buffer_size (resolved, rows)",
+    "strands": "shuffle_strands (resolved)",
+    "window": "rows of a strand in a window",
+    "split_bytes": "split_bytes",
+    "split_rows": "split_rows",
+}
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """All that a load changes. Made before anything is changed, so that a failed load changes nothing."""
+
+    line: Line
+    num_shards: int
+    first: Legs
+    epoch: int
+    legs: Legs
+    ended: bool
+    over: bool
+    added: list[str]
+    sentence: str
+
+
+def resume(saved: SavedState, line: Line, listed: Plan, settings: Settings) -> Resumption:
+    """The dataset's line, shards and legs after loading `saved`; CheckpointMismatchError where it does not fit.
+
+    `line`: the present one; `listed`: all files that were found, of which an earlier state may have taken only some.
+    """
+    seed = saved.seed if settings.shuffle_seed is None else line.seed
+    differences: list[Difference | str] = []
+    if saved.order_version != ORDER_VERSION:
+        differences.append(
+            Difference("order version", saved.order_version, ORDER_VERSION, "use the shardline that saved the state")
+        )
+    if saved.seed != seed:
+        differences.append(Difference("seed", saved.seed, seed, f"give shuffle_seed={saved.seed}"))
+    for name in ("filter", "sample"):
+        value = getattr(saved, name)
+        if value is not None:
+            differences.append(Difference(name, repr(value), None, f"this version of shardline has no {name}"))
+    differences += _shuffle_differences(saved, line, ("split_bytes", "split_rows"))
+    plan, added, file_differences = _match_files(saved, line.plan, listed)
+    if plan is None:
+        raise mismatch(differences + file_differences)
+    if plan is not line.plan or seed != line.seed:
+        line = Line(plan, settings, seed)
+    # What is resolved from the files can be compared only over the same files.
+    differences += _shuffle_differences(saved, line, ("buffer", "strands", "window"))
+    if differences:
+        raise mismatch(differences)
+    return _place(saved, line, settings, added)
+
+
+def _shuffle_differences(saved: SavedState, line: Line, keys: Sequence[str]) -> list[Difference]:
+    """Settings that alter the line; without shuffling none but `on` does."""
+    if saved.shuffle["on"] != line.shuffle["on"]:
+        if "split_bytes" not in keys:  # said once
+            return []
+        return [Difference("shuffle", saved.shuffle["on"], line.shuffle["on"], f"give shuffle={saved.shuffle['on']}")]
+    if not line.shuffle["on"]:
+        return []
+    return [
+        Difference(_SHUFFLE_NAMES[key], saved.shuffle[key], line.shuffle[key], f"give {_argument(key)} as it was")
+        for key in keys
+        if saved.shuffle[key] != line.shuffle[key]
+    ]
+
+
+def _argument(key: str) -> str:
+    return {"buffer": "shuffle_buffer_size", "strands": "shuffle_strands"}.get(
+        key, "shuffle_buffer_size and shuffle_strands" if key == "window" else key
+    )
+
+
+def _match_files(saved: SavedState, plan: Plan, listed: Plan) -> tuple[Plan | None, list[str], list[Difference | str]]:
+    """(the plan of the saved files or None, names of the files added since, differences)."""
+    files = saved.files
+    for candidate in (plan, listed):
+        if candidate.digest == files.digest:
+            return candidate, [], []
+    there = f"{files.count:,} files, {files.rows:,} rows, digest {files.digest}"
+    here = f"{listed.num_files:,} files, {listed.num_rows:,} rows, digest {listed.digest}"
+    if files.table is None:
+        cure = "the state names no files (there were too many): give plan=, the plan that was saved beside it"
+        return None, [], [Difference("files", there, here, cure)]
+    by_name = {name: (i, rows, digest) for i, (name, rows, digest) in enumerate(listed.files())}
+    removed, changed, chosen = [], [], []
+    for name, rows, digest in files.table:
+        found = by_name.pop(name, None)
+        if found is None:
+            removed.append(name)
+        elif found[1:] != (rows, digest):
+            changed.append(name)
+        else:
+            chosen.append(found[0])
+    added = list(by_name)
+    differences: list[Difference | str] = []
+    if removed:
+        differences.append(f"files removed since: {_names(removed)}; put them back, or start afresh")
+    if changed:
+        differences.append(f"files changed since: {_names(changed)}; put the old ones back, or start afresh")
+    if differences:
+        if added:
+            differences.append(f"files added since: {_names(added)}; these alone would be no obstacle")
+        return None, added, differences
+    selected = listed.select(sorted(chosen))
+    if selected.digest != files.digest:
+        return None, added, [Difference("files", there, here, "the saved table is damaged: start afresh")]
+    return selected, added, []
+
+
+def _names(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return f"{len(names):,} ({', '.join(names[:_NAMED])}{more})"
+
+
+def _place(saved: SavedState, line: Line, settings: Settings, added: list[str]) -> Resumption:
+    """Cuts the legs. The run's num_shards holds unless another was asked for or the ranks do not divide it."""
+    ranks, rows = settings.num_ranks, line.order.num_rows
+    num_shards = settings.num_shards or max(ranks, saved.num_shards // ranks * ranks)
+    try:
+        legs = Legs(rows, saved.legs)
+    except (ShardlineValueError, OverflowError) as error:
+        raise mismatch(
+            [f"the position saved is not one of these {rows:,} rows: {error}; the state is damaged"]
+        ) from error
+    try:
+        first = Legs.start(rows, num_shards, settings.batch_size, settings.drop_last)
+    except (ShardlineValueError, OverflowError) as error:
+        raise mismatch(
+            [f"later epochs have no step with the saved num_shards={num_shards}: {error}; give num_shards="]
+        ) from error
+    over = False
+    done = (legs.delivered_before + legs.delivered) // ranks
+    if saved.ended:
+        sentence = f"begins epoch {saved.epoch + 1}: the end of epoch {saved.epoch} was seen"
+    elif legs.is_complete:
+        sentence = (
+            f"stands at the end of epoch {saved.epoch}, which was not seen yet: the next iteration delivers nothing"
+        )
+    else:
+        legs, what = legs.resume(
+            ranks,
+            saved.num_shards,
+            num_shards=settings.num_shards,
+            batch_size=settings.batch_size,
+            drop_last=settings.drop_last,
+        )
+        over = what == "over"
+        if over:
+            left = _count(legs.left_over())
+            short = f"full batches of {settings.batch_size:,} rows" if settings.drop_last else "rows"
+            sentence = f"ends epoch {saved.epoch}: fewer {short} are left (of {left:,} rows) than ranks ({ranks})"
+        elif what == "goes on":
+            to_come = legs.num_batches - legs.delivered
+            sentence = (
+                f"goes on in its leg: epoch {saved.epoch}, step {done:,}, {to_come:,} batches of all ranks to come"
+            )
+        else:
+            v, b, drop, _, _ = legs.legs[-1]
+            left = _count(legs.left_over())
+            sentence = (
+                f"cuts a new leg: what epoch {saved.epoch} has left after step {done:,}, "
+                f"{left:,} rows, in {v:,} shards and batches of {b:,} rows{' (drop_last)' if drop else ''}"
+            )
+    return Resumption(line, num_shards, first, saved.epoch, legs, saved.ended, over, added, sentence)
+
+
+def _count(intervals: list[tuple[int, int]]) -> int:
+    return sum(stop - start for start, stop in intervals)

@@ -1,0 +1,131 @@
+"""What a dataset says of itself: where it stands, what it holds, which rows a batch has."""
+
+from collections.abc import Callable
+
+import pyarrow as pa
+
+from shardline import options as opt
+from shardline._core import Plan, Projection
+from shardline.iterator import BatchIterator
+from shardline.line import Line
+from shardline.position import Position
+
+
+class Standing:
+    """The read-only half of `StructuredDataset`. Steps are batches of this rank; positions are places on the line."""
+
+    _where: str
+    _settings: opt.Settings
+    _line: Line
+    _projection: Projection
+    _position: Position
+    _num_shards: int
+    _iterator: Callable[[], BatchIterator | None]
+    _metrics: dict[str, float]
+    resumed: str
+    """In a sentence, what loading the last state did."""
+
+    @property
+    def epoch(self) -> int:
+        """The epoch in hand; once its end was seen, the next."""
+        return self._position.epoch
+
+    @property
+    def batch_index(self) -> int:
+        """The index of this rank's next batch in `epoch`."""
+        return self._position.batch_index
+
+    @property
+    def remaining(self) -> int:
+        """This rank's batches to the end of `epoch`."""
+        return self._position.remaining
+
+    def __len__(self) -> int:
+        """This rank's batches in the whole epoch: batch_index + remaining."""
+        return self._position.batch_index + self._position.remaining
+
+    @property
+    def batch_size(self) -> int:
+        """Rows, as asked."""
+        return self._settings.batch_size
+
+    @property
+    def drop_last(self) -> bool:
+        """Whether every batch has exactly batch_size rows."""
+        return self._settings.drop_last
+
+    @property
+    def num_shards(self) -> int:
+        """The run's V: the pieces that the line of a fresh epoch is cut into."""
+        return self._num_shards
+
+    @property
+    def rank(self) -> int:
+        """Of `num_ranks`."""
+        return self._settings.rank
+
+    @property
+    def num_ranks(self) -> int:
+        """The processes that share the batches."""
+        return self._settings.num_ranks
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the line, over all ranks."""
+        return self._line.order.num_rows
+
+    @property
+    def plan(self) -> Plan:
+        """The file table, to be saved by `save_plan` or given to other datasets as `plan=`."""
+        return self._line.plan
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns that are delivered, as the first file has them, in the order of delivery."""
+        return pa.schema(self._projection.schema)
+
+    def left_out(self) -> list[tuple[int, int]]:
+        """The (start, stop) positions that the newest iterator's epoch never delivers: skipped, or left over."""
+        return self._position.left_out()
+
+    def rows_at(self, step: int, rank: int | None = None, epoch: int | None = None) -> list[tuple[str, int, int, int]]:
+        """The rows of a batch, by arithmetic: (file name, row group, first row, end row), in the batch's order.
+
+        `rank`: this one by default. `epoch`: that of the newest iterator by default. ShardlineValueError where there is
+        no such step or rank.
+        """
+        ranks = self._settings.num_ranks
+        rank = self._settings.rank if rank is None else opt.check_int("rank", rank, 0, ranks - 1)
+        at, intervals = self._position.batch_at(
+            self.num_rows,
+            opt.check_int("step", step, 0, 2**62),
+            rank,
+            None if epoch is None else opt.check_int("epoch", epoch, 0, 2**62),
+        )
+        names = self._line.names
+        return [(names[file], group, first, end) for file, group, first, end in self._line.order.rows(at, intervals)]
+
+    def get_metrics(self) -> dict[str, float]:
+        """The counters of the newest iterator's reader; empty before there was one."""
+        iterator = self._iterator()
+        if iterator is not None:
+            iterator.refresh_metrics()
+        return dict(self._metrics)
+
+    def __repr__(self) -> str:
+        settings, shuffle, plan = self._settings, self._line.shuffle, self._line.plan
+        order = "not shuffled"
+        if shuffle["on"]:
+            order = (
+                f"shuffled with seed {self._line.seed} (buffer {shuffle['buffer']:,} rows, "
+                f"{shuffle['strands']} strands, windows of {shuffle['window']:,} rows each; "
+                f"splits of at most {shuffle['split_bytes']:,} bytes"
+                + (f" or {shuffle['split_rows']:,} rows)" if shuffle["split_rows"] is not None else ")")
+            )
+        return (
+            f"StructuredDataset({self._where!r}: {plan.num_files:,} files, {plan.num_row_groups:,} row groups, "
+            f"{self.num_rows:,} rows; {len(self._projection.names)} columns as {settings.output_format}; "
+            f"batch_size={settings.batch_size:,}{', drop_last' if settings.drop_last else ''}; {order}; "
+            f"rank {settings.rank} of {settings.num_ranks}, {self._num_shards} shards; "
+            f"epoch {self.epoch}, batch {self.batch_index:,} of {len(self):,})"
+        )

@@ -1,0 +1,273 @@
+"""The state: a plain dict of what defines the order and of the place in it. Built, validated, described.
+
+>>> read({"shardline": 1})  # doctest: +ELLIPSIS
+Traceback (most recent call last):
+    ...
+shardline.errors.CheckpointMismatchError: this is not a state that can be resumed:...
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from shardline._core import ORDER_VERSION
+from shardline.errors import CheckpointMismatchError
+from shardline.plan import FileRow, unpack
+from shardline.position import Leg
+
+STATE_VERSION = 1
+SHUFFLE_KEYS = ("on", "buffer", "strands", "window", "split_bytes", "split_rows")
+"""A state's shuffle settings: on (bool); buffer, strands (k), window (w) in rows as resolved; the splits' limits."""
+_MAX = 2**63 - 1
+_MISSING = object()
+
+
+@dataclass(frozen=True)
+class SavedFiles:
+    """A state's file table: its digest and counts, and the table itself unless it was too large to be carried."""
+
+    digest: str
+    count: int
+    rows: int
+    table: list[FileRow] | None
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """A state that is well-formed in itself; whether it fits a dataset is `resume`'s question."""
+
+    order_version: int
+    seed: int
+    epoch: int
+    ended: bool
+    num_shards: int
+    legs: list[Leg]
+    shuffle: dict[str, int | bool | None]
+    files: SavedFiles
+    filter: Any
+    sample: Any
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that differs between a state and a dataset."""
+
+    what: str
+    saved: object
+    here: object
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: saved {self.saved}, here {self.here}; {self.cure}"
+
+
+def mismatch(differences: Sequence[Difference | str]) -> CheckpointMismatchError:
+    """The error that lists every difference."""
+    lines = "\n".join(f"  - {difference}" for difference in differences)
+    return CheckpointMismatchError(
+        "the state does not belong to this dataset as it is set up, and cannot be resumed exactly "
+        f"({len(differences)} difference{'s' * (len(differences) > 1)}):\n{lines}\n"
+        "Nothing was changed: this dataset stands where it stood."
+    )
+
+
+def build(
+    *,
+    seed: int,
+    epoch: int,
+    ended: bool,
+    num_shards: int,
+    legs: Sequence[Leg],
+    shuffle: Mapping[str, int | bool | None],
+    files: dict[str, Any],
+) -> dict[str, Any]:
+    """A state. `files` is shared by all states of a plan, and not copied."""
+    return {
+        "shardline": STATE_VERSION,
+        "order_version": ORDER_VERSION,
+        "seed": seed,
+        "epoch": epoch,
+        "ended": ended,
+        "num_shards": num_shards,
+        "legs": [[v, b, drop, g, [list(pair) for pair in skipped]] for v, b, drop, g, skipped in legs],
+        "shuffle": dict(shuffle),
+        "files": files,
+        "filter": None,
+        "sample": None,
+    }
+
+
+class _Form:
+    """Takes values out of a state by path, and collects everything that is wrong with them."""
+
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
+
+    def integer(self, where: str, value: Any, low: int = 0, high: int = _MAX) -> int:
+        """An int in [low, high]; an integral float (some JSON writers make them) is one, a bool is not."""
+        if value is _MISSING:
+            self.wrong.append(f"{where} is missing")
+        elif isinstance(value, bool) or not (
+            isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        ):
+            self.wrong.append(f"{where} must be an integer, not {_short(value)}")
+        elif not low <= value <= high:
+            self.wrong.append(f"{where} must be between {low} and {high}, not {_short(value)}")
+        else:
+            return int(value)
+        return low
+
+    def boolean(self, where: str, value: Any) -> bool:
+        if value is _MISSING:
+            self.wrong.append(f"{where} is missing")
+        elif not isinstance(value, bool):
+            self.wrong.append(f"{where} must be true or false, not {_short(value)}")
+        else:
+            return value
+        return False
+
+    def mapping(self, where: str, value: Any) -> Mapping[str, Any]:
+        if value is _MISSING:
+            self.wrong.append(f"{where} is missing")
+        elif not isinstance(value, Mapping):
+            self.wrong.append(f"{where} must be a dict, not {_short(value)}")
+        else:
+            return value
+        return {}
+
+    def sequence(self, where: str, value: Any, length: int | None = None) -> Sequence[Any] | None:
+        if value is _MISSING:
+            self.wrong.append(f"{where} is missing")
+        elif not isinstance(value, (list, tuple)) or (length is not None and len(value) != length):
+            expected = "a list" if length is None else f"a list of {length}"
+            self.wrong.append(f"{where} must be {expected}, not {_short(value)}")
+        else:
+            return value
+        return None
+
+    def leg(self, where: str, value: Any) -> Leg | None:
+        parts = self.sequence(where, value, 5)
+        if parts is None:
+            return None
+        shards = self.integer(f"{where}[0] (num_shards)", parts[0], 1)
+        batch_size = self.integer(f"{where}[1] (batch_size)", parts[1], 1)
+        drop_last = self.boolean(f"{where}[2] (drop_last)", parts[2])
+        delivered = self.integer(f"{where}[3] (batches delivered)", parts[3])
+        skipped = []
+        for i, pair in enumerate(self.sequence(f"{where}[4] (ranges skipped)", parts[4]) or ()):
+            ends = self.sequence(f"{where}[4][{i}]", pair, 2) or (0, 0)
+            skipped.append((self.integer(f"{where}[4][{i}][0]", ends[0]), self.integer(f"{where}[4][{i}][1]", ends[1])))
+        return shards, batch_size, drop_last, delivered, skipped
+
+    def files(self, value: Any) -> SavedFiles:
+        entry = self.mapping("files", value)
+        if not entry:
+            return SavedFiles("", 0, 0, None)
+        digest = entry.get("digest", _MISSING)
+        if not isinstance(digest, str):
+            self.wrong.append(
+                "files.digest is missing" if digest is _MISSING else f"files.digest must be text, not {_short(digest)}"
+            )
+            digest = ""
+        count = self.integer("files.count", entry.get("count", _MISSING))
+        rows = self.integer("files.rows", entry.get("rows", _MISSING))
+        packed, table = entry.get("packed", _MISSING), None
+        if isinstance(packed, str):
+            try:
+                table = unpack(packed)
+            except ValueError as error:
+                self.wrong.append(f"files.packed: {error}")
+            else:
+                if len(table) != count:
+                    self.wrong.append(f"files.packed names {len(table)} files, but files.count is {count}")
+        elif packed is not None:
+            self.wrong.append(
+                "files.packed is missing" if packed is _MISSING else f"files.packed must be text, not {_short(packed)}"
+            )
+        return SavedFiles(digest, count, rows, table)
+
+
+def read(state: Any) -> SavedState:
+    """Checks a state's form; CheckpointMismatchError lists all that is wrong with it. Unknown keys are ignored."""
+    if not isinstance(state, Mapping):
+        _refuse([f"it must be the dict that state_dict() returned, not {_short(state)}"])
+    version = state.get("shardline", _MISSING)
+    if version is _MISSING:
+        _refuse(['"shardline" (the state\'s version) is missing: it is no state of shardline'])
+    form = _Form()
+    number = form.integer("shardline (the state's version)", version, 1)
+    if not form.wrong and number != STATE_VERSION:
+        _refuse(
+            [f"it has the version {number}; this shardline reads version {STATE_VERSION}: use the one that saved it"]
+        )
+    legs = [
+        form.leg(f"legs[{i}]", leg) for i, leg in enumerate(form.sequence("legs", state.get("legs", _MISSING)) or ())
+    ]
+    if isinstance(state.get("legs"), (list, tuple)) and not legs:
+        form.wrong.append("legs must not be empty")
+    shuffle = form.mapping("shuffle", state.get("shuffle", _MISSING))
+    settings: dict[str, int | bool | None] = {}
+    if shuffle or "shuffle" in state:
+        settings["on"] = form.boolean("shuffle.on", shuffle.get("on", _MISSING))
+        for key in SHUFFLE_KEYS[1:]:
+            value = shuffle.get(key, _MISSING)
+            settings[key] = None if key == "split_rows" and value is None else form.integer(f"shuffle.{key}", value)
+    saved = SavedState(
+        order_version=form.integer("order_version", state.get("order_version", _MISSING), 0),
+        seed=form.integer("seed", state.get("seed", _MISSING), 0, 2**64 - 1),
+        epoch=form.integer("epoch", state.get("epoch", _MISSING)),
+        ended=form.boolean("ended", state.get("ended", _MISSING)),
+        num_shards=form.integer("num_shards", state.get("num_shards", _MISSING), 1),
+        legs=[leg for leg in legs if leg is not None],
+        shuffle=settings,
+        files=form.files(state.get("files", _MISSING)),
+        filter=state.get("filter"),
+        sample=state.get("sample"),
+    )
+    if form.wrong:
+        _refuse(form.wrong)
+    return saved
+
+
+def describe(state: Any) -> str:
+    """A state in a few lines for a person; CheckpointMismatchError where it is none."""
+    saved = read(state)
+    shards, batch_size, drop_last, delivered, _ = saved.legs[-1]
+    where = "its end was seen" if saved.ended else "its end was not seen yet"
+    lines = [
+        f"shardline state (version {STATE_VERSION}, order version {saved.order_version})",
+        f"  epoch {saved.epoch}: {sum(leg[3] for leg in saved.legs):,} batches of all ranks delivered; {where}",
+        f"  {_cut(batch_size, shards, drop_last)}: {delivered:,} delivered",
+    ]
+    for shards, batch_size, drop_last, delivered, _ in reversed(saved.legs[:-1]):
+        lines.append(f"    before that {_cut(batch_size, shards, drop_last)}: {delivered:,} delivered")
+    skipped = sum(stop - start for leg in saved.legs for start, stop in leg[4])
+    if skipped:
+        lines.append(f"  {skipped:,} of these batches were skipped by seek()")
+    if saved.shuffle["on"]:
+        lines.append(
+            f"  shuffled with seed {saved.seed}: a buffer of {saved.shuffle['buffer']:,} rows, "
+            f"{saved.shuffle['strands']} strands, windows of {saved.shuffle['window']:,} rows each"
+        )
+    else:
+        lines.append(f"  not shuffled (seed {saved.seed})")
+    named = "named" if saved.files.table is not None else "by digest only"
+    lines.append(f"  {saved.files.count:,} files ({named}), {saved.files.rows:,} rows, digest {saved.files.digest}")
+    return "\n".join(lines)
+
+
+def _cut(batch_size: int, shards: int, drop_last: bool) -> str:
+    return f"batches of {batch_size:,} rows from {shards:,} shards{', drop_last' if drop_last else ''}"
+
+
+def _refuse(wrong: Sequence[str]) -> NoReturn:
+    lines = "".join(f"\n  - {line}" for line in wrong)
+    raise CheckpointMismatchError(
+        f"this is not a state that can be resumed:{lines}\n"
+        "Give load_state_dict() what state_dict() returned, as it was saved, or start afresh. Nothing was changed."
+    )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

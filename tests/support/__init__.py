@@ -1,0 +1,42 @@
+"""What several test modules use."""
+
+import os
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import settings
+
+
+def ids(batches: Iterable[Any]) -> list[list[int]]:
+    """The row numbers of each batch."""
+    return [batch["i"].tolist() for batch in batches]
+
+
+def take(batches: Iterable[Any], count: int) -> list[list[int]]:
+    """The row numbers of the next `count` batches; the end of the epoch is not asked for."""
+    return ids(islice(batches, count))
+
+
+def write_rows(folder: Path, groups: list[list[int]], start: int = 0) -> Path:
+    """Writes one file a list of row-group sizes; `i` counts the rows through, `x` is i / 2. Returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, sizes in enumerate(groups):
+        schema = pa.schema([("i", pa.int64()), ("x", pa.float32())])
+        with pq.ParquetWriter(folder / f"part-{number:04}.parquet", schema) as writer:
+            for size in sizes:
+                values = np.arange(start, start + size)
+                writer.write_table(
+                    pa.table({"i": values, "x": (values / 2).astype("f4")}, schema=schema), row_group_size=max(1, size)
+                )
+                start += size
+    return folder
+
+
+def examples(count: int) -> Callable[..., Any]:
+    """So many examples of a hypothesis test in CI, and twenty times as many under HYPOTHESIS_PROFILE=long."""
+    return settings(max_examples=count * (20 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 1))
