@@ -113,7 +113,13 @@ fn with_arrow(file: &Bytes, metadata: &ArrowReaderMetadata) -> ArrayRef {
 /// Whether the file is of the kind that must not be given up.
 fn must_be_dense(array: &ArrayRef, metadata: &ArrowReaderMetadata) -> bool {
     let chunk = metadata.metadata().row_group(0).column(0);
-    let encodings = [Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY, Encoding::PLAIN_DICTIONARY];
+    let encodings = [
+        Encoding::PLAIN,
+        Encoding::RLE,
+        Encoding::RLE_DICTIONARY,
+        Encoding::PLAIN_DICTIONARY,
+        Encoding::BYTE_STREAM_SPLIT,
+    ];
     !columns::has_nulls(array) && chunk.encodings().all(|encoding| encodings.contains(&encoding))
 }
 
