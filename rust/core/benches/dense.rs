@@ -18,7 +18,8 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::serialized_reader::SerializedPageReader;
 use shardline_core::decode::dense::{DenseColumn, Read};
 
-const BATCH: usize = 8192;
+/// Rows decoded at once, as the flat columns like it and the lists do.
+const BATCHES: [usize; 2] = [8192, 1024];
 
 struct File {
     name: &'static str,
@@ -43,9 +44,9 @@ impl File {
         Self { name, bytes, metadata, rows: batch.num_rows() }
     }
 
-    fn with_arrow(&self) {
+    fn with_arrow(&self, batch: usize) {
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), self.metadata.clone())
-            .with_batch_size(BATCH)
+            .with_batch_size(batch)
             .build()
             .unwrap();
         for batch in reader {
@@ -64,11 +65,11 @@ impl File {
             .collect()
     }
 
-    fn with_dense(&self) {
+    fn with_dense(&self, batch: usize) {
         let mut columns = self.dense_columns();
-        for start in (0..self.rows).step_by(BATCH) {
+        for start in (0..self.rows).step_by(batch) {
             for column in &mut columns {
-                match column.read(BATCH.min(self.rows - start)).unwrap() {
+                match column.read(batch.min(self.rows - start)).unwrap() {
                     Read::Array(array) => drop(black_box(array)),
                     Read::NotDense => panic!("{} is dense", self.name),
                 }
@@ -146,8 +147,10 @@ fn dense(criterion: &mut Criterion) {
     for file in &files {
         let mut group = criterion.benchmark_group(file.name);
         group.throughput(Throughput::Elements(file.rows as u64)).sample_size(20);
-        group.bench_function("arrow-rs", |bencher| bencher.iter(|| file.with_arrow()));
-        group.bench_function("dense", |bencher| bencher.iter(|| file.with_dense()));
+        for batch in BATCHES {
+            group.bench_function(format!("arrow-rs {batch}"), |bencher| bencher.iter(|| file.with_arrow(batch)));
+            group.bench_function(format!("dense {batch}"), |bencher| bencher.iter(|| file.with_dense(batch)));
+        }
         group.bench_function("pages only", |bencher| bencher.iter(|| file.pages_only()));
         group.finish();
     }

@@ -113,7 +113,13 @@ fn with_arrow(file: &Bytes, metadata: &ArrowReaderMetadata) -> ArrayRef {
 /// Whether the file is of the kind that must not be given up.
 fn must_be_dense(array: &ArrayRef, metadata: &ArrowReaderMetadata) -> bool {
     let chunk = metadata.metadata().row_group(0).column(0);
-    let encodings = [Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY, Encoding::PLAIN_DICTIONARY];
+    let encodings = [
+        Encoding::PLAIN,
+        Encoding::RLE,
+        Encoding::RLE_DICTIONARY,
+        Encoding::PLAIN_DICTIONARY,
+        Encoding::BYTE_STREAM_SPLIT,
+    ];
     !columns::has_nulls(array) && chunk.encodings().all(|encoding| encodings.contains(&encoding))
 }
 
@@ -233,4 +239,19 @@ fn a_page_with_nulls_is_given_up_where_it_begins() {
     let mut decoder = dense(&file, &load(&file)).unwrap();
     decoder.skip(2999).unwrap();
     assert!(matches!(decoder.read(1), Ok(Read::NotDense)), "a page with a null, entered by a skip");
+}
+
+/// Files of other writers: each Parquet file of one column in the directory that the variable names.
+#[test]
+#[ignore = "set SHARDLINE_DENSE_FILES to a directory"]
+fn files_of_other_writers_agree_too() {
+    let directory = std::env::var("SHARDLINE_DENSE_FILES").unwrap();
+    for (i, entry) in std::fs::read_dir(directory).unwrap().enumerate() {
+        let path = entry.unwrap().path();
+        println!("{}", path.display());
+        let file = Bytes::from(std::fs::read(&path).unwrap());
+        let array = with_arrow(&file, &load(&file));
+        let rows = 1 + columns::mix(i as u64) as usize % 700;
+        compare(&array, &file, &[(false, rows), (i.is_multiple_of(2), 150)]);
+    }
 }

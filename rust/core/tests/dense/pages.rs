@@ -267,3 +267,52 @@ fn harm_bytes(buf: &mut Bytes, at: usize, kind: u8, random: u32) {
     }
     *buf = bytes.into();
 }
+
+/// An optional flat int32 column of these data pages.
+fn flat(pages: Vec<Page>) -> DenseColumn {
+    let leaf = Type::primitive_type_builder("x", Physical::INT32).with_repetition(Repetition::OPTIONAL);
+    let descr = ColumnDescriptor::new(Arc::new(leaf.build().unwrap()), 1, 0, ColumnPath::from("x"));
+    let field = Field::new("x", DataType::Int32, true);
+    DenseColumn::try_new(Box::new(Pages(pages.into_iter())), &descr, &field).unwrap()
+}
+
+fn flat_page(num_values: u32, encoding: Encoding, def_level_encoding: Encoding, bytes: &'static [u8]) -> Page {
+    Page::DataPage {
+        buf: Bytes::from_static(bytes),
+        num_values,
+        encoding,
+        def_level_encoding,
+        rep_level_encoding: Encoding::RLE,
+        statistics: None,
+    }
+}
+
+#[test]
+fn a_page_of_a_few_bytes_cannot_ask_for_gigabytes() {
+    // Levels: 2^32 - 1 times 1. Indices of 0 bits: as many zeros.
+    let bytes = b"\x06\0\0\0\xfe\xff\xff\xff\x1f\x01\x00\xfe\xff\xff\xff\x1f";
+    let page = || flat_page(u32::MAX, Encoding::RLE_DICTIONARY, Encoding::RLE, bytes);
+    let dictionary = || Page::DictionaryPage {
+        buf: Bytes::from_static(&[7; 4]),
+        num_values: 1,
+        encoding: Encoding::PLAIN,
+        is_sorted: false,
+    };
+    let Ok(Read::Array(array)) = flat(vec![dictionary(), page()]).read(5) else { panic!("it is well formed") };
+    assert_eq!(array.len(), 5);
+    let error = flat(vec![dictionary(), page()]).with_num_values(1000).read(5).unwrap_err();
+    assert_eq!(error.to_string(), "the pages hold more values than the chunk");
+    assert!(flat(vec![dictionary(), page()]).read(usize::MAX).is_err());
+}
+
+#[test]
+#[expect(deprecated)]
+fn levels_in_the_encoding_of_old_are_skipped_but_not_read() {
+    let old = || flat_page(2, Encoding::PLAIN, Encoding::BIT_PACKED, b"\xc0\x01\0\0\0\x02\0\0\0");
+    let new = || flat_page(1, Encoding::PLAIN, Encoding::RLE, b"\x02\0\0\0\x02\x01\x03\0\0\0");
+    assert!(matches!(flat(vec![old(), new()]).read(1), Ok(Read::NotDense)));
+    let mut column = flat(vec![old(), new()]);
+    column.skip(2).unwrap();
+    let Ok(Read::Array(array)) = column.read(1) else { panic!("dense again") };
+    assert_eq!(array.to_data().buffers()[0].typed_data::<i32>(), [3]);
+}

@@ -113,7 +113,9 @@ impl Column {
                     break;
                 }
             };
-            let guess = values.saturating_mul(left / taken.max(1)).min(values.max(MAX_GUESS));
+            // As if all pages were like this one, and a little more: to grow later means to copy.
+            let guess = values.saturating_mul(left) / taken.max(1);
+            let guess = guess.saturating_add(guess / 32).min(values.max(MAX_GUESS)).max(values);
             self.pass(values, guess, offsets.is_some())?;
             left -= taken;
             self.close_page(&mut offsets)?;

@@ -1,12 +1,12 @@
 //! The dense decoder: columns without nulls, straight from decompressed pages into the memory that becomes the tensor.
 //!
-//! It takes what training data is made of (numbers, flat or in one level of list, PLAIN or dictionary encoded) and
-//! nothing else. That every value is present is checked in each page, never assumed; a page that is not of this kind
+//! It takes what training data is made of (numbers, flat or in one level of list, PLAIN, dictionary or split-stream
+//! encoded) and nothing else. That every value is present is checked in each page, never assumed; a page that is not of this kind
 //! is given up ([`Read::NotDense`]), and its rows are read by arrow-rs instead, with which this decoder agrees bit for
 //! bit.
 //!
 //! The way of a page: `page` (its sections) → `levels` (all present? where do lists start?) → `lists` (rows and
-//! offsets) → `values` (a copy, or `dictionary` over `unpack`) → the output. `column` drives it, `kind` says which
+//! offsets) → `values` (a copy, `split`, or `dictionary` over `unpack`) → the output. `column` drives it, `kind` says which
 //! columns qualify, and `runs` is the encoding that levels and dictionary indices share.
 
 mod column;
@@ -16,6 +16,7 @@ mod levels;
 mod lists;
 mod page;
 mod runs;
+mod split;
 mod unpack;
 mod values;
 

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use parquet::basic::Encoding;
 
 use super::dictionary::{Dictionary, Indices};
+use super::split::Streams;
 use super::{DenseError, Result, corrupt};
 
 /// The values of one chunk; every one present, nesting and levels are not known here.
@@ -51,6 +52,8 @@ trait Lane: Send + 'static {
     const WHOLE: bool = cfg!(target_endian = "little") && Self::STORED == size_of::<Self::Out>();
     /// Appends a whole number of stored values.
     fn extend(out: &mut Vec<Self::Out>, stored: &[u8]);
+    /// Appends values whose bytes are apart; there must be as many left.
+    fn extend_apart(out: &mut Vec<Self::Out>, streams: &mut Streams, count: usize);
 }
 
 macro_rules! lane {
@@ -64,6 +67,10 @@ macro_rules! lane {
             fn extend(out: &mut Vec<$out>, stored: &[u8]) {
                 let (values, _) = stored.as_chunks();
                 out.extend(values.iter().map(|bytes| <$stored>::from_le_bytes(*bytes) as $out));
+            }
+
+            fn extend_apart(out: &mut Vec<$out>, streams: &mut Streams, count: usize) {
+                streams.take::<{ size_of::<$stored>() }>(count, |stored| Self::extend(out, stored));
             }
         }
     };
@@ -85,6 +92,7 @@ struct Lanes<L: Lane> {
 enum Section {
     Plain(Bytes),
     Indices(Indices),
+    Streams(Streams),
 }
 
 impl<L: Lane> Lanes<L> {
@@ -115,6 +123,10 @@ impl<L: Lane> Values for Lanes<L> {
                 Section::Indices(Indices::new(bytes)?)
             }
             Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => Section::Plain(Bytes::new()),
+            Encoding::BYTE_STREAM_SPLIT => match Streams::new(bytes, count, L::STORED) {
+                Some(streams) => Section::Streams(streams),
+                None => return Ok(false),
+            },
             _ => return Ok(false),
         };
         Ok(true)
@@ -137,6 +149,11 @@ impl<L: Lane> Values for Lanes<L> {
                 Some(dictionary) => indices.take(count, dictionary, &mut self.out),
                 None => corrupt("a dictionary-encoded page before its dictionary"),
             },
+            Section::Streams(streams) if count <= streams.left() => {
+                L::extend_apart(&mut self.out, streams, count);
+                Ok(())
+            }
+            Section::Streams(_) => corrupt("a page has fewer values than levels"),
         }
     }
 
@@ -147,6 +164,11 @@ impl<L: Lane> Values for Lanes<L> {
                 Ok(())
             }
             Section::Indices(indices) => indices.skip(count),
+            Section::Streams(streams) if count <= streams.left() => {
+                streams.skip(count);
+                Ok(())
+            }
+            Section::Streams(_) => corrupt("a page has fewer values than levels"),
         }
     }
 
