@@ -1,6 +1,6 @@
 const GOLDEN_TEN: [u32; 10] = [6, 4, 8, 2, 7, 9, 3, 0, 5, 1];
 
-const GOLDEN_LONG: u64 = 0;
+const GOLDEN_LONG: u64 = 0x6cc1b70cafd36c79;
 
 const GOLDEN_ROWS: [(u32, u64); 12] =
     [(0, 2), (1, 1), (1, 0), (2, 2), (2, 1), (0, 1), (0, 3), (0, 0), (2, 3), (0, 4), (2, 0), (1, 2)];
