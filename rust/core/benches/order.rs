@@ -1,5 +1,7 @@
 //! The order at scale: 10⁶ files and 10⁷ row groups, from footer counts to a position.
 
+#![allow(clippy::unwrap_used, reason = "a bench may stop")]
+
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};

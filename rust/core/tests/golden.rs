@@ -34,7 +34,10 @@ fn line(number: usize, seed: u64, epoch: u64, shuffle: bool, buffer: Option<u64>
 fn prints(line: &Line) -> (u64, u64) {
     let listed = |positions| {
         let slices: Vec<_> = line.rows(positions);
-        slices.into_iter().flat_map(|s| s.rows.flat_map(move |row| [u64::from(s.group), row])).flat_map(u64::to_le_bytes)
+        slices
+            .into_iter()
+            .flat_map(|s| s.rows.flat_map(move |row| [u64::from(s.group), row]))
+            .flat_map(u64::to_le_bytes)
     };
     let whole: Vec<u8> = listed(0..line.len()).collect();
     let leg = Legs::start(line.len(), 4, 3, false).unwrap();
@@ -56,14 +59,18 @@ fn the_order_has_its_version() {
 #[test]
 fn permutations() {
     assert_eq!(permutation(key("splits", &[0, 0]), 10), GOLDEN_TEN);
-    let long: Vec<u8> = permutation(key("window", &[42, 1, 7]), 65_536).into_iter().flat_map(u32::to_le_bytes).collect();
+    let long: Vec<u8> =
+        permutation(key("window", &[42, 1, 7]), 65_536).into_iter().flat_map(u32::to_le_bytes).collect();
     assert_eq!(xxh3_64(&long), GOLDEN_LONG);
 }
 
 #[test]
 fn a_line_row_by_row() {
-    let rows: Vec<(u32, u64)> = line(0, 42, 1, true, Some(6)).rows(0..12)
-        .into_iter().flat_map(|s| s.rows.map(move |row| (s.group, row))).collect();
+    let rows: Vec<(u32, u64)> = line(0, 42, 1, true, Some(6))
+        .rows(0..12)
+        .into_iter()
+        .flat_map(|s| s.rows.map(move |row| (s.group, row)))
+        .collect();
     assert_eq!(rows, GOLDEN_ROWS);
 }
 

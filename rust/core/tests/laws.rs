@@ -21,7 +21,15 @@ impl Setting {
 
 fn setting() -> impl Strategy<Value = Setting> {
     let files = proptest::collection::vec(proptest::collection::vec(0_u64..40, 0..6), 1..8);
-    (files, any::<bool>(), any::<u64>(), 1_u64..10, proptest::option::of(0_u64..120), 16_u64..2000, proptest::option::of(1_u64..90))
+    (
+        files,
+        any::<bool>(),
+        any::<u64>(),
+        1_u64..10,
+        proptest::option::of(0_u64..120),
+        16_u64..2000,
+        proptest::option::of(1_u64..90),
+    )
         .prop_map(|(files, shuffle, seed, strands, buffer, split_bytes, split_rows)| {
             let mut file_ends = Vec::new();
             let mut rows = Vec::new();

@@ -1,7 +1,8 @@
 //! The errors of the core as Python exceptions: each a `ShardlineError` and the builtin that fits.
 
 use pyo3::exceptions::{
-    PyException, PyFileNotFoundError, PyKeyError, PyOSError, PyPermissionError, PyRuntimeError, PyTypeError, PyValueError,
+    PyException, PyFileNotFoundError, PyKeyError, PyOSError, PyPermissionError, PyRuntimeError, PyTypeError,
+    PyValueError,
 };
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -37,7 +38,8 @@ fn types(py: Python<'_>) -> PyResult<&Types> {
             "The base of every error that shardline raises on purpose.",
             vec![py.get_type::<PyException>()],
         )?;
-        let derive = |name: &str, doc: &str, builtin: Bound<'_, PyType>| make(name, doc, vec![base.bind(py).clone(), builtin]);
+        let derive =
+            |name: &str, doc: &str, builtin: Bound<'_, PyType>| make(name, doc, vec![base.bind(py).clone(), builtin]);
         Ok(Types {
             not_found: derive(
                 "ShardlineFileNotFoundError",
@@ -55,11 +57,7 @@ fn types(py: Python<'_>) -> PyResult<&Types> {
                 "An argument, a file or a value that is not what it has to be.",
                 py.get_type::<PyValueError>(),
             )?,
-            column: derive(
-                "ColumnNotFoundError",
-                "A column that the files do not have.",
-                py.get_type::<PyKeyError>(),
-            )?,
+            column: derive("ColumnNotFoundError", "A column that the files do not have.", py.get_type::<PyKeyError>())?,
             type_: derive(
                 "ShardlineTypeError",
                 "A column whose type cannot be delivered in the form that was asked for.",

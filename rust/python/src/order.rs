@@ -68,12 +68,7 @@ impl Order {
         self.order.window()
     }
 
-    fn rows(
-        &self,
-        py: Python<'_>,
-        epoch: u64,
-        intervals: Vec<(u64, u64)>,
-    ) -> PyResult<Vec<(usize, usize, u64, u64)>> {
+    fn rows(&self, py: Python<'_>, epoch: u64, intervals: Vec<(u64, u64)>) -> PyResult<Vec<(usize, usize, u64, u64)>> {
         let n = self.order.num_rows();
         if let Some((start, end)) = intervals.iter().find(|(start, end)| start > end || *end > n) {
             let message = format!("positions {start}..{end} are not on a line of {n} rows");

@@ -83,15 +83,7 @@ impl Engine {
             closed: false,
             metrics: Metrics::default(),
         };
-        Self {
-            files,
-            projection,
-            line,
-            budget,
-            state: Mutex::new(state),
-            work: Condvar::new(),
-            done: Condvar::new(),
-        }
+        Self { files, projection, line, budget, state: Mutex::new(state), work: Condvar::new(), done: Condvar::new() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -221,7 +213,9 @@ impl Engine {
         let columns = self.projection.columns().len();
         let rows = self.files.table().group_rows()[group as usize];
         let parts = (rows * self.projection.row_bytes()).div_ceil(LANE_BYTES).clamp(1, columns.max(1) as u64) as usize;
-        (0..parts).map(move |part| part * columns / parts..(part + 1) * columns / parts).filter(|range| !range.is_empty())
+        (0..parts)
+            .map(move |part| part * columns / parts..(part + 1) * columns / parts)
+            .filter(|range| !range.is_empty())
     }
 }
 

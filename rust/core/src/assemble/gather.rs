@@ -123,12 +123,9 @@ fn rebuild(data_type: &DataType, rows: usize, bytes: Buffer) -> Result<ArrayRef>
                 .map(|list| Arc::new(list) as ArrayRef)
                 .map_err(internal)
         }
-        primitive => ArrayData::builder(primitive.clone())
-            .len(rows)
-            .add_buffer(bytes)
-            .build()
-            .map(make_array)
-            .map_err(internal),
+        primitive => {
+            ArrayData::builder(primitive.clone()).len(rows).add_buffer(bytes).build().map(make_array).map_err(internal)
+        }
     }
 }
 

@@ -68,7 +68,8 @@ impl Reader {
     ) -> Result<Self> {
         let Share { rank, num_ranks } = share;
         let spec = leg.spec();
-        if rank >= num_ranks || spec.num_shards % num_ranks != 0 || spec.delivered % num_ranks != 0 {
+        if rank >= num_ranks || !spec.num_shards.is_multiple_of(num_ranks) || !spec.delivered.is_multiple_of(num_ranks)
+        {
             return Err(Error::Argument(format!(
                 "rank {rank} of {num_ranks} cannot go on in a leg of {} shards with {} batches delivered",
                 spec.num_shards, spec.delivered
@@ -86,8 +87,7 @@ impl Reader {
             })
             .collect();
         let engine = Engine::new(Files::new(table), projection, line, planner, options.prefetch_bytes);
-        let inner =
-            Inner { engine: Arc::new(engine), threads: Vec::new(), cutters, num_threads: options.num_threads };
+        let inner = Inner { engine: Arc::new(engine), threads: Vec::new(), cutters, num_threads: options.num_threads };
         Ok(Self { inner: ManuallyDrop::new(inner), pid: std::process::id() })
     }
 

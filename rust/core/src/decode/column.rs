@@ -36,7 +36,9 @@ impl<'a> GroupColumn<'a> {
         let root = file.metadata.schema().fields().iter().position(|field| field.name() == &column.name);
         match (first_row, root) {
             (Some(first_row), Some(root)) if group < groups.len() => Ok(Self { file, group, first_row, root }),
-            _ => Err(Error::internal(format!("{}: row group {group}, column {:?} is not there", file.path, column.name))),
+            _ => {
+                Err(Error::internal(format!("{}: row group {group}, column {:?} is not there", file.path, column.name)))
+            }
         }
     }
 

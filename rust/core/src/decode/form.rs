@@ -213,8 +213,8 @@ pub(crate) fn trim_list(array: &ArrayRef) -> Option<(ArrayRef, ArrayRef)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow_array::{Int32Array, ListArray};
     use arrow_array::types::Int32Type;
+    use arrow_array::{Int32Array, ListArray};
 
     const FROM: Where<'static> = Where { path: "a.parquet", column: "x", first_row: 100 };
 

@@ -7,6 +7,6 @@ mod projection;
 mod stock;
 
 pub use column::{ColumnReader, GroupColumn};
-pub(crate) use form::{trim_list, value_bytes};
 pub use form::{Form, Where};
+pub(crate) use form::{trim_list, value_bytes};
 pub use projection::{Column, Projection};

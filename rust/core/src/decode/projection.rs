@@ -59,12 +59,7 @@ impl Projection {
     ///
     /// # Errors
     /// Unknown or repeated names, types that no tensor has, nulls that a footer shows.
-    pub fn new(
-        table: &FileTable,
-        columns: Option<&[String]>,
-        tensors: bool,
-        fixed_lists: &[String],
-    ) -> Result<Self> {
+    pub fn new(table: &FileTable, columns: Option<&[String]>, tensors: bool, fixed_lists: &[String]) -> Result<Self> {
         let schema = table.schema();
         let names: Vec<&str> = match columns {
             Some(names) => names.iter().map(String::as_str).collect(),
@@ -135,7 +130,9 @@ fn position(schema: &Schema, name: &str) -> Result<usize> {
     let mut near: Vec<(usize, &str)> = schema
         .fields()
         .iter()
-        .map(|field| (strsim::damerau_levenshtein(&name.to_lowercase(), &field.name().to_lowercase()), field.name().as_str()))
+        .map(|field| {
+            (strsim::damerau_levenshtein(&name.to_lowercase(), &field.name().to_lowercase()), field.name().as_str())
+        })
         .collect();
     near.sort_unstable();
     let limit = name.chars().count() / 3 + 1;

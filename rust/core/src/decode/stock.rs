@@ -44,7 +44,10 @@ impl StockColumn {
                     Some(Ok(batch)) => batch.column(0).clone(),
                     Some(Err(error)) => return Err(Error::corrupt(path, error.to_string())),
                     None => {
-                        return Err(Error::corrupt(path, format!("a row group ended {missing} rows before its footer says")));
+                        return Err(Error::corrupt(
+                            path,
+                            format!("a row group ended {missing} rows before its footer says"),
+                        ));
                     }
                 },
             };

@@ -86,11 +86,7 @@ impl Leg {
     /// Batches of every shard: the same number, so that all ranks take the same number of steps.
     pub fn batches_per_shard(&self) -> u64 {
         let shortest = self.domain.len() / self.spec.num_shards;
-        if self.spec.drop_last {
-            shortest / self.spec.batch_size
-        } else {
-            shortest.div_ceil(self.spec.batch_size)
-        }
+        if self.spec.drop_last { shortest / self.spec.batch_size } else { shortest.div_ceil(self.spec.batch_size) }
     }
 
     /// Batches of all shards.

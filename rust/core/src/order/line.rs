@@ -93,7 +93,8 @@ impl Line {
             let order = self.permutation(&window);
             let until = end.min(window.positions.end);
             for position in start..until {
-                let (group, row) = self.laid.row(place_in(&window, order[(position - window.positions.start) as usize]));
+                let (group, row) =
+                    self.laid.row(place_in(&window, order[(position - window.positions.start) as usize]));
                 match found.last_mut() {
                     Some(last) if last.group == group && last.rows.end == row => last.rows.end += 1,
                     _ => found.push(GroupSlice { group, rows: row..row + 1 }),

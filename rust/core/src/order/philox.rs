@@ -80,15 +80,14 @@ impl Philox {
 
     fn refill(&mut self) {
         let mut lanes = [[0; LANES], [0; LANES], [self.stream[0]; LANES], [self.stream[1]; LANES]];
-        for lane in 0..LANES {
-            let block = self.next_block + lane as u64;
+        for (lane, block) in (self.next_block..).take(LANES).enumerate() {
             lanes[0][lane] = block as u32;
             lanes[1][lane] = (block >> 32) as u32;
         }
         rounds(&mut lanes, self.key);
-        for lane in 0..LANES {
-            for (word, of_lanes) in lanes.iter().enumerate() {
-                self.words[4 * lane + word] = of_lanes[lane];
+        for (block, words) in self.words.chunks_exact_mut(4).enumerate() {
+            for (word, of_lanes) in words.iter_mut().zip(&lanes) {
+                *word = of_lanes[block];
             }
         }
         self.next_block += LANES as u64;
@@ -116,10 +115,8 @@ mod tests {
         let key = 0x0123_4567_89ab_cdef_0011_2233_4455_6677_u128;
         let mut stream = Philox::new(key);
         for number in 0..100_u64 {
-            let expected = block(
-                [number as u32, (number >> 32) as u32, 0x89ab_cdef, 0x0123_4567],
-                [0x4455_6677, 0x0011_2233],
-            );
+            let expected =
+                block([number as u32, (number >> 32) as u32, 0x89ab_cdef, 0x0123_4567], [0x4455_6677, 0x0011_2233]);
             for word in expected {
                 assert_eq!(stream.next_u32(), word);
             }

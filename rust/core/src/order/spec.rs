@@ -127,7 +127,8 @@ impl Order {
 fn default_buffer(num_rows: u64, bytes: &[u64]) -> u64 {
     let total: u128 = bytes.iter().map(|&size| u128::from(size)).sum();
     let mut buffer = MAX_DEFAULT_BUFFER;
-    while buffer > 1 && u128::from(buffer) * total >= u128::from(MAX_DEFAULT_BUFFER_BYTES) * u128::from(num_rows.max(1)) {
+    while buffer > 1 && u128::from(buffer) * total >= u128::from(MAX_DEFAULT_BUFFER_BYTES) * u128::from(num_rows.max(1))
+    {
         buffer /= 2;
     }
     buffer

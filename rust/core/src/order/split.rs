@@ -52,7 +52,8 @@ impl Splits {
         }
         let row_limit = limits.rows.unwrap_or(u64::MAX);
         let too_long = |length: u64| {
-            length > row_limit || (limits.shuffle && u128::from(length) * u128::from(SHUFFLED_PARTS) > u128::from(total))
+            length > row_limit
+                || (limits.shuffle && u128::from(length) * u128::from(SHUFFLED_PARTS) > u128::from(total))
         };
 
         let mut first_group = Vec::new();

@@ -68,7 +68,8 @@ pub fn dense(array: &ArrayRef, is_bool: bool) -> Result<TensorView> {
 /// A column that is no list of numbers.
 pub fn jagged(array: &ArrayRef, sizes: &[usize]) -> Result<(TensorView, TensorView, Vec<usize>)> {
     let (values, offsets) = trim_list(array).ok_or_else(|| Error::internal("a jagged column is no list"))?;
-    let (offsets, counts): (ArrayRef, Vec<usize>) = if let Some(offsets) = offsets.as_any().downcast_ref::<Int32Array>() {
+    let (offsets, counts): (ArrayRef, Vec<usize>) = if let Some(offsets) = offsets.as_any().downcast_ref::<Int32Array>()
+    {
         let (rebased, counts) = rebase(offsets.values(), sizes);
         (std::sync::Arc::new(Int32Array::from(rebased)), counts)
     } else {
