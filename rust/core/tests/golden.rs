@@ -2,6 +2,8 @@
 //!
 //! A change of the order takes a new `ORDER_VERSION`, new vectors beside these, and the old code kept for old states.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop")]
+
 use shardline_core::order::{Groups, Legs, Line, ORDER_VERSION, Order, OrderSpec, key, permutation};
 use xxhash_rust::xxh3::xxh3_64;
 

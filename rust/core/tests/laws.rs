@@ -1,5 +1,7 @@
 //! The laws, over random data sets, topologies and stopping points: pure arithmetic, no file.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop")]
+
 use proptest::prelude::*;
 use shardline_core::order::{Ask, Groups, Legs, Line, Order, OrderSpec, Outcome};
 
