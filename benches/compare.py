@@ -48,6 +48,8 @@ def rows_of(batch: Any) -> int:
     """How many rows a batch has, by its first column alone."""
     if isinstance(batch, pa.RecordBatch):
         return int(batch.num_rows)
+    if isinstance(batch, torch.Tensor):  # lance, where there is one column only
+        return len(batch)
     first = next(iter(batch.values()))
     if isinstance(first, tuple):
         return len(first[1]) - 1
@@ -66,7 +68,8 @@ def canonical_column(value: Any) -> Column:
         values, offsets = value
         return Column(np.asarray(values), np.asarray(offsets).astype(np.int64))
     if isinstance(value, torch.Tensor) and value.is_nested:
-        return Column(value.values().numpy(), value.offsets().numpy().astype(np.int64))
+        jagged: Any = value  # the stubs know nothing of its offsets
+        return Column(jagged.values().numpy(), jagged.offsets().numpy().astype(np.int64))
     if isinstance(value, list):
         if value and isinstance(value[0], (list, torch.Tensor, np.ndarray)):
             parts = [np.asarray(part) for part in value]
@@ -142,7 +145,8 @@ def mixed(x: Array) -> Array:
     """splitmix64's finaliser."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58_476D_1CE4_E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D0_49BB_1331_11EB)
-    return x ^ (x >> np.uint64(31))
+    x ^= x >> np.uint64(31)
+    return x
 
 
 def digest(batch: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from data import SPECS, DataSet, data_set, row_groups
 from peers import PEERS
 
 
-class WrongValue(Exception):
+class WrongValueError(Exception):
     """A reader delivered something else than what is in the files."""
 
 
@@ -52,7 +52,7 @@ class Reference:
 
 
 def verify(peer: str, data: DataSet, batch_size: int, threads: int) -> str:
-    """Checks one reader on one data set; says what was checked, or raises `WrongValue`."""
+    """Checks one reader on one data set; says what was checked, or raises `WrongValueError`."""
     spec = PEERS[peer]
     batches = spec.load().batches(data.paths, batch_size, data.columns, threads, **spec.options)
     if spec.options.get("shuffle") is None and not spec.options.get("workers"):
@@ -62,14 +62,14 @@ def verify(peer: str, data: DataSet, batch_size: int, threads: int) -> str:
 
 def in_order(batches: Any, data: DataSet) -> str:
     reference, rows, count = Reference(data), 0, 0
-    for count, batch in enumerate(batches, 1):  # noqa: B007
+    for count, batch in enumerate(batches, 1):
         size = rows_of(batch)
         wrong = difference(canonical(batch), reference.take(size))
         if wrong:
-            raise WrongValue(f"batch {count - 1} (rows {rows} to {rows + size}): {wrong}")
+            raise WrongValueError(f"batch {count - 1} (rows {rows} to {rows + size}): {wrong}")
         rows += size
     if rows != data.rows:
-        raise WrongValue(f"{rows} rows instead of {data.rows}")
+        raise WrongValueError(f"{rows} rows instead of {data.rows}")
     return f"{rows:,} rows in {count:,} batches equal pyarrow's, in order"
 
 
@@ -77,9 +77,11 @@ def as_a_set(batches: Any, data: DataSet) -> str:
     wanted = sorted_hashes([row_hashes(group) for _rows, group in Reference.all_groups(data)])
     found = sorted_hashes([row_hashes(canonical(batch)) for batch in batches])
     if len(found) != len(wanted):
-        raise WrongValue(f"{len(found)} rows instead of {len(wanted)}")
+        raise WrongValueError(f"{len(found)} rows instead of {len(wanted)}")
     if not np.array_equal(found, wanted):
-        raise WrongValue(f"{len(np.setdiff1d(wanted, found))} of {len(wanted)} rows are missing or have a wrong value")
+        raise WrongValueError(
+            f"{len(np.setdiff1d(wanted, found))} of {len(wanted)} rows are missing or have a wrong value"
+        )
     return f"{len(found):,} rows equal pyarrow's, each once"
 
 
@@ -104,9 +106,9 @@ def main() -> int:
                 said = f"absent: {reason}" if reason else verify(peer, data, options.batch, options.threads)
             except (NotImplementedError, TypeError) as error:
                 said = f"not delivered: {type(error).__name__}: {error}"
-            except WrongValue as error:
+            except WrongValueError as error:
                 failed, said = True, f"WRONG: {error}"
-            except Exception as error:  # noqa: BLE001: whatever it is, the others are still checked
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others are still checked
                 failed, said = True, f"FAILED: {type(error).__name__}: {error}"
             print(f"verify {name:4} {peer:16} {said}", flush=True)
     return int(failed)

@@ -78,3 +78,14 @@ PEERS: dict[str, Peer] = {
         "**shardline**, identity transform, 2 workers", "shardline_", SHARDLINE, {"workers": 2}, ("D1",)
     ),
 }
+
+RESUMABLE: dict[str, Peer] = {
+    "shardline": Peer("**shardline**", "shardline_", SHARDLINE),
+    "shardline-row": Peer("**shardline**, rows shuffled", "shardline_", SHARDLINE, {"shuffle": ROWS}),
+    "hf": Peer("Hugging Face datasets, streaming", "hf", ("datasets",)),
+    "hf-row": Peer("Hugging Face datasets, rows shuffled", "hf", ("datasets",), {"shuffle": ROWS}),
+    "stateful": Peer("StatefulDataLoader over the hand-written loop", "stateful", ("torchdata",)),
+    "tdu": Peer("torch-dataloader-utils", "tdu", ("torch-dataloader-utils",)),
+}
+"""What is resumed near the end of an epoch: modules with `resumable(paths, batch_size, columns, threads, **options)`,
+which gives an iterable with `state_dict` and `load_state_dict`."""

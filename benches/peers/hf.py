@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import datasets
+
 from data import HOME
+from peers import Batch
 
-CACHE = Path(HOME) / "hf"
-os.environ.update(HF_HOME=str(CACHE), HF_HUB_OFFLINE="1", HF_DATASETS_DISABLE_PROGRESS_BARS="1")
-
-import datasets  # noqa: E402: it reads its settings when it is imported
-
-from peers import Batch  # noqa: E402
+datasets.disable_progress_bars()
 
 
 def dataset(paths: list[str], columns: list[str] | None, streaming: bool = True) -> Any:
     return datasets.load_dataset(
-        "parquet", data_files=paths, columns=columns, split="train", streaming=streaming
+        "parquet", cache_dir=str(HOME / "hf"), data_files=paths, columns=columns, split="train", streaming=streaming
     ).with_format("torch")
 
 
@@ -42,3 +38,24 @@ def prepare(paths: list[str], columns: list[str] | None, streaming: bool = True,
     """Fills the Arrow cache."""
     if not streaming:
         dataset(paths, columns, streaming=False)
+
+
+class Resumable:
+    """A streaming dataset and its state."""
+
+    def __init__(
+        self, paths: list[str], batch_size: int, columns: list[str] | None, threads: int, shuffle: int | None = None
+    ) -> None:
+        self.batch_size = batch_size
+        self.dataset = dataset(paths, columns)
+        if shuffle is not None:
+            self.dataset = self.dataset.shuffle(seed=42, buffer_size=shuffle)
+        self.state_dict = self.dataset.state_dict
+        self.load_state_dict = self.dataset.load_state_dict
+
+    def __iter__(self) -> Iterator[Batch]:
+        found: Iterator[Batch] = self.dataset.iter(batch_size=self.batch_size)
+        return found
+
+
+resumable = Resumable

@@ -33,3 +33,7 @@ def batches(
         paths, batch_size=batch_size, columns=columns, num_threads=threads, output_format=output_format, **more
     )
     return loader
+
+
+resumable = batches
+"""The loader carries its state itself."""
