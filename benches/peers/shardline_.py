@@ -1,0 +1,39 @@
+"""shardline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import shardline
+
+from peers import Batch
+
+
+def identity(batch: Batch) -> Batch:
+    return batch
+
+
+def batches(
+    paths: list[str],
+    batch_size: int,
+    columns: list[str] | None,
+    threads: int,
+    shuffle: int | None = None,
+    workers: int = 0,
+    output_format: str = "torch",
+) -> Iterable[Batch]:
+    """`shuffle`: None for file order, 0 to shuffle splits, else the rows of the shuffle buffer."""
+    more: dict[str, Any] = {}
+    if shuffle is not None:
+        more |= {"shuffle": True, "shuffle_buffer_size": shuffle}
+    if workers:
+        more |= {"num_workers": workers, "transform": identity}
+    loader: Iterable[Batch] = shardline.DataLoader(
+        paths, batch_size=batch_size, columns=columns, num_threads=threads, output_format=output_format, **more
+    )
+    return loader
+
+
+resumable = batches
+"""The loader carries its state itself."""

@@ -1,0 +1,79 @@
+"""Resuming at 90 % of an epoch: a first process saves a state there, fresh ones load it and take one batch."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import child
+from compare import digest, rows_of
+from data import HOME, DataSet
+from measure import answer
+from peers import RESUMABLE
+
+SHARE = 0.9
+
+
+def resume(key: str, data: DataSet, batch_size: int, threads: int, rounds: int) -> dict[str, Any]:
+    """One reader's figures: medians over the rounds."""
+    reason = RESUMABLE[key].absent()
+    if reason:
+        return {"error": f"absent: {reason}"}
+    file = HOME / "states" / f"{key}-{data.name}.pickle"
+    spec: dict[str, Any] = {"peer": key, "paths": data.paths, "columns": data.columns, "batch_size": batch_size}
+    spec |= {"threads": threads, "rows": data.rows, "file": str(file)}
+    saved = child.run("resume.py", spec | {"task": "save"}, threads)
+    if "error" in saved:
+        return saved
+    loads = [child.run("resume.py", spec | {"task": "load"}, threads) for _ in range(rounds)]
+    for load in loads:
+        if "error" in load:
+            return load
+    found = {name: median(load[name] for load in loads) for name in ("built_seconds", "load_seconds", "fresh_seconds")}
+    return found | {
+        "state_bytes": saved["state_bytes"],
+        "exact": all(load["digest"] == saved["digest"] for load in loads),
+    }
+
+
+def save(spec: dict[str, Any]) -> dict[str, Any]:
+    """Saves a state after 90 % of the rows; the digest of the batch that then comes."""
+    loader = opened(spec)
+    iterator, rows = iter(loader), 0
+    while rows < SHARE * spec["rows"]:
+        rows += rows_of(next(iterator))
+    state = pickle.dumps(loader.state_dict())
+    file = Path(spec["file"])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(state)
+    return {"state_bytes": len(state), "digest": digest(next(iterator))}
+
+
+def load(spec: dict[str, Any]) -> dict[str, Any]:
+    """Loads it and takes a batch; for comparison, how long a fresh loader's first batch takes in the same process."""
+    RESUMABLE[spec["peer"]].load()
+    state = pickle.loads(Path(spec["file"]).read_bytes())
+    start = time.perf_counter()
+    loader = opened(spec)
+    built = time.perf_counter()
+    loader.load_state_dict(state)
+    batch = next(iter(loader))
+    done = time.perf_counter()
+    fresh = opened(spec)
+    again = time.perf_counter()
+    next(iter(fresh))
+    found = {"built_seconds": built - start, "load_seconds": done - built, "fresh_seconds": time.perf_counter() - again}
+    return found | {"digest": digest(batch)}
+
+
+def opened(spec: dict[str, Any]) -> Any:
+    peer = RESUMABLE[spec["peer"]]
+    where = (spec["paths"], spec["batch_size"], spec["columns"], spec["threads"])
+    return peer.load().resumable(*where, **peer.options)
+
+
+if __name__ == "__main__":
+    answer({"save": save, "load": load})
