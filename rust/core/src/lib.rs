@@ -4,6 +4,7 @@
 //! [`assemble`] → [`tensor`]. None knows one that comes after it, and there is no Python in any.
 
 mod error;
+mod memory;
 
 pub mod assemble;
 pub mod decode;

@@ -1,14 +1,17 @@
-//! Rows picked from several arrays into one: the row shuffle's only copy.
+//! Rows of several arrays in one: laid end to end, or picked by the row shuffle's permutation.
+//!
+//! Numbers and lists of numbers without nulls are copied here, into memory that is used again; all else is arrow-rs's.
 
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, FixedSizeListArray, UInt32Array, make_array};
-use arrow_buffer::{Buffer, MutableBuffer};
+use arrow_array::{Array, ArrayRef, FixedSizeListArray, GenericListArray, OffsetSizeTrait, UInt32Array, make_array};
+use arrow_buffer::{ArrowNativeType, Buffer, OffsetBuffer, ScalarBuffer};
 use arrow_data::ArrayData;
-use arrow_schema::DataType;
+use arrow_schema::{DataType, FieldRef};
 
-use crate::decode::{Form, value_bytes};
+use crate::decode::value_bytes;
+use crate::memory::{self, Element};
 use crate::{Error, Result};
 
 fn internal(error: impl std::fmt::Display) -> Error {
@@ -20,97 +23,225 @@ pub(crate) fn join(pieces: &[ArrayRef]) -> Result<ArrayRef> {
     if let [only] = pieces {
         return Ok(only.clone());
     }
+    if let Some(joined) = join_numbers(pieces)? {
+        return Ok(joined);
+    }
     let pieces: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
     arrow_select::concat::concat(&pieces).map_err(internal)
 }
 
 /// The rows at `picks` of the pieces laid end to end.
-pub(crate) fn pick(pieces: &[ArrayRef], picks: &[&[u32]], form: &Form) -> Result<ArrayRef> {
-    if matches!(form, Form::Dense | Form::Fixed(_))
-        && let Some(array) = pick_dense(pieces, picks)?
-    {
-        return Ok(array);
+pub(crate) fn pick(pieces: &[ArrayRef], picks: &[&[u32]]) -> Result<ArrayRef> {
+    if let Some(picked) = pick_numbers(pieces, picks)? {
+        return Ok(picked);
     }
-    let all = join(pieces)?;
     let indices = UInt32Array::from(picks.concat());
-    arrow_select::take::take(&all, &indices, None).map_err(internal)
+    arrow_select::take::take(&join(pieces)?, &indices, None).map_err(internal)
 }
 
-/// An array whose rows are all of one width, as bytes.
+fn join_numbers(pieces: &[ArrayRef]) -> Result<Option<ArrayRef>> {
+    let Some(first) = pieces.first() else { return Ok(None) };
+    match first.data_type() {
+        DataType::List(child) => join_lists::<i32>(pieces, child),
+        DataType::LargeList(child) => join_lists::<i64>(pieces, child),
+        data_type => {
+            let Some(sources) = all_rows(pieces) else { return Ok(None) };
+            let count = pieces.iter().map(|piece| piece.len()).sum();
+            rebuild(data_type, count, end_to_end(&sources)).map(Some)
+        }
+    }
+}
+
+fn pick_numbers(pieces: &[ArrayRef], picks: &[&[u32]]) -> Result<Option<ArrayRef>> {
+    let Some(first) = pieces.first() else { return Ok(None) };
+    match first.data_type() {
+        DataType::List(child) => pick_lists::<i32>(pieces, picks, child),
+        DataType::LargeList(child) => pick_lists::<i64>(pieces, picks, child),
+        data_type => {
+            let Some(sources) = all_rows(pieces) else { return Ok(None) };
+            let count = picks.iter().map(|pick| pick.len()).sum::<usize>();
+            let out = match sources[0].width {
+                1 => by_value::<u8>(&sources, picks, count),
+                2 => by_value::<u16>(&sources, picks, count),
+                4 => by_value::<u32>(&sources, picks, count),
+                8 => by_value::<u64>(&sources, picks, count),
+                width => by_row(&sources, &starts(pieces), picks, count * width),
+            };
+            rebuild(data_type, count, out).map(Some)
+        }
+    }
+}
+
+/// An array without nulls whose rows are all of one width, as bytes.
 struct Rows {
     bytes: Buffer,
     width: usize,
+    /// The width of the numbers that a row is made of.
+    unit: usize,
 }
 
 fn rows(array: &ArrayRef) -> Option<Rows> {
+    if array.nulls().is_some() {
+        return None;
+    }
     if let DataType::FixedSizeList(_, length) = array.data_type() {
         let inner = rows(array.as_fixed_size_list().values())?;
         return Some(Rows { width: inner.width * usize::try_from(*length).ok()?, ..inner });
     }
-    Some(Rows { bytes: value_bytes(array.as_ref())?, width: array.data_type().primitive_width()? })
+    let width = array.data_type().primitive_width()?;
+    Some(Rows { bytes: value_bytes(array.as_ref())?, width, unit: width })
 }
 
-fn pick_dense(pieces: &[ArrayRef], picks: &[&[u32]]) -> Result<Option<ArrayRef>> {
-    let Some(sources) = pieces.iter().map(rows).collect::<Option<Vec<Rows>>>() else { return Ok(None) };
-    let Some(first) = sources.first() else { return Ok(None) };
-    let width = first.width;
-    let count = picks.iter().map(|pick| pick.len()).sum::<usize>();
-    let mut starts = Vec::with_capacity(sources.len());
-    let mut total = 0_usize;
-    for piece in pieces {
-        starts.push(total);
-        total += piece.len();
+fn all_rows(pieces: &[ArrayRef]) -> Option<Vec<Rows>> {
+    pieces.iter().map(rows).collect()
+}
+
+/// The number of the first row of every piece.
+fn starts(pieces: &[ArrayRef]) -> Vec<usize> {
+    pieces
+        .iter()
+        .scan(0, |total, piece| {
+            let start = *total;
+            *total += piece.len();
+            Some(start)
+        })
+        .collect()
+}
+
+/// All bytes, in memory aligned for their numbers.
+fn end_to_end(sources: &[Rows]) -> Buffer {
+    fn of<T: Element + ArrowNativeType>(sources: &[Rows]) -> Buffer {
+        let mut out: Vec<T> = memory::vec(sources.iter().map(|source| source.bytes.len() / size_of::<T>()).sum());
+        sources.iter().for_each(|source| out.extend_from_slice(source.bytes.typed_data()));
+        memory::buffer(out)
     }
-    let out = match width {
-        1 => by_width::<1>(&sources, &starts, total, picks, count),
-        2 => by_width::<2>(&sources, &starts, total, picks, count),
-        4 => by_width::<4>(&sources, &starts, total, picks, count),
-        8 => by_width::<8>(&sources, &starts, total, picks, count),
-        _ => by_row(&sources, &starts, picks, count, width),
-    };
-    rebuild(pieces[0].data_type(), count, out).map(Some)
-}
-
-/// Values of a machine word's width: laid end to end once, so that a pick is one load.
-fn by_width<const WIDTH: usize>(
-    sources: &[Rows],
-    starts: &[usize],
-    total: usize,
-    picks: &[&[u32]],
-    count: usize,
-) -> Buffer {
-    let joined;
-    let all: &[[u8; WIDTH]] = if let [only] = sources {
-        only.bytes.as_slice().as_chunks().0
-    } else {
-        let mut laid: Vec<[u8; WIDTH]> = Vec::with_capacity(total);
-        debug_assert_eq!(starts.len(), sources.len());
-        for source in sources {
-            laid.extend_from_slice(source.bytes.as_slice().as_chunks().0);
+    match sources.first().map_or(0, |source| source.unit) {
+        1 => of::<u8>(sources),
+        2 => of::<u16>(sources),
+        4 => of::<u32>(sources),
+        8 => of::<u64>(sources),
+        _ => {
+            let all: Vec<u8> = sources.iter().flat_map(|source| source.bytes.iter().copied()).collect();
+            Buffer::from_slice_ref(&all)
         }
-        joined = laid;
-        &joined
-    };
-    let mut out: Vec<[u8; WIDTH]> = Vec::with_capacity(count);
-    for pick in picks {
-        out.extend(pick.iter().map(|&row| all[row as usize]));
     }
-    let mut buffer = MutableBuffer::with_capacity(count * WIDTH);
-    buffer.extend_from_slice(out.as_flattened());
-    buffer.into()
+}
+
+/// Numbers: laid end to end once, so that a pick is one load.
+fn by_value<T: Element + ArrowNativeType>(sources: &[Rows], picks: &[&[u32]], count: usize) -> Buffer {
+    let laid = end_to_end(sources);
+    let values: &[T] = laid.typed_data();
+    let mut out: Vec<T> = memory::vec(count);
+    for pick in picks {
+        out.extend(pick.iter().map(|&row| values[row as usize]));
+    }
+    memory::buffer(out)
 }
 
 /// Wide rows: copied one by one from the piece that holds them.
-fn by_row(sources: &[Rows], starts: &[usize], picks: &[&[u32]], count: usize, width: usize) -> Buffer {
-    let mut buffer = MutableBuffer::with_capacity(count * width);
-    for pick in picks {
-        for &row in *pick {
+fn by_row(sources: &[Rows], starts: &[usize], picks: &[&[u32]], bytes: usize) -> Buffer {
+    fn of<T: Element + ArrowNativeType>(sources: &[Rows], starts: &[usize], picks: &[&[u32]], bytes: usize) -> Buffer {
+        let width = sources[0].width / size_of::<T>();
+        let pieces: Vec<&[T]> = sources.iter().map(|source| source.bytes.typed_data()).collect();
+        let mut out: Vec<T> = memory::vec(bytes / size_of::<T>());
+        for &row in picks.iter().copied().flatten() {
             let piece = starts.partition_point(|&start| start <= row as usize) - 1;
             let at = (row as usize - starts[piece]) * width;
-            buffer.extend_from_slice(&sources[piece].bytes.as_slice()[at..at + width]);
+            out.extend_from_slice(&pieces[piece][at..at + width]);
         }
+        memory::buffer(out)
     }
-    buffer.into()
+    match sources[0].unit {
+        1 => of::<u8>(sources, starts, picks, bytes),
+        2 => of::<u16>(sources, starts, picks, bytes),
+        4 => of::<u32>(sources, starts, picks, bytes),
+        _ => of::<u64>(sources, starts, picks, bytes),
+    }
+}
+
+/// The lists of a piece, if neither they nor their numbers have nulls: offsets, and the numbers they use.
+fn lists<O: OffsetSizeTrait>(piece: &ArrayRef) -> Option<(&[O], ArrayRef)> {
+    let lists: &GenericListArray<O> = piece.as_list_opt()?;
+    if lists.nulls().is_some() {
+        return None;
+    }
+    let offsets = lists.value_offsets();
+    let (first, last) = (offsets.first()?.as_usize(), offsets.last()?.as_usize());
+    Some((offsets, lists.values().slice(first, last - first)))
+}
+
+fn join_lists<O: OffsetSizeTrait>(pieces: &[ArrayRef], child: &FieldRef) -> Result<Option<ArrayRef>> {
+    let Some(parts) = pieces.iter().map(lists::<O>).collect::<Option<Vec<_>>>() else { return Ok(None) };
+    let values: Vec<ArrayRef> = parts.iter().map(|(_, values)| values.clone()).collect();
+    let Some(values) = join_numbers(&values)? else { return Ok(None) };
+    let mut offsets = vec![O::default()];
+    for (of_piece, _) in parts {
+        let base = offsets[offsets.len() - 1];
+        let shift = |offset: O| (offset - of_piece[0]).checked_add(&base);
+        let shifted: Option<Vec<O>> = of_piece[1..].iter().map(|&offset| shift(offset)).collect();
+        offsets.extend(shifted.ok_or_else(|| too_many(child))?);
+    }
+    list_array(child, offsets, values).map(Some)
+}
+
+fn pick_lists<O: OffsetSizeTrait>(pieces: &[ArrayRef], picks: &[&[u32]], child: &FieldRef) -> Result<Option<ArrayRef>> {
+    let Some(parts) = pieces.iter().map(lists::<O>).collect::<Option<Vec<_>>>() else { return Ok(None) };
+    let Some(sources) = parts.iter().map(|(_, values)| rows(values)).collect::<Option<Vec<Rows>>>() else {
+        return Ok(None);
+    };
+    let Some(width) = sources.first().map(|source| source.width) else { return Ok(None) };
+    let starts = starts(pieces);
+    // Each list, as the piece that holds it and its place there.
+    let mut spans = Vec::with_capacity(picks.iter().map(|pick| pick.len()).sum());
+    let mut offsets = Vec::with_capacity(spans.capacity() + 1);
+    let mut total = O::default();
+    offsets.push(total);
+    for &row in picks.iter().copied().flatten() {
+        let piece = starts.partition_point(|&start| start <= row as usize) - 1;
+        let of_piece = parts[piece].0;
+        let at = row as usize - starts[piece];
+        total = total.checked_add(&(of_piece[at + 1] - of_piece[at])).ok_or_else(|| too_many(child))?;
+        offsets.push(total);
+        let first = of_piece[0].as_usize();
+        spans.push((piece, of_piece[at].as_usize() - first..of_piece[at + 1].as_usize() - first));
+    }
+    let count = total.as_usize();
+    let values = match width {
+        1 => spans_of::<u8>(&sources, &spans, count),
+        2 => spans_of::<u16>(&sources, &spans, count),
+        4 => spans_of::<u32>(&sources, &spans, count),
+        8 => spans_of::<u64>(&sources, &spans, count),
+        _ => return Ok(None),
+    };
+    let values = rebuild(parts[0].1.data_type(), count, values)?;
+    list_array(child, offsets, values).map(Some)
+}
+
+fn spans_of<T: Element + ArrowNativeType>(
+    sources: &[Rows],
+    spans: &[(usize, std::ops::Range<usize>)],
+    count: usize,
+) -> Buffer {
+    let pieces: Vec<&[T]> = sources.iter().map(|source| source.bytes.typed_data()).collect();
+    let mut out: Vec<T> = memory::vec(count);
+    for (piece, span) in spans {
+        out.extend_from_slice(&pieces[*piece][span.clone()]);
+    }
+    memory::buffer(out)
+}
+
+fn too_many(child: &FieldRef) -> Error {
+    Error::Unsupported(format!(
+        "lists of {} with more than 2**31 values in a window; use a smaller shuffle_buffer_size, or write them as large_list",
+        child.data_type()
+    ))
+}
+
+fn list_array<O: OffsetSizeTrait>(child: &FieldRef, offsets: Vec<O>, values: ArrayRef) -> Result<ArrayRef> {
+    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+    GenericListArray::<O>::try_new(child.clone(), offsets, values, None)
+        .map(|list| Arc::new(list) as ArrayRef)
+        .map_err(internal)
 }
 
 /// An array of this type over these bytes.
@@ -132,34 +263,41 @@ fn rebuild(data_type: &DataType, rows: usize, bytes: Buffer) -> Result<ArrayRef>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow_array::Int32Array;
-    use arrow_array::types::Int32Type;
+    use arrow_array::types::Int16Type;
+    use arrow_array::{Int16Array, LargeListArray, ListArray};
     use proptest::prelude::*;
+
+    /// The same rows as numbers, as rows of three, and as lists of both kinds.
+    fn arrays(piece: &[i16]) -> [ArrayRef; 4] {
+        let list = |v: i16| Some((0..v.unsigned_abs() % 4).map(move |i| Some(v ^ i as i16)).collect::<Vec<_>>());
+        [
+            Arc::new(Int16Array::from(piece.to_vec())),
+            Arc::new(FixedSizeListArray::from_iter_primitive::<Int16Type, _, _>(
+                piece.iter().map(|&v| Some([Some(v), Some(!v), Some(0)])),
+                3,
+            )),
+            Arc::new(ListArray::from_iter_primitive::<Int16Type, _, _>(piece.iter().map(|&v| list(v)))),
+            Arc::new(LargeListArray::from_iter_primitive::<Int16Type, _, _>(piece.iter().map(|&v| list(v)))),
+        ]
+    }
 
     proptest! {
         #[test]
-        fn picks_agree_with_arrow(
-            pieces in proptest::collection::vec(proptest::collection::vec(any::<i32>(), 1..20), 1..5),
+        fn joins_and_picks_agree_with_arrow(
+            pieces in proptest::collection::vec(proptest::collection::vec(any::<i16>(), 2..20), 1..5),
             picks in proptest::collection::vec(any::<prop::sample::Index>(), 0..50),
-            wide: bool,
         ) {
-            let arrays: Vec<ArrayRef> = pieces.iter().map(|piece| -> ArrayRef {
-                if wide {
-                    Arc::new(FixedSizeListArray::from_iter_primitive::<Int32Type, _, _>(
-                        piece.iter().map(|&v| Some([Some(v), Some(!v), Some(0)])), 3))
-                } else {
-                    Arc::new(Int32Array::from(piece.clone()))
-                }
-            }).collect();
-            let total: usize = pieces.iter().map(Vec::len).sum();
-            let picks: Vec<u32> = picks.into_iter().map(|i| i.index(total) as u32).collect();
-            let (left, right) = picks.split_at(picks.len() / 2);
-            let found = pick(&arrays, &[left, right], &Form::Dense).unwrap();
-            let expected = pick(&arrays, &[&picks], &Form::Arrow).unwrap();
-            if wide {
-                prop_assert_eq!(found.as_fixed_size_list().values(), expected.as_fixed_size_list().values());
-            } else {
-                prop_assert_eq!(&found, &expected);
+            for kind in 0..4 {
+                // Slices, so that offsets do not begin at 0.
+                let pieces: Vec<ArrayRef> = pieces.iter().map(|piece| arrays(piece)[kind].slice(1, piece.len() - 1)).collect();
+                let total: usize = pieces.iter().map(|piece| piece.len()).sum();
+                let picks: Vec<u32> = picks.iter().map(|i| i.index(total) as u32).collect();
+                let whole: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
+                let whole = arrow_select::concat::concat(&whole).unwrap();
+                prop_assert_eq!(&join(&pieces).unwrap(), &whole);
+                let (left, right) = picks.split_at(picks.len() / 2);
+                let expected = arrow_select::take::take(&whole, &UInt32Array::from(picks.clone()), None).unwrap();
+                prop_assert_eq!(&pick(&pieces, &[left, right]).unwrap(), &expected);
             }
         }
     }

@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 use arrow_array::{Array, ArrayRef};
 
 use super::gather;
-use crate::decode::Form;
 use crate::order::Line;
 use crate::plan::Chunk;
 use crate::{Error, Result};
@@ -110,7 +109,7 @@ impl Job {
 
 impl Work {
     /// Makes a column's outputs from its pieces.
-    pub(crate) fn finish(&self, pieces: &[ArrayRef], line: &Line, form: &Form) -> Result<Vec<ArrayRef>> {
+    pub(crate) fn finish(&self, pieces: &[ArrayRef], line: &Line) -> Result<Vec<ArrayRef>> {
         let Some(window) = &self.chunk.window else {
             return Ok(vec![gather::join(pieces)?]);
         };
@@ -121,7 +120,7 @@ impl Work {
             .map(|output| {
                 let picks: Vec<&[u32]> =
                     output.picks.iter().map(|pick| &permutation[pick.start as usize..pick.end as usize]).collect();
-                gather::pick(pieces, &picks, form)
+                gather::pick(pieces, &picks)
             })
             .collect()
     }

@@ -11,6 +11,7 @@ use super::worker;
 use crate::decode::Projection;
 use crate::fetch::Files;
 use crate::files::FileTable;
+use crate::memory::Alive;
 use crate::order::{Leg, Line};
 use crate::plan::{Planner, Share};
 use crate::{Error, Result};
@@ -51,6 +52,7 @@ struct Inner {
     threads: Vec<JoinHandle<()>>,
     cutters: Vec<Cutter>,
     num_threads: usize,
+    _alive: Alive,
 }
 
 impl Reader {
@@ -87,7 +89,13 @@ impl Reader {
             })
             .collect();
         let engine = Engine::new(Files::new(table), projection, line, planner, options.prefetch_bytes);
-        let inner = Inner { engine: Arc::new(engine), threads: Vec::new(), cutters, num_threads: options.num_threads };
+        let inner = Inner {
+            engine: Arc::new(engine),
+            threads: Vec::new(),
+            cutters,
+            num_threads: options.num_threads,
+            _alive: Alive::new(),
+        };
         Ok(Self { inner: ManuallyDrop::new(inner), pid: std::process::id() })
     }
 

@@ -61,8 +61,7 @@ fn piece(engine: &Engine, key: &LaneKey, task: &Task, decoders: &mut Decoders) -
         job.work.clone()
     };
     for (column, pieces) in complete {
-        let form = &engine.projection.columns()[column].form;
-        let outputs = work.finish(&pieces, &engine.line, form)?;
+        let outputs = work.finish(&pieces, &engine.line)?;
         let bytes: u64 = outputs.iter().map(|array| array_bytes(array.as_ref())).sum();
         let mut state = engine.lock();
         state.metrics.bytes += bytes;

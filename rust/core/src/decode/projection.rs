@@ -6,9 +6,6 @@ use super::Form;
 use crate::files::FileTable;
 use crate::{Error, Result};
 
-/// What a value of unknown length is taken to need, where only an estimate is wanted.
-const GUESSED_BYTES: u64 = 64;
-
 /// One column to deliver.
 #[derive(Debug, Clone)]
 pub struct Column {
@@ -21,25 +18,15 @@ pub struct Column {
 }
 
 impl Column {
-    /// About how many bytes a row of it takes, decoded.
-    pub fn row_bytes(&self) -> u64 {
-        fn of(data_type: &DataType) -> u64 {
+    /// The bytes of a row of it, decoded; None where rows differ.
+    pub fn width(&self) -> Option<u64> {
+        fn of(data_type: &DataType) -> Option<u64> {
             match data_type {
-                DataType::Boolean => 1,
-                DataType::FixedSizeList(child, length) => of(child.data_type()) * u64::from(length.unsigned_abs()),
-                DataType::Struct(fields) => fields.iter().map(|field| of(field.data_type())).sum(),
-                other => other.primitive_width().map_or(GUESSED_BYTES, |width| width as u64),
-            }
-        }
-        of(self.field.data_type())
-    }
-
-    /// Whether every row takes the same number of bytes.
-    pub fn is_fixed_width(&self) -> bool {
-        fn of(data_type: &DataType) -> bool {
-            match data_type {
-                DataType::FixedSizeList(child, _) => of(child.data_type()),
-                other => other.is_primitive() || *other == DataType::Boolean,
+                DataType::Boolean => Some(1),
+                DataType::FixedSizeList(child, length) => {
+                    Some(of(child.data_type())? * u64::from(length.unsigned_abs()))
+                }
+                other => other.primitive_width().map(|width| width as u64),
             }
         }
         of(self.field.data_type())
@@ -50,6 +37,7 @@ impl Column {
 #[derive(Debug, Clone)]
 pub struct Projection {
     columns: Vec<Column>,
+    row_bytes: u64,
 }
 
 impl Projection {
@@ -91,7 +79,12 @@ impl Projection {
                 Ok(Column { name: name.to_owned(), field: field.clone(), form })
             })
             .collect::<Result<Vec<_>>>()?;
-        Ok(Self { columns })
+        let fixed: u64 = columns.iter().filter_map(Column::width).sum();
+        let varies = columns.iter().any(|column| column.width().is_none());
+        // The footers tell how long encoded rows are; decoded, values of a dictionary take about twice that.
+        let encoded = table.num_bytes() / table.num_rows().max(1);
+        let row_bytes = (fixed + if varies { 2 * encoded } else { 0 }).max(1);
+        Ok(Self { columns, row_bytes })
     }
 
     /// The columns.
@@ -108,7 +101,7 @@ impl Projection {
 
     /// About how many bytes a row takes, decoded.
     pub fn row_bytes(&self) -> u64 {
-        self.columns.iter().map(Column::row_bytes).sum::<u64>().max(1)
+        self.row_bytes
     }
 }
 

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 
+use crate::memory;
+
 /// Room for a page header; the page itself is read with one call of its own.
 const HEADER_BYTES: usize = 512;
 
@@ -44,12 +46,9 @@ impl ChunkReader for LocalFile {
         if start.checked_add(length as u64).is_none_or(|end| end > self.size) {
             return Err(ParquetError::EOF(format!("{length} bytes at {start} reach past the file's end")));
         }
-        let mut bytes = Vec::with_capacity(length);
-        let read = At { file: Arc::clone(&self.file), position: start }.take(length as u64).read_to_end(&mut bytes)?;
-        if read < length {
-            return Err(ParquetError::EOF(format!("the file ended {} bytes early", length - read)));
-        }
-        Ok(bytes.into())
+        let mut bytes = memory::scratch(length);
+        self.file.read_exact_at(&mut bytes, start)?;
+        Ok(memory::bytes(bytes))
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::file::metadata::{ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy};
 
 use super::LocalFile;
 use crate::files::{FileTable, footer};
@@ -105,18 +106,23 @@ impl Files {
             Error::NotFound { .. } => changed("the file vanished"),
             other => other,
         })?;
-        let size = file.metadata().map_err(|error| Error::io(&path, &error))?.len();
-        if size != planned.size {
-            return Err(changed(&format!("the file's size changed from {} to {size} bytes", planned.size)));
-        }
-        let footer = footer::read_open(&path, &file).map_err(|error| match error {
+        let (footer, size) = footer::read_bytes(&path, &file).map_err(|error| match error {
             Error::Corrupt { detail, .. } => changed(&format!("the file changed ({detail})")),
             other => other,
         })?;
-        if footer.hash != planned.hash {
+        if size != planned.size {
+            return Err(changed(&format!("the file's size changed from {} to {size} bytes", planned.size)));
+        }
+        // The same bytes were checked when the plan was made.
+        if footer::hash(&footer) != planned.hash {
             return Err(changed("the file's footer changed"));
         }
-        let metadata = ArrowReaderMetadata::try_new(footer.metadata, ArrowReaderOptions::new())
+        let options = ParquetMetaDataOptions::new()
+            .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
+            .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
+            .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll);
+        let metadata = ParquetMetaDataReader::decode_metadata_with_options(&footer, Some(&options))
+            .and_then(|metadata| ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new()))
             .map_err(|error| Error::corrupt(&path, error.to_string()))?;
         Ok(OpenFile { path, source: LocalFile::new(file, size), metadata })
     }

@@ -22,7 +22,7 @@ const ENCRYPTED: &[u8; 4] = b"PARE";
 /// The footer's length and the magic, at a file's end.
 const TAIL: u64 = 8;
 /// What is read of a file's end before its footer's length is known.
-const GUESS: u64 = 64 * 1024;
+const GUESS: u64 = 8 * 1024;
 
 /// A parsed footer.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub struct Footer {
     pub metadata: Arc<ParquetMetaData>,
     /// The file's Arrow schema, hints of the writer taken in, as `parquet`'s own readers see it.
     pub schema: SchemaRef,
-    /// XXH3-64 of the footer's bytes, without the 8 bytes after it.
+    /// See [`hash`].
     pub hash: u64,
     /// The file's size in bytes.
     pub size: u64,
@@ -47,17 +47,29 @@ pub fn read(path: &str) -> Result<Footer> {
 
 /// Reads the footer of a file that is open; `path` is only its name in errors.
 pub fn read_open(path: &str, file: &File) -> Result<Footer> {
+    let (bytes, size) = read_bytes(path, file)?;
+    parse(path, &bytes, size)
+}
+
+/// The bytes of the footer of a file that is open, and the file's size.
+pub fn read_bytes(path: &str, file: &File) -> Result<(Vec<u8>, u64)> {
     let metadata = file.metadata().map_err(|e| Error::io(path, &e))?;
     regular(path, &metadata)?;
     let size = metadata.len();
-    let tail = read_range(path, file, size - size.min(GUESS), size.min(GUESS))?;
+    let mut tail = read_range(path, file, size - size.min(GUESS), size.min(GUESS))?;
     let length = footer_length(path, file, &tail, size)?;
     let needed = length + TAIL;
-    if needed <= tail.len() as u64 {
-        let end = tail.len() - TAIL as usize;
-        return parse(path, &tail[end - length as usize..end], size);
+    if needed > tail.len() as u64 {
+        return Ok((read_range(path, file, size - needed, length)?, size));
     }
-    parse(path, &read_range(path, file, size - needed, length)?, size)
+    tail.truncate(tail.len() - TAIL as usize);
+    tail.drain(..tail.len() - length as usize);
+    Ok((tail, size))
+}
+
+/// The hash that a footer is known by: XXH3-64 of its bytes, without the 8 bytes after it.
+pub fn hash(footer_bytes: &[u8]) -> u64 {
+    xxh3_64(footer_bytes)
 }
 
 fn regular(path: &str, metadata: &fs::Metadata) -> Result<()> {
@@ -145,7 +157,7 @@ pub fn parse(path: &str, footer_bytes: &[u8], file_size: u64) -> Result<Footer> 
     let file = metadata.file_metadata();
     let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())
         .map_err(|e| bad(format!("its schema cannot be read as Arrow: {e}")))?;
-    Ok(Footer { schema: Arc::new(schema), metadata: Arc::new(metadata), hash: xxh3_64(footer_bytes), size: file_size })
+    Ok(Footer { schema: Arc::new(schema), metadata: Arc::new(metadata), hash: hash(footer_bytes), size: file_size })
 }
 
 fn check(metadata: &ParquetMetaData, data_end: u64) -> Result<(), String> {

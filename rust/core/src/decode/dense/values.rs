@@ -7,6 +7,7 @@ use parquet::basic::Encoding;
 use super::dictionary::{Dictionary, Indices};
 use super::split::Streams;
 use super::{DenseError, Result, corrupt};
+use crate::memory::{self, Element};
 
 /// The values of one chunk; every one present, nesting and levels are not known here.
 pub(super) trait Values: Send {
@@ -46,7 +47,7 @@ pub(super) fn of_longs() -> Box<dyn Values> {
 
 /// What is stored, and what of it is kept. Bits only: whether they are a float or a date is the array's affair.
 trait Lane: Send + 'static {
-    type Out: ArrowNativeType;
+    type Out: ArrowNativeType + Element;
     const STORED: usize;
     /// Whether what is kept is, bit for bit, what is stored.
     const WHOLE: bool = cfg!(target_endian = "little") && Self::STORED == size_of::<Self::Out>();
@@ -133,6 +134,9 @@ impl<L: Lane> Values for Lanes<L> {
     }
 
     fn reserve(&mut self, count: usize) -> Result<()> {
+        if self.out.capacity() == 0 {
+            self.out = memory::vec(count);
+        }
         let done = if self.out.is_empty() { self.out.try_reserve_exact(count) } else { self.out.try_reserve(count) };
         done.map_err(|error| DenseError(format!("no room for {count} values: {error}")))
     }
@@ -174,11 +178,11 @@ impl<L: Lane> Values for Lanes<L> {
 
     fn finish(&mut self) -> (Buffer, usize) {
         let mut out = std::mem::take(&mut self.out);
-        if out.capacity() - out.len() > out.len() / 8 {
+        if out.capacity() / 2 > out.len() {
             out.shrink_to_fit();
         }
         let count = out.len();
-        (Buffer::from_vec(out), count)
+        (memory::buffer(out), count)
     }
 }
 
