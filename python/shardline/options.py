@@ -256,7 +256,8 @@ def check_paths(path: Any) -> list[str]:
 def check_not_yet(**arguments: Any) -> None:
     """NotImplementedError that names the first of these arguments that was used."""
     for name, value in arguments.items():
-        if value is not None and value is not False and value != 0:
+        nothing = value is None or (isinstance(value, (bool, int, Mapping)) and not value)
+        if not nothing:  # an expression has no truth value: it must not be asked for one
             raise NotImplementedError(f"{name}= is not implemented yet")
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import multiprocessing
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -57,21 +57,29 @@ _before = frozenset(sys.modules)
 def _grid(folder: str, jobs: list[tuple[str, str]]) -> list[dict[str, Any]]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "torch.utils.data", "pyarrow"])
+    answers: list[dict[str, Any]] = []
+    under_way: deque[Any] = deque()  # two at a time, all started by this thread
 
-    def one(job: tuple[str, str]) -> dict[str, Any]:
+    def collect() -> None:
+        child, pipe = under_way.popleft()
+        if not pipe.poll(60):
+            raise TimeoutError(f"no answer within a minute: {jobs[len(answers)]}")
+        answer: dict[str, Any] = pipe.recv()
+        child.join()
+        answers.append({**answer, "exit": child.exitcode, "pid": child.pid})
+        child.close()
+
+    for job in jobs:
         here, there = context.Pipe(duplex=False)
-        child = context.Process(target=_answer, args=(folder, *job, there))
+        child = context.Process(target=_answer, args=(folder, *job, there), daemon=True)
         child.start()
         there.close()
-        if not here.poll(60):
-            child.kill()
-            raise TimeoutError(f"no answer within a minute: {job}")
-        answer: dict[str, Any] = here.recv()
-        child.join()
-        return {**answer, "exit": child.exitcode, "pid": child.pid}
-
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(one, jobs))
+        under_way.append((child, here))
+        if len(under_way) == 3:
+            collect()
+    while under_way:
+        collect()
+    return answers
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ use std::ops::Range;
 use arrow_array::ArrayRef;
 
 use crate::Result;
-use crate::decode::{ColumnReader, GroupColumn, Projection};
-use crate::fetch::Files;
+use crate::decode::{Column, ColumnReader, GroupColumn, Projection};
+use crate::fetch::{Files, OpenFile};
 
 /// Rows of a row group that one chunk waits for.
 #[derive(Debug, Clone)]
@@ -46,8 +46,20 @@ impl Decoders {
         let index = table.file_of_group(key.group as usize);
         let file = files.open(index)?;
         let group = key.group as usize - table.groups(index).start;
-        let columns = &projection.columns()[key.columns.clone()];
-        let of = columns.iter().map(|column| GroupColumn::find(&file, group, column)).collect::<Result<Vec<_>>>()?;
+        let arrays = self.decode(&file, group, &projection.columns()[key.columns.clone()], rows);
+        // After the reading, whatever came of it: bytes of another file are neither rows nor a corrupt page.
+        files.check(index, &file)?;
+        arrays
+    }
+
+    fn decode(
+        &mut self,
+        file: &OpenFile,
+        group: usize,
+        columns: &[Column],
+        rows: &Range<u64>,
+    ) -> Result<Vec<ArrayRef>> {
+        let of = columns.iter().map(|column| GroupColumn::find(file, group, column)).collect::<Result<Vec<_>>>()?;
         if self.0.is_none() {
             self.0 = Some(of.iter().map(|of| ColumnReader::open(of, rows.start)).collect::<Result<_>>()?);
         }

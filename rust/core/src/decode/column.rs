@@ -36,13 +36,25 @@ impl<'a> GroupColumn<'a> {
         let root = file.metadata.schema().fields().iter().position(|field| field.name() == &column.name);
         match (first_row, root) {
             (Some(first_row), Some(root)) if group < groups.len() => Ok(Self { file, group, first_row, root }),
-            _ => Err(Error::internal(format!("{}: row group {group}, column {:?} is not there", file.path, column.name))),
+            _ => {
+                Err(Error::internal(format!("{}: row group {group}, column {:?} is not there", file.path, column.name)))
+            }
         }
     }
 
     /// Its field in this file's schema.
     pub fn field(&self) -> &'a Field {
         self.file.metadata.schema().field(self.root)
+    }
+
+    /// Pages of it that cannot be read.
+    pub(crate) fn corrupt(&self, what: &dyn std::fmt::Display) -> Error {
+        let detail = format!(
+            "column {:?}, row group {}: {what}; if the file is damaged, write or copy it again",
+            self.field().name(),
+            self.group
+        );
+        Error::corrupt(&self.file.path, detail)
     }
 }
 
@@ -67,7 +79,7 @@ impl ColumnReader {
     pub fn open(of: &GroupColumn<'_>, row: u64) -> Result<Self> {
         let decoder = match dense(of)? {
             Some(mut dense) => {
-                dense.skip(row as usize).map_err(|error| Error::corrupt(&of.file.path, error.to_string()))?;
+                dense.skip(row as usize).map_err(|error| of.corrupt(&error))?;
                 Decoder::Dense(Box::new(dense))
             }
             None => Decoder::Stock(Box::new(StockColumn::open(of, row)?)),
@@ -80,24 +92,21 @@ impl ColumnReader {
     /// # Errors
     /// Pages that cannot be read, or values that the form does not hold.
     pub fn read(&mut self, of: &GroupColumn<'_>, column: &Column, rows: usize) -> Result<ArrayRef> {
-        let array = self.decode(of, column, rows)?;
+        let array = self.decode(of, rows)?;
         let from = Where { path: &of.file.path, column: &column.name, first_row: of.first_row + self.next_row };
         self.next_row += rows as u64;
         column.form.apply(array, from)
     }
 
-    fn decode(&mut self, of: &GroupColumn<'_>, column: &Column, rows: usize) -> Result<ArrayRef> {
+    fn decode(&mut self, of: &GroupColumn<'_>, rows: usize) -> Result<ArrayRef> {
         if let Decoder::Dense(dense) = &mut self.decoder {
-            let read = dense.read(rows).map_err(|error| {
-                Error::corrupt(&of.file.path, format!("column {:?}, row group {}: {error}", column.name, of.group))
-            })?;
-            match read {
+            match dense.read(rows).map_err(|error| of.corrupt(&error))? {
                 Read::Array(array) => return Ok(array),
                 Read::NotDense => self.decoder = Decoder::Stock(Box::new(StockColumn::open(of, self.next_row)?)),
             }
         }
         match &mut self.decoder {
-            Decoder::Stock(stock) => stock.read(rows, &of.file.path),
+            Decoder::Stock(stock) => stock.read(of, rows),
             Decoder::Dense(_) => Err(Error::internal("a dense decoder gave nothing")),
         }
     }
@@ -107,7 +116,6 @@ impl ColumnReader {
 fn dense(of: &GroupColumn<'_>) -> Result<Option<DenseColumn>> {
     let schema = of.file.metadata.parquet_schema();
     let leaves = schema.num_columns();
-    // Leaves stand in the order of their roots.
     // Leaves stand in the order of their roots, each of which has one at least.
     let mut of_root = (of.root..leaves).skip_while(|&leaf| schema.get_column_root_idx(leaf) < of.root);
     let Some(first) = of_root.next() else { return Ok(None) };
@@ -118,7 +126,7 @@ fn dense(of: &GroupColumn<'_>) -> Result<Option<DenseColumn>> {
     let group = of.file.metadata.metadata().row_group(of.group);
     let chunk = group.column(first);
     let pages = SerializedPageReader::new(Arc::new(of.file.source.clone()), chunk, group.num_rows() as usize, None)
-        .map_err(|error| Error::corrupt(&of.file.path, error.to_string()))?;
+        .map_err(|error| of.corrupt(&error))?;
     let dense = DenseColumn::try_new(Box::new(pages), &schema.column(first), of.field());
     Ok(dense.map(|dense| dense.with_num_values(chunk.num_values().unsigned_abs())))
 }

@@ -1,13 +1,15 @@
 //! The files that are open: their descriptors and parsed footers, the least recently used closed first.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
 use super::LocalFile;
-use crate::files::{FileTable, footer};
+use crate::files::FileTable;
+use crate::files::footer::{self, Footer};
 use crate::{Error, Result};
 
 /// How many files may stay open.
@@ -24,6 +26,22 @@ pub struct OpenFile {
     pub source: LocalFile,
     /// Its footer and Arrow schema.
     pub metadata: ArrowReaderMetadata,
+    /// When its footer was last seen to be the planned one.
+    stamp: Mutex<Stamp>,
+}
+
+/// What the file system says of a file's content: another stamp, and it may be another content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    size: u64,
+    written: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl From<&Metadata> for Stamp {
+    fn from(of: &Metadata) -> Self {
+        Self { size: of.len(), written: (of.mtime(), of.mtime_nsec()), changed: (of.ctime(), of.ctime_nsec()) }
+    }
 }
 
 /// A place in the cache: locked by the thread that opens the file, so that it is opened once.
@@ -78,6 +96,22 @@ impl Files {
         Ok(open)
     }
 
+    /// Checks that an open file was not written over since it was opened: what was read before is what was planned.
+    ///
+    /// # Errors
+    /// The file changed.
+    pub fn check(&self, index: usize, open: &OpenFile) -> Result<()> {
+        let file = open.source.file();
+        let stamp = Stamp::from(&file.metadata().map_err(|error| Error::io(&open.path, &error))?);
+        let mut seen = open.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        if *seen != stamp {
+            // Touched, linked or moved away perhaps: its footer tells.
+            self.planned_footer(index, &open.path, file)?;
+            *seen = stamp;
+        }
+        Ok(())
+    }
+
     fn account(&self, index: usize, bytes: usize) {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = cache.places.get_mut(&index) {
@@ -95,29 +129,40 @@ impl Files {
     }
 
     fn read(&self, index: usize) -> Result<OpenFile> {
-        let planned = self.table.file(index);
         let path = self.table.path(index);
-        let changed = |what: &str| Error::Changed {
-            path: path.clone(),
-            detail: format!("{what} since the plan was made; restore the file, or plan anew and start the epoch again"),
-        };
         let file = File::open(&path).map_err(|error| match Error::io(&path, &error) {
-            Error::NotFound { .. } => changed("the file vanished"),
+            Error::NotFound { .. } => changed(&path, "the file vanished"),
             other => other,
         })?;
-        let size = file.metadata().map_err(|error| Error::io(&path, &error))?.len();
+        // Taken before the footer is read: what is written from now on is noticed.
+        let stamp = Stamp::from(&file.metadata().map_err(|error| Error::io(&path, &error))?);
+        let footer = self.planned_footer(index, &path, &file)?;
+        let metadata = ArrowReaderMetadata::try_new(footer.metadata, ArrowReaderOptions::new())
+            .map_err(|error| Error::corrupt(&path, error.to_string()))?;
+        Ok(OpenFile { path, source: LocalFile::new(file, footer.size), metadata, stamp: Mutex::new(stamp) })
+    }
+
+    /// The footer of an open file, if it is the one that was planned.
+    fn planned_footer(&self, index: usize, path: &str, file: &File) -> Result<Footer> {
+        let planned = self.table.file(index);
+        let size = file.metadata().map_err(|error| Error::io(path, &error))?.len();
         if size != planned.size {
-            return Err(changed(&format!("the file's size changed from {} to {size} bytes", planned.size)));
+            return Err(changed(path, &format!("the file's size changed from {} to {size} bytes", planned.size)));
         }
-        let footer = footer::read_open(&path, &file).map_err(|error| match error {
-            Error::Corrupt { detail, .. } => changed(&format!("the file changed ({detail})")),
+        let footer = footer::read_open(path, file).map_err(|error| match error {
+            Error::Corrupt { detail, .. } => changed(path, &format!("the file changed ({detail})")),
             other => other,
         })?;
         if footer.hash != planned.hash {
-            return Err(changed("the file's footer changed"));
+            return Err(changed(path, "the file's footer changed"));
         }
-        let metadata = ArrowReaderMetadata::try_new(footer.metadata, ArrowReaderOptions::new())
-            .map_err(|error| Error::corrupt(&path, error.to_string()))?;
-        Ok(OpenFile { path, source: LocalFile::new(file, size), metadata })
+        Ok(footer)
+    }
+}
+
+fn changed(path: &str, what: &str) -> Error {
+    Error::Changed {
+        path: path.to_owned(),
+        detail: format!("{what} since the plan was made; restore the file, or plan anew and start the epoch again"),
     }
 }
