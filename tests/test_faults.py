@@ -81,8 +81,8 @@ def test_a_file_that_changed_since_planning_is_named(tmp_path, change, shuffle):
 @pytest.mark.parametrize("how", ["over", "truncated", "renamed"])
 def test_a_file_written_over_while_it_is_open_gives_no_other_rows(tmp_path, how):
     path = tmp_path / "a.parquet"
-    options = {"group": 10_000, "compression": "none", "use_dictionary": False}
-    write(path, np.arange(100_000), **options)
+    options = {"group": 50_000, "compression": "none", "use_dictionary": False}
+    write(path, np.arange(500_000), **options)
     loader = DataLoader(path, batch_size=100, prefetch_bytes=1, num_threads=1)
     iterator, found = iter(loader), 0
     for _ in range(150):
@@ -90,16 +90,17 @@ def test_a_file_written_over_while_it_is_open_gives_no_other_rows(tmp_path, how)
         found += 1
     time.sleep(0.02)  # a file system's clock ticks every few milliseconds
     if how == "over":
-        write(path, np.arange(100_000) + 10**6, **options)
+        write(path, np.arange(500_000) + 10**6, **options)
     elif how == "truncated":
-        os.truncate(path, 300_000)
+        os.truncate(path, 1_500_000)
     else:  # the old file is still there for those who have it open: its rows are the planned ones
-        write(tmp_path / "new", np.arange(100_000) + 10**6, **options)
+        write(tmp_path / "new", np.arange(500_000) + 10**6, **options)
         (tmp_path / "new").replace(path)
         for batch in iterator:
             assert batch["i"].tolist() == list(range(100 * found, 100 * found + 100))
             found += 1
-        assert found == 1000
+        assert found == 5000
+        found = 0
         iterator = iter(loader)
     with pytest.raises(FileChangedError, match=r"a\.parquet"):
         for batch in iterator:
@@ -226,10 +227,12 @@ def test_a_null_in_the_middle_is_met_again_after_a_resume(tmp_path):
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=10, write_statistics=False)
     loader, messages = DataLoader(tmp_path, **SMALL), []
     for _ in range(3):
+        begin, found = loader.batch_index, 0
         with pytest.raises(shardline.ShardlineValueError, match=r"a\.parquet.*\"y\" has nulls.*columns=") as caught:
-            ids(loader)
+            for _ in loader:
+                found += 1
         messages.append(str(caught.value))
-        assert loader.batch_index == 5
+        assert begin + found == loader.batch_index <= 5  # what is decoded together with the null is not delivered
         state = loader.state_dict()
         loader = DataLoader(tmp_path, **SMALL)
         loader.load_state_dict(state)
@@ -237,7 +240,7 @@ def test_a_null_in_the_middle_is_met_again_after_a_resume(tmp_path):
     loader.load_state_dict(state)
     without = DataLoader(tmp_path, columns=["i"], **SMALL)
     without.load_state_dict(state)
-    assert ids(without) == [list(range(a, a + 10)) for a in range(50, 100, 10)]
+    assert ids(without) == [list(range(a, a + 10)) for a in range(10 * state["legs"][0][3], 100, 10)]
 
 
 # Signals
@@ -245,11 +248,11 @@ def test_a_null_in_the_middle_is_met_again_after_a_resume(tmp_path):
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory):
-    """A file whose first batch takes seconds on one thread: one row group, poorly compressible, batches of all rows."""
+    """A file whose first batch takes long on one thread: one row group, a batch of all rows."""
     path = tmp_path_factory.mktemp("slow") / "slow.parquet"
     rng = np.random.default_rng(1)
-    table = pa.table({f"c{n}": np.sort(rng.integers(0, 2**40, 3_000_000)) for n in range(4)})
-    pq.write_table(table, path, compression="gzip", use_dictionary=False, row_group_size=10**8)
+    table = pa.table({f"c{n}": rng.integers(0, 2**20, 2_000_000) for n in range(4)})
+    pq.write_table(table, path, compression="gzip", compression_level=1, use_dictionary=False, row_group_size=10**8)
     return path
 
 
@@ -261,7 +264,7 @@ def test_ctrl_c_while_waiting_answers_at_once(slow):
         sent.append(time.perf_counter())
         os.kill(os.getpid(), signal.SIGINT)
 
-    timer = threading.Timer(0.15, press)
+    timer = threading.Timer(0.05, press)
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         next(iterator)
@@ -270,7 +273,7 @@ def test_ctrl_c_while_waiting_answers_at_once(slow):
     assert took < 0.5, f"{took:.3f} s"  # 50 ms of patience, and a busy machine
     # Nothing was lost: the same iterator still has its first batch.
     assert loader.batch_index == 0
-    assert len(next(iterator)["c0"]) == 3_000_000
+    assert len(next(iterator)["c0"]) == 2_000_000
     assert loader.batch_index == 1
 
 
@@ -323,7 +326,7 @@ def test_iterators_dropped_at_any_moment_stop_their_threads(hundred, shuffle):
     next(older)
     newer = iter(loader)
     next(newer)
-    assert threads() == before + 3
+    assert settled(before + 3) == before + 3
     newer.close()
     assert settled(before) == before
 
@@ -393,7 +396,8 @@ def test_the_interpreter_exits_cleanly_with_live_iterators(hundred, what):
 
 
 def test_a_child_forked_while_the_parent_reads_says_so_and_the_parent_goes_on(hundred):
-    loader = DataLoader(hundred, batch_size=1, num_threads=2, prefetch_bytes=1)
+    write(hundred / "more.parquet", range(400_000), group=50_000)
+    loader = DataLoader(hundred, batch_size=100, num_threads=2, prefetch_bytes=1)
     iterator = iter(loader)
     next(iterator)
     with warnings.catch_warnings():
@@ -403,8 +407,7 @@ def test_a_child_forked_while_the_parent_reads_says_so_and_the_parent_goes_on(hu
         code = 1
         try:
             signal.alarm(20)
-            next(iterator)  # what was already decoded and split may still be there…
-            for _ in iterator:
+            for _ in iterator:  # what was already decoded may still come
                 pass
         except shardline.ShardlineRuntimeError as error:
             code = 0 if "fork" in str(error) else 2
@@ -412,4 +415,4 @@ def test_a_child_forked_while_the_parent_reads_says_so_and_the_parent_goes_on(hu
             os._exit(code)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
-    assert len(ids(iterator)) == 99
+    assert sum(map(len, ids(iterator))) == 400_000
