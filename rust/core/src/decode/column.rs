@@ -7,6 +7,7 @@ use arrow_schema::Field;
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::dense::{DenseColumn, Read};
+use super::retype::retyped;
 use super::stock::StockColumn;
 use super::{Column, Where};
 use crate::fetch::OpenFile;
@@ -92,7 +93,7 @@ impl ColumnReader {
     /// # Errors
     /// Pages that cannot be read, or values that the form does not hold.
     pub fn read(&mut self, of: &GroupColumn<'_>, column: &Column, rows: usize) -> Result<ArrayRef> {
-        let array = self.decode(of, rows)?;
+        let array = retyped(self.decode(of, rows)?, column.field.data_type())?;
         let from = Where { path: &of.file.path, column: &column.name, first_row: of.first_row + self.next_row };
         self.next_row += rows as u64;
         column.form.apply(array, from)

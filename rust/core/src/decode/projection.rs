@@ -1,8 +1,11 @@
 //! The columns that a reader delivers, checked against the plan before anything is read.
 
+use std::sync::Arc;
+
 use arrow_schema::{DataType, Field, FieldRef, Schema};
 
 use super::Form;
+use super::retype::common;
 use crate::files::FileTable;
 use crate::{Error, Result};
 
@@ -14,7 +17,7 @@ const GUESSED_BYTES: u64 = 64;
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// Its field in the first file's schema.
+    /// Its field in the first file's schema, with nulls allowed inside it.
     pub field: FieldRef,
     /// What it is delivered as.
     pub form: Form,
@@ -59,12 +62,7 @@ impl Projection {
     ///
     /// # Errors
     /// Unknown or repeated names, types that no tensor has, nulls that a footer shows.
-    pub fn new(
-        table: &FileTable,
-        columns: Option<&[String]>,
-        tensors: bool,
-        fixed_lists: &[String],
-    ) -> Result<Self> {
+    pub fn new(table: &FileTable, columns: Option<&[String]>, tensors: bool, fixed_lists: &[String]) -> Result<Self> {
         let schema = table.schema();
         let names: Vec<&str> = match columns {
             Some(names) => names.iter().map(String::as_str).collect(),
@@ -93,7 +91,8 @@ impl Projection {
                 if let (true, Some(file)) = (tensors, table.first_null()[index]) {
                     return Err(null_error(table.path(file as usize), name));
                 }
-                Ok(Column { name: name.to_owned(), field: field.clone(), form })
+                let field = field.as_ref().clone().with_data_type(common(field.data_type()));
+                Ok(Column { name: name.to_owned(), field: Arc::new(field), form })
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self { columns })
@@ -135,7 +134,9 @@ fn position(schema: &Schema, name: &str) -> Result<usize> {
     let mut near: Vec<(usize, &str)> = schema
         .fields()
         .iter()
-        .map(|field| (strsim::damerau_levenshtein(&name.to_lowercase(), &field.name().to_lowercase()), field.name().as_str()))
+        .map(|field| {
+            (strsim::damerau_levenshtein(&name.to_lowercase(), &field.name().to_lowercase()), field.name().as_str())
+        })
         .collect();
     near.sort_unstable();
     let limit = name.chars().count() / 3 + 1;
