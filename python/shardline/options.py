@@ -244,6 +244,8 @@ def check_paths(path: Any) -> list[str]:
         text = os.fspath(item) if isinstance(item, (str, os.PathLike)) else item
         if not isinstance(text, str):
             raise ShardlineTypeError(f"a path must be text or a pathlib.Path, not {item!r}")
+        if "\0" in text or not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ShardlineValueError(f"a path must be UTF-8 without a zero byte, not {text!r}; rename it")
         scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
         if scheme and scheme[1].lower() != "file":
             raise NotImplementedError(f"reading from {scheme[1]}:// is not implemented yet (local files only): {text}")
@@ -251,6 +253,13 @@ def check_paths(path: Any) -> list[str]:
     if not texts:
         raise ShardlineValueError("path is an empty list: give at least one path")
     return texts
+
+
+def check_plan(plan: Any) -> Plan | None:
+    """A `Plan` or None."""
+    if plan is None or isinstance(plan, Plan):
+        return plan
+    raise ShardlineTypeError(f"plan must be a Plan (dataset.plan, or load_plan(path)), not {plan!r}")
 
 
 def check_not_yet(**arguments: Any) -> None:
