@@ -89,7 +89,9 @@ def test_the_order_is_what_its_specification_says(tmp_path_factory, case):
     assert ids(dataset) == [[int(starts[line[p][0]] + line[p][1]) for p in positions] for positions in expected]
 
 
-@pytest.mark.parametrize(("rows", "nbytes"), [(1000, 8000), (1000, 1000 * 4096), (1000, 1000 * 4095), (10, 2**33), (0, 0)])
+@pytest.mark.parametrize(
+    ("rows", "nbytes"), [(1000, 8000), (1000, 1000 * 4096), (1000, 1000 * 4095), (10, 2**33), (0, 0)]
+)
 def test_the_default_buffer_is_the_largest_power_of_two_under_256_mib(rows, nbytes):
     buffer = spec.default_buffer([[(rows, nbytes)]])
     assert buffer == 1 or buffer * nbytes < 2**28 * max(rows, 1)

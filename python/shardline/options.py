@@ -244,7 +244,7 @@ def check_paths(path: Any) -> list[str]:
         text = os.fspath(item) if isinstance(item, (str, os.PathLike)) else item
         if not isinstance(text, str):
             raise ShardlineTypeError(f"a path must be text or a pathlib.Path, not {item!r}")
-        if "\0" in text or not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        if "\0" in text or (not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)):
             raise ShardlineValueError(f"a path must be UTF-8 without a zero byte, not {text!r}; rename it")
         scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
         if scheme and scheme[1].lower() != "file":

@@ -252,7 +252,9 @@ def describe(state: Any) -> str:
     else:
         lines.append(f"  not shuffled (seed {saved.seed})")
     named = "named" if saved.files.table is not None else "by digest only"
-    lines.append(f"  {_counted(saved.files.count, 'file')} ({named}), {saved.files.rows:,} rows, digest {saved.files.digest}")
+    lines.append(
+        f"  {_counted(saved.files.count, 'file')} ({named}), {saved.files.rows:,} rows, digest {saved.files.digest}"
+    )
     return "\n".join(lines)
 
 
