@@ -247,6 +247,26 @@ def test_a_null_in_the_middle_is_met_again_after_a_resume(tmp_path):
     assert ids(without) == [list(range(a, a + 10)) for a in range(10 * state["legs"][0][3], 100, 10)]
 
 
+@pytest.mark.timeout(60)
+def test_an_error_read_ahead_among_other_columns_is_raised_and_never_waited_for(tmp_path):
+    """Other threads are still at work on the chunk when it fails, long before the caller comes to it."""
+    count, rng = 300_000, np.random.default_rng(2)
+    columns = {f"c{n}": rng.integers(0, 2**40, count) for n in range(10)}
+    bad = pa.array(np.arange(count), mask=np.arange(count) == 150_000)
+    pq.write_table(
+        pa.table({**columns, "bad": bad}), tmp_path / "a.parquet", row_group_size=50_000, write_statistics=False
+    )
+    for _ in range(12):
+        loader = DataLoader(tmp_path, batch_size=1000, num_threads=6, prefetch_bytes="1GiB")
+        iterator = iter(loader)
+        next(iterator)
+        time.sleep(0.2)
+        with pytest.raises(shardline.ShardlineValueError, match='"bad" has nulls'):
+            for _ in iterator:
+                pass
+        assert loader.batch_index <= 150
+
+
 # Signals
 
 
