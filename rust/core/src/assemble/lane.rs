@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow_array::ArrayRef;
 
-use crate::Result;
+use super::worker::words;
 use crate::decode::{Column, ColumnReader, GroupColumn, Projection};
 use crate::fetch::{Files, OpenFile};
+use crate::{Error, Result};
 
 /// Rows of a row group that one chunk waits for.
 #[derive(Debug, Clone)]
@@ -46,7 +48,16 @@ impl Decoders {
         let index = table.file_of_group(key.group as usize);
         let file = files.open(index)?;
         let group = key.group as usize - table.groups(index).start;
-        let arrays = self.decode(&file, group, &projection.columns()[key.columns.clone()], rows);
+        let columns = &projection.columns()[key.columns.clone()];
+        let arrays = catch_unwind(AssertUnwindSafe(|| self.decode(&file, group, columns, rows)));
+        // Damaged pages make decoders panic that are not ours.
+        let arrays = arrays.unwrap_or_else(|panic| {
+            let detail = format!(
+                "row group {group}: a decoder gave up ({}); the file seems damaged: write or copy it again",
+                words(panic.as_ref())
+            );
+            Err(Error::corrupt(&file.path, detail))
+        });
         // After the reading, whatever came of it: bytes of another file are neither rows nor a corrupt page.
         files.check(index, &file)?;
         arrays
