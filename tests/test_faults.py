@@ -391,7 +391,7 @@ def test_a_thousand_epochs_grow_nothing(hundred):
     assert loader.epoch == 1200
 
 
-# Not among them: a daemon thread that is at work. Python ends such a thread inside native code, and torch itself aborts.
+# Not among them: a daemon thread at work. Python ends such a thread inside native code, and torch itself aborts.
 EXITS = {
     "mid-epoch": "next(it)",
     "before the first batch": "",
