@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from support import ids, take
@@ -77,6 +78,13 @@ def test_what_is_not_there_yet_says_so(hundred, argument):
         DataLoader(hundred, **{argument: 2})
 
 
+def test_what_is_not_there_yet_says_so_whatever_it_is_given(hundred):
+    for given in (pc.field("i") > 3, [("i", ">", 3)], np.array([True, False])):
+        with pytest.raises(NotImplementedError, match="filters="):
+            DataLoader(hundred, filters=given)
+    assert len(DataLoader(hundred, filters=None, storage_options={}, batch_size=10)) == 10  # nothing was asked
+
+
 @pytest.mark.parametrize("url", ["s3://bucket/x", "gs://b/x", "az://b/x", "https://host/x.parquet"])
 def test_remote_urls_are_not_there_yet(url):
     with pytest.raises(NotImplementedError, match=url.split(":")[0]):
@@ -108,6 +116,9 @@ def test_no_such_path(tmp_path):
         DataLoader(7)
     with pytest.raises(TypeError, match="path"):
         DataLoader([b"x"])
+    for path in ("a\0b", "a\udcff"):
+        with pytest.raises(shardline.ShardlineValueError, match="path must be UTF-8"):
+            DataLoader(path)
 
 
 @pytest.mark.parametrize(
@@ -259,6 +270,8 @@ def test_epochs_and_steps_are_checked(hundred, call, value):
 
 
 def test_a_plan_that_is_none(tmp_path):
+    with pytest.raises(shardline.ShardlineTypeError, match="plan must be a Plan.*load_plan"):
+        DataLoader(plan=tmp_path / "plan")
     with pytest.raises(FileNotFoundError, match="nowhere"):
         shardline.load_plan(tmp_path / "nowhere")
     (tmp_path / "plan").write_bytes(b"no plan")

@@ -76,12 +76,80 @@ def test_empty_files_and_groups_are_fine(tmp_path):
         assert sorted(sum(found, [])) == [0, 1, 2, 3, 4]
 
 
+def test_a_file_that_is_named_is_read_whatever_it_is_called(tmp_path):
+    for name in ("_hidden.parquet", "no-extension", ".x/y.parquet"):
+        write(tmp_path / name)
+        assert ids(DataLoader(tmp_path / name, batch_size=3)) == [[0, 1, 2]]
+    with pytest.raises(FileNotFoundError, match=r"none ends in \.parquet"):
+        DataLoader(tmp_path)
+    write(tmp_path / "a.PARQUET")
+    write(tmp_path / "b.pq", [3])
+    assert names(tmp_path) == ["a.PARQUET", "b.pq"]
+
+
+def test_columns_that_only_later_files_have_are_not_delivered(tmp_path):
+    pq.write_table(pa.table({"i": [1]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"x": [3.0], "i": [2]}), tmp_path / "b.parquet")
+    (batch,) = DataLoader(tmp_path, batch_size=3)
+    assert (list(batch), batch["i"].tolist()) == (["i"], [1, 2])
+    with pytest.raises(shardline.ColumnNotFoundError, match='"x"'):
+        DataLoader(tmp_path, columns=["x"])
+
+
 def test_columns_in_another_order_are_fine(tmp_path):
     pq.write_table(pa.table({"i": [1, 2], "x": [1.0, 2.0]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"x": [3.0], "i": [3]}), tmp_path / "b.parquet")
     (batch,) = DataLoader(tmp_path, batch_size=3)
     assert list(batch) == ["i", "x"]
     assert (batch["i"].tolist(), batch["x"].tolist()) == ([1, 2, 3], [1.0, 2.0, 3.0])
+
+
+LISTS = {
+    "list": pa.list_(pa.int32()),
+    "element not null": pa.list_(pa.field("element", pa.int32(), nullable=False)),
+    "other element": pa.list_(pa.field("thing", pa.int32())),
+    "element with metadata": pa.list_(pa.field("element", pa.int32(), metadata={"a": "b"})),
+}
+
+
+@pytest.mark.parametrize("output", ["torch", "numpy", "arrow", "dict"])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_lists_of_other_writers_are_one_column(tmp_path, output, shuffle):
+    """They differ in what changes no value: what their elements are called, and whether they may be null."""
+    values = [[n] * (n % 3) for n in range(24)]
+    for number, (name, kind) in enumerate(LISTS.items()):
+        nullable = name != "element not null"
+        rows = values[6 * number : 6 * number + 6]
+        table = pa.table([pa.array(rows, kind)], schema=pa.schema([pa.field("t", kind, nullable=nullable)]))
+        pq.write_table(table, tmp_path / f"{number}.parquet", use_compliant_nested_type=False)
+    loader = DataLoader(tmp_path, batch_size=5, shuffle=shuffle, output_format=output)
+    found = []
+    for batch in loader:
+        column = batch["t"]
+        if output == "torch":
+            found += [row.tolist() for row in column.unbind()]
+        elif output == "numpy":
+            found += [part.tolist() for part in np.split(column[0], column[1][1:-1])]
+        else:
+            found += column if output == "dict" else column.to_pylist()
+        if output == "arrow":
+            assert batch.schema == loader.dataset.schema
+    assert sorted(found) == sorted(values)
+    assert (found == values) == (not shuffle)
+
+
+def test_structs_and_maps_that_differ_in_nullability_are_one_column(tmp_path):
+    inner = [pa.struct([pa.field("a", pa.int32(), nullable=nullable)]) for nullable in (True, False)]
+    maps = [pa.map_(pa.string(), pa.field("value", pa.int32(), nullable=nullable)) for nullable in (True, False)]
+    for number in range(2):
+        schema = pa.schema([("s", inner[number]), ("m", maps[number])])
+        rows = [{"s": {"a": n}, "m": [(str(n), n)]} for n in range(6)]
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), tmp_path / f"{number}.parquet")
+    for shuffle in (False, True):
+        loader = DataLoader(tmp_path, batch_size=5, shuffle=shuffle, output_format="arrow")
+        table = pa.Table.from_batches(list(loader))
+        assert sorted(row["a"] for row in table["s"].to_pylist()) == sorted([*range(6)] * 2)
+        assert sorted(row[0][1] for row in table["m"].to_pylist()) == sorted([*range(6)] * 2)
 
 
 def test_plan_is_saved_loaded_pickled_and_passed(tmp_path, monkeypatch):

@@ -66,9 +66,8 @@ def make_resumed(make, state, **options):
 
 
 def test_state_of_a_hundred_files_is_small(tmp_path):
-    table = pa.table({"i": np.arange(10)})
-    for _ in range(100):
-        pq.write_table(table, tmp_path / f"{uuid.uuid4()}.parquet")
+    for number in range(100):  # of other rows and statistics each, so that no two hashes agree
+        pq.write_table(pa.table({"i": np.arange(10 + number) * 7}), tmp_path / f"{uuid.uuid4()}.parquet")
     loader = DataLoader(tmp_path, batch_size=10, shuffle=True)
     state = loader.state_dict()
     file = io.BytesIO()

@@ -3,6 +3,27 @@
 from collections.abc import Sequence
 from typing import Any, final
 
+__all__ = [
+    "DEBUG_BUILD",
+    "ORDER_VERSION",
+    "ColumnNotFoundError",
+    "FileChangedError",
+    "Legs",
+    "Order",
+    "Plan",
+    "Projection",
+    "Reader",
+    "Run",
+    "ShardlineError",
+    "ShardlineFileNotFoundError",
+    "ShardlineOSError",
+    "ShardlinePermissionError",
+    "ShardlineRuntimeError",
+    "ShardlineTypeError",
+    "ShardlineValueError",
+    "__version__",
+]
+
 __version__: str
 ORDER_VERSION: int
 DEBUG_BUILD: bool
@@ -54,7 +75,7 @@ class Projection:
     """The columns to deliver, checked: unknown and repeated names, types that have no tensor, nulls that a footer shows."""
 
     def __new__(
-        cls, plan: Plan, columns: Sequence[str] | None, *, tensors: bool, fixed_lists: Sequence[str] = ()
+        cls, plan: Plan, columns: Sequence[str] | None, *, tensors: bool, fixed_lists: Sequence[str] = ...
     ) -> Projection:
         """`tensors`: torch and numpy output, where every column must have a tensor; `fixed_lists`: List columns of one length."""
     @property
@@ -98,20 +119,20 @@ class Order:
     def rows(self, epoch: int, intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int, int, int]]:
         """The rows at these positions of the epoch's line: (file, row group of that file, first row, end row), in the line's order."""
 
-Leg = tuple[int, int, bool, int, list[tuple[int, int]]]
+_Leg = tuple[int, int, bool, int, list[tuple[int, int]]]
 """num_shards, batch_size, drop_last, batches delivered (the cursor G, skipped ones counted in), skipped ranges of batches."""
 
 @final
 class Legs:
     """The legs of one epoch, and all arithmetic on them. Frozen: every change returns another."""
 
-    def __new__(cls, num_rows: int, legs: Sequence[Leg]) -> Legs:
+    def __new__(cls, num_rows: int, legs: Sequence[_Leg]) -> Legs:
         """Raises ShardlineValueError where a leg is not possible (a cursor past its end, zero shards…)."""
     @staticmethod
     def start(num_rows: int, num_shards: int, batch_size: int, drop_last: bool) -> Legs:
         """A fresh epoch. Raises ShardlineValueError where it would have no step."""
     @property
-    def legs(self) -> list[Leg]: ...
+    def legs(self) -> list[_Leg]: ...
     @property
     def num_batches(self) -> int:
         """Batches of the last leg, over all ranks."""

@@ -112,7 +112,7 @@ class StructuredDataset(Standing, IterableDataset[Any]):
             output_format=opt.check_output_format(output_format),
             column_options=opt.check_column_options(column_options),
         )
-        paths = opt.check_paths(path) if plan is None else None
+        paths = opt.check_paths(path) if opt.check_plan(plan) is None else None
         seed = settings.shuffle_seed
         if seed is None:
             seed = draw_seed()

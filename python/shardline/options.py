@@ -244,6 +244,8 @@ def check_paths(path: Any) -> list[str]:
         text = os.fspath(item) if isinstance(item, (str, os.PathLike)) else item
         if not isinstance(text, str):
             raise ShardlineTypeError(f"a path must be text or a pathlib.Path, not {item!r}")
+        if "\0" in text or (not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)):
+            raise ShardlineValueError(f"a path must be UTF-8 without a zero byte, not {text!r}; rename it")
         scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
         if scheme and scheme[1].lower() != "file":
             raise NotImplementedError(f"reading from {scheme[1]}:// is not implemented yet (local files only): {text}")
@@ -253,10 +255,18 @@ def check_paths(path: Any) -> list[str]:
     return texts
 
 
+def check_plan(plan: Any) -> Plan | None:
+    """A `Plan` or None."""
+    if plan is None or isinstance(plan, Plan):
+        return plan
+    raise ShardlineTypeError(f"plan must be a Plan (dataset.plan, or load_plan(path)), not {plan!r}")
+
+
 def check_not_yet(**arguments: Any) -> None:
     """NotImplementedError that names the first of these arguments that was used."""
     for name, value in arguments.items():
-        if value is not None and value is not False and value != 0:
+        nothing = value is None or (isinstance(value, (bool, int, Mapping)) and not value)
+        if not nothing:  # an expression has no truth value: it must not be asked for one
             raise NotImplementedError(f"{name}= is not implemented yet")
 
 

@@ -252,12 +252,18 @@ def describe(state: Any) -> str:
     else:
         lines.append(f"  not shuffled (seed {saved.seed})")
     named = "named" if saved.files.table is not None else "by digest only"
-    lines.append(f"  {saved.files.count:,} files ({named}), {saved.files.rows:,} rows, digest {saved.files.digest}")
+    lines.append(
+        f"  {_counted(saved.files.count, 'file')} ({named}), {saved.files.rows:,} rows, digest {saved.files.digest}"
+    )
     return "\n".join(lines)
 
 
 def _cut(batch_size: int, shards: int, drop_last: bool) -> str:
-    return f"batches of {batch_size:,} rows from {shards:,} shards{', drop_last' if drop_last else ''}"
+    return f"batches of {batch_size:,} rows from {_counted(shards, 'shard')}{', drop_last' if drop_last else ''}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _refuse(wrong: Sequence[str]) -> NoReturn:

@@ -67,6 +67,10 @@ impl Job {
 
     /// Takes a finished column, an array an output; says whether the chunk is done.
     pub(crate) fn put_column(&mut self, column: usize, arrays: Vec<ArrayRef>) -> bool {
+        if self.has_failed() {
+            // It is done: another thread that was still at work on it must not count it back.
+            return false;
+        }
         for (output, array) in self.outputs.iter_mut().zip(arrays) {
             if let Some(columns) = output {
                 columns[column] = Some(array);
@@ -129,4 +133,24 @@ impl Work {
 /// The bytes that an array's values take.
 pub(crate) fn array_bytes(array: &dyn Array) -> u64 {
     array.get_buffer_memory_size() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Output;
+
+    #[test]
+    fn a_failed_chunk_stays_done_whatever_other_threads_still_bring() {
+        let picks = std::iter::once(0..1).collect();
+        let group = crate::order::GroupSlice { group: 0, rows: 0..1 };
+        let chunk = Chunk { strands: vec![vec![group]], window: None, outputs: vec![Output { slot: 0, picks }] };
+        let mut job = Job::new(chunk, 2, 0);
+        job.fail(Error::internal("the first column"));
+        assert!(job.is_done());
+        let array: ArrayRef = Arc::new(arrow_array::Int32Array::from(vec![1]));
+        let pieces = job.put_piece(1, 0, array).expect("it was the only one");
+        assert!(!job.put_column(1, pieces));
+        assert!(job.is_done() && job.take(0).is_err());
+    }
 }

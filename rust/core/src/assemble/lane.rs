@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow_array::ArrayRef;
 
-use crate::Result;
-use crate::decode::{ColumnReader, GroupColumn, Projection};
-use crate::fetch::Files;
+use super::worker::words;
+use crate::decode::{Column, ColumnReader, GroupColumn, Projection};
+use crate::fetch::{Files, OpenFile};
+use crate::{Error, Result};
 
 /// Rows of a row group that one chunk waits for.
 #[derive(Debug, Clone)]
@@ -47,7 +49,28 @@ impl Decoders {
         let file = files.open(index)?;
         let group = key.group as usize - table.groups(index).start;
         let columns = &projection.columns()[key.columns.clone()];
-        let of = columns.iter().map(|column| GroupColumn::find(&file, group, column)).collect::<Result<Vec<_>>>()?;
+        let arrays = catch_unwind(AssertUnwindSafe(|| self.decode(&file, group, columns, rows)));
+        // Damaged pages make decoders panic that are not ours.
+        let arrays = arrays.unwrap_or_else(|panic| {
+            let detail = format!(
+                "row group {group}: a decoder gave up ({}); the file seems damaged: write or copy it again",
+                words(panic.as_ref())
+            );
+            Err(Error::corrupt(&file.path, detail))
+        });
+        // After the reading, whatever came of it: bytes of another file are neither rows nor a corrupt page.
+        files.check(index, &file)?;
+        arrays
+    }
+
+    fn decode(
+        &mut self,
+        file: &OpenFile,
+        group: usize,
+        columns: &[Column],
+        rows: &Range<u64>,
+    ) -> Result<Vec<ArrayRef>> {
+        let of = columns.iter().map(|column| GroupColumn::find(file, group, column)).collect::<Result<Vec<_>>>()?;
         if self.0.is_none() {
             self.0 = Some(of.iter().map(|of| ColumnReader::open(of, rows.start)).collect::<Result<_>>()?);
         }

@@ -1,5 +1,6 @@
 //! A thread of the pool: takes the lane whose chunk is needed first, decodes its next piece, finishes what that completes.
 
+use std::any::Any;
 use std::cmp::Reverse;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -80,12 +81,14 @@ fn piece(engine: &Engine, key: &LaneKey, task: &Task, decoders: &mut Decoders) -
 
 /// A panic must reach the side that waits, as an error.
 fn guarded(task: impl FnOnce() -> Result<()>) -> Result<()> {
-    catch_unwind(AssertUnwindSafe(task)).unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<&str>()
-            .map(|message| (*message).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "a thread panicked".into());
-        Err(Error::internal(message))
-    })
+    catch_unwind(AssertUnwindSafe(task)).unwrap_or_else(|panic| Err(Error::internal(words(panic.as_ref()))))
+}
+
+/// What a panic said.
+pub(crate) fn words(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|message| (*message).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a thread panicked".into())
 }

@@ -7,6 +7,7 @@ use arrow_schema::Field;
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::dense::{DenseColumn, Read};
+use super::retype::retyped;
 use super::stock::StockColumn;
 use super::{Column, Where};
 use crate::fetch::OpenFile;
@@ -46,6 +47,16 @@ impl<'a> GroupColumn<'a> {
     pub fn field(&self) -> &'a Field {
         self.file.metadata.schema().field(self.root)
     }
+
+    /// Pages of it that cannot be read.
+    pub(crate) fn corrupt(&self, what: &dyn std::fmt::Display) -> Error {
+        let detail = format!(
+            "column {:?}, row group {}: {what}; if the file is damaged, write or copy it again",
+            self.field().name(),
+            self.group
+        );
+        Error::corrupt(&self.file.path, detail)
+    }
 }
 
 /// Reads a column of a row group on from a row.
@@ -69,7 +80,7 @@ impl ColumnReader {
     pub fn open(of: &GroupColumn<'_>, row: u64) -> Result<Self> {
         let decoder = match dense(of)? {
             Some(mut dense) => {
-                dense.skip(row as usize).map_err(|error| Error::corrupt(&of.file.path, error.to_string()))?;
+                dense.skip(row as usize).map_err(|error| of.corrupt(&error))?;
                 Decoder::Dense(Box::new(dense))
             }
             None => Decoder::Stock(Box::new(StockColumn::open(of, row)?)),
@@ -82,24 +93,21 @@ impl ColumnReader {
     /// # Errors
     /// Pages that cannot be read, or values that the form does not hold.
     pub fn read(&mut self, of: &GroupColumn<'_>, column: &Column, rows: usize) -> Result<ArrayRef> {
-        let array = self.decode(of, column, rows)?;
+        let array = retyped(self.decode(of, rows)?, column.field.data_type())?;
         let from = Where { path: &of.file.path, column: &column.name, first_row: of.first_row + self.next_row };
         self.next_row += rows as u64;
         column.form.apply(array, from)
     }
 
-    fn decode(&mut self, of: &GroupColumn<'_>, column: &Column, rows: usize) -> Result<ArrayRef> {
+    fn decode(&mut self, of: &GroupColumn<'_>, rows: usize) -> Result<ArrayRef> {
         if let Decoder::Dense(dense) = &mut self.decoder {
-            let read = dense.read(rows).map_err(|error| {
-                Error::corrupt(&of.file.path, format!("column {:?}, row group {}: {error}", column.name, of.group))
-            })?;
-            match read {
+            match dense.read(rows).map_err(|error| of.corrupt(&error))? {
                 Read::Array(array) => return Ok(array),
                 Read::NotDense => self.decoder = Decoder::Stock(Box::new(StockColumn::open(of, self.next_row)?)),
             }
         }
         match &mut self.decoder {
-            Decoder::Stock(stock) => stock.read(rows, &of.file.path),
+            Decoder::Stock(stock) => stock.read(of, rows),
             Decoder::Dense(_) => Err(Error::internal("a dense decoder gave nothing")),
         }
     }
@@ -109,7 +117,6 @@ impl ColumnReader {
 fn dense(of: &GroupColumn<'_>) -> Result<Option<DenseColumn>> {
     let schema = of.file.metadata.parquet_schema();
     let leaves = schema.num_columns();
-    // Leaves stand in the order of their roots.
     // Leaves stand in the order of their roots, each of which has one at least.
     let mut of_root = (of.root..leaves).skip_while(|&leaf| schema.get_column_root_idx(leaf) < of.root);
     let Some(first) = of_root.next() else { return Ok(None) };
@@ -120,7 +127,7 @@ fn dense(of: &GroupColumn<'_>) -> Result<Option<DenseColumn>> {
     let group = of.file.metadata.metadata().row_group(of.group);
     let chunk = group.column(first);
     let pages = SerializedPageReader::new(Arc::new(of.file.source.clone()), chunk, group.num_rows() as usize, None)
-        .map_err(|error| Error::corrupt(&of.file.path, error.to_string()))?;
+        .map_err(|error| of.corrupt(&error))?;
     let dense = DenseColumn::try_new(Box::new(pages), &schema.column(first), of.field());
     Ok(dense.map(|dense| dense.with_num_values(chunk.num_values().unsigned_abs())))
 }

@@ -4,6 +4,7 @@ mod column;
 pub mod dense;
 mod form;
 mod projection;
+mod retype;
 mod stock;
 
 pub use column::{ColumnReader, GroupColumn};

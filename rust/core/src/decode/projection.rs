@@ -1,8 +1,11 @@
 //! The columns that a reader delivers, checked against the plan before anything is read.
 
+use std::sync::Arc;
+
 use arrow_schema::{DataType, Field, FieldRef, Schema};
 
 use super::Form;
+use super::retype::common;
 use crate::files::FileTable;
 use crate::{Error, Result};
 
@@ -11,7 +14,7 @@ use crate::{Error, Result};
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// Its field in the first file's schema.
+    /// Its field in the first file's schema, with nulls allowed inside it.
     pub field: FieldRef,
     /// What it is delivered as.
     pub form: Form,
@@ -76,7 +79,8 @@ impl Projection {
                 if let (true, Some(file)) = (tensors, table.first_null()[index]) {
                     return Err(null_error(table.path(file as usize), name));
                 }
-                Ok(Column { name: name.to_owned(), field: field.clone(), form })
+                let field = field.as_ref().clone().with_data_type(common(field.data_type()));
+                Ok(Column { name: name.to_owned(), field: Arc::new(field), form })
             })
             .collect::<Result<Vec<_>>>()?;
         let fixed: u64 = columns.iter().filter_map(Column::width).sum();

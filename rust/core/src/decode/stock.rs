@@ -6,7 +6,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 
 use super::GroupColumn;
 use super::column::joined;
-use crate::{Error, Result};
+use crate::Result;
 
 /// Rows that arrow-rs decodes at a time: few enough for the cache.
 const DECODE_ROWS: usize = 8192;
@@ -29,12 +29,12 @@ impl StockColumn {
             .with_batch_size(DECODE_ROWS)
             .with_offset(row as usize)
             .build()
-            .map_err(|error| Error::corrupt(&of.file.path, error.to_string()))?;
+            .map_err(|error| of.corrupt(&error))?;
         Ok(Self { reader, rest: None })
     }
 
     /// The next `rows` rows.
-    pub(crate) fn read(&mut self, rows: usize, path: &str) -> Result<ArrayRef> {
+    pub(crate) fn read(&mut self, of: &GroupColumn<'_>, rows: usize) -> Result<ArrayRef> {
         let mut parts: Vec<ArrayRef> = Vec::new();
         let mut missing = rows;
         while missing > 0 {
@@ -42,12 +42,9 @@ impl StockColumn {
                 Some(rest) => rest,
                 None => match self.reader.next() {
                     Some(Ok(batch)) => batch.column(0).clone(),
-                    Some(Err(error)) => return Err(Error::corrupt(path, error.to_string())),
+                    Some(Err(error)) => return Err(of.corrupt(&error)),
                     None => {
-                        return Err(Error::corrupt(
-                            path,
-                            format!("a row group ended {missing} rows before its footer says"),
-                        ));
+                        return Err(of.corrupt(&format!("it ends {missing} rows before its footer says")));
                     }
                 },
             };

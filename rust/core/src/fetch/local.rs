@@ -26,6 +26,11 @@ impl LocalFile {
     pub fn new(file: File, size: u64) -> Self {
         Self { file: Arc::new(file), size }
     }
+
+    /// The file itself.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
 }
 
 impl Length for LocalFile {

@@ -1,14 +1,16 @@
 //! The files that are open: their descriptors and parsed footers, the least recently used closed first.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy};
 
 use super::LocalFile;
-use crate::files::{FileTable, footer};
+use crate::files::FileTable;
+use crate::files::footer;
 use crate::{Error, Result};
 
 /// How many files may stay open.
@@ -25,6 +27,22 @@ pub struct OpenFile {
     pub source: LocalFile,
     /// Its footer and Arrow schema.
     pub metadata: ArrowReaderMetadata,
+    /// When its footer was last seen to be the planned one.
+    stamp: Mutex<Stamp>,
+}
+
+/// What the file system says of a file's content: another stamp, and it may be another content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    size: u64,
+    written: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl From<&Metadata> for Stamp {
+    fn from(of: &Metadata) -> Self {
+        Self { size: of.len(), written: (of.mtime(), of.mtime_nsec()), changed: (of.ctime(), of.ctime_nsec()) }
+    }
 }
 
 /// A place in the cache: locked by the thread that opens the file, so that it is opened once.
@@ -79,6 +97,22 @@ impl Files {
         Ok(open)
     }
 
+    /// Checks that an open file was not written over since it was opened: what was read before is what was planned.
+    ///
+    /// # Errors
+    /// The file changed.
+    pub fn check(&self, index: usize, open: &OpenFile) -> Result<()> {
+        let file = open.source.file();
+        let stamp = Stamp::from(&file.metadata().map_err(|error| Error::io(&open.path, &error))?);
+        let mut seen = open.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        if *seen != stamp {
+            // Touched, linked or moved away perhaps: its footer tells.
+            self.planned_footer(index, &open.path, file)?;
+            *seen = stamp;
+        }
+        Ok(())
+    }
+
     fn account(&self, index: usize, bytes: usize) {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = cache.places.get_mut(&index) {
@@ -96,27 +130,15 @@ impl Files {
     }
 
     fn read(&self, index: usize) -> Result<OpenFile> {
-        let planned = self.table.file(index);
         let path = self.table.path(index);
-        let changed = |what: &str| Error::Changed {
-            path: path.clone(),
-            detail: format!("{what} since the plan was made; restore the file, or plan anew and start the epoch again"),
-        };
         let file = File::open(&path).map_err(|error| match Error::io(&path, &error) {
-            Error::NotFound { .. } => changed("the file vanished"),
+            Error::NotFound { .. } => changed(&path, "the file vanished"),
             other => other,
         })?;
-        let (footer, size) = footer::read_bytes(&path, &file).map_err(|error| match error {
-            Error::Corrupt { detail, .. } => changed(&format!("the file changed ({detail})")),
-            other => other,
-        })?;
-        if size != planned.size {
-            return Err(changed(&format!("the file's size changed from {} to {size} bytes", planned.size)));
-        }
-        // The same bytes were checked when the plan was made.
-        if footer::hash(&footer) != planned.hash {
-            return Err(changed("the file's footer changed"));
-        }
+        // Taken before the footer is read: what is written from now on is noticed.
+        let stamp = Stamp::from(&file.metadata().map_err(|error| Error::io(&path, &error))?);
+        let footer = self.planned_footer(index, &path, &file)?;
+        // The same bytes were checked when the plan was made; statistics are of no use here.
         let options = ParquetMetaDataOptions::new()
             .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
             .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
@@ -124,6 +146,30 @@ impl Files {
         let metadata = ParquetMetaDataReader::decode_metadata_with_options(&footer, Some(&options))
             .and_then(|metadata| ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new()))
             .map_err(|error| Error::corrupt(&path, error.to_string()))?;
-        Ok(OpenFile { path, source: LocalFile::new(file, size), metadata })
+        let size = self.table.file(index).size;
+        Ok(OpenFile { path, source: LocalFile::new(file, size), metadata, stamp: Mutex::new(stamp) })
+    }
+
+    /// The bytes of an open file's footer, if it is the one that was planned.
+    fn planned_footer(&self, index: usize, path: &str, file: &File) -> Result<Vec<u8>> {
+        let planned = self.table.file(index);
+        let (footer, size) = footer::read_bytes(path, file).map_err(|error| match error {
+            Error::Corrupt { detail, .. } => changed(path, &format!("the file changed ({detail})")),
+            other => other,
+        })?;
+        if size != planned.size {
+            return Err(changed(path, &format!("the file's size changed from {} to {size} bytes", planned.size)));
+        }
+        if footer::hash(&footer) != planned.hash {
+            return Err(changed(path, "the file's footer changed"));
+        }
+        Ok(footer)
+    }
+}
+
+fn changed(path: &str, what: &str) -> Error {
+    Error::Changed {
+        path: path.to_owned(),
+        detail: format!("{what} since the plan was made; restore the file, or plan anew and start the epoch again"),
     }
 }

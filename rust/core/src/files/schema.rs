@@ -11,6 +11,11 @@ use crate::{Error, Result};
 
 /// Checks the first file's schema, which is the reference for all others.
 pub fn check_reference(path: &str, schema: &Schema) -> Result<()> {
+    if let Some(field) = schema.fields().iter().find(|field| field.name().contains('\0')) {
+        let detail =
+            format!("column {:?} has a zero byte in its name, which cannot be passed on; rename it", field.name());
+        return Err(differs(path, detail));
+    }
     let mut seen = HashSet::new();
     match schema.fields().iter().find(|field| !seen.insert(field.name().as_str())) {
         None => Ok(()),
