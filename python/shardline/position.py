@@ -116,13 +116,13 @@ class Position:
 
         Whether it was kept.
         """
-        kept, self._kept = self._kept, False
-        if not (kept and epoch == self._epoch):
+        kept, self._kept = self._kept and epoch == self._epoch, False
+        if not kept:
             self._place(epoch, self._first)
         elif self._ended:  # complete when it was loaded: it delivers nothing, and then ends again
             self._ended = False
             self.mark += 1
-        return kept and epoch == self._epoch
+        return kept
 
     def kept_place(self) -> tuple[int, list[Leg], bool, bool]:
         """(epoch, legs, ended, closed): what `restore` takes."""

@@ -61,6 +61,8 @@ def resume(saved: SavedState, line: Line, listed: Plan, settings: Settings, *, s
         if value is not None:
             differences.append(Difference(name, repr(value), None, f"this version of shardline has no {name}"))
     differences += _shuffle_differences(saved, line, ("split_bytes", "split_rows"))
+    if strict:
+        differences += _batch_differences(saved, settings)
     plan, added, file_differences = _match_files(saved, line.plan, listed)
     if plan is None:
         raise mismatch(differences + file_differences)
@@ -74,29 +76,34 @@ def resume(saved: SavedState, line: Line, listed: Plan, settings: Settings, *, s
     if settings.files == "refresh" and plan is not listed:
         fresh = Line(listed, settings, seed)
     found = _place(saved, line, fresh, settings, added)
-    if strict and (differences := _batch_differences(saved, found, settings)):
-        raise mismatch(differences)
+    if strict and found.what not in ("goes on", "ended"):
+        shards, _, _, delivered, _ = saved.legs[-1]
+        anew = (
+            f"ranks: {settings.num_ranks} cannot go on from here, with {delivered:,} batches delivered from {shards:,} "
+            "shards; give ranks that divide both, or strict=False to cut the rest of the epoch anew"
+        )
+        raise mismatch([anew])
     return found
 
 
-def _batch_differences(saved: SavedState, found: Resumption, settings: Settings) -> list[Difference | str]:
-    """What makes the batches to come others than the saved run's."""
+def _batch_differences(saved: SavedState, settings: Settings) -> list[Difference]:
+    """Settings that make the batches to come others than the saved run's."""
     _, batch_size, drop_last, _, _ = saved.legs[-1]
-    differences: list[Difference | str] = [
+    return [
         Difference(name, then, now, f"give {name}={then}, or strict=False to cut the rest of the epoch anew")
         for name, then, now in (
             ("batch_size", batch_size, settings.batch_size),
             ("drop_last", drop_last, settings.drop_last),
-            ("num_shards", saved.num_shards, found.num_shards),
+            ("num_shards", saved.num_shards, _num_shards(saved, settings)),
         )
         if then != now
     ]
-    if not differences and found.what not in ("goes on", "ended"):
-        differences.append(
-            f"ranks: {settings.num_ranks} cannot go on from here, with {saved.legs[-1][3]:,} batches delivered from "
-            f"{saved.legs[-1][0]:,} shards; give ranks that divide both, or strict=False to cut the rest anew"
-        )
-    return differences
+
+
+def _num_shards(saved: SavedState, settings: Settings) -> int:
+    """The run's holds unless another was asked for or the ranks do not divide it."""
+    ranks = settings.num_ranks
+    return settings.num_shards or max(ranks, saved.num_shards // ranks * ranks)
 
 
 def _shuffle_differences(saved: SavedState, line: Line, keys: Sequence[str]) -> list[Difference]:
@@ -163,9 +170,8 @@ def _names(names: list[str]) -> str:
 
 
 def _place(saved: SavedState, line: Line, fresh: Line, settings: Settings, added: list[str]) -> Resumption:
-    """Cuts the legs. The run's num_shards holds unless another was asked for or the ranks do not divide it."""
-    ranks, rows = settings.num_ranks, line.order.num_rows
-    num_shards = settings.num_shards or max(ranks, saved.num_shards // ranks * ranks)
+    """Cuts the legs."""
+    ranks, rows, num_shards = settings.num_ranks, line.order.num_rows, _num_shards(saved, settings)
     try:
         legs = Legs(rows, saved.legs)
     except (ShardlineValueError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""Several ranks as real processes, with a time limit: each imports nothing twice, for a fork server has torch already."""
+"""Several ranks as real processes, with a time limit; quick to start, for a fork server has imported torch already."""
 
 import multiprocessing as mp
 import os
