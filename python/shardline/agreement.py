@@ -75,8 +75,9 @@ class Agreement:
             absent = [str(member) for member, key in keys.items() if not channel.has(key)]
             raise RankTimeoutError(self._late(f"rank {', '.join(absent)}")) from None
         places = {member: channel.get(key).decode() for member, key in keys.items()}
-        for key in keys.values():
-            channel.forget(key)
+        for member, key in keys.items():
+            if member != channel.me:  # by this rank's own, the others see that it came
+                channel.forget(key)
         if len(set(places.values())) == 1:
             return ""
         lines = [f"  - rank {member}: {place}" for member, place in list(places.items())[:_NAMED]]

@@ -1,15 +1,19 @@
 """Several ranks as real processes, with a time limit; quick to start, for a fork server has imported torch already."""
 
+import faulthandler
 import multiprocessing as mp
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable
+from multiprocessing.connection import wait
 from typing import Any
 
 import torch.distributed as dist
 
 LIMIT = 60.0
+DIED = ("died", "")
 _context = mp.get_context("forkserver")
 _context.set_forkserver_preload(["torch", "torch.distributed", "pyarrow.parquet", "shardline", "support.job"])
 
@@ -18,34 +22,42 @@ def job(ranks: int, function: Callable[..., Any], *args: Any, limit: float = LIM
     """What `function(rank, *args)` returned on each rank of a gloo job, or the (type's name, message) of its error.
 
     The store's server lives here, so that no rank's end takes it from the others. A job that takes longer than `limit`
-    seconds is killed, and fails.
+    seconds is killed, and fails. Where one rank dies, all are killed, and DIED is what each returned.
     """
     server = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     pipes, processes = [], []
     for rank in range(ranks):
         here, there = _context.Pipe(duplex=False)
-        process = _context.Process(target=_member, args=(there, server.port, rank, ranks, function, args), daemon=True)
+        process = _context.Process(
+            target=_member, args=(there, server.port, limit, rank, ranks, function, args), daemon=True
+        )
         process.start()
         there.close()
         pipes.append(here)
         processes.append(process)
     end = time.monotonic() + limit
     try:
-        results = []
-        for rank, pipe in enumerate(pipes):
-            assert pipe.poll(max(0.0, end - time.monotonic())), f"rank {rank} hangs: {limit} seconds were not enough"
-            try:
-                results.append(pipe.recv())
-            except EOFError:
-                results.append(("died", ""))
-        return results
+        results: dict[int, Any] = {}
+        while len(results) < ranks:
+            waiting = [pipe for rank, pipe in enumerate(pipes) if rank not in results]
+            ready = wait(waiting, max(0.0, end - time.monotonic()))
+            assert ready, f"{len(waiting)} ranks hang: {limit} seconds were not enough"
+            for pipe in ready:
+                try:
+                    results[pipes.index(pipe)] = pipe.recv()
+                except EOFError:  # killed: the others end with it, as under torchrun
+                    return [DIED] * ranks
+        return [results[rank] for rank in range(ranks)]
     finally:
         for process in processes:
             process.kill()
             process.join()
 
 
-def _member(pipe: Any, port: int, rank: int, ranks: int, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+def _member(
+    pipe: Any, port: int, limit: float, rank: int, ranks: int, function: Callable[..., Any], args: tuple[Any, ...]
+) -> None:
+    faulthandler.dump_traceback_later(0.9 * limit, file=sys.__stderr__)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     warnings.simplefilter("ignore")
     store = dist.TCPStore("127.0.0.1", port, is_master=False)
@@ -54,6 +66,7 @@ def _member(pipe: Any, port: int, rank: int, ranks: int, function: Callable[...,
         result = function(rank, *args)
     except Exception as error:
         result = (type(error).__name__, str(error))
+    faulthandler.cancel_dump_traceback_later()
     pipe.send(result)
     pipe.close()
     time.sleep(LIMIT)  # the job ends when all are done: gloo's threads of others may still talk to this one
