@@ -4,8 +4,8 @@ import time
 
 import pytest
 import torch.distributed as dist
-from support import ids
-from support.job import job
+from support import ids, write_rows
+from support.job import job, new_server
 
 import shardline
 from shardline import DataLoader, StructuredDataset
@@ -236,6 +236,28 @@ def test_large_plans_come_in_chunks_and_are_taken_out_of_the_store(hundred):
     assert results[0] == results[1]
     assert results[0][1] >= 5
     assert results[0][2] == 0
+
+
+def _life(rank, path, peek):
+    options = {"batch_size": 10, "shuffle": True, "shuffle_seed": None, "plan_timeout": 20}
+    if rank and peek:
+        return None  # what rank 0 says is not read
+    if rank:
+        time.sleep(1)  # what the life before left is there to be seen
+    loader = DataLoader(path, **options)
+    return loader.state_dict()["seed"], loader.dataset.num_rows
+
+
+def test_a_store_that_outlives_its_processes_says_nothing_old(hundred):
+    """As under torchrun, which starts killed ranks anew beside the store of those before."""
+    server = new_server()
+    (old, _), nothing = job(2, _life, hundred, True, server=server)
+    assert nothing is None
+    write_rows(hundred / "more", [[30]], start=100)
+    first, second = job(2, _life, hundred, False, server=server)
+    assert first == second
+    assert first[0] != old
+    assert first[1] == 130
 
 
 def _explicit(rank, path, plan):

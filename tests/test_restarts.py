@@ -1,14 +1,13 @@
 """Real processes, killed in mid-epoch and started again, in every way in which people save; also by torchrun."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from support import ids, train
-from support.job import DIED, job
+from support.job import DIED, job, run_group
 
 from shardline import DataLoader
 
@@ -103,7 +102,7 @@ def torchrun(ranks, folder, **arguments):
     """The exit status of torchrun, within 100 seconds."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
     script = [str(ROOT / "tests" / "support" / "train.py"), json.dumps({**arguments, "folder": str(folder)})]
-    done = subprocess.run([*command, *script], capture_output=True, text=True, timeout=100)
+    done = run_group([*command, *script])
     return done.returncode, done.stdout + done.stderr
 
 

@@ -1,14 +1,21 @@
 """What the processes of a job tell each other: named messages in the key-value store of the process group.
 
 Nothing here is a collective. Who says something goes on at once; who waits for something waits for a limited time.
+
+A store may outlive its processes: torchrun starts them anew beside the store of those that were killed. So everything
+that is said bears the time, and what was said before this process began is not heard. (All processes of a job begin
+together and say nothing until all are there, seconds later, after torch's import and rendezvous: clocks that agree to a
+second or so are enough.)
 """
 
 import hashlib
 import json
+import os
 import time
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
@@ -21,6 +28,27 @@ _FIRST_NAP, _LONGEST_NAP = 0.002, 0.25  # seconds between two looks at the store
 
 # How often each topic was opened in this process, by process group: a new group has a new store.
 _opened: "weakref.WeakKeyDictionary[Any, Counter[str]]" = weakref.WeakKeyDictionary()
+
+
+def _began() -> float:
+    """When this process began, on the clock of `time.time()`; where that is not known, when this module was imported."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):  # not Linux
+        return time.time()
+
+
+_BEGAN = _began()
+
+
+def _begin_again() -> None:
+    global _BEGAN
+    _BEGAN = _began()
+
+
+if hasattr(os, "register_at_fork"):  # a forked rank begins with its fork
+    os.register_at_fork(after_in_child=_begin_again)
 
 
 class Channel:
@@ -55,14 +83,14 @@ class Channel:
             chunks = range(0, len(data), CHUNK)
             for i, start in enumerate(chunks):
                 self._store.set(f"{key}/{i}", data[start : start + CHUNK])  # type: ignore[arg-type] # bytes do
-            self._store.set(key, str(len(chunks)))
+            self._store.set(key, f"{len(chunks)} {time.time():.6f}")
         except RuntimeError as error:
             raise _failed(error) from error
 
     def has(self, key: str) -> bool:
-        """Whether it was said."""
+        """Whether it was said, since this process began."""
         try:
-            return bool(self._store.check([key]))
+            return self._store.check([key]) and float(self._head(key)[1]) > _BEGAN
         except RuntimeError as error:
             raise _failed(error) from error
 
@@ -81,15 +109,15 @@ class Channel:
     def get(self, key: str) -> bytes:
         """What was said, which is known to be there."""
         try:
-            count = int(self._store.get(key))
-            return b"".join(self._store.get(f"{key}/{i}") for i in range(count))
+            return b"".join(self._store.get(f"{key}/{i}") for i in range(int(self._head(key)[0])))
         except RuntimeError as error:
             raise _failed(error) from error
 
     def forget_when_read(self, key: str) -> None:
         """Takes it out of the store once every other member has called this."""
         try:
-            if self._store.add(f"{key}/read", 1) == len(self.members) - 1:
+            _, time_said = self._head(key)
+            if self._store.add(f"{key}/read {time_said}", 1) == len(self.members) - 1:
                 self.forget(key)
         except RuntimeError:
             return
@@ -97,11 +125,16 @@ class Channel:
     def forget(self, key: str) -> None:
         """Takes it out of the store; a store that cannot delete keeps it."""
         try:
-            count = int(self._store.get(key))
-            for name in (key, f"{key}/read", *(f"{key}/{i}" for i in range(count))):
+            count, time_said = self._head(key)
+            for name in (key, f"{key}/read {time_said}", *(f"{key}/{i}" for i in range(int(count)))):
                 self._store.delete_key(name)
         except RuntimeError:
             return
+
+    def _head(self, key: str) -> tuple[str, str]:
+        """(how many chunks, when it was said)."""
+        count, time_said = self._store.get(key).decode().split(" ")
+        return count, time_said
 
 
 def _failed(error: RuntimeError) -> ShardlineRuntimeError:

@@ -3,11 +3,14 @@
 import faulthandler
 import multiprocessing as mp
 import os
+import signal
+import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
@@ -18,13 +21,18 @@ _context = mp.get_context("forkserver")
 _context.set_forkserver_preload(["torch", "torch.distributed", "pyarrow.parquet", "shardline", "support.job"])
 
 
-def job(ranks: int, function: Callable[..., Any], *args: Any, limit: float = LIMIT) -> list[Any]:
+def new_server() -> Any:
+    """The store of a job; one that is given to several outlives their processes, as torchrun's does."""
+    return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+
+
+def job(ranks: int, function: Callable[..., Any], *args: Any, limit: float = LIMIT, server: Any = None) -> list[Any]:
     """What `function(rank, *args)` returned on each rank of a gloo job, or the (type's name, message) of its error.
 
     The store's server lives here, so that no rank's end takes it from the others. A job that takes longer than `limit`
     seconds is killed, and fails. Where one rank dies, all are killed, and DIED is what each returned.
     """
-    server = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    server = server or new_server()
     pipes, processes = [], []
     for rank in range(ranks):
         here, there = _context.Pipe(duplex=False)
@@ -70,3 +78,31 @@ def _member(
     pipe.send(result)
     pipe.close()
     time.sleep(LIMIT)  # the job ends when all are done: gloo's threads of others may still talk to this one
+
+
+def run_group(command: list[str], limit: float = 100, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command and all processes that it starts, none of which outlives `limit` seconds: an error then."""
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **environment},
+    )
+    try:
+        out, error = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        for child in _descendants(process.pid):
+            os.kill(child, signal.SIGKILL)
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, out, error)
+
+
+def _descendants(pid: int) -> list[int]:
+    """A process and its children's children (torchrun's workers have sessions of their own), as far as /proc tells."""
+    found = [pid]
+    for tasks in Path("/proc").glob(f"{pid}/task/*/children"):
+        for child in tasks.read_text().split():
+            found += _descendants(int(child))
+    return found
