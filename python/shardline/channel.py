@@ -31,7 +31,7 @@ _opened: "weakref.WeakKeyDictionary[Any, Counter[str]]" = weakref.WeakKeyDiction
 
 
 def _began() -> float:
-    """When this process began, on the clock of `time.time()`; where that is not known, when this module was imported."""
+    """When this process began, by `time.time()`; where that is not known, when this module was imported."""
     try:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")

@@ -32,12 +32,12 @@ def job(ranks: int, function: Callable[..., Any], *args: Any, limit: float = LIM
     The store's server lives here, so that no rank's end takes it from the others. A job that takes longer than `limit`
     seconds is killed, and fails. Where one rank dies, all are killed, and DIED is what each returned.
     """
-    server = server or new_server()
+    server, life = server or new_server(), str(time.time_ns())
     pipes, processes = [], []
     for rank in range(ranks):
         here, there = _context.Pipe(duplex=False)
         process = _context.Process(
-            target=_member, args=(there, server.port, limit, rank, ranks, function, args), daemon=True
+            target=_member, args=(there, server.port, life, limit, rank, ranks, function, args), daemon=True
         )
         process.start()
         there.close()
@@ -63,13 +63,22 @@ def job(ranks: int, function: Callable[..., Any], *args: Any, limit: float = LIM
 
 
 def _member(
-    pipe: Any, port: int, limit: float, rank: int, ranks: int, function: Callable[..., Any], args: tuple[Any, ...]
+    pipe: Any,
+    port: int,
+    life: str,
+    limit: float,
+    rank: int,
+    ranks: int,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
 ) -> None:
     faulthandler.dump_traceback_later(0.9 * limit, file=sys.__stderr__)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     warnings.simplefilter("ignore")
     store = dist.TCPStore("127.0.0.1", port, is_master=False)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=ranks)
+    # gloo would try to reach the ranks of a life before; what is tested here is that shardline does not
+    dist.init_process_group("gloo", store=dist.PrefixStore(life, store), rank=rank, world_size=ranks)
+    dist.distributed_c10d._get_default_store = lambda: store
     try:
         result = function(rank, *args)
     except Exception as error:
