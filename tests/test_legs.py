@@ -101,6 +101,23 @@ def test_what_is_done_is_said(make, caplog):
         assert dataset.resumed in caplog.text
 
 
+@pytest.mark.parametrize(("ranks", "accumulation"), [(4, 1), (2, 2), (1, 4)])
+def test_half_the_ranks_with_twice_the_accumulation(make, ranks, accumulation):
+    """docs/ranks.md: an optimizer step takes the same rows, in the same batches, also after a resume in between."""
+
+    def optimizer_steps(loaders, steps):
+        iterators = [iter(loader) for loader in loaders]
+        return [sorted(ids([next(it) for _ in range(accumulation) for it in iterators])) for _ in range(steps)]
+
+    options = {"batch_size": 5, "num_shards": 4}
+    reference = ranks_of(make, 4, **options)
+    iterators = [iter(loader) for loader in reference]
+    wanted = [sorted(ids([next(it) for it in iterators])) for _ in range(5)]
+    assert optimizer_steps(ranks_of(make, ranks, **options), 5) == wanted
+    state = make(**options).state_at(8)  # two optimizer steps
+    assert optimizer_steps(ranks_of(make, ranks, state, **options), 3) == wanted[2:]
+
+
 @pytest.mark.parametrize(
     ("shards", "ranks", "words"), [(10, 4, "8 or 12"), (2, 4, "4 would"), (7, 3, "6 or 9"), (1, 2, "2 would")]
 )
