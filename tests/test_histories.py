@@ -91,7 +91,8 @@ def test_histories(folders, groups, line, history):
                         dataset.load_state_dict(state)
         except (shardline.ShardlineValueError, shardline.CheckpointMismatchError) as error:
             # a fresh epoch of these settings would have no step: an error of its own, which changes nothing
-            assert any(words in str(error) for words in ("no step", "no full batch", "fewer rows")), error
+            if not any(words in str(error) for words in ("no step", "no full batch", "fewer than")):
+                raise
             continue
         reference = None
         if state is None or "goes on" in datasets[0].resumed:
