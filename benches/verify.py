@@ -108,7 +108,7 @@ def main() -> int:
                 said = f"not delivered: {type(error).__name__}: {error}"
             except WrongValueError as error:
                 failed, said = True, f"WRONG: {error}"
-            except Exception as error:  # noqa: BLE001 - whatever it is, the others are still checked
+            except Exception as error:
                 failed, said = True, f"FAILED: {type(error).__name__}: {error}"
             print(f"verify {name:4} {peer:16} {said}", flush=True)
     return int(failed)

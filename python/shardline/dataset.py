@@ -11,13 +11,16 @@ from torch.utils.data import IterableDataset, get_worker_info
 from shardline import options as opt
 from shardline import state as states
 from shardline._core import Legs, Plan, Projection, Reader
-from shardline.columns import Convert, converter
+from shardline.agreement import Agreement
+from shardline.columns import converter
 from shardline.errors import ColumnNotFoundError
+from shardline.handout import open_channels, plan_and_seed
 from shardline.iterator import BatchIterator, Finish
-from shardline.line import Line, draw_seed
+from shardline.line import Line
 from shardline.position import Position
+from shardline.ranks import find_ranks
 from shardline.resume import resume
-from shardline.standing import Standing
+from shardline.standing import Source, Standing
 
 if TYPE_CHECKING:
     from shardline.loader import DataLoader
@@ -35,7 +38,9 @@ class StructuredDataset(Standing, IterableDataset[Any]):
     (0: whole splits only). `split_bytes`, `split_rows`: the limits of a split. `output_format`: "torch", "numpy",
     "arrow" or "dict". `rank` of `num_ranks`. `num_shards`: a multiple of the ranks; fixes the batches for every number
     of ranks that divides it. `num_threads`, `prefetch_bytes`: what reading may use. `plan`: a listing made before,
-    instead of a new one.
+    instead of a new one. `files`: what a resumed run does with files added since: "keep" its own, or "refresh" from the
+    next epoch on. Without `rank` and `num_ranks`: those of `mesh` (one dimension of a DeviceMesh), of `process_group`,
+    or of the default group, whose first rank lists for all; the others wait `plan_timeout` seconds for it.
 
     Raises ShardlineFileNotFoundError, ShardlineValueError, ShardlineTypeError or ColumnNotFoundError, each naming what
     is wrong.
@@ -47,6 +52,8 @@ class StructuredDataset(Standing, IterableDataset[Any]):
     >>> [batch["x"].tolist() for batch in dataset]
     [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     """
+
+    _agreement: Agreement | None = None  # none where ranks are given, nor in a copy
 
     def __init__(
         self,
@@ -74,6 +81,7 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         rank: int | None = None,
         mesh: Any = None,
         process_group: Any = None,
+        plan_timeout: float = 300,
         num_shards: int | None = None,
         num_threads: int | None = None,
         prefetch_bytes: int | str = opt.DEFAULT_PREFETCH_BYTES,
@@ -84,12 +92,8 @@ class StructuredDataset(Standing, IterableDataset[Any]):
             partitioning=partitioning,
             transform=transform,
             storage_options=storage_options,
-            mesh=mesh,
-            process_group=process_group,
         )
-        if opt.check_choice("files", files, ("keep", "refresh")) == "refresh":
-            raise NotImplementedError("files='refresh' is not implemented yet")
-        number, ranks = opt.check_ranks(rank, num_ranks)
+        ranks = find_ranks(rank, num_ranks, mesh, process_group)
         settings = opt.Settings(
             batch_size=opt.check_int("batch_size", batch_size, 1, opt.MAX_ROWS),
             drop_last=opt.check_bool("drop_last", drop_last),
@@ -102,35 +106,33 @@ class StructuredDataset(Standing, IterableDataset[Any]):
             shuffle_strands=opt.check_int("shuffle_strands", shuffle_strands, 1, 2**16),
             split_bytes=opt.parse_bytes("split_bytes", split_bytes),
             split_rows=None if split_rows is None else opt.check_int("split_rows", split_rows, 1, opt.MAX_ROWS),
-            num_shards=opt.check_num_shards(num_shards, ranks),
-            rank=number,
-            num_ranks=ranks,
+            num_shards=opt.check_num_shards(num_shards, ranks.num_ranks),
+            rank=ranks.rank,
+            num_ranks=ranks.num_ranks,
             num_threads=opt.usable_cores()
             if num_threads is None
             else opt.check_int("num_threads", num_threads, 1, 1024),
             prefetch_bytes=opt.parse_bytes("prefetch_bytes", prefetch_bytes),
             output_format=opt.check_output_format(output_format),
             column_options=opt.check_column_options(column_options),
+            files=opt.check_choice("files", files, ("keep", "refresh")),
+            plan_timeout=opt.check_seconds("plan_timeout", plan_timeout),
         )
         paths = opt.check_paths(path) if opt.check_plan(plan) is None else None
-        seed = settings.shuffle_seed
-        if seed is None:
-            seed = draw_seed()
-            log.info("shuffle_seed=None: drew the seed %d", seed)
         self._where = "a plan" if path is None else str(path)
         self._settings = settings
-        if paths is not None:
-            plan = Plan.build(paths, num_threads=settings.num_threads)
-        assert plan is not None
-        self._set_up(plan, seed, settings.num_shards or ranks)
+        channels = open_channels(ranks, paths, plan, settings)
+        plan, seed = plan_and_seed(paths, plan, settings, channels and channels.listing)
+        self._set_up(plan, seed, settings.num_shards or ranks.num_ranks)
+        self._agreement = channels and Agreement(channels.states)
 
     def _set_up(self, plan: Plan, seed: int, num_shards: int) -> None:
         """Everything that follows from the settings and a plan."""
         settings = self._settings
         self._listed = plan
-        self._line = Line(plan, settings, seed)
+        self._fresh = self._source(Line(plan, settings, seed))
+        self._line, self._projection, self._convert = self._fresh
         self._num_shards = num_shards
-        self._projection, self._convert = self._project(plan)
         first = Legs.start(self._line.order.num_rows, num_shards, settings.batch_size, settings.drop_last)
         self._position = Position(first, settings.num_ranks)
         self._iterator: Callable[[], BatchIterator | None] = _no_iterator
@@ -138,10 +140,10 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         self._cost_logged = False
         self.resumed = "begins afresh: no state was loaded"
 
-    def _project(self, plan: Plan) -> tuple[Projection, Convert]:
+    def _source(self, line: Line) -> Source:
         settings = self._settings
         projection = Projection(
-            plan, settings.columns, tensors=settings.wants_tensors, fixed_lists=settings.fixed_lists
+            line.plan, settings.columns, tensors=settings.wants_tensors, fixed_lists=settings.fixed_lists
         )
         names = projection.names
         for name in settings.column_options:
@@ -149,7 +151,7 @@ class StructuredDataset(Standing, IterableDataset[Any]):
                 raise ColumnNotFoundError(
                     f"column_options names {name!r}, which is none of the columns: {', '.join(names)}"
                 )
-        return projection, converter(settings.output_format, names, projection.kinds)
+        return Source(line, projection, converter(settings.output_format, names, projection.kinds))
 
     @classmethod
     def create_dataloader(
@@ -177,13 +179,18 @@ class StructuredDataset(Standing, IterableDataset[Any]):
                 "in threads of its own)"
             )
         settings, position = self._settings, self._position
+        if self._agreement is not None:
+            self._agreement.check(self.state_dict())
         start = position.upcoming()
+        source = self._fresh
+        if start.epoch == position.iterated_epoch:
+            source = Source(self._line, self._projection, self._convert)
         self._log_cost()
         reader = None
         if start.steps:
             reader = Reader(
-                self._line.order,
-                self._projection,
+                source.line.order,
+                source.projection,
                 start.epoch,
                 start.legs.at(start.cursor),
                 rank=settings.rank,
@@ -203,6 +210,7 @@ class StructuredDataset(Standing, IterableDataset[Any]):
                 stacklevel=3,
             )
         token = position.begin(start)
+        self._line, self._projection, self._convert = source
         self._metrics.clear()
         bar = progress(position.batch_index, len(self)) if progress is not None else None
         iterator = BatchIterator(position, token, start.steps, reader, self._convert, finish, bar, self._metrics)
@@ -231,11 +239,15 @@ class StructuredDataset(Standing, IterableDataset[Any]):
 
         The first call after loading a state of that epoch, or after a seek in it, keeps the position.
         """
-        self._position.set_epoch(opt.check_int("epoch", epoch, 0, 2**62))
+        if not self._position.set_epoch(opt.check_int("epoch", epoch, 0, 2**62)):
+            self._line, self._projection, self._convert = self._fresh
 
     def seek(self, step: int) -> None:
         """Moves forward to `step` of this epoch, at the next iter(); the state knows what lies between as skipped."""
+        before = self._position.iterated_epoch
         self._position.seek(opt.check_int("step", step, 0, 2**62))
+        if self._position.iterated_epoch != before:
+            self._line, self._projection, self._convert = self._fresh
 
     # The state
 
@@ -255,7 +267,7 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         return self._state(at, False, legs.legs)
 
     def _state(self, epoch: int, ended: bool, legs: Sequence[Any]) -> dict[str, Any]:
-        line = self._line
+        line = self._line_of(epoch)
         return states.build(
             seed=line.seed,
             epoch=epoch,
@@ -266,20 +278,28 @@ class StructuredDataset(Standing, IterableDataset[Any]):
             files=line.files,
         )
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = False) -> None:
         """Takes a state's place, at the next iter(); CheckpointMismatchError, and nothing changed, if it does not fit.
 
-        What the dataset then does is logged, and said by `resumed`.
+        `strict`: another batch_size, drop_last or num_shards, or ranks that would cut the rest of the epoch anew, do
+        not fit either. What the dataset then does is logged, and said by `resumed`.
         """
-        found = resume(states.read(state), self._line, self._listed, self._settings)
-        projection, convert = self._projection, self._convert
-        if found.line.plan is not self._line.plan:
-            projection, convert = self._project(found.line.plan)
-        self._projection, self._convert = projection, convert
-        self._line, self._num_shards, self.resumed = found.line, found.num_shards, found.sentence
+        found = resume(states.read(state), self._line, self._listed, self._settings, strict=strict)
+        source = self._source(found.line)
+        self._fresh = source if found.fresh is found.line else self._source(found.fresh)
+        self._line, self._projection, self._convert = source
+        self._num_shards, self.resumed = found.num_shards, found.sentence
         self._position.load(found.first, found.epoch, found.legs, ended=found.ended, over=found.over)
+        if self._agreement is not None:
+            self._agreement.loaded()
         if found.added:
-            log.info("%d files came since the state was saved and are left out: %s", len(found.added), found.added[:5])
+            until = "of this epoch" if self._settings.files == "refresh" else "(files='keep')"
+            log.info(
+                "%d files came since the state was saved and are left out %s: %s",
+                len(found.added),
+                until,
+                found.added[:5],
+            )
         log.info("the loaded state %s", found.sentence)
         if found.over:
             warnings.warn(
@@ -295,6 +315,7 @@ class StructuredDataset(Standing, IterableDataset[Any]):
             "where": self._where,
             "settings": self._settings,
             "listed": self._listed,
+            "fresh": self._fresh.line.plan,
             "plan": self._line.plan,
             "seed": self._line.seed,
             "num_shards": self._num_shards,
@@ -304,7 +325,10 @@ class StructuredDataset(Standing, IterableDataset[Any]):
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         self._where, self._settings = kept["where"], kept["settings"]
-        self._set_up(kept["plan"], kept["seed"], kept["num_shards"])
+        self._set_up(kept["fresh"], kept["seed"], kept["num_shards"])
+        if kept["plan"] is not kept["fresh"]:
+            line = Line(kept["plan"], self._settings, kept["seed"])
+            self._line, self._projection, self._convert = self._source(line)
         self._listed, self.resumed = kept["listed"], kept["resumed"]
         epoch, legs, ended, closed = kept["position"]
         self._position.restore(epoch, Legs(self._line.order.num_rows, legs), ended=ended, closed=closed)

@@ -20,6 +20,7 @@ __all__ = [
     "CheckpointMismatchError",
     "ColumnNotFoundError",
     "FileChangedError",
+    "RankTimeoutError",
     "ShardlineError",
     "ShardlineFileNotFoundError",
     "ShardlineOSError",
@@ -35,3 +36,7 @@ class CheckpointMismatchError(ShardlineError, ValueError):
 
     The message lists every difference with the value saved, the value here, and what to do.
     """
+
+
+class RankTimeoutError(ShardlineError, TimeoutError):
+    """Another rank of the job did not come, or not in time (`plan_timeout`). The message says which, and what to do."""

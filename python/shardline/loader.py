@@ -158,9 +158,9 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         """As the dataset's: the job's state as of the last batch delivered."""
         return self.dataset.state_dict()
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = False) -> None:
         """As the dataset's: takes the state's place at the next iter(), or raises and changes nothing."""
-        self.dataset.load_state_dict(state)
+        self.dataset.load_state_dict(state, strict)
 
     def state_at(self, step: int, epoch: int | None = None) -> dict[str, Any]:
         """As the dataset's: the state as of any step."""

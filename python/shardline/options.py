@@ -76,6 +76,8 @@ class Settings:
     prefetch_bytes: int
     output_format: OutputFormat
     column_options: Mapping[str, ColumnOptions]
+    files: str
+    plan_timeout: float
 
     @property
     def wants_tensors(self) -> bool:
@@ -110,6 +112,7 @@ class DatasetOptions(TypedDict, total=False):
     rank: int | None
     mesh: Any
     process_group: Any
+    plan_timeout: float
     num_shards: int | None
     num_threads: int | None
     prefetch_bytes: int | str
@@ -126,6 +129,15 @@ def check_int(name: str, value: Any, low: int, high: int) -> int:
     if not low <= number <= high:
         raise ShardlineValueError(f"{name} must be between {low} and {high:,}, not {number}")
     return number
+
+
+def check_seconds(name: str, value: Any) -> float:
+    """A number of seconds ≥ 0; ShardlineTypeError or ShardlineValueError naming the argument otherwise."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ShardlineTypeError(f"{name} must be a number of seconds, not {value!r}")
+    if not 0 <= value <= 1e9:
+        raise ShardlineValueError(f"{name} must be between 0 and 1e9 seconds, not {value}")
+    return float(value)
 
 
 def check_bool(name: str, value: Any) -> bool:
@@ -181,30 +193,6 @@ def check_num_shards(num_shards: Any, num_ranks: int) -> int | None:
             "(every rank must own as many shards as every other)"
         )
     return number
-
-
-def check_ranks(rank: Any, num_ranks: Any) -> tuple[int, int]:
-    """(rank, ranks): as given, both or neither; else 0 of 1, unless that would give every row to every rank."""
-    if (rank is None) != (num_ranks is None):
-        raise ShardlineValueError("rank and num_ranks belong together: give both or neither")
-    if num_ranks is not None:
-        ranks = check_int("num_ranks", num_ranks, 1, MAX_ROWS)
-        return check_int("rank", rank, 0, ranks - 1), ranks
-    import torch.distributed as dist
-
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        raise NotImplementedError(
-            "taking the ranks from the default process group is not implemented yet: give "
-            "rank=torch.distributed.get_rank() and num_ranks=torch.distributed.get_world_size()"
-        )
-    world = os.environ.get("WORLD_SIZE", "1")
-    if world.isdigit() and int(world) > 1:
-        raise ShardlineValueError(
-            f"WORLD_SIZE={world} says that this is one process of several, but no process group was made yet and no "
-            "ranks were given, so that every rank would get every row: call torch.distributed.init_process_group() "
-            "first, or give rank= and num_ranks= (0 and 1 if every rank shall indeed read everything)"
-        )
-    return 0, 1
 
 
 def check_columns(columns: Any) -> tuple[str, ...] | None:

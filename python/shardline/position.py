@@ -111,14 +111,18 @@ class Position:
 
     # What moves it
 
-    def set_epoch(self, epoch: int) -> None:
-        """Begins `epoch` at its start; keeps a place in it that a load or seek set, if this is the first call since."""
-        kept, self._kept = self._kept, False
-        if not (kept and epoch == self._epoch):
+    def set_epoch(self, epoch: int) -> bool:
+        """Begins `epoch` at its start; keeps a place in it that a load or seek set, if this is the first call since.
+
+        Whether it was kept.
+        """
+        kept, self._kept = self._kept and epoch == self._epoch, False
+        if not kept:
             self._place(epoch, self._first)
         elif self._ended:  # complete when it was loaded: it delivers nothing, and then ends again
             self._ended = False
             self.mark += 1
+        return kept
 
     def kept_place(self) -> tuple[int, list[Leg], bool, bool]:
         """(epoch, legs, ended, closed): what `restore` takes."""

@@ -24,20 +24,29 @@ class Resumption:
     """All that a load changes. Made before anything is changed, so that a failed load changes nothing."""
 
     line: Line
+    fresh: Line
+    """The line of the epochs after this one."""
     num_shards: int
     first: Legs
     epoch: int
     legs: Legs
     ended: bool
-    over: bool
+    what: str
+    """ "goes on", "new leg", "over" (fewer rows left than ranks), or "ended" where it was delivered to its end."""
     added: list[str]
     sentence: str
 
+    @property
+    def over(self) -> bool:
+        """Whether too few rows are left for the ranks."""
+        return self.what == "over"
 
-def resume(saved: SavedState, line: Line, listed: Plan, settings: Settings) -> Resumption:
+
+def resume(saved: SavedState, line: Line, listed: Plan, settings: Settings, *, strict: bool = False) -> Resumption:
     """The dataset's line, shards and legs after loading `saved`; CheckpointMismatchError where it does not fit.
 
     `line`: the present one; `listed`: all files that were found, of which an earlier state may have taken only some.
+    `strict`: the batches to come must be those that the saved run would have delivered.
     """
     seed = saved.seed if settings.shuffle_seed is None else line.seed
     differences: list[Difference | str] = []
@@ -52,6 +61,8 @@ def resume(saved: SavedState, line: Line, listed: Plan, settings: Settings) -> R
         if value is not None:
             differences.append(Difference(name, repr(value), None, f"this version of shardline has no {name}"))
     differences += _shuffle_differences(saved, line, ("split_bytes", "split_rows"))
+    if strict:
+        differences += _batch_differences(saved, settings)
     plan, added, file_differences = _match_files(saved, line.plan, listed)
     if plan is None:
         raise mismatch(differences + file_differences)
@@ -61,7 +72,38 @@ def resume(saved: SavedState, line: Line, listed: Plan, settings: Settings) -> R
     differences += _shuffle_differences(saved, line, ("buffer", "strands", "window"))
     if differences:
         raise mismatch(differences)
-    return _place(saved, line, settings, added)
+    fresh = line
+    if settings.files == "refresh" and plan is not listed:
+        fresh = Line(listed, settings, seed)
+    found = _place(saved, line, fresh, settings, added)
+    if strict and found.what not in ("goes on", "ended"):
+        shards, _, _, delivered, _ = saved.legs[-1]
+        anew = (
+            f"ranks: {settings.num_ranks} cannot go on from here, with {delivered:,} batches delivered from {shards:,} "
+            "shards; give ranks that divide both, or strict=False to cut the rest of the epoch anew"
+        )
+        raise mismatch([anew])
+    return found
+
+
+def _batch_differences(saved: SavedState, settings: Settings) -> list[Difference]:
+    """Settings that make the batches to come others than the saved run's."""
+    _, batch_size, drop_last, _, _ = saved.legs[-1]
+    return [
+        Difference(name, then, now, f"give {name}={then}, or strict=False to cut the rest of the epoch anew")
+        for name, then, now in (
+            ("batch_size", batch_size, settings.batch_size),
+            ("drop_last", drop_last, settings.drop_last),
+            ("num_shards", saved.num_shards, _num_shards(saved, settings)),
+        )
+        if then != now
+    ]
+
+
+def _num_shards(saved: SavedState, settings: Settings) -> int:
+    """The run's holds unless another was asked for or the ranks do not divide it."""
+    ranks = settings.num_ranks
+    return settings.num_shards or max(ranks, saved.num_shards // ranks * ranks)
 
 
 def _shuffle_differences(saved: SavedState, line: Line, keys: Sequence[str]) -> list[Difference]:
@@ -127,10 +169,9 @@ def _names(names: list[str]) -> str:
     return f"{len(names):,} ({', '.join(names[:_NAMED])}{more})"
 
 
-def _place(saved: SavedState, line: Line, settings: Settings, added: list[str]) -> Resumption:
-    """Cuts the legs. The run's num_shards holds unless another was asked for or the ranks do not divide it."""
-    ranks, rows = settings.num_ranks, line.order.num_rows
-    num_shards = settings.num_shards or max(ranks, saved.num_shards // ranks * ranks)
+def _place(saved: SavedState, line: Line, fresh: Line, settings: Settings, added: list[str]) -> Resumption:
+    """Cuts the legs."""
+    ranks, rows, num_shards = settings.num_ranks, line.order.num_rows, _num_shards(saved, settings)
     try:
         legs = Legs(rows, saved.legs)
     except (ShardlineValueError, OverflowError) as error:
@@ -138,12 +179,12 @@ def _place(saved: SavedState, line: Line, settings: Settings, added: list[str]) 
             [f"the position saved is not one of these {rows:,} rows: {error}; the state is damaged"]
         ) from error
     try:
-        first = Legs.start(rows, num_shards, settings.batch_size, settings.drop_last)
+        first = Legs.start(fresh.order.num_rows, num_shards, settings.batch_size, settings.drop_last)
     except (ShardlineValueError, OverflowError) as error:
         raise mismatch(
             [f"later epochs have no step with the saved num_shards={num_shards}: {error}; give num_shards="]
         ) from error
-    over = False
+    what = "ended"
     done = (legs.delivered_before + legs.delivered) // ranks
     if saved.ended:
         sentence = f"begins epoch {saved.epoch + 1}: the end of epoch {saved.epoch} was seen"
@@ -159,8 +200,7 @@ def _place(saved: SavedState, line: Line, settings: Settings, added: list[str]) 
             batch_size=settings.batch_size,
             drop_last=settings.drop_last,
         )
-        over = what == "over"
-        if over:
+        if what == "over":
             left = _count(legs.left_over())
             short = f"full batches of {settings.batch_size:,} rows" if settings.drop_last else "rows"
             sentence = f"ends epoch {saved.epoch}: fewer {short} are left (of {left:,} rows) than ranks ({ranks})"
@@ -176,7 +216,7 @@ def _place(saved: SavedState, line: Line, settings: Settings, added: list[str]) 
                 f"cuts a new leg: what epoch {saved.epoch} has left after step {done:,}, "
                 f"{left:,} rows, in {v:,} shards and batches of {b:,} rows{' (drop_last)' if drop else ''}"
             )
-    return Resumption(line, num_shards, first, saved.epoch, legs, saved.ended, over, added, sentence)
+    return Resumption(line, fresh, num_shards, first, saved.epoch, legs, saved.ended, what, added, sentence)
 
 
 def _count(intervals: list[tuple[int, int]]) -> int:

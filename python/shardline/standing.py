@@ -1,14 +1,24 @@
 """What a dataset says of itself: where it stands, what it holds, which rows a batch has."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from shardline import options as opt
 from shardline._core import Plan, Projection
+from shardline.columns import Convert
 from shardline.iterator import BatchIterator
 from shardline.line import Line
 from shardline.position import Position
+
+
+class Source(NamedTuple):
+    """What an epoch is read from."""
+
+    line: Line
+    projection: Projection
+    convert: Convert
 
 
 class Standing:
@@ -17,6 +27,7 @@ class Standing:
     _where: str
     _settings: opt.Settings
     _line: Line
+    _fresh: Source
     _projection: Projection
     _position: Position
     _num_shards: int
@@ -102,8 +113,12 @@ class Standing:
             rank,
             None if epoch is None else opt.check_int("epoch", epoch, 0, 2**62),
         )
-        names = self._line.names
-        return [(names[file], group, first, end) for file, group, first, end in self._line.order.rows(at, intervals)]
+        line = self._line_of(at)
+        return [(line.names[file], group, first, end) for file, group, first, end in line.order.rows(at, intervals)]
+
+    def _line_of(self, epoch: int) -> Line:
+        """The line that an epoch lies on: a resumed epoch may keep to fewer files than fresh ones have."""
+        return self._line if epoch == self._position.iterated_epoch else self._fresh.line
 
     def get_metrics(self) -> dict[str, float]:
         """The counters of the newest iterator's reader; empty before there was one."""

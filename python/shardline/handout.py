@@ -1,0 +1,106 @@
+"""One listing for the job: the first rank plans and hands plan and seed to the others, through the store.
+
+No collective is used, so that a loader that only some ranks build cannot hang the others.
+"""
+
+import json
+import logging
+import zlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from shardline import errors
+from shardline._core import Plan
+from shardline.channel import Channel
+from shardline.line import draw_seed
+from shardline.options import Settings
+from shardline.ranks import Ranks
+
+log = logging.getLogger("shardline")
+_OF_THE_LINE = ("shuffle", "shuffle_seed", "shuffle_buffer_size", "shuffle_strands", "split_bytes", "split_rows")
+_OF_THE_BATCHES = ("batch_size", "drop_last", "num_ranks", "num_shards")
+# Ranks of one loader may take different columns (the stages of a pipeline). A drawn seed makes loaders that differ in
+# nothing else two, though, and to swap these would be to swap their seeds.
+_OF_THE_CONTENT = ("columns", "output_format")
+
+
+class Channels(NamedTuple):
+    """The conversations of the ranks that build one loader."""
+
+    listing: Channel
+    states: Channel
+
+
+def open_channels(ranks: Ranks, paths: Sequence[str] | None, plan: Plan | None, settings: Settings) -> Channels | None:
+    """The same on every rank for the same path and options; None where there is nobody to talk to."""
+    if not ranks.members:
+        return None
+    names = _OF_THE_LINE + _OF_THE_BATCHES + (_OF_THE_CONTENT if settings.shuffle_seed is None else ())
+    options = {name: getattr(settings, name) for name in names}
+    where = list(paths) if paths is not None else plan.digest if plan is not None else None
+    listing = Channel(ranks.listing, ["listing", where, options], settings.plan_timeout)
+    return Channels(listing, Channel(ranks.members, ["states", where, options], settings.plan_timeout))
+
+
+def plan_and_seed(
+    paths: Sequence[str] | None, plan: Plan | None, settings: Settings, channel: Channel | None
+) -> tuple[Plan, int]:
+    """The plan (`plan` where given) and the seed: the same on every rank, as is the error where there is one."""
+    seed = settings.shuffle_seed
+    if plan is not None and seed is not None:
+        return plan, seed
+
+    def make() -> tuple[Plan, int]:
+        made = Plan.build(list(paths or ()), num_threads=settings.num_threads) if plan is None else plan
+        return made, _draw() if seed is None else seed
+
+    if channel is None:
+        return make()
+    where = "a plan" if paths is None else ", ".join(paths[:3])
+    if channel.leads:
+        return _hand_out(channel, make, with_plan=plan is None)
+    return _take(channel, where, plan)
+
+
+def _draw() -> int:
+    seed = draw_seed()
+    log.info("shuffle_seed=None: drew the seed %d", seed)
+    return seed
+
+
+def _hand_out(channel: Channel, make: Callable[[], tuple[Plan, int]], *, with_plan: bool) -> tuple[Plan, int]:
+    try:
+        plan, seed = make()
+        packed = zlib.compress(plan.to_bytes(), 1) if with_plan else b""
+    except BaseException as error:
+        channel.put("plan", _message(error))
+        raise
+    channel.put("plan", json.dumps({"seed": seed}).encode() + b"\n" + packed)
+    return plan, seed
+
+
+def _message(error: BaseException) -> bytes:
+    """An error by the name and message that it has; one that is not shardline's, inside one that is."""
+    name, text = type(error).__name__, str(error.args[0]) if error.args else str(error)
+    if not isinstance(error, errors.ShardlineError) or name not in errors.__all__:
+        name, text = "ShardlineRuntimeError", f"the rank that plans for all failed: {name}: {text}"
+    return json.dumps({"error": name, "message": text}).encode() + b"\n"
+
+
+def _take(channel: Channel, where: str, given: Plan | None) -> tuple[Plan, int]:
+    leader, ranks = channel.members[0], len(channel.members)
+    channel.wait(
+        ["plan"],
+        f"rank {leader} handed out no plan of {where} in {channel.timeout:g} seconds (plan_timeout), of the {ranks} "
+        "processes that share one listing. Either it never built this loader, or with another path or other options; "
+        "or it still lists. Build the loader on every rank, in the same way; or give rank= and num_ranks= (0 and 1 for "
+        "a loader on one rank only), which asks nobody, with plan= where one listing was saved for all; or a larger "
+        "plan_timeout=",
+    )
+    head, _, packed = channel.get("plan").partition(b"\n")
+    channel.forget_when_read("plan")
+    said = json.loads(head)
+    if "error" in said:
+        kind: type[errors.ShardlineError] = getattr(errors, said["error"])
+        raise kind(said["message"])
+    return Plan.from_bytes(zlib.decompress(packed)) if given is None else given, said["seed"]

@@ -1,0 +1,117 @@
+"""Several ranks as real processes, with a time limit; quick to start, for a fork server has imported torch already."""
+
+import faulthandler
+import multiprocessing as mp
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+
+LIMIT = 60.0
+DIED = ("died", "")
+_context = mp.get_context("forkserver")
+_context.set_forkserver_preload(["torch", "torch.distributed", "pyarrow.parquet", "shardline", "support.job"])
+
+
+def new_server() -> Any:
+    """The store of a job; one that is given to several outlives their processes, as torchrun's does."""
+    return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+
+
+def job(ranks: int, function: Callable[..., Any], *args: Any, limit: float = LIMIT, server: Any = None) -> list[Any]:
+    """What `function(rank, *args)` returned on each rank of a gloo job, or the (type's name, message) of its error.
+
+    The store's server lives here, so that no rank's end takes it from the others. A job that takes longer than `limit`
+    seconds is killed, and fails. Where one rank dies, all are killed, and DIED is what each returned.
+    """
+    server, life = server or new_server(), str(time.time_ns())
+    pipes, processes = [], []
+    for rank in range(ranks):
+        here, there = _context.Pipe(duplex=False)
+        process = _context.Process(
+            target=_member, args=(there, server.port, life, limit, rank, ranks, function, args), daemon=True
+        )
+        process.start()
+        there.close()
+        pipes.append(here)
+        processes.append(process)
+    end = time.monotonic() + limit
+    try:
+        results: dict[int, Any] = {}
+        while len(results) < ranks:
+            waiting = [pipe for rank, pipe in enumerate(pipes) if rank not in results]
+            ready = wait(waiting, max(0.0, end - time.monotonic()))
+            assert ready, f"{len(waiting)} ranks hang: {limit} seconds were not enough"
+            for pipe in ready:
+                try:
+                    results[pipes.index(pipe)] = pipe.recv()
+                except EOFError:  # killed: the others end with it, as under torchrun
+                    return [DIED] * ranks
+        return [results[rank] for rank in range(ranks)]
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def _member(
+    pipe: Any,
+    port: int,
+    life: str,
+    limit: float,
+    rank: int,
+    ranks: int,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+) -> None:
+    faulthandler.dump_traceback_later(0.9 * limit, file=sys.__stderr__)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    warnings.simplefilter("ignore")
+    store = dist.TCPStore("127.0.0.1", port, is_master=False)
+    # gloo would try to reach the ranks of a life before; what is tested here is that shardline does not
+    dist.init_process_group("gloo", store=dist.PrefixStore(life, store), rank=rank, world_size=ranks)
+    dist.distributed_c10d._get_default_store = lambda: store
+    try:
+        result = function(rank, *args)
+    except Exception as error:
+        result = (type(error).__name__, str(error))
+    faulthandler.cancel_dump_traceback_later()
+    pipe.send(result)
+    pipe.close()
+    time.sleep(LIMIT)  # the job ends when all are done: gloo's threads of others may still talk to this one
+
+
+def run_group(command: list[str], limit: float = 100, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command and all processes that it starts, none of which outlives `limit` seconds: an error then."""
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **environment},
+    )
+    try:
+        out, error = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        for child in _descendants(process.pid):
+            os.kill(child, signal.SIGKILL)
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, out, error)
+
+
+def _descendants(pid: int) -> list[int]:
+    """A process and its children's children (torchrun's workers have sessions of their own), as far as /proc tells."""
+    found = [pid]
+    for tasks in Path("/proc").glob(f"{pid}/task/*/children"):
+        for child in tasks.read_text().split():
+            found += _descendants(int(child))
+    return found
