@@ -23,7 +23,7 @@ WARM = 50
 def cost(batches: Iterable[Any]) -> float:
     """CPU seconds of this thread a batch."""
     start, count = 0.0, 0
-    for count, batch in enumerate(batches):
+    for count, _ in enumerate(batches):
         if count == WARM:
             start = time.thread_time()
     if count <= WARM:

@@ -14,7 +14,7 @@ def tensors(batch: pa.RecordBatch) -> dict[str, Any]:
 
 
 def column(array: pa.Array) -> Any:
-    """Numbers as a tensor, lists as (values, offsets), decimals as float64, dates as their int32 days, strings as a list."""
+    """Numbers as a tensor, lists as (values, offsets), decimals as float64, dates as int32 days, strings as a list."""
     kind = array.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         offsets = torch.from_numpy(array.offsets.to_numpy())

@@ -1,4 +1,4 @@
-"""lance: another format, for reference; the files are converted once, vectors to fixed-size lists as its users keep them."""
+"""lance: another format, for reference; the files are converted once, vectors to fixed-size lists as is usual there."""
 
 from __future__ import annotations
 

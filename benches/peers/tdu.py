@@ -6,8 +6,8 @@ takes one path, so the files' directory is given.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from torch_dataloader_utils import StructuredDataset
 
@@ -19,7 +19,7 @@ def batches(
 ) -> Iterable[Batch]:
     loader: Iterable[Batch]
     loader, _dataset = StructuredDataset.create_dataloader(
-        path=os.path.dirname(paths[0]),
+        path=str(Path(paths[0]).parent),
         format="parquet",
         batch_size=batch_size,
         columns=columns,
@@ -35,7 +35,7 @@ class Resumable:
 
     def __init__(self, paths: list[str], batch_size: int, columns: list[str] | None, threads: int) -> None:
         self.loader, self.dataset = StructuredDataset.create_dataloader(
-            path=os.path.dirname(paths[0]), format="parquet", batch_size=batch_size, columns=columns, num_workers=0
+            path=str(Path(paths[0]).parent), format="parquet", batch_size=batch_size, columns=columns, num_workers=0
         )
         self.state_dict = self.dataset.state_dict
         self.load_state_dict = self.dataset.load_state_dict
