@@ -69,9 +69,7 @@ def test_wrong_arguments(hundred, arguments, kind, words):
     assert isinstance(caught.value, shardline.ShardlineError)
 
 
-@pytest.mark.parametrize(
-    "argument", ["filters", "partitioning", "transform", "storage_options", "mesh", "process_group", "num_workers"]
-)
+@pytest.mark.parametrize("argument", ["filters", "partitioning", "storage_options", "mesh", "process_group"])
 def test_what_is_not_there_yet_says_so(hundred, argument):
     with pytest.raises(NotImplementedError, match=argument):
         DataLoader(hundred, **{argument: 2})

@@ -6,18 +6,21 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset
 
 from shardline import options as opt
 from shardline import state as states
-from shardline._core import Legs, Plan, Projection, Reader
+from shardline._core import Legs, Plan, Projection
 from shardline.columns import Convert, converter
 from shardline.errors import ColumnNotFoundError
 from shardline.iterator import BatchIterator, Finish
 from shardline.line import Line, draw_seed
+from shardline.origin import MakePool, Origin, process
 from shardline.position import Position
 from shardline.resume import resume
+from shardline.source import Share, open_share
 from shardline.standing import Standing
+from shardline.transform import Functions
 
 if TYPE_CHECKING:
     from shardline.loader import DataLoader
@@ -82,7 +85,6 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         opt.check_not_yet(
             filters=filters,
             partitioning=partitioning,
-            transform=transform,
             storage_options=storage_options,
             mesh=mesh,
             process_group=process_group,
@@ -111,6 +113,7 @@ class StructuredDataset(Standing, IterableDataset[Any]):
             prefetch_bytes=opt.parse_bytes("prefetch_bytes", prefetch_bytes),
             output_format=opt.check_output_format(output_format),
             column_options=opt.check_column_options(column_options),
+            transform=opt.check_function("transform", transform),
         )
         paths = opt.check_paths(path) if plan is None else None
         seed = settings.shuffle_seed
@@ -166,31 +169,25 @@ class StructuredDataset(Standing, IterableDataset[Any]):
     def __iter__(self) -> Iterator[Any]:
         return self.iterate()
 
-    def iterate(self, finish: Finish | None = None, progress: Callable[[int, int], Any] | None = None) -> BatchIterator:
+    def iterate(
+        self,
+        collate_fn: Callable[[Any], Any] | None = None,
+        finish: Finish | None = None,
+        progress: Callable[[int, int], Any] | None = None,
+        workers: MakePool | None = None,
+    ) -> BatchIterator:
         """An iterator from the place where the next epoch, or the rest of this one, begins.
 
-        `finish` is applied to a batch before it counts as delivered; `progress(steps done, steps in all)` makes a bar.
+        `collate_fn` and then `finish` are applied to a batch before it counts as delivered; `progress(steps done, steps
+        in all)` makes a bar. `workers`: makes the processes that run transform and collate_fn; whether they persist.
         """
-        if get_worker_info() is not None:
-            raise NotImplementedError(
-                "reading in a DataLoader's worker process is not implemented yet: use num_workers=0 (shardline decodes "
-                "in threads of its own)"
-            )
         settings, position = self._settings, self._position
         start = position.upcoming()
         self._log_cost()
-        reader = None
+        share = Share(start.cursor + settings.rank, settings.num_ranks, start.steps)
+        reading = None
         if start.steps:
-            reader = Reader(
-                self._line.order,
-                self._projection,
-                start.epoch,
-                start.legs.at(start.cursor),
-                rank=settings.rank,
-                num_ranks=settings.num_ranks,
-                num_threads=settings.num_threads,
-                prefetch_bytes=settings.prefetch_bytes,
-            )
+            reading = open_share(self._line, self._projection, self._convert, start.epoch, start.legs, share, settings)
         older = self._iterator()
         if older is not None:
             older.close()
@@ -202,10 +199,15 @@ class StructuredDataset(Standing, IterableDataset[Any]):
                 RuntimeWarning,
                 stacklevel=3,
             )
+        functions = Functions(settings.transform, collate_fn)
+        source = None
+        if reading is not None:
+            origin = Origin(self._line.seed, start.epoch, start.legs.delivered_before, share, settings.num_ranks)
+            source = process(reading, functions, origin, workers)
         token = position.begin(start)
         self._metrics.clear()
         bar = progress(position.batch_index, len(self)) if progress is not None else None
-        iterator = BatchIterator(position, token, start.steps, reader, self._convert, finish, bar, self._metrics)
+        iterator = BatchIterator(position, token, start.steps, source, finish, bar, self._metrics)
         self._iterator = weakref.ref(iterator)
         return iterator
 

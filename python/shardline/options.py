@@ -7,7 +7,7 @@
 import operator
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, cast, get_args
@@ -76,6 +76,7 @@ class Settings:
     prefetch_bytes: int
     output_format: OutputFormat
     column_options: Mapping[str, ColumnOptions]
+    transform: Callable[[Any], Any] | None
 
     @property
     def wants_tensors(self) -> bool:
@@ -132,6 +133,13 @@ def check_bool(name: str, value: Any) -> bool:
     """`value` if it is True or False; ShardlineTypeError otherwise."""
     if not isinstance(value, bool):
         raise ShardlineTypeError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
+def check_function(name: str, value: Any) -> Any:
+    """`value` if it is None or a function; ShardlineTypeError otherwise."""
+    if value is not None and not callable(value):
+        raise ShardlineTypeError(f"{name} must be a function of one batch, not {value!r}")
     return value
 
 
