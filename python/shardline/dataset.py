@@ -11,13 +11,16 @@ from torch.utils.data import IterableDataset
 from shardline import options as opt
 from shardline import state as states
 from shardline._core import Legs, Plan, Projection
+from shardline.board import Board, being_sent
 from shardline.columns import Convert, converter
+from shardline.copies import WORKER, Made, check_unmoved, read_entry
 from shardline.errors import ColumnNotFoundError
 from shardline.iterator import BatchIterator, Finish
 from shardline.line import Line, draw_seed
 from shardline.origin import MakePool, Origin, process
 from shardline.position import Position
 from shardline.resume import resume
+from shardline.sharing import Sharing
 from shardline.source import Share, open_share
 from shardline.standing import Standing
 from shardline.transform import Functions
@@ -30,7 +33,7 @@ _COSTLY = 4.0  # times the data read, from where on the log warns
 _COSTLY_BYTES = 2**28
 
 
-class StructuredDataset(Standing, IterableDataset[Any]):
+class StructuredDataset(Standing, Sharing, IterableDataset[Any]):
     """The batches of one rank, in order, and the state of the whole job.
 
     `path`: a file, a directory, a glob, or a list of these. `batch_size`: rows. `columns`: names, all by default.
@@ -139,6 +142,8 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         self._iterator: Callable[[], BatchIterator | None] = _no_iterator
         self._metrics: dict[str, float] = {}
         self._cost_logged = False
+        self._board, self._copied = Board(), None
+        self._tell()
         self.resumed = "begins afresh: no state was loaded"
 
     def _project(self, plan: Plan) -> tuple[Projection, Convert]:
@@ -181,9 +186,12 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         `collate_fn` and then `finish` are applied to a batch before it counts as delivered; `progress(steps done, steps
         in all)` makes a bar. `workers`: makes the processes that run transform and collate_fn; whether they persist.
         """
+        self._log_cost()
+        copy = self._copy()
+        if copy is not None:
+            return self._iterate_copy(copy)
         settings, position = self._settings, self._position
         start = position.upcoming()
-        self._log_cost()
         share = Share(start.cursor + settings.rank, settings.num_ranks, start.steps)
         reading = None
         if start.steps:
@@ -205,6 +213,7 @@ class StructuredDataset(Standing, IterableDataset[Any]):
             origin = Origin(self._line.seed, start.epoch, start.legs.delivered_before, share, settings.num_ranks)
             source = process(reading, functions, origin, workers)
         token = position.begin(start)
+        self._tell()
         self._metrics.clear()
         bar = progress(position.batch_index, len(self)) if progress is not None else None
         iterator = BatchIterator(position, token, start.steps, source, finish, bar, self._metrics)
@@ -234,17 +243,19 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         The first call after loading a state of that epoch, or after a seek in it, keeps the position.
         """
         self._position.set_epoch(opt.check_int("epoch", epoch, 0, 2**62))
+        self._tell()
 
     def seek(self, step: int) -> None:
         """Moves forward to `step` of this epoch, at the next iter(); the state knows what lies between as skipped."""
         self._position.seek(opt.check_int("step", step, 0, 2**62))
+        self._tell()
 
     # The state
 
     def state_dict(self) -> dict[str, Any]:
         """The job's state as of the last batch that was delivered: plain dicts, lists, ints and strings."""
         position = self._position
-        return self._state(position.iterated_epoch, position.ended, position.leg_list())
+        return self._worker_state(self._state(position.iterated_epoch, position.ended, position.leg_list()))
 
     def state_at(self, step: int, epoch: int | None = None) -> dict[str, Any]:
         """The state as of `step` batches of this rank in the epoch of the newest iterator, or in `epoch`.
@@ -273,13 +284,19 @@ class StructuredDataset(Standing, IterableDataset[Any]):
 
         What the dataset then does is logged, and said by `resumed`.
         """
-        found = resume(states.read(state), self._line, self._listed, self._settings)
+        saved, copy, made = states.read(state), self._copy(), Made(0, False)
+        if WORKER in state:
+            made = read_entry(state[WORKER], copy, self._settings.num_ranks)
+        found = resume(saved, self._line, self._listed, self._settings)
+        if WORKER in state:
+            check_unmoved(saved.legs, found.legs.legs)
         projection, convert = self._projection, self._convert
         if found.line.plan is not self._line.plan:
             projection, convert = self._project(found.line.plan)
         self._projection, self._convert = projection, convert
         self._line, self._num_shards, self.resumed = found.line, found.num_shards, found.sentence
         self._position.load(found.first, found.epoch, found.legs, ended=found.ended, over=found.over)
+        self._tell(made)
         if found.added:
             log.info("%d files came since the state was saved and are left out: %s", len(found.added), found.added[:5])
         log.info("the loaded state %s", found.sentence)
@@ -302,6 +319,7 @@ class StructuredDataset(Standing, IterableDataset[Any]):
             "num_shards": self._num_shards,
             "resumed": self.resumed,
             "position": self._position.kept_place(),
+            "board": self._board if being_sent() else None,
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
@@ -310,6 +328,10 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         self._listed, self.resumed = kept["listed"], kept["resumed"]
         epoch, legs, ended, closed = kept["position"]
         self._position.restore(epoch, Legs(self._line.order.num_rows, legs), ended=ended, closed=closed)
+        if kept["board"] is not None:
+            self._board = kept["board"]
+        else:
+            self._tell()
 
 
 def _no_iterator() -> BatchIterator | None:

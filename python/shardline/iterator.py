@@ -4,13 +4,25 @@ import os
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from shardline.errors import ShardlineRuntimeError
-from shardline.position import Position
 from shardline.source import Source
 
 Finish = Callable[[Any], Any]
+
+
+class Counter(Protocol):
+    """Who counts what is delivered: a `Position`, or a worker's copy of one."""
+
+    owner: int
+    mark: int
+
+    def deliver(self, mark: int) -> None:
+        """One batch was delivered."""
+
+    def finish(self, mark: int) -> None:
+        """The end was seen."""
 
 
 class BatchIterator(Iterator[Any]):
@@ -23,7 +35,7 @@ class BatchIterator(Iterator[Any]):
 
     def __init__(
         self,
-        position: Position,
+        position: Counter,
         token: tuple[int, int],
         steps: int,
         source: Source | None,
