@@ -83,7 +83,7 @@ class Copy:
         self.made = Made(0, False)
         self.owner = self.mark = 0
 
-    def give(self, base: Base, made: Made = Made(0, False)) -> None:
+    def give(self, base: Base, made: Made) -> None:
         """The next iteration begins here: a state was loaded, or a position set, in this process."""
         self._given = base, made
         self.base, self.made = base, made

@@ -2,8 +2,7 @@
 
 import logging
 import warnings
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import IterableDataset
@@ -13,27 +12,22 @@ from shardline import state as states
 from shardline._core import Legs, Plan, Projection
 from shardline.board import Board, being_sent
 from shardline.columns import Convert, converter
-from shardline.copies import WORKER, Made, check_unmoved, read_entry
+from shardline.copies import WORKER, check_unmoved, read_entry
 from shardline.errors import ColumnNotFoundError
-from shardline.iterator import BatchIterator, Finish
+from shardline.iterating import Iterating
+from shardline.iterator import BatchIterator
 from shardline.line import Line, draw_seed
-from shardline.origin import MakePool, Origin, process
 from shardline.position import Position
 from shardline.resume import resume
-from shardline.sharing import Sharing
-from shardline.source import Share, open_share
 from shardline.standing import Standing
-from shardline.transform import Functions
 
 if TYPE_CHECKING:
     from shardline.loader import DataLoader
 
 log = logging.getLogger("shardline")
-_COSTLY = 4.0  # times the data read, from where on the log warns
-_COSTLY_BYTES = 2**28
 
 
-class StructuredDataset(Standing, Sharing, IterableDataset[Any]):
+class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
     """The batches of one rank, in order, and the state of the whole job.
 
     `path`: a file, a directory, a glob, or a list of these. `batch_size`: rows. `columns`: names, all by default.
@@ -41,7 +35,7 @@ class StructuredDataset(Standing, Sharing, IterableDataset[Any]):
     (0: whole splits only). `split_bytes`, `split_rows`: the limits of a split. `output_format`: "torch", "numpy",
     "arrow" or "dict". `rank` of `num_ranks`. `num_shards`: a multiple of the ranks; fixes the batches for every number
     of ranks that divides it. `num_threads`, `prefetch_bytes`: what reading may use. `plan`: a listing made before,
-    instead of a new one.
+    instead of a new one. `transform`: a function of one batch, whose randomness is seeded by (seed, epoch, batch).
 
     Raises ShardlineFileNotFoundError, ShardlineValueError, ShardlineTypeError or ColumnNotFoundError, each naming what
     is wrong.
@@ -169,73 +163,7 @@ class StructuredDataset(Standing, Sharing, IterableDataset[Any]):
         loader = DataLoader(path, **arguments)
         return loader, loader.dataset
 
-    # Iterating
-
-    def __iter__(self) -> Iterator[Any]:
-        return self.iterate()
-
-    def iterate(
-        self,
-        collate_fn: Callable[[Any], Any] | None = None,
-        finish: Finish | None = None,
-        progress: Callable[[int, int], Any] | None = None,
-        workers: MakePool | None = None,
-    ) -> BatchIterator:
-        """An iterator from the place where the next epoch, or the rest of this one, begins.
-
-        `collate_fn` and then `finish` are applied to a batch before it counts as delivered; `progress(steps done, steps
-        in all)` makes a bar. `workers`: makes the processes that run transform and collate_fn; whether they persist.
-        """
-        self._log_cost()
-        copy = self._copy()
-        if copy is not None:
-            return self._iterate_copy(copy)
-        settings, position = self._settings, self._position
-        start = position.upcoming()
-        share = Share(start.cursor + settings.rank, settings.num_ranks, start.steps)
-        reading = None
-        if start.steps:
-            reading = open_share(self._line, self._projection, self._convert, start.epoch, start.legs, share, settings)
-        older = self._iterator()
-        if older is not None:
-            older.close()
-        if start.thrown_back > 1:
-            warnings.warn(
-                f"iter() before epoch {start.epoch} was over starts again where the last one started: "
-                f"{start.thrown_back} batches are delivered again. To go on instead, first call "
-                "load_state_dict(state_dict()); to begin another epoch, set_epoch()",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-        functions = Functions(settings.transform, collate_fn)
-        source = None
-        if reading is not None:
-            origin = Origin(self._line.seed, start.epoch, start.legs.delivered_before, share, settings.num_ranks)
-            source = process(reading, functions, origin, workers)
-        token = position.begin(start)
-        self._tell()
-        self._metrics.clear()
-        bar = progress(position.batch_index, len(self)) if progress is not None else None
-        iterator = BatchIterator(position, token, start.steps, source, finish, bar, self._metrics)
-        self._iterator = weakref.ref(iterator)
-        return iterator
-
-    def _log_cost(self) -> None:
-        """How often the data is read, said once before the first read."""
-        if self._cost_logged:
-            return
-        self._cost_logged = True
-        cost = self._line.read_cost(self._num_shards)
-        silly = cost > _COSTLY and self._line.plan.num_bytes > _COSTLY_BYTES
-        log.log(
-            logging.WARNING if silly else logging.INFO,
-            "an epoch reads about %.1f times the data (%d shards x %d strands over %d row groups)%s",
-            cost,
-            self._num_shards,
-            self._line.order.strands,
-            self._line.plan.num_row_groups,
-            ": fewer shards or strands, or smaller row groups, read less" if silly else "",
-        )
+    # The place, and its state
 
     def set_epoch(self, epoch: int) -> None:
         """Begins `epoch` (≥ 0) at its start, at the next iter().
@@ -249,8 +177,6 @@ class StructuredDataset(Standing, Sharing, IterableDataset[Any]):
         """Moves forward to `step` of this epoch, at the next iter(); the state knows what lies between as skipped."""
         self._position.seek(opt.check_int("step", step, 0, 2**62))
         self._tell()
-
-    # The state
 
     def state_dict(self) -> dict[str, Any]:
         """The job's state as of the last batch that was delivered: plain dicts, lists, ints and strings."""
@@ -284,7 +210,7 @@ class StructuredDataset(Standing, Sharing, IterableDataset[Any]):
 
         What the dataset then does is logged, and said by `resumed`.
         """
-        saved, copy, made = states.read(state), self._copy(), Made(0, False)
+        saved, copy, made = states.read(state), self._copy(), None
         if WORKER in state:
             made = read_entry(state[WORKER], copy, self._settings.num_ranks)
         found = resume(saved, self._line, self._listed, self._settings)

@@ -29,8 +29,8 @@ class BatchIterator(Iterator[Any]):
     """Delivers `steps` batches of this rank, and moves `position` with each.
 
     `source`: None where there is nothing to deliver. `finish`: what is done to a batch last (pinning). Where either
-    raises, the batch was not delivered. Raises ShardlineRuntimeError when asked for more after a newer iterator was
-    begun. Closes its source at the end, when superseded, and when collected.
+    raises, the batch was not delivered. `ended` is called when the end was seen. Raises ShardlineRuntimeError when
+    asked for more after a newer iterator was begun. Closes its source at the end, when superseded, and when collected.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class BatchIterator(Iterator[Any]):
         finish: Finish | None = None,
         progress: Any = None,
         metrics: dict[str, float] | None = None,
+        ended: Callable[[], None] | None = None,
     ) -> None:
         self._position = position
         self._owner, self._mark = token
@@ -49,6 +50,7 @@ class BatchIterator(Iterator[Any]):
         self._source = source
         self._finish = finish
         self._progress = progress
+        self._ended = ended
         self._done = False
         self._warned = False
         self._metrics = {} if metrics is None else metrics
@@ -70,6 +72,8 @@ class BatchIterator(Iterator[Any]):
         if self._left == 0:
             position.finish(self._mark)
             self._done = True
+            if self._ended is not None:
+                self._ended()
             self.close()
             raise StopIteration
         source = self._source

@@ -43,13 +43,13 @@ class Sharing:
         legs = start.legs.at(start.cursor).legs
         return Base(start.epoch, legs, closed, self._num_shards, self._line.plan.digest)
 
-    def _tell(self, made: Made = Made(0, False)) -> None:
+    def _tell(self, made: Made | None = None) -> None:
         """The position was set: in the parent the workers hear of it, at their next iter()."""
         copy = self._copy()
         if copy is None:
             publish(self._board, self._here())
         else:
-            copy.give(self._here(), made)
+            copy.give(self._here(), made or Made(0, False))
 
     def _worker_state(self, job: dict[str, Any]) -> dict[str, Any]:
         """A state, and in a worker that worker's part of it; ShardlineRuntimeError where only workers know it."""
