@@ -54,8 +54,13 @@ def new_memory(size: int) -> int:
 
 
 def round_up(size: int) -> int:
-    """The bytes of a block for `size` bytes, with room to grow a little."""
-    return -(-(size + size // 8) // _PAGE) * _PAGE
+    """The bytes of a block for `size` bytes: one of a few sizes, so that batches that differ a little find one.
+
+    >>> round_up(1), round_up(3_000_000), round_up(round_up(3_000_000))
+    (65536, 3145728, 3145728)
+    """
+    step = max(_PAGE, 1 << max(0, size.bit_length() - 4))
+    return -(-size // step) * step
 
 
 class Block:

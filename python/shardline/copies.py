@@ -183,15 +183,10 @@ def publish(board: Board, base: Base) -> None:
         values[str(os.getpid())] = {"base": base.plain(), "iteration": None}
 
 
-def check_known(board: Board) -> None:
-    """ShardlineRuntimeError where workers iterate, and what they delivered is their loader's to know."""
+def workers_iterate(board: Board) -> bool:
+    """Whether workers began to iterate since this process last set a place."""
     section = board.read().get(str(os.getpid()))
-    if section is not None and section["iteration"] is not None:
-        raise ShardlineRuntimeError(
-            "worker processes of a torch DataLoader iterate over copies of this dataset, so that the position is not "
-            "known here: take the state from a loader that counts what it delivers, shardline.DataLoader(dataset, "
-            "num_workers=…) or torchdata's StatefulDataLoader (and shardline.job_state of its state)"
-        )
+    return section is not None and section["iteration"] is not None
 
 
 def job_state(state: Mapping[str, Any]) -> dict[str, Any]:

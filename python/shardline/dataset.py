@@ -12,7 +12,8 @@ from shardline import state as states
 from shardline._core import Legs, Plan, Projection
 from shardline.board import Board, being_sent
 from shardline.columns import Convert, converter
-from shardline.copies import WORKER, check_unmoved, read_entry
+from shardline.copies import WORKER, check_unmoved, read_entry, workers_iterate
+from shardline.cores import usable_cores
 from shardline.errors import ColumnNotFoundError
 from shardline.iterating import Iterating
 from shardline.iterator import BatchIterator
@@ -104,9 +105,7 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
             num_shards=opt.check_num_shards(num_shards, ranks),
             rank=number,
             num_ranks=ranks,
-            num_threads=opt.usable_cores()
-            if num_threads is None
-            else opt.check_int("num_threads", num_threads, 1, 1024),
+            num_threads=usable_cores() if num_threads is None else opt.check_int("num_threads", num_threads, 1, 1024),
             prefetch_bytes=opt.parse_bytes("prefetch_bytes", prefetch_bytes),
             output_format=opt.check_output_format(output_format),
             column_options=opt.check_column_options(column_options),
@@ -170,7 +169,10 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
 
         The first call after loading a state of that epoch, or after a seek in it, keeps the position.
         """
-        self._position.set_epoch(opt.check_int("epoch", epoch, 0, 2**62))
+        epoch = opt.check_int("epoch", epoch, 0, 2**62)
+        if workers_iterate(self._board):
+            self._position.leave_place()
+        self._position.set_epoch(epoch)
         self._tell()
 
     def seek(self, step: int) -> None:

@@ -20,7 +20,6 @@ _COSTLY_BYTES = 2**28
 class Iterating(Sharing):
     """The iterating half of `StructuredDataset`."""
 
-    _iterator: Callable[[], BatchIterator | None]
     _cost_logged: bool
 
     def __iter__(self) -> Iterator[Any]:

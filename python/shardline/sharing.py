@@ -1,5 +1,7 @@
 """The half of a dataset that lives in the workers of torch's own loaders: how a copy begins, and what its state is."""
 
+import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +9,7 @@ from shardline import options as opt
 from shardline._core import Legs, Projection
 from shardline.board import Board
 from shardline.columns import Convert
-from shardline.copies import WORKER, Base, Copy, Made, check_known, in_worker, publish
+from shardline.copies import WORKER, Base, Copy, Made, in_worker, publish, workers_iterate
 from shardline.errors import ShardlineRuntimeError
 from shardline.iterator import BatchIterator
 from shardline.line import Line
@@ -27,6 +29,7 @@ class Sharing:
     _convert: Convert
     _position: Position
     _metrics: dict[str, float]
+    _iterator: Callable[[], BatchIterator | None]
     _board: Board
     _copied: Copy | None
 
@@ -55,7 +58,13 @@ class Sharing:
         """A state, and in a worker that worker's part of it; ShardlineRuntimeError where only workers know it."""
         copy = self._copy()
         if copy is None:
-            check_known(self._board)
+            if workers_iterate(self._board):
+                raise ShardlineRuntimeError(
+                    "worker processes of a torch DataLoader iterate over copies of this dataset, so that the position "
+                    "is not known here: take the state from a loader that counts what it delivers, "
+                    "shardline.DataLoader(dataset, num_workers=…) or torchdata's StatefulDataLoader (and "
+                    "shardline.job_state of its state)"
+                )
         elif copy.base is not None:
             job = {**job, WORKER: copy.entry(self._settings.num_ranks)}
         return job
@@ -91,4 +100,6 @@ class Sharing:
             origin = Origin(self._line.seed, start.epoch, start.legs.delivered_before, share, settings.num_ranks)
             source = process(reading, Functions(settings.transform, None), origin, None)
         self._metrics.clear()
-        return BatchIterator(copy, (copy.owner, copy.mark), share.steps, source, metrics=self._metrics)
+        iterator = BatchIterator(copy, (copy.owner, copy.mark), share.steps, source, metrics=self._metrics)
+        self._iterator = weakref.ref(iterator)
+        return iterator

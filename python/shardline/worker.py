@@ -137,7 +137,7 @@ class _Worker:
             handle, kept = None, alive() is not None
             if kept:  # the functions still have views of the block: the caller gets a copy, and the block is theirs
                 old, (block, handle) = block, self._new(block.size)
-                block.memory[:] = old.memory
+                block.memory[: old.size] = old.memory
                 self._blocks.pop(old.number)
         place = None
         if blob:
