@@ -2,8 +2,8 @@
 
     python examples/stateful.py DATA CHECKPOINT [--workers 2] [--epochs 2] [--kill-at STEP]
 
-DATA is a folder of Parquet files. Run it again after it was killed: it goes on where it was saved. The number of workers
-may be another then, and the loader too, by way of `shardline.job_state`.
+DATA is a folder of Parquet files. Run it again after it was killed: it goes on where it was saved. The number of
+workers may be another then, and the loader too, by way of `shardline.job_state`.
 """
 
 import argparse
@@ -47,8 +47,8 @@ def main() -> None:
     if state is not None:
         loader.load_state_dict(state)
 
-    step, epoch = (saved["step"], saved["epoch"]) if saved is not None else (0, 0)
-    for epoch in range(epoch, options.epochs):
+    step, first = (saved["step"], saved["epoch"]) if saved is not None else (0, 0)
+    for epoch in range(first, options.epochs):
         for batch in loader:
             print(epoch, *batch["i"].tolist(), flush=True)  # the training step
             step += 1

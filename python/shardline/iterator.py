@@ -54,7 +54,8 @@ class BatchIterator(Iterator[Any]):
         self._done = False
         self._warned = False
         self._metrics = {} if metrics is None else metrics
-        self._release = weakref.finalize(self, _close, os.getpid(), source, progress, self._metrics)
+        self._pid = os.getpid()
+        self._release = weakref.finalize(self, _close, self._pid, source, progress, self._metrics)
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -63,6 +64,11 @@ class BatchIterator(Iterator[Any]):
         position = self._position
         if self._done:
             raise StopIteration
+        if os.getpid() != self._pid:
+            raise ShardlineRuntimeError(
+                "this iterator belongs to the process that made it, of which this is a fork: iterate over the dataset "
+                "anew here, or start processes by multiprocessing_context='forkserver'"
+            )
         if self._owner != position.owner:
             self.close()
             raise ShardlineRuntimeError(
