@@ -93,7 +93,7 @@ lint-python: $(BIN)/.installed
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/mypy examples/flights.py examples/demo.py examples/ddp.py
+	$(BIN)/mypy examples/flights.py examples/demo.py examples/ddp.py examples/stateful.py benches/workers.py
 	$(BIN)/python -m mypy.stubtest shardline._core --mypy-config-file pyproject.toml
 
 format: $(BIN)/.deps ## put Rust and Python into their form

@@ -28,7 +28,6 @@ def cost(batches: Iterable[Any]) -> float:
             start = time.thread_time()
     if count <= WARM:
         raise ValueError(f"only {count + 1} batches")
-    del batch
     return (time.thread_time() - start) / (count - WARM)
 
 

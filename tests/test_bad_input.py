@@ -70,7 +70,7 @@ def test_wrong_arguments(hundred, arguments, kind, words):
     assert isinstance(caught.value, shardline.ShardlineError)
 
 
-@pytest.mark.parametrize("argument", ["filters", "partitioning", "transform", "storage_options", "num_workers"])
+@pytest.mark.parametrize("argument", ["filters", "partitioning", "storage_options"])
 def test_what_is_not_there_yet_says_so(hundred, argument):
     with pytest.raises(NotImplementedError, match=argument):
         DataLoader(hundred, **{argument: 2})

@@ -333,13 +333,6 @@ def test_plain_torch_loader_takes_the_dataset_state_included(hundred, epochs):
     assert ids(torch.utils.data.DataLoader(again, batch_size=None)) == epochs[0][4:]
 
 
-def test_worker_processes_are_refused_in_words(hundred):
-    dataset = StructuredDataset(hundred, batch_size=10)
-    loader = torch.utils.data.DataLoader(dataset, batch_size=None, num_workers=1, multiprocessing_context="fork")
-    with pytest.raises(NotImplementedError, match="worker process"):
-        next(iter(loader))
-
-
 def test_pickled_dataset_stands_where_it_stood(make, epochs):
     loader = make()
     take(iter(loader), 3)

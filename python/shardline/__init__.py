@@ -4,6 +4,7 @@ import warnings as _warnings
 
 from shardline._core import DEBUG_BUILD as _DEBUG_BUILD
 from shardline._core import Plan, __version__
+from shardline.copies import job_state
 from shardline.dataset import StructuredDataset
 from shardline.errors import (
     CheckpointMismatchError,
@@ -41,6 +42,7 @@ __all__ = [
     "StructuredDataset",
     "__version__",
     "describe",
+    "job_state",
     "load_plan",
     "save_plan",
 ]

@@ -81,6 +81,8 @@ def _torch_pairs(run: Run, column: int, sizes: list[int]) -> list[tuple[torch.Te
 
 
 def _torch_jagged(column: int) -> _Column:
+    # torch imports for a second when the first nested tensor is made: not when the first batch is waited for.
+    _nested(torch.empty(0), torch.zeros(2, dtype=torch.int64))
     return lambda run, sizes: [_nested(values, offsets) for values, offsets in _torch_pairs(run, column, sizes)]
 
 

@@ -2,20 +2,23 @@
 
 import logging
 import warnings
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset
 
 from shardline import options as opt
 from shardline import state as states
-from shardline._core import Legs, Plan, Projection, Reader
+from shardline._core import Legs, Plan, Projection
 from shardline.agreement import Agreement
+from shardline.board import Board, being_sent
 from shardline.columns import converter
+from shardline.copies import WORKER, check_unmoved, read_entry, workers_iterate
+from shardline.cores import usable_cores
 from shardline.errors import ColumnNotFoundError
 from shardline.handout import open_channels, plan_and_seed
-from shardline.iterator import BatchIterator, Finish
+from shardline.iterating import Iterating
+from shardline.iterator import BatchIterator
 from shardline.line import Line
 from shardline.position import Position
 from shardline.ranks import find_ranks
@@ -26,11 +29,9 @@ if TYPE_CHECKING:
     from shardline.loader import DataLoader
 
 log = logging.getLogger("shardline")
-_COSTLY = 4.0  # times the data read, from where on the log warns
-_COSTLY_BYTES = 2**28
 
 
-class StructuredDataset(Standing, IterableDataset[Any]):
+class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
     """The batches of one rank, in order, and the state of the whole job.
 
     `path`: a file, a directory, a glob, or a list of these. `batch_size`: rows. `columns`: names, all by default.
@@ -41,6 +42,7 @@ class StructuredDataset(Standing, IterableDataset[Any]):
     instead of a new one. `files`: what a resumed run does with files added since: "keep" its own, or "refresh" from the
     next epoch on. Without `rank` and `num_ranks`: those of `mesh` (one dimension of a DeviceMesh), of `process_group`,
     or of the default group, whose first rank lists for all; the others wait `plan_timeout` seconds for it.
+    `transform`: a function of one batch, whose randomness is seeded by (seed, epoch, batch).
 
     Raises ShardlineFileNotFoundError, ShardlineValueError, ShardlineTypeError or ColumnNotFoundError, each naming what
     is wrong.
@@ -90,7 +92,6 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         opt.check_not_yet(
             filters=filters,
             partitioning=partitioning,
-            transform=transform,
             storage_options=storage_options,
         )
         ranks = find_ranks(rank, num_ranks, mesh, process_group)
@@ -109,14 +110,13 @@ class StructuredDataset(Standing, IterableDataset[Any]):
             num_shards=opt.check_num_shards(num_shards, ranks.num_ranks),
             rank=ranks.rank,
             num_ranks=ranks.num_ranks,
-            num_threads=opt.usable_cores()
-            if num_threads is None
-            else opt.check_int("num_threads", num_threads, 1, 1024),
+            num_threads=usable_cores() if num_threads is None else opt.check_int("num_threads", num_threads, 1, 1024),
             prefetch_bytes=opt.parse_bytes("prefetch_bytes", prefetch_bytes),
             output_format=opt.check_output_format(output_format),
             column_options=opt.check_column_options(column_options),
             files=opt.check_choice("files", files, ("keep", "refresh")),
             plan_timeout=opt.check_seconds("plan_timeout", plan_timeout),
+            transform=opt.check_function("transform", transform),
         )
         paths = opt.check_paths(path) if opt.check_plan(plan) is None else None
         self._where = "a plan" if path is None else str(path)
@@ -138,6 +138,8 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         self._iterator: Callable[[], BatchIterator | None] = _no_iterator
         self._metrics: dict[str, float] = {}
         self._cost_logged = False
+        self._board, self._copied = Board(), None
+        self._tell()
         self.resumed = "begins afresh: no state was loaded"
 
     def _source(self, line: Line) -> Source:
@@ -163,84 +165,19 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         loader = DataLoader(path, **arguments)
         return loader, loader.dataset
 
-    # Iterating
-
-    def __iter__(self) -> Iterator[Any]:
-        return self.iterate()
-
-    def iterate(self, finish: Finish | None = None, progress: Callable[[int, int], Any] | None = None) -> BatchIterator:
-        """An iterator from the place where the next epoch, or the rest of this one, begins.
-
-        `finish` is applied to a batch before it counts as delivered; `progress(steps done, steps in all)` makes a bar.
-        """
-        if get_worker_info() is not None:
-            raise NotImplementedError(
-                "reading in a DataLoader's worker process is not implemented yet: use num_workers=0 (shardline decodes "
-                "in threads of its own)"
-            )
-        settings, position = self._settings, self._position
-        if self._agreement is not None:
-            self._agreement.check(self.state_dict())
-        start = position.upcoming()
-        source = self._fresh
-        if start.epoch == position.iterated_epoch:
-            source = Source(self._line, self._projection, self._convert)
-        self._log_cost()
-        reader = None
-        if start.steps:
-            reader = Reader(
-                source.line.order,
-                source.projection,
-                start.epoch,
-                start.legs.at(start.cursor),
-                rank=settings.rank,
-                num_ranks=settings.num_ranks,
-                num_threads=settings.num_threads,
-                prefetch_bytes=settings.prefetch_bytes,
-            )
-        older = self._iterator()
-        if older is not None:
-            older.close()
-        if start.thrown_back > 1:
-            warnings.warn(
-                f"iter() before epoch {start.epoch} was over starts again where the last one started: "
-                f"{start.thrown_back} batches are delivered again. To go on instead, first call "
-                "load_state_dict(state_dict()); to begin another epoch, set_epoch()",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-        token = position.begin(start)
-        self._line, self._projection, self._convert = source
-        self._metrics.clear()
-        bar = progress(position.batch_index, len(self)) if progress is not None else None
-        iterator = BatchIterator(position, token, start.steps, reader, self._convert, finish, bar, self._metrics)
-        self._iterator = weakref.ref(iterator)
-        return iterator
-
-    def _log_cost(self) -> None:
-        """How often the data is read, said once before the first read."""
-        if self._cost_logged:
-            return
-        self._cost_logged = True
-        cost = self._line.read_cost(self._num_shards)
-        silly = cost > _COSTLY and self._line.plan.num_bytes > _COSTLY_BYTES
-        log.log(
-            logging.WARNING if silly else logging.INFO,
-            "an epoch reads about %.1f times the data (%d shards x %d strands over %d row groups)%s",
-            cost,
-            self._num_shards,
-            self._line.order.strands,
-            self._line.plan.num_row_groups,
-            ": fewer shards or strands, or smaller row groups, read less" if silly else "",
-        )
+    # The place, and its state
 
     def set_epoch(self, epoch: int) -> None:
         """Begins `epoch` (≥ 0) at its start, at the next iter().
 
         The first call after loading a state of that epoch, or after a seek in it, keeps the position.
         """
-        if not self._position.set_epoch(opt.check_int("epoch", epoch, 0, 2**62)):
+        epoch = opt.check_int("epoch", epoch, 0, 2**62)
+        if workers_iterate(self._board):
+            self._position.leave_place()
+        if not self._position.set_epoch(epoch):
             self._line, self._projection, self._convert = self._fresh
+        self._tell()
 
     def seek(self, step: int) -> None:
         """Moves forward to `step` of this epoch, at the next iter(); the state knows what lies between as skipped."""
@@ -248,13 +185,12 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         self._position.seek(opt.check_int("step", step, 0, 2**62))
         if self._position.iterated_epoch != before:
             self._line, self._projection, self._convert = self._fresh
-
-    # The state
+        self._tell()
 
     def state_dict(self) -> dict[str, Any]:
         """The job's state as of the last batch that was delivered: plain dicts, lists, ints and strings."""
         position = self._position
-        return self._state(position.iterated_epoch, position.ended, position.leg_list())
+        return self._worker_state(self._state(position.iterated_epoch, position.ended, position.leg_list()))
 
     def state_at(self, step: int, epoch: int | None = None) -> dict[str, Any]:
         """The state as of `step` batches of this rank in the epoch of the newest iterator, or in `epoch`.
@@ -284,7 +220,12 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         `strict`: another batch_size, drop_last or num_shards, or ranks that would cut the rest of the epoch anew, do
         not fit either. What the dataset then does is logged, and said by `resumed`.
         """
-        found = resume(states.read(state), self._line, self._listed, self._settings, strict=strict)
+        saved, copy, made = states.read(state), self._copy(), None
+        if WORKER in state:
+            made = read_entry(state[WORKER], copy, self._settings.num_ranks)
+        found = resume(saved, self._line, self._listed, self._settings, strict=strict)
+        if WORKER in state:
+            check_unmoved(saved.legs, found.legs.legs)
         source = self._source(found.line)
         self._fresh = source if found.fresh is found.line else self._source(found.fresh)
         self._line, self._projection, self._convert = source
@@ -292,6 +233,7 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         self._position.load(found.first, found.epoch, found.legs, ended=found.ended, over=found.over)
         if self._agreement is not None:
             self._agreement.loaded()
+        self._tell(made)
         if found.added:
             until = "of this epoch" if self._settings.files == "refresh" else "(files='keep')"
             log.info(
@@ -321,6 +263,7 @@ class StructuredDataset(Standing, IterableDataset[Any]):
             "num_shards": self._num_shards,
             "resumed": self.resumed,
             "position": self._position.kept_place(),
+            "board": self._board if being_sent() else None,
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
@@ -332,6 +275,10 @@ class StructuredDataset(Standing, IterableDataset[Any]):
         self._listed, self.resumed = kept["listed"], kept["resumed"]
         epoch, legs, ended, closed = kept["position"]
         self._position.restore(epoch, Legs(self._line.order.num_rows, legs), ended=ended, closed=closed)
+        if kept["board"] is not None:
+            self._board = kept["board"]
+        else:
+            self._tell()
 
 
 def _no_iterator() -> BatchIterator | None:

@@ -1,5 +1,6 @@
 """`DataLoader`: torch's, with shardline's dataset in it, its state, and an iterator without torch's detours."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Unpack, cast
 
@@ -11,6 +12,11 @@ from shardline import options as opt
 from shardline.dataset import StructuredDataset
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.iterator import Finish
+from shardline.peer import Processes
+from shardline.transform import Functions
+from shardline.workers import Pool
+
+log = logging.getLogger("shardline")
 
 
 class DataLoader(torch.utils.data.DataLoader[Any]):
@@ -60,12 +66,8 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
                 f"{name}= is not taken: the order is shuffle=, shuffle_seed= and shuffle_buffer_size=, a distributed "
                 "sampler is rank= and num_ranks=, and batches are batch_size= and drop_last="
             )
-        if opt.check_int("num_workers", num_workers, 0, 2**16):
-            raise NotImplementedError(
-                "num_workers= > 0 is not implemented yet: shardline decodes in num_threads= threads"
-            )
-        if collate_fn is not None and not callable(collate_fn):
-            raise ShardlineTypeError(f"collate_fn must be a function of one batch, not {collate_fn!r}")
+        num_workers = opt.check_int("num_workers", num_workers, 0, 2**16)
+        opt.check_function("collate_fn", collate_fn)
         given = {"batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last}
         chosen = {name: value for name, value in given.items() if value is not None}
         if not isinstance(dataset, StructuredDataset):
@@ -74,10 +76,13 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
             raise ShardlineTypeError(
                 f"{', '.join([*chosen, *options])}: a StructuredDataset has its own; give them to it, or a path here"
             )
+        self._collate = collate_fn
+        self._pool: Pool | None = None
+        self.dataset = dataset  # for what torch asks of this class while it sets up
         super().__init__(
             dataset,
             batch_size=None,
-            num_workers=0,
+            num_workers=num_workers,
             collate_fn=collate_fn,
             pin_memory=pin_memory,
             timeout=timeout,
@@ -89,7 +94,6 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
             pin_memory_device=pin_memory_device,
             in_order=in_order,
         )
-        self._collate = collate_fn
         self._show_progress = show_progress
 
     @property
@@ -113,15 +117,32 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """As `StructuredDataset`'s; nothing is drawn from a global random generator."""
         bar = self._bar if self._show_progress and self.dataset.rank == 0 else None
-        return self.dataset.iterate(self._finish(), bar)
+        pin = cast(Finish, _pinning.pin_memory) if self.pin_memory and torch.accelerator.is_available() else None
+        return self.dataset.iterate(self._collate, pin, bar, self._start_workers if self.num_workers else None)
 
-    def _finish(self) -> Finish | None:
-        """What is done to a batch before it is handed over: collate, then pin."""
-        collate = self._collate
-        if not (self.pin_memory and torch.accelerator.is_available()):
-            return collate
-        pin = cast(Finish, _pinning.pin_memory)
-        return pin if collate is None else lambda batch: pin(collate(batch))
+    def _start_workers(self, functions: Functions) -> tuple[Pool, bool]:
+        """The worker processes: new ones, or those that persist."""
+        if self._pool is None or self._pool.broken:
+            context = self.multiprocessing_context or torch.multiprocessing.get_context()
+            depth = self.prefetch_factor or 2
+            settings = Processes(self.num_workers, context, depth, self.timeout, self.worker_init_fn)
+            pool = Pool(settings, functions, self.dataset.seed)
+            if not self.persistent_workers:
+                return pool, False
+            self._pool = pool
+        return self._pool, True
+
+    def check_worker_number_rationality(self) -> None:
+        """torch's warning of more workers than cores, where there is something for workers to do."""
+        if self.dataset.has_transform or self._collate is not None:
+            super().check_worker_number_rationality()
+        elif self.num_workers:
+            log.info(
+                "num_workers=%d: no process is started, for without transform or collate_fn they would have nothing to "
+                "do; num_threads=%d threads of this process decode",
+                self.num_workers,
+                self.dataset.num_threads,
+            )
 
     def _bar(self, done: int, steps: int) -> Any:
         from tqdm.auto import tqdm

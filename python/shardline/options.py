@@ -7,9 +7,8 @@
 import operator
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, cast, get_args
 
 from shardline._core import Plan
@@ -78,6 +77,7 @@ class Settings:
     column_options: Mapping[str, ColumnOptions]
     files: str
     plan_timeout: float
+    transform: Callable[[Any], Any] | None
 
     @property
     def wants_tensors(self) -> bool:
@@ -144,6 +144,13 @@ def check_bool(name: str, value: Any) -> bool:
     """`value` if it is True or False; ShardlineTypeError otherwise."""
     if not isinstance(value, bool):
         raise ShardlineTypeError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
+def check_function(name: str, value: Any) -> Any:
+    """`value` if it is None or a function; ShardlineTypeError otherwise."""
+    if value is not None and not callable(value):
+        raise ShardlineTypeError(f"{name} must be a function of one batch, not {value!r}")
     return value
 
 
@@ -256,41 +263,3 @@ def check_not_yet(**arguments: Any) -> None:
         nothing = value is None or (isinstance(value, (bool, int, Mapping)) and not value)
         if not nothing:  # an expression has no truth value: it must not be asked for one
             raise NotImplementedError(f"{name}= is not implemented yet")
-
-
-def usable_cores() -> int:
-    """The cores that this process may use: its affinity, cut by its cgroup's CPU quota, rounded up."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS, Windows
-        cores = os.cpu_count() or 1
-    quota = _cgroup_quota()
-    return max(1, cores if quota is None else min(cores, -int(-quota // 1)))
-
-
-def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> float | None:
-    """The tightest CPU quota, in cores, of this process's cgroup and those above it; None without one."""
-    try:
-        lines = membership.read_text().splitlines()
-    except OSError:
-        return None
-    quotas = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        base = root / "cpu" if controllers else root
-        folder = base / path.lstrip("/")
-        for place in (folder, *(p for p in folder.parents if p == base or base in p.parents)):
-            try:
-                if controllers:
-                    quota = float((place / "cpu.cfs_quota_us").read_text())
-                    period = float((place / "cpu.cfs_period_us").read_text())
-                else:
-                    first, second = (place / "cpu.max").read_text().split()
-                    quota, period = (-1.0 if first == "max" else float(first)), float(second)
-            except (OSError, ValueError):
-                continue
-            if quota > 0 and period > 0:
-                quotas.append(quota / period)
-    return min(quotas, default=None)

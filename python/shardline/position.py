@@ -124,6 +124,10 @@ class Position:
             self.mark += 1
         return kept
 
+    def leave_place(self) -> None:
+        """What a load or a seek set was iterated from already, by others."""
+        self._kept = False
+
     def kept_place(self) -> tuple[int, list[Leg], bool, bool]:
         """(epoch, legs, ended, closed): what `restore` takes."""
         return self._epoch, self.leg_list(), self._ended, self._closed

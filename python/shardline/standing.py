@@ -81,6 +81,21 @@ class Standing:
         return self._settings.num_ranks
 
     @property
+    def seed(self) -> int:
+        """The shuffle's, given or drawn; it also seeds transforms."""
+        return self._line.seed
+
+    @property
+    def num_threads(self) -> int:
+        """The threads that decode."""
+        return self._settings.num_threads
+
+    @property
+    def has_transform(self) -> bool:
+        """Whether a `transform` was given."""
+        return self._settings.transform is not None
+
+    @property
     def num_rows(self) -> int:
         """Rows of the line, over all ranks."""
         return self._line.order.num_rows

@@ -193,6 +193,8 @@ def read(state: Any) -> SavedState:
         _refuse([f"it must be the dict that state_dict() returned, not {_short(state)}"])
     version = state.get("shardline", _MISSING)
     if version is _MISSING:
+        if "_snapshot" in state or "dataset_state" in state:
+            _refuse(["it is the state of a StatefulDataLoader: give shardline.job_state(state), or load it into such"])
         _refuse(['"shardline" (the state\'s version) is missing: it is no state of shardline'])
     form = _Form()
     number = form.integer("shardline (the state's version)", version, 1)

@@ -1,5 +1,6 @@
 """What several test modules use."""
 
+import multiprocessing
 import os
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -35,6 +36,14 @@ def write_rows(folder: Path, groups: list[list[int]], start: int = 0) -> Path:
                 )
                 start += size
     return folder
+
+
+def context(method: str) -> Any:
+    """A multiprocessing context; a forkserver has imported what is slow to import."""
+    chosen = multiprocessing.get_context(method)
+    if method == "forkserver":
+        chosen.set_forkserver_preload(["torch", "pyarrow", "shardline", "support.functions"])
+    return chosen
 
 
 def examples(count: int) -> Callable[..., Any]:

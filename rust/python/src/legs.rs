@@ -12,7 +12,7 @@ type LegTuple = (u64, u64, bool, u64, Vec<(u64, u64)>);
 
 #[pyclass(frozen, module = "shardline._core")]
 pub(crate) struct Legs {
-    num_rows: u64,
+    pub(crate) num_rows: u64,
     pub(crate) legs: order::Legs,
 }
 

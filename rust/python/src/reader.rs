@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use shardline_core::Error;
 use shardline_core::assemble::{self, Poll, ReaderOptions};
 use shardline_core::decode::Column;
 use shardline_core::plan::Share;
 
-use crate::error::OrRaise;
+use crate::error::{OrRaise, raise};
 use crate::legs::Legs;
 use crate::order::Order;
 use crate::projection::Projection;
@@ -48,6 +49,11 @@ impl Reader {
         num_threads: usize,
         prefetch_bytes: u64,
     ) -> PyResult<Self> {
+        let rows = order.order.num_rows();
+        if legs.num_rows != rows {
+            let message = format!("legs of {} rows on a line of {rows}", legs.num_rows);
+            return Err(raise(Error::Argument(message)));
+        }
         let reader = py
             .detach(|| {
                 assemble::Reader::new(

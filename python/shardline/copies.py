@@ -1,0 +1,223 @@
+"""A dataset's copies in the worker processes of torch's own loaders: one epoch, shared among W workers.
+
+Worker w of W takes every W-th batch of its rank, from the base: the place where the epoch, or the rest of it that was
+loaded, begins. A copy's state is absolute: the job's state at the base, W, w, and how many batches this worker made. So
+a worker whose share is done knows it after a resume too, and waits for the others.
+
+torch tells a copy nothing but `iter()`. What else copies must agree on stands on the dataset's board: the base, and
+which workers are done. Only if all are does the next `iter()` begin the next epoch.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.process import parent_process
+from typing import Any, NamedTuple
+
+from torch.utils.data import get_worker_info
+
+from shardline.board import Board
+from shardline.errors import CheckpointMismatchError, ShardlineRuntimeError
+from shardline.position import Leg, Start
+from shardline.source import Share
+from shardline.state import Difference, mismatch
+
+WORKER = "worker"
+"""The key of a state under which a worker's part of it stands."""
+
+
+class Base(NamedTuple):
+    """A place where iterations begin. `closed`: nothing more of the epoch is to be delivered."""
+
+    epoch: int
+    legs: Sequence[Leg]
+    closed: bool
+    num_shards: int
+    digest: str
+
+    def plain(self) -> list[Any]:
+        """As JSON has it."""
+        legs = [[v, b, drop, g, [list(pair) for pair in skipped]] for v, b, drop, g, skipped in self.legs]
+        return [self.epoch, legs, self.closed, self.num_shards, self.digest]
+
+    @staticmethod
+    def of(plain: Sequence[Any]) -> "Base":
+        """The inverse of `plain`."""
+        epoch, legs, closed, num_shards, digest = plain
+        return Base(
+            epoch,
+            [(v, b, drop, g, [(first, end) for first, end in skipped]) for v, b, drop, g, skipped in legs],
+            closed,
+            num_shards,
+            digest,
+        )
+
+
+class Made(NamedTuple):
+    """What a worker made of its share: so many batches; `ended`: and was then asked for one more."""
+
+    batches: int
+    ended: bool
+
+
+def in_worker() -> bool:
+    """Whether this process is a worker of a loader that has a dataset of its own in every worker."""
+    info = get_worker_info()
+    return info is not None and info.dataset is not None
+
+
+class Copy:
+    """Where one worker stands: `iter()` by `iter()`. Counts for a `BatchIterator` as a `Position` does."""
+
+    def __init__(self, board: Board) -> None:
+        info = get_worker_info()
+        assert info is not None
+        parent = parent_process()
+        self._board = board
+        self._section = str(os.getppid() if parent is None else parent.pid)
+        self._seed = info.seed - info.id  # the same in all workers of one torch iterator, and seldom in two
+        self.worker, self.workers = info.id, info.num_workers
+        self._iterations = 0
+        self._key = ""
+        self._given: tuple[Base, Made] | None = None
+        self.base: Base | None = None
+        self.made = Made(0, False)
+        self.owner = self.mark = 0
+
+    def give(self, base: Base, made: Made) -> None:
+        """The next iteration begins here: a state was loaded, or a position set, in this process."""
+        self._given = base, made
+        self.base, self.made = base, made
+
+    def begin(self, here: Base, fresh: Callable[[int], Sequence[Leg]]) -> Base:
+        """The base of a new iteration, as all workers have it.
+
+        `here`: this copy's own, should its parent have set none; `fresh(num_shards)`: the legs of a whole epoch.
+        """
+        given, self._given = self._given, None
+        self._iterations += 1
+        self._key = f"{self._seed} {self._iterations} {self.workers}"
+        with self._board.edit() as board:
+            section = board.setdefault(self._section, {"base": here.plain(), "iteration": None})
+            last = section["iteration"]
+            if last is None or last["key"] != self._key or self.worker in last["joined"]:
+                if given is not None:
+                    section["base"] = given[0].plain()
+                elif last is not None and len(set(last["done"])) == last["workers"]:
+                    over = Base.of(section["base"])
+                    following = over._replace(epoch=over.epoch + 1, legs=fresh(over.num_shards), closed=False)
+                    section["base"] = following.plain()
+                last = {"key": self._key, "workers": self.workers, "joined": [], "done": []}
+                section["iteration"] = last
+            base = Base.of(section["base"])
+            if given is not None and given[0].plain() != base.plain():
+                raise ShardlineRuntimeError(
+                    f"worker {self.worker} was given another place than the workers before it: {given[0]}, and {base}"
+                )
+            last["joined"].append(self.worker)
+            self.base, self.made = base, Made(0, False) if given is None else given[1]
+            if self.made.ended:
+                last["done"].append(self.worker)
+        self.owner += 1
+        self.mark += 1
+        return base
+
+    def share(self, start: Start, rank: int, num_ranks: int) -> Share:
+        """This worker's batches from here on, of those that its rank has from the base on."""
+        mine = len(range(self.worker, start.steps, self.workers))
+        first = start.cursor + rank + (self.worker + self.made.batches * self.workers) * num_ranks
+        return Share(first, self.workers * num_ranks, mine - self.made.batches)
+
+    def deliver(self, mark: int) -> None:
+        """One batch was made."""
+        if mark == self.mark:
+            self.made = Made(self.made.batches + 1, False)
+
+    def finish(self, mark: int) -> None:
+        """The share was made, and one more batch asked for."""
+        if mark != self.mark or self.made.ended:
+            return
+        self.made = self.made._replace(ended=True)
+        with self._board.edit() as board:
+            last = board[self._section]["iteration"]
+            if last["key"] == self._key:
+                last["done"].append(self.worker)
+
+    def entry(self, num_ranks: int) -> dict[str, Any]:
+        """What a state has under WORKER."""
+        return {
+            "worker": self.worker,
+            "workers": self.workers,
+            "ranks": num_ranks,
+            "batches": self.made.batches,
+            "ended": self.made.ended,
+        }
+
+
+def read_entry(entry: Any, copy: Copy | None, num_ranks: int) -> Made:
+    """What a worker's state says that it made; CheckpointMismatchError where this is not that worker."""
+    cure = "give the dataset shardline.job_state of the loader's whole state, before its loader is made"
+    try:
+        there = [entry[name] for name in ("worker", "workers", "ranks")]
+        made = Made(entry["batches"], entry["ended"])
+    except (KeyError, TypeError) as error:
+        raise mismatch([f"its part {WORKER!r} is damaged ({error!r}): start afresh"]) from error
+    saved = f"worker {there[0]} of {there[1]}, with {there[2]} ranks"
+    if copy is None:
+        raise mismatch([Difference("whose state", saved, "the whole job", cure)])
+    if there != [copy.worker, copy.workers, num_ranks]:
+        here = f"worker {copy.worker} of {copy.workers}, with {num_ranks} ranks"
+        raise mismatch([Difference("whose state", saved, here, cure)])
+    return made
+
+
+def check_unmoved(saved: Sequence[Leg], here: Sequence[Leg]) -> None:
+    """A worker counts from its base on; CheckpointMismatchError where other settings cut the rest anew."""
+    if list(saved) != list(here):
+        cure = "give the dataset shardline.job_state of the loader's whole state, before its loader is made"
+        raise mismatch([Difference("batch_size, drop_last or num_shards", saved[-1][:3], here[-1][:3], cure)])
+
+
+def publish(board: Board, base: Base) -> None:
+    """This process, which makes loaders, set the place where their workers begin."""
+    with board.edit() as values:
+        values[str(os.getpid())] = {"base": base.plain(), "iteration": None}
+
+
+def workers_iterate(board: Board) -> bool:
+    """Whether workers began to iterate since this process last set a place."""
+    section = board.read().get(str(os.getpid()))
+    return section is not None and section["iteration"] is not None
+
+
+def job_state(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The job's state, out of that of torchdata's StatefulDataLoader over a StructuredDataset.
+
+    For other numbers of workers or ranks, or for `shardline.DataLoader`: load it into the dataset before its loader is
+    made. CheckpointMismatchError where it is no such state.
+    """
+    if "shardline" in state and WORKER not in state:
+        return dict(state)
+    try:
+        if "_snapshot" not in state:
+            return dict(_job(state["dataset_state"]))
+        snapshot = state["_snapshot"]
+        parts = [part["dataset_state"] for part in snapshot["_worker_snapshots"].values()]
+        since, finished = state["_steps_since_snapshot"], state["_iterator_finished"]
+        entries = [part[WORKER] for part in parts]
+        steps = sum(entry["batches"] for entry in entries) + since
+        job = {key: value for key, value in parts[0].items() if key != WORKER}
+        if any({k: v for k, v in part.items() if k != WORKER} != job for part in parts):
+            raise ValueError("its workers do not agree on where they began")
+        *before, (shards, batch_size, drop_last, delivered, skipped) = job["legs"]
+        delivered += steps * entries[0]["ranks"]
+        return {**job, "legs": [*before, [shards, batch_size, drop_last, delivered, skipped]], "ended": finished}
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise CheckpointMismatchError(
+            f"this is no state of a StatefulDataLoader over a shardline.StructuredDataset: {error!r}"
+        ) from error
+
+
+def _job(state: Any) -> Mapping[str, Any]:
+    if not isinstance(state, Mapping) or "shardline" not in state:
+        raise ValueError("its dataset_state is none of shardline's")
+    return state

@@ -1,0 +1,177 @@
+"""One worker process as its caller sees it: the process, the channel, and the blocks that go to and fro."""
+
+import os
+import pickle
+import signal
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+from shardline.block import Block, Bytes, Form, Parcel, new_memory, round_up, unpack
+from shardline.errors import ShardlineRuntimeError, ShardlineTypeError
+from shardline.transform import Functions, key_of
+from shardline.wire import Channel
+from shardline.worker import DONE, work
+
+_SPARE = 2  # free blocks beyond the requests under way
+_MAX_FORGET = 256  # blocks that one message gives up
+_ENDING = 1.0  # seconds that a process which closed its channel has to end
+
+
+@dataclass(frozen=True)
+class Processes:
+    """How the processes are made: torch's arguments of the same names."""
+
+    number: int
+    context: Any
+    prefetch_factor: int
+    timeout: float
+    init: Callable[[int], None] | None
+
+
+class Peer:
+    """One worker as the caller sees it: its process, the channel, the blocks that go to and fro."""
+
+    def __init__(
+        self, number: int, settings: Processes, functions: Functions, seed: int, earlier: "list[Peer]"
+    ) -> None:
+        self.channel, theirs = Channel.pair()
+        self.method = settings.context.get_start_method()
+        inherited = [self.channel, *(peer.channel for peer in earlier)] if self.method == "fork" else []
+        key = key_of(seed, 0, number, "worker")
+        self.process = settings.context.Process(
+            target=work,
+            args=(theirs, number, settings.number, functions, settings.init, key, inherited),
+            name=f"shardline-worker-{number}",
+            daemon=True,
+        )
+        try:
+            self.process.start()
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            self.channel.close()
+            raise _unpicklable(functions, settings.init, self.method, error) from error
+        finally:
+            theirs.close()
+        self.name = f"shardline worker {number} (pid {self.process.pid})"
+        self._waiting: deque[tuple[str, Block]] = deque()  # what is under way: the batch's name and block
+        self._free: deque[Block] = deque()
+        self._out: dict[int, weakref.ref[Bytes]] = {}
+        self._forget: list[int] = []
+        self._sent = 0
+        self._made = 0
+        self._want = 0
+        self._form_in: Form | None = None
+        self._form_out: Form | None = None
+
+    @property
+    def at(self) -> str:
+        """What it works on."""
+        return self._waiting[0][0] if self._waiting else "no batch"
+
+    def send(self, run: int, name: str, key: bytes, batch: Any) -> None:
+        """Hands a batch over, in a block."""
+        parcel = Parcel(batch)
+        form, end = parcel.place(0)
+        blob = b"" if form == self._form_out else pickle.dumps(form, protocol=5)
+        block, handle = self._take(end + len(blob))
+        try:
+            parcel.copy(block, form)
+            place = None
+            if blob:
+                place = block.write(end, blob)
+            forget, self._forget = tuple(self._forget), []
+            size = 0 if handle is None else block.size
+            self.channel.send((self._sent, run, name, key, block.number, size, place, end, forget), handle)
+        finally:
+            if handle is not None:
+                os.close(handle)
+        self._sent += 1
+        self._form_out = form
+        self._waiting.append((name, block))
+
+    def receive(self, wait: float) -> tuple[int, Any]:
+        """(its run, the value) of the oldest request."""
+        message, handles = self.channel.receive(wait)
+        sequence, run, status, *rest = message
+        if sequence != self._sent - len(self._waiting):
+            raise ShardlineRuntimeError(f"an answer of {self.name} was lost when waiting for it was interrupted")
+        _, block = self._waiting.popleft()
+        if status != DONE:
+            pickle.loads(rest[0]).reraise()
+        number, size, place, kept = rest
+        if size:
+            if not handles:
+                raise ShardlineRuntimeError(
+                    "no descriptor of shared memory came: too many open files (see `ulimit -n`)"
+                )
+            try:
+                answer = Block(number, handles[0], size)
+            finally:
+                os.close(handles[0])
+            if not kept:
+                self._free.append(block)
+            self._want = max(self._want, size)
+        else:
+            answer = block
+        if place is not None:
+            self._form_in = pickle.loads(answer.read(place))
+        assert self._form_in is not None
+        out, free = self._out, self._free
+
+        def ended(_: Any) -> None:
+            free.append(answer)
+            out.pop(answer.number, None)
+
+        lease, self._out[answer.number] = answer.lease(ended)
+        return run, unpack(self._form_in, lease)
+
+    def _take(self, need: int) -> tuple[Block, int | None]:
+        """A free block that is large enough, or a new one and its descriptor."""
+        need = self._want = max(self._want, need)
+        spare = len(self._waiting) + _SPARE
+        while self._free:
+            block = self._free.popleft()
+            if block.size >= need and len(self._free) <= spare:
+                return block, None
+            self._forget.append(block.number)
+            if len(self._forget) >= _MAX_FORGET:
+                break
+        self._made += 1
+        size = round_up(need)
+        handle = new_memory(size)
+        return Block(self._made, handle, size), handle
+
+    def cause(self) -> str:
+        """Why the process ended."""
+        self.process.join(_ENDING)
+        code = self.process.exitcode
+        if code is None:
+            return "it closed its channel"
+        if code < 0:
+            name = signal.Signals(-code).name
+            hint = " (out of memory, perhaps: see the kernel's log)" if name == "SIGKILL" else ""
+            return f"killed by {name}{hint}"
+        hint = ""
+        if self.method != "fork" and not self._made:
+            hint = "; under spawn and forkserver a script's loop must stand under `if __name__ == '__main__':`"
+        return f"it exited with code {code}, and what it printed stands above{hint}"
+
+
+def _unpicklable(
+    functions: Functions, init: Callable[[int], None] | None, method: str, error: Exception
+) -> ShardlineTypeError:
+    """Names the function that cannot be sent."""
+    named = "transform, collate_fn or worker_init_fn"
+    for name, function in (*functions._asdict().items(), ("worker_init_fn", init)):
+        try:
+            ForkingPickler.dumps(function)
+        except Exception:
+            named = f"{name} ({function!r})"
+            break
+    return ShardlineTypeError(
+        f"{named} cannot be sent to a worker process started by {method!r}: {error}. Define it at the top level of a "
+        "module (not as a lambda or inside a function), or give multiprocessing_context='fork'"
+    )

@@ -1,0 +1,156 @@
+"""Where an iterator's batches come from: the reader's shards in turn, and what the caller's functions make of them."""
+
+import os
+from collections import deque
+from collections.abc import Callable
+from math import gcd
+from typing import Any, NamedTuple, Protocol
+
+from shardline._core import Legs, Projection, Reader
+from shardline.columns import Batch, Convert
+from shardline.errors import ShardlineRuntimeError
+from shardline.line import Line
+from shardline.options import Settings
+from shardline.transform import Functions, apply
+
+
+class Share(NamedTuple):
+    """The batches of one taker: `first`, `first` + `stride`, …, of the job's batches of a leg; `steps` of them."""
+
+    first: int
+    stride: int
+    steps: int
+
+
+class Source(Protocol):
+    """Batches in order, one in hand at a time."""
+
+    def get(self) -> Any:
+        """The batch whose turn it is; the same again until `advance`."""
+
+    def advance(self) -> None:
+        """The batch in hand was delivered."""
+
+    def metrics(self) -> dict[str, float]:
+        """The reader's counters."""
+
+    def close(self) -> None:
+        """Stops threads and processes, frees memory; idempotent, and nothing in a forked child."""
+
+
+def open_share(
+    line: Line, projection: Projection, convert: Convert, epoch: int, legs: Legs, share: Share, settings: Settings
+) -> "Decoded":
+    """A source of a share, which reads the shards that the share has a batch of, and no others.
+
+    A reader can take every d-th batch, where d divides the shards: what of those is another's is decoded and dropped.
+    """
+    divisor = gcd(share.stride, legs.legs[-1][0])
+    rank = share.first % divisor
+    reader = Reader(
+        line.order,
+        projection,
+        epoch,
+        legs.at(share.first - rank),
+        rank=rank,
+        num_ranks=divisor,
+        num_threads=settings.num_threads,
+        prefetch_bytes=settings.prefetch_bytes,
+    )
+    return Decoded(reader, convert, share.steps, share.stride // divisor)
+
+
+class Decoded:
+    """The reader's batches, converted: the first, and then each `every`-th."""
+
+    def __init__(self, reader: Reader, convert: Convert, steps: int, every: int = 1) -> None:
+        self._reader = reader
+        self._convert = convert
+        self._left = steps
+        self._every = every
+        self._drop = 0
+        self._queues: list[deque[Batch]] = [deque() for _ in range(reader.num_shards)]
+        self._turn = 0
+        self._error: BaseException | None = None
+        self._pid = os.getpid()
+        self._closed = False
+
+    def get(self) -> Batch:
+        """As `Source`'s. An error is raised again when asked again: nothing is skipped."""
+        while self._drop:
+            self._front()
+            self._pop()
+            self._drop -= 1
+        return self._front()
+
+    def advance(self) -> None:
+        """As `Source`'s."""
+        self._pop()
+        self._left -= 1
+        self._drop = self._every - 1
+
+    def _pop(self) -> None:
+        self._queues[self._turn].popleft()
+        self._turn = (self._turn + 1) % len(self._queues)
+
+    def _front(self) -> Batch:
+        queue = self._queues[self._turn]
+        if not queue:
+            self._fill(queue)
+        return queue[0]
+
+    def _fill(self, queue: deque[Batch]) -> None:
+        """The next run of the shard whose turn it is."""
+        if self._error is not None:
+            raise self._error
+        if self._closed:
+            raise ShardlineRuntimeError("this iterator was closed")
+        try:
+            run = self._reader.next_run(self._turn)
+            if run is None:
+                raise ShardlineRuntimeError(f"the reader ended {self._left} batches early; this is a bug in shardline")
+            queue.extend(self._convert(run))
+        except Exception as error:
+            self._error = error
+            self.close()
+            raise
+
+    def metrics(self) -> dict[str, float]:
+        """As `Source`'s; after closing it is what was counted before."""
+        return self._reader.metrics()
+
+    def close(self) -> None:
+        """As `Source`'s."""
+        if self._closed or os.getpid() != self._pid:
+            return
+        self._closed = True
+        self._reader.close()
+        for queue in self._queues:
+            queue.clear()
+
+
+class Transformed:
+    """A source's batches after `functions`, which run in this process; `key(n)` seeds them for the n-th."""
+
+    def __init__(self, source: Source, functions: Functions, key: Callable[[int], bytes]) -> None:
+        self._source = source
+        self._functions = functions
+        self._key = key
+        self._taken = 0
+
+    def get(self) -> Any:
+        """As `Source`'s; where a function raises, the batch comes again."""
+        return apply(self._functions, self._source.get(), self._key(self._taken))
+
+    def advance(self) -> None:
+        """As `Source`'s."""
+        self._source.advance()
+        self._taken += 1
+
+    def metrics(self) -> dict[str, float]:
+        """As `Source`'s."""
+        return self._source.metrics()
+
+    def close(self) -> None:
+        """As `Source`'s."""
+        self._source.close()

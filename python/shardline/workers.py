@@ -1,0 +1,190 @@
+"""`num_workers` > 0: batches go through worker processes and come back in their order.
+
+Rows are decoded once, here, by the reader's threads; batch n goes to worker n mod W, in one block of shared memory, and
+comes back in one.
+"""
+
+import logging
+import os
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from shardline.errors import ShardlineRuntimeError
+from shardline.peer import Peer, Processes
+from shardline.source import Source
+from shardline.transform import Functions
+
+log = logging.getLogger("shardline")
+_SLICE = 1.0  # seconds of waiting after which it is checked that every worker lives
+_JOIN = 5.0  # seconds that a worker has to end by itself
+_MAX_DEPTH = 64  # requests that a channel surely holds unread
+
+
+class Pool:
+    """The processes, started at once. One user at a time: `begin` a run of batches, then `send` and `receive`."""
+
+    def __init__(self, settings: Processes, functions: Functions, seed: int) -> None:
+        self.settings = settings
+        self.broken = False
+        self._run = 0
+        self._workers: list[Peer] = []
+        self._release = weakref.finalize(self, _close, os.getpid(), self._workers)
+        try:
+            for number in range(settings.number):
+                self._workers.append(Peer(number, settings, functions, seed, self._workers))
+        except BaseException:
+            self.close()
+            raise
+        log.info("started %d worker processes (%s)", settings.number, self._workers[0].method)
+
+    @property
+    def depth(self) -> int:
+        """Batches that a worker has at a time."""
+        return min(self.settings.prefetch_factor, _MAX_DEPTH)
+
+    def begin(self) -> None:
+        """A new run: what comes back of an earlier one is dropped."""
+        self._run += 1
+
+    def send(self, worker: int, name: str, key: bytes, batch: Any) -> None:
+        """Hands a batch over; `name` says which it is."""
+        peer = self._workers[worker]
+        try:
+            peer.send(self._run, name, key, batch)
+        except (BrokenPipeError, ConnectionResetError):
+            raise self._death(peer) from None
+
+    def receive(self, worker: int) -> Any:
+        """The oldest batch that was sent to this worker in this run, as its functions return it."""
+        peer, deadline = self._workers[worker], None
+        if self.settings.timeout > 0:
+            deadline = time.monotonic() + self.settings.timeout
+        while True:
+            wait = _SLICE if deadline is None else min(_SLICE, max(0.001, deadline - time.monotonic()))
+            try:
+                run, value = peer.receive(wait)
+            except TimeoutError:
+                for other in self._workers:
+                    if not other.process.is_alive():
+                        raise self._death(other) from None
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise ShardlineRuntimeError(
+                        f"DataLoader timed out after {self.settings.timeout} seconds: {peer.name} works on {peer.at}"
+                    ) from None
+                continue
+            except EOFError:
+                raise self._death(peer) from None
+            except Exception:
+                self.broken = True
+                raise
+            if run == self._run:
+                return value
+
+    def _death(self, peer: Peer) -> ShardlineRuntimeError:
+        self.broken = True
+        return ShardlineRuntimeError(f"{peer.name} died on {peer.at}: {peer.cause()}")
+
+    def close(self) -> None:
+        """Ends the processes; idempotent."""
+        self.broken = True
+        self._release()
+
+
+def _close(pid: int, workers: list[Peer]) -> None:
+    if os.getpid() != pid:
+        return
+    for peer in workers:
+        with suppress(OSError):
+            peer.channel.send(())
+        peer.channel.close()
+    deadline = time.monotonic() + _JOIN
+    for peer in workers:
+        peer.process.join(max(0.0, deadline - time.monotonic()))
+        if peer.process.is_alive():
+            peer.process.terminate()
+            peer.process.join(_SLICE)
+        if peer.process.is_alive():
+            peer.process.kill()
+            peer.process.join()
+        peer.process.close()
+
+
+class Pooled:
+    """A source's batches after a pool's functions. `key(n)` seeds them for the n-th; `name(n)` says which it is."""
+
+    def __init__(
+        self,
+        source: Source,
+        pool: Pool,
+        steps: int,
+        key: Callable[[int], bytes],
+        name: Callable[[int], str],
+        persistent: bool,
+    ) -> None:
+        self._source = source
+        self._pool = pool
+        self._steps = steps
+        self._key = key
+        self._name = name
+        self._persistent = persistent
+        self._sent = self._taken = 0
+        self._hand: tuple[Any] | None = None
+        self._error: BaseException | None = None
+        self._late: Exception | None = None  # of the source, ahead of the batch in hand
+        pool.begin()
+
+    def get(self) -> Any:
+        """As `Source`'s. An error is raised again when asked again: nothing is skipped."""
+        if self._error is not None:
+            raise self._error
+        try:
+            if self._hand is None:
+                self._send_ahead()
+                if self._sent == self._taken and self._late is not None:
+                    raise self._late
+                self._hand = (self._pool.receive(self._taken % self._pool.settings.number),)
+            return self._hand[0]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if not (isinstance(error, ShardlineRuntimeError) and not self._pool.broken):
+                self._error = error
+                self.close()
+            raise
+
+    def _send_ahead(self) -> None:
+        pool = self._pool
+        most = min(self._steps, self._taken + pool.settings.number * pool.depth)
+        while self._sent < most and self._late is None:
+            try:
+                batch = self._source.get()
+            except Exception as error:
+                self._late = error
+                return
+            n = self._sent
+            try:
+                pool.send(n % pool.settings.number, self._name(n), self._key(n), batch)
+                self._source.advance()
+                self._sent += 1
+            except BaseException as error:  # what was handed over is not known: this iterator cannot go on
+                self._error = error
+                pool.broken = True
+                raise
+
+    def advance(self) -> None:
+        """As `Source`'s."""
+        self._hand = None
+        self._taken += 1
+
+    def metrics(self) -> dict[str, float]:
+        """As `Source`'s."""
+        return self._source.metrics()
+
+    def close(self) -> None:
+        """As `Source`'s; persistent workers stay, unless something went wrong with them."""
+        self._source.close()
+        if not self._persistent or self._pool.broken:
+            self._pool.close()
