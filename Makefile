@@ -45,9 +45,8 @@ $(BIN)/.deps: pyproject.toml | $(BIN)/.made
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --requirement $@.txt
 	@touch $@
 
-$(BIN)/.deps-bench: pyproject.toml | $(BIN)/.deps
-	$(extras) bench > $@.txt
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --requirement $@.txt
+$(BIN)/.deps-bench: benches/requirements.txt | $(BIN)/.deps
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --requirement $<
 	@touch $@
 
 $(BIN)/.installed: $(SOURCES) | $(BIN)/.deps
