@@ -41,7 +41,7 @@ def make(folder: Path, files: int) -> None:
 def one_rank(plan_file: str, rank: int, ranks: int) -> None:
     """One line of the table; in a process of its own, as a rank is one."""
     before, start = resident(), time.perf_counter()
-    plan = shardline.load_plan(plan_file)
+    plan = shardline.Plan.load(plan_file)
     loaded, with_plan = time.perf_counter() - start, resident()
     start = time.perf_counter()
     loader = shardline.DataLoader(plan=plan, batch_size=8, shuffle=True, num_threads=1, rank=rank, num_ranks=ranks)
@@ -79,7 +79,7 @@ def main() -> None:
             f"the plan: {len(data) / 2**20:.1f} MiB; {len(packed) / 2**20:.1f} MiB as it goes through the store, "
             f"packed in {time.perf_counter() - start:.2f} s\n"
         )
-        shardline.save_plan(plan, plan_file)
+        plan.save(plan_file)
         print("| ranks | rank | steps | load plan, ms | plan, MiB | build loader, ms | first batch, ms | all, MiB |")
         print("|---|---|---|---|---|---|---|---|", flush=True)
         for rank, ranks in ((0, 1), (0, 10), (0, 1_000), (500, 1_000), (999, 1_000)):

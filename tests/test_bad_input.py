@@ -268,10 +268,10 @@ def test_epochs_and_steps_are_checked(hundred, call, value):
 
 
 def test_a_plan_that_is_none(tmp_path):
-    with pytest.raises(shardline.ShardlineTypeError, match="plan must be a Plan.*load_plan"):
+    with pytest.raises(shardline.ShardlineTypeError, match="plan must be a Plan.*load"):
         DataLoader(plan=tmp_path / "plan")
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        shardline.load_plan(tmp_path / "nowhere")
+        shardline.Plan.load(tmp_path / "nowhere")
     (tmp_path / "plan").write_bytes(b"no plan")
     with pytest.raises(ValueError, match="plan"):
-        shardline.load_plan(tmp_path / "plan")
+        shardline.Plan.load(tmp_path / "plan")

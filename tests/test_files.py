@@ -10,7 +10,7 @@ import pytest
 from support import ids
 
 import shardline
-from shardline import DataLoader, StructuredDataset, load_plan, save_plan
+from shardline import DataLoader, Plan, StructuredDataset
 
 
 def write(path, values=range(3)):
@@ -158,8 +158,8 @@ def test_plan_is_saved_loaded_pickled_and_passed(tmp_path, monkeypatch):
     dataset = StructuredDataset(tmp_path / "d", batch_size=2)
     plan = dataset.plan
     assert (plan.num_files, plan.num_rows, plan.num_row_groups) == (3, 9, 3)
-    save_plan(plan, tmp_path / "plan")
-    for copy in (load_plan(tmp_path / "plan"), pickle.loads(pickle.dumps(plan))):
+    plan.save(tmp_path / "plan")
+    for copy in (Plan.load(tmp_path / "plan"), pickle.loads(pickle.dumps(plan))):
         assert (copy.digest, copy.files(), copy.num_bytes) == (plan.digest, plan.files(), plan.num_bytes)
         assert ids(StructuredDataset(plan=copy, batch_size=2)) == ids(StructuredDataset(tmp_path / "d", batch_size=2))
     assert [p.name for p in tmp_path.iterdir()].count("plan") == 1
@@ -168,7 +168,7 @@ def test_plan_is_saved_loaded_pickled_and_passed(tmp_path, monkeypatch):
 
 def test_a_plan_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     plan = StructuredDataset(write(tmp_path / "a.parquet"), batch_size=1).plan
-    save_plan(plan, tmp_path / "plan")
+    plan.save(tmp_path / "plan")
     before = (tmp_path / "plan").read_bytes()
 
     def refuse(*_):
@@ -176,7 +176,7 @@ def test_a_plan_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(OSError, match="disk full"):
-        save_plan(plan, tmp_path / "plan")
+        plan.save(tmp_path / "plan")
     assert (tmp_path / "plan").read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.parquet", "plan"]
 

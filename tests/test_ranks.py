@@ -264,7 +264,7 @@ def _explicit(rank, path, plan):
     from torch.distributed import distributed_c10d
 
     distributed_c10d._get_default_store = None  # whoever asks for it fails
-    plan = shardline.load_plan(plan)
+    plan = shardline.Plan.load(plan)
     loaders = [DataLoader(path, batch_size=10, rank=rank, num_ranks=2)]
     loaders.append(DataLoader(batch_size=10, plan=plan, rank=rank, num_ranks=2))
     state = loaders[0].state_at(rank)  # not the same: nobody compares
@@ -276,7 +276,7 @@ def _explicit(rank, path, plan):
 
 
 def test_explicit_ranks_never_communicate(hundred, tmp_path):
-    shardline.save_plan(StructuredDataset(hundred).plan, tmp_path / "plan")
+    StructuredDataset(hundred).plan.save(tmp_path / "plan")
     results = job(2, _explicit, hundred, tmp_path / "plan")
     assert results == [[list(range(50))] * 2, [list(range(60, 100))] * 2]
 

@@ -112,13 +112,13 @@ def test_many_files_leave_the_digest_only(make, hundred, monkeypatch, tmp_path):
     first = take(iter(loader), 4)
     state = loader.state_dict()
     assert state["files"]["packed"] is None
-    shardline.save_plan(loader.dataset.plan, tmp_path / "plan")
+    loader.dataset.plan.save(tmp_path / "plan")
     rest = ids(make_resumed(make, state))
     assert sorted(sum(first + rest, [])) == list(range(100))
     write(hundred / "zz.parquet", 5)
     with pytest.raises(CheckpointMismatchError, match=r"give plan="):
         make().load_state_dict(state)
-    planned = make(None, plan=shardline.load_plan(tmp_path / "plan"))
+    planned = make(None, plan=shardline.Plan.load(tmp_path / "plan"))
     planned.load_state_dict(state)
     assert ids(planned) == rest
 

@@ -21,7 +21,6 @@ from shardline.errors import (
 )
 from shardline.loader import DataLoader
 from shardline.options import ColumnOptions
-from shardline.plan import load_plan, save_plan
 from shardline.state import describe
 
 __all__ = [
@@ -43,8 +42,6 @@ __all__ = [
     "__version__",
     "describe",
     "job_state",
-    "load_plan",
-    "save_plan",
 ]
 
 if _DEBUG_BUILD:

@@ -1,6 +1,7 @@
 """The Rust core: plans, orders, legs and readers. Internal; the public names are those of `shardline`."""
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import Any, final
 
 __all__ = [
@@ -47,6 +48,11 @@ class Plan:
     @staticmethod
     def from_bytes(data: bytes) -> Plan: ...
     def to_bytes(self) -> bytes: ...
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes the plan to `path`: whole or not at all (a temporary name, fsync, rename)."""
+    @staticmethod
+    def load(path: str | PathLike[str]) -> Plan:
+        """The plan that `save` wrote; ShardlineFileNotFoundError or ShardlineValueError where there is none."""
     def select(self, files: Sequence[int]) -> Plan:
         """The plan of these files only (indices, ascending)."""
     @property

@@ -254,7 +254,7 @@ def check_plan(plan: Any) -> Plan | None:
     """A `Plan` or None."""
     if plan is None or isinstance(plan, Plan):
         return plan
-    raise ShardlineTypeError(f"plan must be a Plan (dataset.plan, or load_plan(path)), not {plan!r}")
+    raise ShardlineTypeError(f"plan must be a Plan (dataset.plan, or Plan.load(path)), not {plan!r}")
 
 
 def check_not_yet(**arguments: Any) -> None:

@@ -1,4 +1,4 @@
-"""The file table: saved beside a run by `save_plan`, or packed into a state of a few KiB.
+"""The file table, packed into a state of a few KiB.
 
 >>> unpack(pack([("a.parquet", 10, "00ff00ff00ff00ff")]))
 [('a.parquet', 10, '00ff00ff00ff00ff')]
@@ -6,15 +6,11 @@
 
 import base64
 import json
-import os
-import tempfile
 import zlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from shardline._core import Plan
-from shardline.errors import ShardlineFileNotFoundError
 
 MAX_PACKED_FILES = 10_000
 """A state names the files up to here; beyond, it holds the table's digest only."""
@@ -23,38 +19,6 @@ MAX_UNPACKED_BYTES = 64 * 2**20
 
 FileRow = tuple[str, int, str]
 """A file's name relative to the root, its rows, and its footer's hash (16 hex digits)."""
-
-
-def save_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
-    """Writes the plan to `path`: whole or not at all (a temporary name, fsync, rename)."""
-    target = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(plan.to_bytes())
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    try:  # the new name itself must survive a power cut
-        folder = os.open(target.parent, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def load_plan(path: str | os.PathLike[str]) -> Plan:
-    """The plan that `save_plan` wrote; ShardlineFileNotFoundError or ShardlineValueError where there is none."""
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise ShardlineFileNotFoundError(f"no plan at {os.fspath(path)}") from None
-    return Plan.from_bytes(data)
 
 
 def pack(files: Sequence[FileRow]) -> str:

@@ -102,7 +102,7 @@ class Standing:
 
     @property
     def plan(self) -> Plan:
-        """The file table, to be saved by `save_plan` or given to other datasets as `plan=`."""
+        """The file table, to be saved by `Plan.save` or given to other datasets as `plan=`."""
         return self._line.plan
 
     @property

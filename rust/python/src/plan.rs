@@ -1,5 +1,6 @@
 //! `Plan`: a file table.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
@@ -37,6 +38,16 @@ impl Plan {
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
         let table = py.detach(|| FileTable::from_bytes(data)).or_raise()?;
+        Ok(Self(Arc::new(table)))
+    }
+
+    fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
+        py.detach(|| self.0.save(&path)).or_raise()
+    }
+
+    #[staticmethod]
+    fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        let table = py.detach(|| FileTable::load(&path)).or_raise()?;
         Ok(Self(Arc::new(table)))
     }
 

@@ -4,6 +4,7 @@ mod codec;
 pub mod footer;
 pub mod list;
 pub mod name;
+mod saved;
 mod scan;
 pub mod schema;
 mod skim;

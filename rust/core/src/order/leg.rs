@@ -185,7 +185,7 @@ mod tests {
         ) {
             let Ok(start) = leg(n, num_shards, batch_size, drop_last) else { return Ok(()) };
             let delivered = (start.num_batches() as f64 * part) as u64;
-            let leg = Leg::new(start.domain.clone(), LegSpec { delivered, ..start.spec.clone() }).unwrap();
+            let leg = Leg::new(start.domain, LegSpec { delivered, ..start.spec }).unwrap();
             let mut seen: Vec<u64> = (0..delivered).flat_map(|g| leg.batch(g)).flatten().collect();
             seen.extend(leg.left_over().ranges().iter().cloned().flatten());
             seen.sort_unstable();

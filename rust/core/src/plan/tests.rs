@@ -54,8 +54,8 @@ proptest! {
             prop_assert_eq!(slots.len() as u64, v / num_ranks);
             // Batch by batch, in turn over the slots, these are the job's batches g ≡ rank.
             let mut cursors = vec![0; slots.len()];
-            let mut turn = 0;
-            for g in (leg.spec().delivered + rank..leg.num_batches()).step_by(num_ranks as usize) {
+            let batches = (leg.spec().delivered + rank..leg.num_batches()).step_by(num_ranks as usize);
+            for (turn, g) in batches.enumerate() {
                 let expected: Vec<(u32, u64)> = leg.batch(g).into_iter()
                     .flat_map(|positions| line.rows(positions))
                     .flat_map(|s| s.rows.map(move |row| (s.group, row))).collect();
@@ -63,7 +63,6 @@ proptest! {
                 let cursor = &mut cursors[slot];
                 prop_assert_eq!(&slots[slot][*cursor..*cursor + expected.len()], &expected[..]);
                 *cursor += expected.len();
-                turn += 1;
             }
             for (slot, cursor) in slots.iter().zip(cursors) {
                 prop_assert_eq!(slot.len(), cursor, "nothing is read that is not delivered");
