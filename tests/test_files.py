@@ -1,7 +1,7 @@
 """Which files are read, under which names, in which order; and the plan that remembers it."""
 
 import pickle
-from pathlib import Path
+import resource
 
 import numpy as np
 import pyarrow as pa
@@ -166,18 +166,22 @@ def test_plan_is_saved_loaded_pickled_and_passed(tmp_path, monkeypatch):
     assert not [p for p in tmp_path.iterdir() if "tmp" in p.name]
 
 
-def test_a_plan_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_a_plan_is_replaced_whole_or_not_at_all(tmp_path):
     plan = StructuredDataset(write(tmp_path / "a.parquet"), batch_size=1).plan
     plan.save(tmp_path / "plan")
     before = (tmp_path / "plan").read_bytes()
 
-    def refuse(*_):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(Path, "replace", refuse)
-    with pytest.raises(OSError, match="disk full"):
-        plan.save(tmp_path / "plan")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, limits[1]))  # as if the disk were full
+    try:
+        with pytest.raises(OSError, match="plan") as caught:
+            plan.save(tmp_path / "plan")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert isinstance(caught.value, shardline.ShardlineError)
     assert (tmp_path / "plan").read_bytes() == before
+    with pytest.raises(OSError, match="nowhere"):
+        plan.save(tmp_path / "nowhere" / "plan")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.parquet", "plan"]
 
 
