@@ -275,7 +275,7 @@ def slow(tmp_path_factory):
     """A file whose first batch takes long on one thread: one row group, a batch of all rows."""
     path = tmp_path_factory.mktemp("slow") / "slow.parquet"
     rng = np.random.default_rng(1)
-    table = pa.table({f"c{n}": rng.integers(0, 2**20, 2_000_000) for n in range(4)})
+    table = pa.table({f"c{n}": rng.integers(0, 2**20, 2_000_000) for n in range(12)})
     pq.write_table(table, path, compression="gzip", compression_level=1, use_dictionary=False, row_group_size=10**8)
     return path
 
@@ -288,7 +288,7 @@ def test_ctrl_c_while_waiting_answers_at_once(slow):
         sent.append(time.perf_counter())
         os.kill(os.getpid(), signal.SIGINT)
 
-    timer = threading.Timer(0.05, press)
+    timer = threading.Timer(0.02, press)
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         next(iterator)

@@ -306,11 +306,14 @@ def test_states_that_are_not_the_jobs_are_refused_in_words(data):
 def test_no_descriptors_are_left(data):
     def held():
         gc.collect()
-        return len(list(Path("/proc/self/fd").iterdir())), sorted(os.listdir("/dev/shm"))  # noqa: PTH208
+        return len(list(Path("/proc/self/fd").iterdir())), len(os.listdir("/dev/shm"))  # noqa: PTH208
 
     list(plain(make(data), 2))
-    before = held()
+    descriptors, shared = held()
     for _ in range(5):
         list(islice(stateful(make(data), 2), 4))
         list(plain(make(data), 2, persistent_workers=True))
-    assert held() == before
+    after = held()
+    # What earlier tests left may go meanwhile; nothing may come.
+    assert after[0] <= descriptors
+    assert after[1] <= shared
