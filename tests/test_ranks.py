@@ -285,7 +285,7 @@ def test_explicit_ranks_never_communicate(hundred, tmp_path):
 
 
 def _states(rank, path):
-    options = {"batch_size": 5, "shuffle": True, "plan_timeout": 1}
+    options = {"batch_size": 5, "shuffle": True, "plan_timeout": 4}
     loader = DataLoader(path, **options)
     whole = ids(loader)
     found = {}
