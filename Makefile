@@ -79,7 +79,7 @@ test-python: $(BIN)/.installed
 	$(BIN)/pytest --doctest-modules --pyargs tests shardline
 
 test-long: lint $(BIN)/.installed ## the same with many more generated cases, and the tests that take minutes
-	PROPTEST_CASES=20000 $(CARGO) test --workspace --locked $(CARGO_TEST) -- --include-ignored
+	PROPTEST_CASES=20000 $(CARGO) test --workspace --locked $(CARGO_TEST)
 	HYPOTHESIS_PROFILE=long $(BIN)/pytest tests -m "long or not long" --timeout 3600
 
 lint: lint-python lint-rust ## formatting, clippy, ruff, mypy, and the stub against the extension

@@ -240,18 +240,3 @@ fn a_page_with_nulls_is_given_up_where_it_begins() {
     decoder.skip(2999).unwrap();
     assert!(matches!(decoder.read(1), Ok(Read::NotDense)), "a page with a null, entered by a skip");
 }
-
-/// Files of other writers: each Parquet file of one column in the directory that the variable names.
-#[test]
-#[ignore = "set SHARDLINE_DENSE_FILES to a directory"]
-fn files_of_other_writers_agree_too() {
-    let directory = std::env::var("SHARDLINE_DENSE_FILES").unwrap();
-    for (i, entry) in std::fs::read_dir(directory).unwrap().enumerate() {
-        let path = entry.unwrap().path();
-        println!("{}", path.display());
-        let file = Bytes::from(std::fs::read(&path).unwrap());
-        let array = with_arrow(&file, &load(&file));
-        let rows = 1 + columns::mix(i as u64) as usize % 700;
-        compare(&array, &file, &[(false, rows), (i.is_multiple_of(2), 150)]);
-    }
-}
