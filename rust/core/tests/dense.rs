@@ -4,6 +4,8 @@
 
 #[path = "dense/columns.rs"]
 mod columns;
+#[path = "dense/hostile.rs"]
+mod hostile;
 #[path = "dense/pages.rs"]
 mod pages;
 
@@ -239,4 +241,24 @@ fn a_page_with_nulls_is_given_up_where_it_begins() {
     let mut decoder = dense(&file, &load(&file)).unwrap();
     decoder.skip(2999).unwrap();
     assert!(matches!(decoder.read(1), Ok(Read::NotDense)), "a page with a null, entered by a skip");
+}
+
+#[test]
+fn what_the_fuzzer_found_is_well() {
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dense/seeds");
+    let mut count = 0;
+    for entry in std::fs::read_dir(seeds).unwrap() {
+        hostile::check(&std::fs::read(entry.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count > 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_well(data in prop::collection::vec(any::<u8>(), 0..400)) {
+        hostile::check(&data);
+    }
 }
