@@ -80,6 +80,7 @@ test-python: $(BIN)/.installed
 
 test-long: lint $(BIN)/.installed ## the same with many more generated cases, and the tests that take minutes
 	PROPTEST_CASES=20000 $(CARGO) test --workspace --locked $(CARGO_TEST)
+	PROPTEST_CASES=1000000 $(CARGO) test --package shardline-core --test laws --locked $(CARGO_TEST)
 	HYPOTHESIS_PROFILE=long $(BIN)/pytest tests -m "long or not long" --timeout 3600
 
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')

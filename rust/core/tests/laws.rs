@@ -87,7 +87,7 @@ fn saved(num_rows: u64, legs: &Legs) -> Legs {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
 
     /// Laws 1, 4 and 5: over any history of topologies an epoch delivers every row once, less what `left_out` lists, and
     /// all ranks take the same number of steps.
