@@ -13,6 +13,7 @@ from typing import Any, Literal, TypedDict, TypeVar, cast, get_args
 
 from shardline._core import Plan
 from shardline.errors import ShardlineTypeError, ShardlineValueError
+from shardline.selection import Rows
 
 OutputFormat = Literal["torch", "numpy", "arrow", "dict"]
 PathLike = str | os.PathLike[str]
@@ -78,6 +79,7 @@ class Settings:
     files: str
     plan_timeout: float
     transform: Callable[[Any], Any] | None
+    rows: Rows
 
     @property
     def wants_tensors(self) -> bool:
@@ -96,6 +98,9 @@ class DatasetOptions(TypedDict, total=False):
     format: str
     columns: Sequence[str] | None
     filters: Any
+    sample: float | None
+    split: Sequence[float] | None
+    sample_seed: int
     shuffle_seed: int | None
     shuffle_buffer_size: int | None
     shuffle_strands: int

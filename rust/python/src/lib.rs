@@ -8,6 +8,7 @@ mod plan;
 mod projection;
 mod reader;
 mod run;
+mod select;
 
 use pyo3::prelude::*;
 
@@ -23,5 +24,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<legs::Legs>()?;
     module.add_class::<reader::Reader>()?;
     module.add_class::<run::Run>()?;
+    module.add_class::<select::Selector>()?;
+    module.add_function(wrap_pyfunction!(select::schema_metadata, module)?)?;
     Ok(())
 }
