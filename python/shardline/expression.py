@@ -117,7 +117,8 @@ class _Written:
             case "field_ref":
                 return ("field", value)
             case "call":
-                arguments, options = [], None
+                arguments: list[Any] = []
+                options = None
                 while True:
                     key, inner = next(self.pairs)
                     if key == "end":

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from shardline._core import Plan
 from shardline.errors import ShardlineTypeError, ShardlineValueError
@@ -33,8 +34,8 @@ class Partitioning:
             unknown = sorted({key for of_file in found for key in of_file} - set(types))
             if unknown:
                 raise ShardlineValueError(
-                    f"partitioning= gives no type for the folders {', '.join(f'{key}=…' for key in unknown)}: add them, "
-                    "or give partitioning='hive' to infer all"
+                    f"partitioning= gives no type for the folders {', '.join(f'{key}=…' for key in unknown)}: add "
+                    "them, or give partitioning='hive' to infer all"
                 )
         columns = []
         for key, dtype in types.items():
@@ -65,15 +66,17 @@ def check_partitioning(value: Any) -> Partitioning | None:
     """None, "hive", a pyarrow schema, a dict of types by name, or pyarrow's own hive partitioning."""
     if value is None:
         return None
-    if value == "hive" or getattr(value, "type_name", None) == "hive":
-        schema = getattr(value, "schema", None)
-        return Partitioning(None if schema is None else _fields(schema))
+    if isinstance(value, ds.HivePartitioning):
+        return Partitioning(_fields(value.schema))
+    if (isinstance(value, str) and value == "hive") or getattr(value, "type_name", None) == "hive":
+        return Partitioning(None)
     if isinstance(value, pa.Schema):
         return Partitioning(_fields(value))
     if isinstance(value, Mapping):
         return Partitioning(_fields(pa.schema([pa.field(name, dtype) for name, dtype in value.items()])))
     raise ShardlineTypeError(
-        f"partitioning must be 'hive' (types inferred), a pyarrow schema of the folders' columns, or None, not {value!r}"
+        "partitioning must be 'hive' (types inferred), a pyarrow schema of the folders' columns, or None, "
+        f"not {value!r}"
     )
 
 

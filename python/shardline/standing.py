@@ -158,9 +158,10 @@ class Standing:
                 f"splits of at most {shuffle['split_bytes']:,} bytes"
                 + (f" or {shuffle['split_rows']:,} rows)" if shuffle["split_rows"] is not None else ")")
             )
+        that_pass = f" that pass {settings.rows}" if settings.rows.rule else ""
         return (
             f"StructuredDataset({self._where!r}: {plan.num_files:,} files, {plan.num_row_groups:,} row groups, "
-            f"{self.num_rows:,} rows{'' if not settings.rows.rule else f' that pass {settings.rows}'}; {len(self._projection.names)} columns as {settings.output_format}; "
+            f"{self.num_rows:,} rows{that_pass}; {len(self._projection.names)} columns as {settings.output_format}; "
             f"batch_size={settings.batch_size:,}{', drop_last' if settings.drop_last else ''}; {order}; "
             f"rank {settings.rank} of {settings.num_ranks}, {self._num_shards} shards; "
             f"epoch {self.epoch}, batch {self.batch_index:,} of {len(self):,})"
