@@ -114,10 +114,13 @@ def tables(draw):
     return pa.table(columns), options
 
 
-def pyarrows(path, expression):
-    """The rows that pyarrow's dataset leaves; None where it cannot compare what shardline can."""
+def pyarrows(table, expression):
+    """The rows that pyarrow's dataset leaves; None where it cannot compare what shardline can.
+
+    In memory: over files its statistics leave out NaNs, so that of [0, NaN] nothing is left by `x != 0`.
+    """
     try:
-        return ds.dataset(path).to_table(filter=expression, columns=["i"])["i"].to_pylist()
+        return ds.dataset(table).to_table(filter=expression, columns=["i"])["i"].to_pylist()
     except pa.ArrowException:
         return None
 
@@ -143,7 +146,7 @@ def test_the_rows_are_those_that_pyarrow_leaves(tmp_path_factory, written, filte
     path = tmp_path_factory.mktemp("filters") / "a.parquet"
     pq.write_table(table, path, **options)
     for expression in filters:
-        wanted = pyarrows(path, expression)
+        wanted = pyarrows(table, expression)
         if wanted is not None:
             assert passing(path, expression) == wanted, expression
 
@@ -482,7 +485,7 @@ def test_workers_and_plain_loaders_take_filters(tmp_path):
     wanted = table.filter(pc.field("u") < 0.5)["i"].to_pylist()
     loader = DataLoader(tmp_path, 16, filters=pc.field("u") < 0.5, columns=["i"], num_workers=2, collate_fn=count)
     assert len(loader) == -(-len(wanted) // 16)
-    assert [batch for batch in loader] == [len(wanted[at : at + 16]) for at in range(0, len(wanted), 16)]
+    assert list(loader) == [len(wanted[at : at + 16]) for at in range(0, len(wanted), 16)]
     plain = torch.utils.data.DataLoader(
         StructuredDataset(tmp_path, batch_size=16, filters=pc.field("u") < 0.5, columns=["i"]),
         batch_size=None,
