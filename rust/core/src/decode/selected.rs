@@ -13,22 +13,24 @@ use super::{Column, ColumnReader, GroupColumn};
 use crate::order::RowSet;
 use crate::{Error, Result};
 
-/// Values between two rows of the set that are decoded and dropped rather than passed over, in bytes.
-const GAP_BYTES: u64 = 1 << 11;
 /// Bytes that are decoded before they are filtered.
 const STRETCH_BYTES: u64 = 1 << 18;
+/// To go over to another row costs about as much as to decode so many bytes.
+const STEP_BYTES: u64 = 64;
+/// Rows between two of the set that are decoded and dropped rather than passed over, where most are decoded.
+const GAP: u64 = 512;
 
 /// How far apart rows of the set are read at once, and how many rows at a time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stride {
+struct Stride {
     gap: u64,
     stretch: u64,
 }
 
 impl Stride {
-    pub(super) fn of(column: &Column) -> Self {
-        let width = column.width().unwrap_or(64).max(1);
-        Self { gap: (GAP_BYTES / width).clamp(2, 512), stretch: (STRETCH_BYTES / width).clamp(1024, 65_536) }
+    fn of(column: &Column) -> Self {
+        let width = column.width().unwrap_or(STEP_BYTES).max(1);
+        Self { gap: GAP, stretch: (STRETCH_BYTES / width).clamp(1024, 65_536) }
     }
 
     /// The stretches of the row group that hold these rows of the set, and how many of them each holds.
@@ -84,8 +86,11 @@ impl ColumnReader {
         rows: Range<u64>,
     ) -> Result<ArrayRef> {
         let mut parts = Vec::new();
+        let count = (rows.end - rows.start) as usize;
         if let Decoder::Set(stock) = &mut self.decoder {
-            parts.push(stock.read(of, (rows.end - rows.start) as usize)?);
+            parts.push(stock.read(of, count)?);
+        } else if is_sparse(set, &rows, column) {
+            parts.push(self.runs(of, set, &rows)?);
         } else {
             let mut read = 0;
             for (stretch, count) in Stride::of(column).stretches(set, rows.clone()) {
@@ -104,6 +109,26 @@ impl ColumnReader {
         }
         self.next_row = set.row(rows.end - 1) + 1;
         self.deliver(joined(parts)?, of, column, Some((set, rows.start)))
+    }
+
+    /// These rows of the set, one run after the other.
+    fn runs(&mut self, of: &GroupColumn<'_>, set: &RowSet, rows: &Range<u64>) -> Result<ArrayRef> {
+        let count = (rows.end - rows.start) as usize;
+        let mut next = self.next_row;
+        let runs = set.runs(rows.clone()).map(|run| {
+            let skipped = run.start.saturating_sub(next);
+            next = run.end;
+            (skipped as usize, (run.end - run.start) as usize)
+        });
+        if let Decoder::Dense(dense) = &mut self.decoder
+            && let Read::Array(array) = dense.read_runs(runs, count).map_err(|error| of.corrupt(&error))?
+        {
+            return Ok(array);
+        }
+        let mut stock = StockColumn::open_set(of, set, rows.start)?;
+        let array = stock.read(of, count)?;
+        self.decoder = Decoder::Set(Box::new(stock));
+        Ok(array)
     }
 
     /// The rows of the set in a stretch; None where its pages are not dense.
@@ -132,6 +157,13 @@ impl ColumnReader {
             filter(&array, &BooleanArray::new(bits, None)).map_err(|error| Error::internal(error.to_string()))?;
         Ok(Some(kept))
     }
+}
+
+/// Whether these rows lie so far apart that it is cheaper to pass over what lies between.
+fn is_sparse(set: &RowSet, rows: &Range<u64>, column: &Column) -> bool {
+    let span = set.row(rows.end - 1) + 1 - set.row(rows.start);
+    let factor = (STEP_BYTES / column.width().unwrap_or(STEP_BYTES).max(1)).clamp(1, 16);
+    span >= (rows.end - rows.start) * factor
 }
 
 #[cfg(test)]
