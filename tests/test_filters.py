@@ -525,6 +525,21 @@ def test_ranks_divide_the_counting(tmp_path):
     assert sorted(row for _, batches, _ in found for batch in batches for row in batch) == list(range(70))
 
 
+def _otherwise(rank, path):
+    try:
+        StructuredDataset(path, batch_size=7, filters=[("i", "<", 70 + rank)], plan_timeout=1.5)
+    except shardline.RankTimeoutError as error:
+        return str(error)
+    return ""
+
+
+def test_another_filter_makes_another_loader(tmp_path):
+    path = write_rows(tmp_path, [[10] * 10])
+    messages = job(2, _otherwise, path)
+    assert "did not count its part" in messages[0]
+    assert "with another path or other options" in messages[1]
+
+
 def _uncountable(rank, path):
     try:
         StructuredDataset(path, batch_size=7, filters=[("u", "<", 0.5)], columns=["i"])
