@@ -4,9 +4,11 @@ import warnings as _warnings
 
 from shardline._core import DEBUG_BUILD as _DEBUG_BUILD
 from shardline._core import Plan, __version__
+from shardline.checkpoint import Checkpointer, Restored, SavedCheckpoint
 from shardline.copies import job_state
 from shardline.dataset import StructuredDataset
 from shardline.errors import (
+    CheckpointError,
     CheckpointMismatchError,
     ColumnNotFoundError,
     FileChangedError,
@@ -24,13 +26,17 @@ from shardline.options import ColumnOptions
 from shardline.state import describe
 
 __all__ = [
+    "CheckpointError",
     "CheckpointMismatchError",
+    "Checkpointer",
     "ColumnNotFoundError",
     "ColumnOptions",
     "DataLoader",
     "FileChangedError",
     "Plan",
     "RankTimeoutError",
+    "Restored",
+    "SavedCheckpoint",
     "ShardlineError",
     "ShardlineFileNotFoundError",
     "ShardlineOSError",
