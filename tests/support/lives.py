@@ -1,4 +1,5 @@
-"""Trainings that are killed by SIGKILL at random moments and begun again: each life is a child of a fork server.
+"""Trainings that are killed by SIGKILL at random moments and begun again: each life is a fork of one process that has
+imported torch.
 
 A life writes a line for every micro-batch, with one system call, so that a kill leaves whole lines behind.
 """
@@ -8,19 +9,29 @@ import json
 import math
 import os
 import random
+import select
 import signal
+import subprocess
+import sys
 import time
-from dataclasses import asdict, dataclass
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from support import context
+import torch._dynamo  # which every optimizer imports, in a second
 
 import shardline
 
 EPOCHS, BATCH, WARM_UP = 3, 8, 10
+LIMIT = 100.0
+Say = Callable[[Any], object]
+"""Tells the test something, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ class Model(torch.nn.Module):
         return result
 
 
-def train(data: str, folder: Path, setting: Setting, log: int, said: Any = None) -> None:
+def train(data: str, folder: Path, setting: Setting, log: int, say: Say) -> None:
     """One life: from the last checkpoint to the end, if nobody kills it."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
@@ -74,8 +85,7 @@ def train(data: str, folder: Path, setting: Setting, log: int, said: Any = None)
         blocking=setting.blocking,
     )
     step = ck.restore().step
-    if said is not None:
-        said.send(step)
+    say(step)
     for epoch in range(loader.epoch, EPOCHS):
         loader.set_epoch(epoch)
         for index, batch in enumerate(loader, start=loader.batch_index):
@@ -92,41 +102,12 @@ def train(data: str, folder: Path, setting: Setting, log: int, said: Any = None)
                 ck.step(step)
     ck.save(step)
     ck.close()
-    if said is not None:
-        said.send("done")
+    say("done")
 
 
-def _live(data: str, folder: str, setting: dict[str, Any], log: str, said: Any) -> None:
-    import warnings
-
-    warnings.simplefilter("ignore")
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    train(data, Path(folder), Setting(**setting), handle, said)
-
-
-def live(data: Path, folder: Path, setting: Setting, log: Path, wait: float | None) -> bool:
-    """One life in a process of its own, killed `wait` seconds after it had restored. Whether it came to its end."""
-    chosen = context("forkserver")
-    here, there = chosen.Pipe(duplex=False)
-    child = chosen.Process(target=_live, args=(str(data), str(folder), asdict(setting), str(log), there), daemon=True)
-    child.start()
-    there.close()
-    try:
-        assert here.poll(60), "no life within a minute"
-        here.recv()  # it stands where it goes on
-        if wait is not None:
-            time.sleep(wait)
-            os.kill(child.pid, signal.SIGKILL)
-            child.join()
-        else:
-            assert here.poll(100), "the life does not end"
-        return here.poll() and here.recv() == "done"
-    except EOFError:
-        return False
-    finally:
-        child.kill()
-        child.join()
-        here.close()
+def live(data: str, folder: str, log: str, setting: dict[str, Any], say: Say) -> None:
+    """As `train`, with what JSON can say."""
+    train(data, Path(folder), Setting(**setting), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), say)
 
 
 def lines(log: Path) -> list[list[Any]]:
@@ -137,40 +118,122 @@ def lines(log: Path) -> list[list[Any]]:
 # Saving, over and over
 
 
-def _save_for_ever(folder: str, said: Any) -> None:
+def save_for_ever(folder: str, say: Say) -> None:
+    """Says what it restored, then each step whose save has returned. The weights are the step."""
     torch.set_num_threads(1)
     model = torch.nn.Linear(4, 4)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.9)
     ck = shardline.Checkpointer(folder, model=model, optimizer=optimizer, keep_last=2, keep_best=0)
     restored = ck.restore()
     weights = {float(value) for value in model.weight.detach().flatten()}
-    said.send((restored.step, bool(restored), weights if restored else {0.0}, restored.skipped))
+    say([restored.step, bool(restored), sorted(weights) if restored else [0.0], list(restored.skipped)])
     for step in range(restored.step + 1, 10**9):
         with torch.no_grad():
             model.weight.fill_(step)
         ck.save(step)
-        said.send(step)
+        say(step)
 
 
-def save_and_kill(folder: Path, wait: float) -> tuple[Any, int]:
-    """(what was restored, the last step whose save had returned) of a life that only saves, killed after `wait` seconds."""
-    chosen = context("forkserver")
-    here, there = chosen.Pipe(duplex=False)
-    child = chosen.Process(target=_save_for_ever, args=(str(folder), there), daemon=True)
-    child.start()
-    there.close()
-    assert here.poll(60), "no life within a minute"
+def save_as_nobody(folder: str, say: Say) -> None:
+    """Without root's rights, where it had them."""
+    if os.geteuid() == 0:
+        os.setuid(65534)
     try:
-        restored = here.recv()
-        time.sleep(wait)
-        os.kill(child.pid, signal.SIGKILL)
-        child.join()
-        last = restored[0]
-        while True:
-            last = here.recv()
-    except EOFError:
-        return restored, last
-    finally:
-        child.kill()
-        child.join()
-        here.close()
+        shardline.Checkpointer(folder, extra={"x": 1}).save(2)
+        say("saved")
+    except shardline.ShardlineError as error:
+        say(f"{type(error).__name__} {error}")
+
+
+def save_and_end(folder: str, say: Say) -> None:
+    """Ends while a save in the background is under way."""
+    import threading
+
+    ck = shardline.Checkpointer(folder, extra={"x": 1}, blocking=False)
+    write = ck._saver.save
+
+    def slow(taken: Any) -> None:
+        time.sleep(0.3)
+        write(taken)
+
+    ck._saver.save = slow  # type: ignore[method-assign]
+    ck.save(1)
+    say(len(ck.list()))
+    threading._shutdown()  # type: ignore[attr-defined] # what the interpreter calls before it ends
+
+
+# The server: it has imported what is slow to import, and forks
+
+
+class Server:
+    """Runs functions of this module in processes of their own, each a fork of one that has imported all."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "support.lives"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, function: Any, *args: Any, kill_after: float | None = None) -> list[Any]:
+        """What `function(*args, say)` said; killed so many seconds after its first word, or run to its end."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps([function.__name__, args, kill_after]), file=self._process.stdin, flush=True)
+        answer = json.loads(self._process.stdout.readline())
+        assert not isinstance(answer, str), answer
+        return list(answer)
+
+    def close(self) -> None:
+        """Ends it."""
+        self._process.kill()
+        self._process.communicate()
+
+
+def _serve() -> None:
+    for line in sys.stdin:
+        name, args, kill_after = json.loads(line)
+        here, there = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(here)
+            status = 1
+            try:
+                globals()[name](*args, partial(_say, there))
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        os.close(there)
+        answer = _listen(here, child, kill_after)
+        os.close(here)
+        print(json.dumps(answer), flush=True)
+
+
+def _say(pipe: int, word: Any) -> None:
+    os.write(pipe, (json.dumps(word) + "\n").encode())
+
+
+def _listen(here: int, child: int, kill_after: float | None) -> list[Any] | str:
+    said, limit = b"", time.monotonic() + LIMIT
+    while b"\n" not in said or kill_after is None:
+        ready, _, _ = select.select([here], [], [], max(0.0, limit - time.monotonic()))
+        if not ready:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return f"it takes longer than {LIMIT} seconds"
+        if not (part := os.read(here, 65_536)):
+            break
+        said += part
+    if kill_after is not None:
+        time.sleep(kill_after)
+        os.kill(child, signal.SIGKILL)
+        while part := os.read(here, 65_536):
+            said += part
+    _, status = os.waitpid(child, 0)
+    if status not in (0, signal.SIGKILL):
+        return f"it ended with status {status}"
+    return [json.loads(line) for line in said.splitlines()]
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    _serve()

@@ -30,14 +30,14 @@ class Checkpointer:
     """Saves model, optimizer, scheduler, scaler, random generators and the place in the data, and restores all of it.
 
     `directory`: one a run; each checkpoint is a folder in it. `model`, `optimizer`, `scheduler`, `scaler`, `data`, and
-    any other name (`ema=…`, `critic=…`): an object with state_dict and load_state_dict, or a dict of plain values, which
-    `restore` changes in place; `extra` is the usual name for one. `keep_last`: checkpoints kept (None: all), beside the
-    `keep_best` with the least (`mode="min"`) or greatest metric `monitor`. `every_steps`, `every_minutes`,
-    `every_epochs`: when `step` saves. `generators`: random generators of your own, by name; python's, numpy's and torch's
-    are always saved. `per_rank`: parts of which every rank has its own. `blocking=False`: written by a thread, from a
-    copy. `on_error="warn"`: a save that fails does not end the training. `signals`: after one of these, `step` saves and
-    raises SystemExit(`exit_code`). In a process group, every rank makes it and calls its methods; `timeout`: seconds
-    that one waits for another.
+    any other name (`ema=…`, `critic=…`): an object with state_dict and load_state_dict, or a dict of plain values,
+    which `restore` changes in place; `extra` is the usual name for one. `keep_last`: checkpoints kept (None: all),
+    beside the `keep_best` with the least (`mode="min"`) or greatest metric `monitor`. `every_steps`, `every_minutes`,
+    `every_epochs`: when `step` saves. `generators`: random generators of your own, by name; python's, numpy's and
+    torch's are always saved. `per_rank`: parts of which every rank has its own. `blocking=False`: written by a thread,
+    from a copy. `on_error="warn"`: a save that fails does not end the training. `signals`: after one of these, `step`
+    saves and raises SystemExit(`exit_code`). In a process group, every rank makes it and calls its methods; `timeout`:
+    seconds that one waits for another.
 
     Raises ShardlineTypeError or ShardlineValueError, naming the argument.
 
@@ -124,8 +124,8 @@ class Checkpointer:
     ) -> bool:
         """To be called after each optimizer step: saves if a checkpoint is due. Returns whether it did.
 
-        `step`: how many optimizer steps were done. The other arguments and the errors are those of `save`. After a signal
-        (`signals=`) it saves and raises SystemExit.
+        `step`: how many optimizer steps were done. The other arguments and the errors are those of `save`. After a
+        signal (`signals=`) it saves and raises SystemExit.
         """
         save, end = self._clock.due(step, self._completed(), self._preemption.came is not None)
         if not save:
@@ -150,9 +150,9 @@ class Checkpointer:
         `metrics`: numbers, by name. `values`: plain values (what JSON takes), given back by `restore`. `epoch`: where
         no loader says it. A checkpoint of this step is replaced.
 
-        CheckpointError where it could not be written: the earlier ones are as they were. ShardlineRuntimeError between two
-        micro-batches, whose gradients would be lost, and where the ranks do not save the same step; RankTimeoutError
-        where one does not come. With `blocking=False`, the error of the save before.
+        CheckpointError where it could not be written: the earlier ones are as they were. ShardlineRuntimeError between
+        two micro-batches, whose gradients would be lost, and where the ranks do not save the same step;
+        RankTimeoutError where one does not come. With `blocking=False`, the error of the save before.
         """
         try:
             self._background.wait()
@@ -192,9 +192,9 @@ class Checkpointer:
     ) -> Restored:
         """Puts everything back, from "latest" (what was saved last), "best", a step, or a path.
 
-        Always returns an object, false where there was no checkpoint yet. A checkpoint that is not whole is passed over,
-        with a warning in the log, for the one before. `only`: names of parts, of which "rng" are the generators; without
-        it, all. `map_location`: torch.load's; tensors then go where the parts are, so that it is seldom needed.
+        Always returns an object, false where there was no checkpoint yet. A checkpoint that is not whole is passed
+        over, with a warning in the log, for the one before. `only`: names of parts, of which "rng" are the generators;
+        without it, all. `map_location`: torch.load's; tensors then go where the parts are, so that it is seldom needed.
         `strict=False`: model keys that differ are left out, and named in `notes`.
 
         CheckpointError where checkpoints are there but none is whole, or where one does not fit;
@@ -259,7 +259,8 @@ class Checkpointer:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Checkpointer({str(self._directory)!r}: {', '.join(self._parts)}; rank {self._talk.rank} of {self._talk.ranks})"
+        ranks = f"rank {self._talk.rank} of {self._talk.ranks}"
+        return f"Checkpointer({str(self._directory)!r}: {', '.join(self._parts)}; {ranks})"
 
     def _completed(self) -> int | None:
         """How many epochs are complete, where the data knows."""
@@ -275,6 +276,6 @@ def _check_group() -> None:
     world = os.environ.get("WORLD_SIZE", "1")
     if world.isdigit() and int(world) > 1 and not (dist.is_available() and dist.is_initialized()):
         raise ShardlineValueError(
-            f"WORLD_SIZE={world} says that this is one process of several, but no process group was made yet, so that all "
-            "would write the same checkpoints: call torch.distributed.init_process_group() first"
+            f"WORLD_SIZE={world} says that this is one process of several, but no process group was made yet, so that "
+            "all would write the same checkpoints: call torch.distributed.init_process_group() first"
         )

@@ -76,13 +76,13 @@ class Clock:
         return minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
 
     def _agree(self, step: int, signalled: bool) -> dict[str, Any]:
-        """The first rank's word; ShardlineRuntimeError where another is at another step, RankTimeoutError if none comes."""
+        """The first rank's word; ShardlineRuntimeError where this one is at another step."""
         if not self._talk.leads:
             word = self._talk.heed(self._calls, f"step({step})")
             if word["step"] != step:
                 raise ShardlineRuntimeError(
-                    f"rank 0 is at step {word['step']}, and rank {self._talk.rank} at step {step}: call step() once after "
-                    "each optimizer step on every rank"
+                    f"rank 0 is at step {word['step']}, and rank {self._talk.rank} at step {step}: call step() once "
+                    "after each optimizer step on every rank"
                 )
             return word
         now = time.monotonic()

@@ -23,7 +23,7 @@ def load(
     *,
     strict: bool,
 ) -> tuple[str, ...]:
-    """Loads these parts; what was left as it is, in sentences. The loaders come first: they change nothing if they fail."""
+    """Loads these parts; what was left as it is, in sentences. Loaders come first: they change nothing if they fail."""
     pieces = {name: parts[name] for name in names if _in_pieces(chosen, name)}
     whole = [parts[name] for name in names if name != RNG and name not in pieces]
     states = {part.name: chosen.state(part, talk.rank, map_location) for part in whole}
@@ -73,7 +73,7 @@ def _with_plan(error: CheckpointMismatchError, chosen: Chosen) -> CheckpointMism
         return error
     plans = ", ".join(str(chosen.path.parent / name) for name in chosen.manifest.beside)
     return CheckpointMismatchError(
-        f"{error}\nThe plan that the run began with lies in {plans}: DataLoader(plan=shardline.Plan.load(…), …) takes it"
+        f"{error}\nThe plan that the run began with lies in {plans}: give DataLoader plan=shardline.Plan.load(…)"
     )
 
 
@@ -87,10 +87,8 @@ def _load_generators(
 ) -> list[str]:
     state = chosen.state(None, talk.rank, "cpu")
     if state is None:
-        return [
-            f"rank {talk.rank} has no random generators in a checkpoint of {chosen.manifest.ranks} ranks: they are left as "
-            "they are"
-        ]
+        saved = f"a checkpoint of {chosen.manifest.ranks} ranks"
+        return [f"rank {talk.rank} has no random generators in {saved}: they are left as they are"]
     notes = rng.put(state, generators)
     for name in names:
         if name != RNG and parts[name].is_loader:

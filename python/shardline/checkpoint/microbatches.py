@@ -1,7 +1,8 @@
 """A checkpoint between two micro-batches would lose the gradients that were accumulated: it is refused.
 
-Where the data stood at the last optimizer step is noted by a hook. What was delivered since, with gradients that are not
-zero, is a window of accumulation in the midst. A GradScaler that skips a step for infinite gradients ends its window too.
+Where the data stood at the last optimizer step is noted by a hook. What was delivered since, with gradients that are
+not zero, is a window of accumulation in the midst. A GradScaler that skips a step for infinite gradients ends its
+window too.
 """
 
 from collections.abc import Callable

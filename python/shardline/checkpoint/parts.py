@@ -79,7 +79,8 @@ class Part:
             text = str(error) if isinstance(error, RuntimeError | ValueError) else repr(error)
             cure = "; strict=False leaves out keys (not shapes) that differ" if self.is_model and strict else ""
             raise CheckpointError(
-                f"{self.name} does not fit: {text}\nBuild it as it was when it was saved, or leave it out with only=(…){cure}. "
+                f"{self.name} does not fit: {text}\n"
+                f"Build it as it was when it was saved, or leave it out with only=(…){cure}. "
                 "What was restored before it keeps its new state: begin again with new objects"
             ) from error
         return ""

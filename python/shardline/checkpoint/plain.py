@@ -48,8 +48,8 @@ def tidy(state: Any, where: str, on_tensor: OnTensor | None = None) -> Any:
         return state.item()
     if not _readable(state):
         raise ShardlineTypeError(
-            f"{where} is a {kind.__name__}, which torch.load(weights_only=True) would not read: let state_dict() return "
-            "dicts, lists, numbers, strings and tensors"
+            f"{where} is a {kind.__name__}, which torch.load(weights_only=True) would not read: let state_dict() "
+            "return dicts, lists, numbers, strings and tensors"
         )
     return state
 

@@ -29,8 +29,8 @@ Which = str | int | Path
 class Restored:
     """What `restore` did; false on a first start, where nothing was there.
 
-    `step`: optimizer steps done. `skipped`: what was wrong with newer checkpoints, each in a sentence. `notes`: what was
-    left as it is, each in a sentence. `values`: as given to `save`.
+    `step`: optimizer steps done. `skipped`: what was wrong with newer checkpoints, each in a sentence. `notes`: what
+    was left as it is, each in a sentence. `values`: as given to `save`.
     """
 
     step: int = 0
@@ -213,7 +213,7 @@ def _wanted(manifest: Manifest, names: Collection[str] | None, mine: Collection[
     missing = [name for name in wanted if name not in manifest.parts]
     if missing:
         raise CheckpointError(
-            f"the checkpoint of step {manifest.step} has no {', '.join(missing)}: it has {', '.join(manifest.parts)}. Give "
-            "only=(…), the names of the parts to restore"
+            f"the checkpoint of step {manifest.step} has no {', '.join(missing)}: it has {', '.join(manifest.parts)}. "
+            "Give only=(…), the names of the parts to restore"
         )
     return wanted

@@ -1,7 +1,7 @@
 """One save, from the states that were taken to a durable directory, on all ranks.
 
-The ranks come together first. What is the same on all is written by the first, which also writes what the others send of
-their own (generators, states of loaders of theirs): small. Sharded tensors every rank writes itself.
+The ranks come together first. What is the same on all is written by the first, which also writes what the others send
+of their own (generators, states of loaders of theirs): small. Sharded tensors every rank writes itself.
 """
 
 import logging
