@@ -12,6 +12,7 @@ import argparse
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,7 +45,7 @@ def train(data: Path, out: Path, epochs: int, save_every: int, kill_at_step: int
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     # 12 shards make the batches the same for 1, 2, 3, 4, 6 and 12 ranks
     loader = shardline.DataLoader(data, batch_size=64, shuffle=True, num_shards=12)
-    parts = {"model": model, "optimizer": optimizer, "data": loader}
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "data": loader}
     ck = shardline.Checkpointer(out / "checkpoints", **parts, every_steps=save_every, signals=[signal.SIGTERM])
 
     restored = ck.restore()

@@ -111,9 +111,10 @@ def same(one: Any, other: Any) -> bool:
 
 
 def final_states(out: Path) -> dict[str, Any]:
-    """What the last checkpoint holds, read by torch and json alone."""
+    """What the last checkpoint holds, read by torch and json alone; of the generators, the one that dropout uses."""
     last = shardline.Checkpointer(out / "checkpoints").list()[-1].path
     states = {path.stem: torch.load(path, weights_only=True) for path in last.glob("*.pt")}
+    states |= {name: state["torch"] for name, state in states.items() if name.startswith("rng")}
     return {**states, "data": json.loads((last / "data.json").read_text())}
 
 
@@ -173,7 +174,7 @@ def demo(args: argparse.Namespace) -> list[str]:
         found.append("the run was not stopped in the middle")
     one, other = (final_states(out) for out in (whole, killed))
     what = {"model": "final weights", "optimizer": "optimizer state", "scheduler": "schedule"}
-    what |= {"rng_0": "random generators", "data": "data state"}
+    what |= {"rng_0": "random generator", "data": "data state"}
     for part, name in what.items():
         if same(one[part], other[part]):
             say(f"   {name}: the same, bit for bit")

@@ -19,7 +19,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -183,7 +183,7 @@ def train(args: argparse.Namespace) -> None:
     model = LateArrival(args.data)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=args.epochs * len(loader))
-    parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "data": loader}
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "data": loader}
     ck = shardline.Checkpointer(args.out / "checkpoints", **parts, every_steps=args.save_every)
 
     step = ck.restore().step

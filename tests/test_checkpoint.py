@@ -81,7 +81,7 @@ def test_layout_is_read_by_torch_and_json_alone(hundred, tmp_path):
     served.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
 
     other, its_optimizer, ck = make(
-        tmp_path, 1, data=(again := DataLoader(hundred, batch_size=10)), extra=(extra := {})
+        tmp_path / "ck", 1, data=(again := DataLoader(hundred, batch_size=10)), extra=(extra := {})
     )
     restored = ck.restore()
     assert restored

@@ -89,7 +89,7 @@ def test_minutes_are_those_of_rank_0(tmp_path):
     saved = results[0][0]
     assert results[0] == results[1]
     assert results[0][1] == saved
-    assert {70, 140} < set(saved)
+    assert {150, 300} < set(saved)
 
 
 def test_loaders_with_a_state_a_rank(tmp_path):

@@ -46,8 +46,8 @@ def test_loop_is_that_of_the_example() -> None:
     [loop] = [block for block in blocks(README) if "for epoch" in block]
     example = (ROOT / "examples" / "flights.py").read_text()
     place = 0
-    for line in loop[loop.index("parts =") :].splitlines():
-        if re.match(r"\s*(parts|step|for epoch|loader|optimizer|scheduler|loss\.|ck\.)", line):
+    for line in loop[loop.index("step = ck") :].splitlines():
+        if re.match(r"\s*(step|for epoch|loader|optimizer|scheduler|loss\.|ck\.)", line):
             generic = line.strip().replace("3)", "args.epochs)")
             place = example.index(generic, place) + len(generic)
 

@@ -1,5 +1,6 @@
 """What the ranks of a job do with a Checkpointer: each function runs on every rank of `support.job.job`."""
 
+import contextlib
 import os
 import signal
 import time
@@ -112,9 +113,9 @@ def signalled(rank: int, folder: Path, who: int) -> Any:
 
 def by_the_minute(rank: int, folder: Path) -> Any:
     """The steps at which this rank saved, with ranks of unequal speed and nothing that holds them together."""
-    ck = Checkpointer(folder, extra={"x": 1}, timeout=20, every_minutes=0.005, every_steps=70, keep_last=None)
+    ck = Checkpointer(folder, extra={"x": 1}, timeout=20, every_minutes=0.003, every_steps=150, keep_last=None)
     saved = []
-    for step in range(1, 201):
+    for step in range(1, 401):
         time.sleep(0.003 * (rank + 1))
         saved += [step] if ck.step(step) else []
     return saved, [one.step for one in ck.list()]
@@ -221,3 +222,24 @@ def private_pieces(rank: int, folder: Path) -> Any:
     net = Net()
     fully_shard(net, mesh=init_device_mesh("cpu", (dist.get_world_size(),)))
     Checkpointer(own(folder, rank, True), model=net, timeout=20).save(1)
+
+
+def run_block(rank: int, folder: str, start: str, code: str, stop: int | None) -> Any:
+    """(the last step, the sums of the job's batches) of a page's code, stopped after `stop` micro-batches a rank."""
+    os.chdir(folder)
+    names: dict[str, Any] = {}
+    exec(start, names)
+    loss_of, sums = names["loss_of"], []
+
+    def counting(batch: Any) -> Any:
+        if stop is not None and len(sums) == stop:
+            raise InterruptedError
+        sums.append(int(batch["distance"].sum()))
+        return loss_of(batch)
+
+    names["loss_of"] = counting
+    with contextlib.suppress(InterruptedError):
+        exec(code, names)
+    gathered: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(gathered, sums)
+    return names["step"], [one for several in gathered for one in several]

@@ -11,6 +11,11 @@ class Background:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether it is under way still."""
+        return self._thread is not None and self._thread.is_alive()
+
     def start(self, task: Callable[[], object]) -> None:
         """Runs it, after `wait`."""
 

@@ -5,6 +5,7 @@ checkpoint can be restored into a model that is not sharded, and on one process.
 """
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,9 @@ def load(chosen: dict[str, Part], parts: dict[str, Part], folder: Path, group: A
     now = states(chosen, parts)
     alone = not (dist.is_available() and dist.is_initialized())
     try:
-        load_pieces(now, storage_reader=_Reader(folder / FOLDER), process_group=group, no_dist=alone)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "torch.distributed is disabled")  # one process: as it is meant
+            load_pieces(now, storage_reader=_Reader(folder / FOLDER), process_group=group, no_dist=alone)
         for name, part in chosen.items():
             if part.is_model:
                 options = by_name.StateDictOptions(strict=strict)
