@@ -26,6 +26,8 @@ WAYS = ("torch.save, by hand", "blocking", "in the background")
 def build(mebibytes: int) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     layers = max(1, mebibytes * 2**20 // (4 * WIDTH * WIDTH))
     model = torch.nn.Sequential(*(torch.nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(layers)))
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=WIDTH**-0.5)  # so that numbers keep their size through all layers
     return model, torch.optim.AdamW(model.parameters(), lr=1e-4)
 
 

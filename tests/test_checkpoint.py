@@ -526,6 +526,39 @@ def test_in_the_background_what_is_saved_is_what_was_there(tmp_path):
     assert read == {"list": [1, 2]}
 
 
+def test_a_failure_in_the_background_does_not_take_the_next_save_with_it(tmp_path, full_disk):
+    _, _, ck = make(tmp_path, blocking=False, on_error="warn")
+    full_disk()
+    assert ck.save(1)
+    ck._background._thread.join()
+    free()
+    with pytest.warns(RuntimeWarning, match="step 1 could not be written"):
+        assert ck.save(2)
+    ck.wait()
+    assert names(tmp_path) == ["step-2"]
+    _, _, ck = make(tmp_path, blocking=False)
+    full_disk()
+    ck.save(3)
+    with pytest.raises(CheckpointError, match="step 3 could not be written"):
+        ck.save(4)
+
+
+def test_what_failed_is_not_tried_again_at_once(tmp_path, full_disk, monkeypatch):
+    now = [0.0]
+    _, _, ck = make(tmp_path, every_minutes=1, on_error="warn")
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    ck._clock.saved()
+    full_disk()
+    now[0] = 61.0
+    with pytest.warns(RuntimeWarning):
+        assert not ck.step(1)
+    now[0] = 62.0
+    assert not ck.step(2)
+    free()
+    now[0] = 122.0
+    assert ck.step(3)
+
+
 def test_tied_tensors_stay_one_in_the_copy(tmp_path):
     model = nn.Sequential(nn.Linear(50, 50), nn.Linear(50, 50))
     model[1].weight = model[0].weight

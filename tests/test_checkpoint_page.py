@@ -45,7 +45,7 @@ class Stop(Exception):
     pass
 
 
-def run(code: str, start: str = START, stop: int | None = None, every: int = 5):
+def run(code: str, start: str = START, stop: int | None = None, every: int = 9):
     """What the code leaves behind; stopped after so many losses, with a checkpoint every few steps."""
     names = {}
     exec(compile(start, "start", "exec"), names)
@@ -97,7 +97,7 @@ def test_recipes_stopped_and_resumed(flights, directory):
     assert whole["step"] > 5
     if directory == "early":
         assert whole["stopper"]["best"] < float("inf")
-    for stops in ([3], [14], [17, 4, 13], [26]):
+    for stops in ([3, 14], [17, 4, 13]):
         shutil.rmtree(directory)
         for stop in stops:
             run(code, stop=stop)
@@ -136,6 +136,7 @@ def test_differences(flights):
 def test_fewer_and_more_ranks(flights):
     """Stopped on 4 ranks, gone on with on 2, and on 1: the job's batches are those of one run."""
     code = recipe("ranks")
+    assert "every_steps=5" in code
     whole = job(2, ranked.run_block, str(flights), START, code, None)
     shutil.rmtree("ranks")
     rows = []

@@ -64,6 +64,13 @@ def restore(rank: int, folder: Path, private: bool, *which: Any) -> Any:
     return (numbers(model), mine, torch.rand(2).tolist()), restored.step, restored.values, notes
 
 
+def restore_from(rank: int, folder: Path) -> Any:
+    model = nn.Linear(3, 2)
+    ck = Checkpointer(folder / "elsewhere", model=model, timeout=20)
+    restored = ck.restore(own(folder, rank, True) / "step-1", only="model")
+    return restored.step, numbers(model)
+
+
 def only_on_rank_0(rank: int, folder: Path, call: str) -> Any:
     """How long it took, and what came."""
     ck = Checkpointer(folder, extra={"x": 1}, timeout=1)

@@ -154,9 +154,10 @@ class Checkpointer:
         two micro-batches, whose gradients would be lost, and where the ranks do not save the same step;
         RankTimeoutError where one does not come. With `blocking=False`, the error of the save before.
         """
+        self.wait()
+        self._windows.check()
+        self._clock.saved()  # where it fails, it is tried again when the next is due
         try:
-            self._background.wait()
-            self._windows.check()
             taken = self._taker.take(step, epoch, metrics or {}, values or {}, copied=not self._blocking)
             if self._blocking:
                 self._saver.save(taken)
@@ -165,7 +166,6 @@ class Checkpointer:
         except CheckpointError as error:
             self._complain(error)
             return False
-        self._clock.saved()
         return True
 
     def wait(self) -> None:
@@ -178,7 +178,7 @@ class Checkpointer:
     def _complain(self, error: CheckpointError) -> None:
         if self._on_error == "raise":
             raise error
-        warnings.warn(f"{error}. The training goes on (on_error='warn')", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"{error}. The training goes on (on_error='warn')", RuntimeWarning, stacklevel=3)
 
     # Restoring
 

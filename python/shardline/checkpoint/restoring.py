@@ -84,9 +84,7 @@ class Chooser:
 
     def choose(self, which: Which, names: Collection[str] | None, mine: Collection[str]) -> Chosen | None:
         """None where there is no checkpoint yet. `names`: the parts wanted, of those that are `mine`; None: all."""
-        talk, call = self._talk, f"restore({which!r})"
-        if isinstance(which, Path):
-            call = "restore(path)"
+        talk, call = self._talk, _call(which)
         answer = talk.round(call, Message({}), lambda _: self._find(which, names, mine))
         if answer["folder"] is None:
             return None
@@ -123,7 +121,7 @@ class Chooser:
             return {}
 
         if self._talk.ranks > 1:
-            self._talk.round(f"restore({which!r}), loaded", Message({"error": error}), judge)
+            self._talk.round(f"{_call(which)}, loaded", Message({"error": error}), judge)
 
     # What the first rank does
 
@@ -201,6 +199,11 @@ class Chooser:
                 parts.append(piece.cpu().numpy().tobytes())
             data[name] = b"".join(parts)
         return data
+
+
+def _call(which: Which) -> str:
+    """The same on all ranks, whose paths may differ."""
+    return f"restore({which!r})" if which in ("latest", "best") or isinstance(which, int) else "restore(path)"
 
 
 def _who_is_blind(messages: list[Message]) -> dict[str, Any]:

@@ -125,6 +125,10 @@ class Saver:
             self._write_plans(taken)
         except (OSError, RuntimeError) as error:
             raise self._failed(taken, started, error) from error
+        except BaseException:
+            if started is not None:
+                durable.discard(started.folder)
+            raise
         self._started = started
         return started
 
