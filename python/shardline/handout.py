@@ -59,7 +59,9 @@ def plan_and_seed(
 
     def count(plan: Plan, selector: Selector) -> list[int]:
         threads = settings.num_threads
-        if channel is None or settings.rows.filter is None:
+        if settings.rows.filter is None:  # a sample is counted by arithmetic
+            return count_rows(plan, selector, threads, show_progress=False)
+        if channel is None:
             return count_rows(plan, selector, threads, show_progress=show_progress)
         return count_shared(
             plan,
