@@ -4,6 +4,7 @@ import warnings as _warnings
 
 from shardline._core import DEBUG_BUILD as _DEBUG_BUILD
 from shardline._core import Plan, __version__
+from shardline.column_options import ColumnOptions
 from shardline.copies import job_state
 from shardline.dataset import StructuredDataset
 from shardline.errors import (
@@ -20,17 +21,19 @@ from shardline.errors import (
     ShardlineValueError,
 )
 from shardline.loader import DataLoader
-from shardline.options import ColumnOptions
+from shardline.schema import ColumnSchema, Schema
 from shardline.state import describe
 
 __all__ = [
     "CheckpointMismatchError",
     "ColumnNotFoundError",
     "ColumnOptions",
+    "ColumnSchema",
     "DataLoader",
     "FileChangedError",
     "Plan",
     "RankTimeoutError",
+    "Schema",
     "ShardlineError",
     "ShardlineFileNotFoundError",
     "ShardlineOSError",

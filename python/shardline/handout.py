@@ -6,8 +6,8 @@ No collective is used, so that a loader that only some ranks build cannot hang t
 import json
 import logging
 import zlib
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from shardline import errors
 from shardline._core import Plan
@@ -18,10 +18,11 @@ from shardline.ranks import Ranks
 
 log = logging.getLogger("shardline")
 _OF_THE_LINE = ("shuffle", "shuffle_seed", "shuffle_buffer_size", "shuffle_strands", "split_bytes", "split_rows")
+_OF_THE_FILES = ("schema", "widen")
 _OF_THE_BATCHES = ("batch_size", "drop_last", "num_ranks", "num_shards")
 # Ranks of one loader may take different columns (the stages of a pipeline). A drawn seed makes loaders that differ in
 # nothing else two, though, and to swap these would be to swap their seeds.
-_OF_THE_CONTENT = ("columns", "output_format")
+_OF_THE_CONTENT = ("columns", "output_format", "column_options", "column_defaults", "groups")
 
 
 class Channels(NamedTuple):
@@ -35,11 +36,18 @@ def open_channels(ranks: Ranks, paths: Sequence[str] | None, plan: Plan | None, 
     """The same on every rank for the same path and options; None where there is nobody to talk to."""
     if not ranks.members:
         return None
-    names = _OF_THE_LINE + _OF_THE_BATCHES + (_OF_THE_CONTENT if settings.shuffle_seed is None else ())
-    options = {name: getattr(settings, name) for name in names}
+    names = _OF_THE_FILES + _OF_THE_LINE + _OF_THE_BATCHES + (_OF_THE_CONTENT if settings.shuffle_seed is None else ())
+    options = {name: _plain(getattr(settings, name)) for name in names}
     where = list(paths) if paths is not None else plan.digest if plan is not None else None
     listing = Channel(ranks.listing, ["listing", where, options], settings.plan_timeout)
     return Channels(listing, Channel(ranks.members, ["states", where, options], settings.plan_timeout))
+
+
+def _plain(value: Any) -> Any:
+    """Options of columns as text: the same on every rank."""
+    if isinstance(value, Mapping):
+        return {key: _plain(of_key) for key, of_key in value.items()}
+    return value if value is None or isinstance(value, (bool, int, str, list, tuple)) else repr(value)
 
 
 def plan_and_seed(
@@ -51,7 +59,7 @@ def plan_and_seed(
         return plan, seed
 
     def make() -> tuple[Plan, int]:
-        made = Plan.build(list(paths or ()), num_threads=settings.num_threads) if plan is None else plan
+        made = plan if plan is not None else build(paths or (), settings)
         return made, _draw() if seed is None else seed
 
     if channel is None:
@@ -60,6 +68,12 @@ def plan_and_seed(
     if channel.leads:
         return _hand_out(channel, make, with_plan=plan is None)
     return _take(channel, where, plan)
+
+
+def build(paths: Sequence[str], settings: Settings) -> Plan:
+    """Lists files and reads their footers."""
+    union, threads = settings.schema == "union", settings.num_threads
+    return Plan.build(list(paths), num_threads=threads, union=union, widen=settings.widen)
 
 
 def _draw() -> int:

@@ -8,6 +8,7 @@ mod plan;
 mod projection;
 mod reader;
 mod run;
+mod spec;
 
 use pyo3::prelude::*;
 

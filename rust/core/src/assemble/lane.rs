@@ -63,14 +63,20 @@ impl Decoders {
         arrays
     }
 
-    fn decode(
+    fn decode<'a>(
         &mut self,
-        file: &OpenFile,
+        file: &'a OpenFile,
         group: usize,
-        columns: &[Column],
+        columns: &'a [Column],
         rows: &Range<u64>,
     ) -> Result<Vec<ArrayRef>> {
-        let of = columns.iter().map(|column| GroupColumn::find(file, group, column)).collect::<Result<Vec<_>>>()?;
+        let before = file.metadata.metadata().row_groups().iter().take(group);
+        let first_row = before.map(|group| group.num_rows().unsigned_abs()).sum();
+        let find = |column: &'a Column| {
+            let sources = column.sources.iter().map(|source| GroupColumn::find(file, group, first_row, source));
+            sources.collect::<Result<Vec<_>>>()
+        };
+        let of = columns.iter().map(find).collect::<Result<Vec<_>>>()?;
         if self.0.is_none() {
             self.0 = Some(of.iter().map(|of| ColumnReader::open(of, rows.start)).collect::<Result<_>>()?);
         }

@@ -1,7 +1,6 @@
 //! A column of a row group through arrow-rs, for all that the dense decoder does not take.
 
 use arrow_array::ArrayRef;
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::GroupColumn;
@@ -20,9 +19,9 @@ pub(crate) struct StockColumn {
 
 impl StockColumn {
     /// Opens the column at a row of its row group.
-    pub(crate) fn open(of: &GroupColumn<'_>, row: u64) -> Result<Self> {
+    pub(crate) fn open(of: &GroupColumn<'_>, root: usize, row: u64) -> Result<Self> {
         let metadata = of.file.metadata.clone();
-        let mask = ProjectionMask::roots(metadata.parquet_schema(), [of.root]);
+        let mask = of.mask(root)?;
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(of.file.source.clone(), metadata)
             .with_row_groups(vec![of.group])
             .with_projection(mask)

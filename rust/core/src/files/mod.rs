@@ -12,6 +12,7 @@ mod table;
 
 pub use footer::Footer;
 pub use list::{Listing, list};
+pub use schema::Drift;
 pub use table::{FileEntry, FileTable, TableParts};
 
 use crate::Result;
@@ -19,8 +20,8 @@ use crate::Result;
 /// Lists the files that `paths` stand for and reads their footers on up to `num_threads` threads.
 ///
 /// The threads are joined before it returns, so that a process may fork afterwards.
-pub fn plan(paths: &[String], num_threads: usize) -> Result<FileTable> {
-    scan::scan(list(paths)?, num_threads)
+pub fn plan(paths: &[String], num_threads: usize, drift: Drift) -> Result<FileTable> {
+    scan::scan(list(paths)?, num_threads, drift)
 }
 
 #[cfg(test)]
