@@ -2,8 +2,9 @@
 
 torchrun --standalone --nproc-per-node 2 --max-restarts 3 examples/ddp.py --data /tmp/points --out /tmp/ddp
 
-The loader takes its ranks from the process group. Rank 0 lists the files for all, and saves one state for all, with
-the model's. `--kill-at-step` lets one rank die once: torchrun starts all again, and they go on from the last save.
+The loader takes its ranks from the process group. Rank 0 lists the files for all, and writes one checkpoint for all.
+`--kill-at-step` lets one rank die once: torchrun starts all again, and they go on from the last checkpoint. So they do
+after a SIGTERM to torchrun, which a scheduler sends before it takes the machine: they save, and end with status 75.
 Start it with another --nproc-per-node and it goes on as well.
 """
 
@@ -37,13 +38,6 @@ def make_data(folder: Path, files: int = 4, rows: int = 5_000) -> None:
         pq.write_table(pa.table(columns), folder / f"points-{number}.parquet", row_group_size=1_000)
 
 
-def save(path: Path, what: dict[str, Any]) -> None:
-    """Whole or not at all: a kill in the midst of it leaves the last one."""
-    temporary = path.with_suffix(".tmp")
-    torch.save(what, temporary)
-    temporary.replace(path)
-
-
 def train(data: Path, out: Path, epochs: int, save_every: int, kill_at_step: int | None) -> None:
     rank, first_life = dist.get_rank(), os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
     torch.manual_seed(0)
@@ -51,16 +45,13 @@ def train(data: Path, out: Path, epochs: int, save_every: int, kill_at_step: int
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     # 12 shards make the batches the same for 1, 2, 3, 4, 6 and 12 ranks
     loader = shardline.DataLoader(data, batch_size=64, shuffle=True, num_shards=12)
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "data": loader}
+    ck = shardline.Checkpointer(out / "checkpoints", **parts, every_steps=save_every, signals=[signal.SIGTERM])
 
-    checkpoint, step = out / "last.pt", 0
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        model.module.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        loader.load_state_dict(saved["data"])
-        step = saved["step"]
-        if rank == 0:
-            print(f"step {step}: the data {loader.dataset.resumed}", flush=True)
+    restored = ck.restore()
+    step = restored.step
+    if restored and rank == 0:
+        print(f"step {step}: the data {loader.dataset.resumed}", flush=True)
 
     loss = torch.zeros(())
     for epoch in range(loader.epoch, epochs):
@@ -71,15 +62,12 @@ def train(data: Path, out: Path, epochs: int, save_every: int, kill_at_step: int
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             step += 1
-            if rank == 0 and step % save_every == 0:
-                state = {"model": model.module.state_dict(), "optimizer": optimizer.state_dict()}
-                save(checkpoint, {**state, "data": loader.state_dict(), "step": step})
+            ck.step(step)
             if step == kill_at_step and first_life and rank == dist.get_world_size() - 1:
                 os.kill(os.getpid(), signal.SIGKILL)
         if rank == 0:
             print(f"epoch {epoch} ended at step {step}, loss {loss.item():.3f}", flush=True)
-    if rank == 0:
-        save(out / "model.pt", {"model": model.module.state_dict(), "step": step})
+    ck.save(step)
 
 
 def main() -> None:

@@ -3,11 +3,12 @@
     python examples/demo.py --dir DIR
 
 Equal means: every step of the killed run and of the resumed one was given the same batch as in the uninterrupted run
-(by a hash of all its bytes) and came to the same loss, and the final weights, optimizer state and data state are the
-same, bit for bit. The exit status is 1 if anything differs.
+(by a hash of all its bytes) and came to the same loss, and the final weights, states of optimizer, schedule and random
+generators, and place in the data are the same, bit for bit. The exit status is 1 if anything differs.
 """
 
 import argparse
+import json
 import os
 import shutil
 import signal
@@ -109,6 +110,14 @@ def same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
+def final_states(out: Path) -> dict[str, Any]:
+    """What the last checkpoint holds, read by torch and json alone; of the generators, the one that dropout uses."""
+    last = shardline.Checkpointer(out / "checkpoints").list()[-1].path
+    states = {path.stem: torch.load(path, weights_only=True) for path in last.glob("*.pt")}
+    states |= {name: state["torch"] for name, state in states.items() if name.startswith("rng")}
+    return {**states, "data": json.loads((last / "data.json").read_text())}
+
+
 def loading_alone(args: argparse.Namespace) -> float:
     """Rows a second of one epoch of the same batches, with nothing done to them."""
     columns = [*flights.NUMBERS, *flights.CODES, flights.LABEL]
@@ -163,12 +172,14 @@ def demo(args: argparse.Namespace) -> list[str]:
         say("   losses: the same in every step, bit for bit")
     if again < 0 or len(before) == len(reference):
         found.append("the run was not stopped in the middle")
-    one, other = (torch.load(out / "last.pt", weights_only=True) for out in (whole, killed))
-    for part, what in {"model": "final weights", "optimizer": "optimizer state", "data": "data state"}.items():
+    one, other = (final_states(out) for out in (whole, killed))
+    what = {"model": "final weights", "optimizer": "optimizer state", "scheduler": "schedule"}
+    what |= {"rng_0": "random generator", "data": "data state"}
+    for part, name in what.items():
         if same(one[part], other[part]):
-            say(f"   {what}: the same, bit for bit")
+            say(f"   {name}: the same, bit for bit")
         else:
-            found.append(f"{what}: {one[part]}, but after the kill {other[part]}")
+            found.append(f"{name}: {one[part]}, but after the kill {other[part]}")
     say(f"6. loading alone, without a training: {loading_alone(args):,.0f} rows/s")
     return found
 

@@ -89,6 +89,7 @@ class LateArrival(torch.nn.Module):
         self.layers = torch.nn.Sequential(
             torch.nn.Linear(len(NUMBERS) + 8 * len(CODES), 64),
             torch.nn.ReLU(),
+            torch.nn.Dropout(0.1),
             torch.nn.Linear(64, 32),
             torch.nn.ReLU(),
             torch.nn.Linear(32, 1),
@@ -108,20 +109,7 @@ def loss_of(model: LateArrival, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     return torch.nn.functional.binary_cross_entropy_with_logits(model(batch), late)
 
 
-# --- saving and logging -------------------------------------------------------------------------------------------
-
-
-def save(parts: dict[str, Any], path: Path) -> None:
-    """Writes the state of all parts to one file: even after a crash it is either the old one or the whole new one."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    with unfinished.open("wb") as file:
-        torch.save({name: part.state_dict() for name, part in parts.items()}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    os.fsync(directory)
-    os.close(directory)
+# --- logging -------------------------------------------------------------------------------------------------------
 
 
 class Step(NamedTuple):
@@ -184,41 +172,38 @@ def digest(batch: dict[str, torch.Tensor]) -> str:
 
 def train(args: argparse.Namespace) -> None:
     """Trains from the last checkpoint in `args.out`, or from the start where there is none."""
-    torch.manual_seed(1)  # of the first weights; nothing draws random numbers after them
+    torch.manual_seed(1)
     torch.set_num_threads(1)  # sums in one order, whatever the machine does besides
     torch.use_deterministic_algorithms(True)
 
     log = Log(args.out)
-    last = args.out / "last.pt"
     loader = shardline.DataLoader(
         args.data, batch_size=args.batch_size, shuffle=True, shuffle_seed=args.seed, columns=[*NUMBERS, *CODES, LABEL]
     )
     model = LateArrival(args.data)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=args.epochs * len(loader))
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "data": loader}
+    ck = shardline.Checkpointer(args.out / "checkpoints", **parts, every_steps=args.save_every)
 
-    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "data": loader}
-    if last.exists():
-        for name, state in torch.load(last, weights_only=True).items():
-            parts[name].load_state_dict(state)
-        print(f"goes on at epoch {loader.epoch}, step {loader.batch_index}")
-
-    steps = len(loader)
-    done = loader.epoch * steps + loader.batch_index
-    bar = tqdm(total=args.epochs * steps, initial=done, desc="training", unit=" steps", disable=args.quiet)
+    step = ck.restore().step
+    total = args.epochs * len(loader)
+    bar = tqdm(total=total, initial=step, desc="training", unit=" steps", disable=args.quiet)
     for epoch in range(loader.epoch, args.epochs):
         loader.set_epoch(epoch)
-        for step, batch in enumerate(loader, start=loader.batch_index):
+        for index, batch in enumerate(loader, start=loader.batch_index):
             loss = loss_of(model, batch)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            log.add(epoch, step, batch, loss)
-            if (step + 1) % args.save_every == 0:
-                save(parts, last)
+            scheduler.step()
+            step += 1
+            log.add(epoch, index, batch, loss)
+            ck.step(step)
             bar.update()
-            stop_if_asked(args, epoch * steps + step)
+            stop_if_asked(args, step - 1)
+    ck.save(step)
     bar.close()
-    save(parts, last)
     print(f"{log.rows:,} rows trained on by this process, {log.rows_per_second:,.0f} rows/s")
 
 
@@ -239,7 +224,7 @@ def parser() -> argparse.ArgumentParser:
     data.add_argument("--rows", type=int, help="only the first so many")
     run = commands.add_parser("train", help="train, or go on training")
     run.add_argument("--data", type=Path, required=True, metavar="DIR")
-    run.add_argument("--out", type=Path, required=True, metavar="DIR", help="for last.pt and the logs")
+    run.add_argument("--out", type=Path, required=True, metavar="DIR", help="for checkpoints and logs")
     run.add_argument("--epochs", type=int, default=3)
     run.add_argument("--batch-size", type=int, default=1024)
     run.add_argument("--seed", type=int, default=7)

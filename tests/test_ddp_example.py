@@ -3,25 +3,28 @@
 import sys
 from pathlib import Path
 
-import torch
+import pytest
 from support.job import run_group
+
+from demo import final_states, same
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "ddp.py"
 
 
-def run(data, out, *more):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=2"]
-    command += [str(SCRIPT), "--data", str(data), "--out", str(out), *more]
+def run(ranks, data, out, *more):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+    command += ["--max-restarts=2", str(SCRIPT), "--data", str(data), "--out", str(out), *more]
     done = run_group(command, TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1")
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout, torch.load(out / "model.pt", weights_only=True)
+    return done.stdout, final_states(out)
 
 
-def test_killed_and_restarted_by_torchrun(tmp_path):
-    text, killed = run(tmp_path / "data", tmp_path / "killed", "--kill-at-step", "87")
-    assert "step 80: the data goes on in its leg" in text
-    text, whole = run(tmp_path / "data", tmp_path / "whole")
+@pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.long)])
+def test_killed_and_restarted_by_torchrun(tmp_path, ranks):
+    kill_at, saved = (87, 80) if ranks == 2 else (48, 40)
+    text, killed = run(ranks, tmp_path / "data", tmp_path / "killed", "--kill-at-step", str(kill_at))
+    assert f"step {saved}: the data goes on in its leg" in text
+    text, whole = run(ranks, tmp_path / "data", tmp_path / "whole")
     assert "goes on" not in text
-    assert killed["step"] == whole["step"]
-    for name, value in whole["model"].items():
-        assert torch.equal(value, killed["model"][name]), name
+    assert set(whole) == {"model", "optimizer", "data", *(f"rng_{rank}" for rank in range(ranks))}
+    assert same(killed, whole)

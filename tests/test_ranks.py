@@ -109,9 +109,9 @@ def _count_builds(monkey):
 
 
 def _listings(rank, path, other):
-    from shardline import handout
+    from shardline import selection
 
-    calls = _count_builds(handout)
+    calls = _count_builds(selection)
     # a validation loader on rank 0 only: to build it and to iterate over it waits for nobody
     if rank == 0:
         start = time.monotonic()
@@ -149,17 +149,17 @@ def _errors(rank, path, broken):
     found.append(refused(lambda: DataLoader(path, columns=["none"])))
     # what is no error of shardline's reaches the others inside one that is
     if rank == 0:
-        from shardline import handout
+        from shardline import selection
 
         class Broken:
             @staticmethod
             def build(*_, **__):
                 raise MemoryError("no room")
 
-        handout.Plan, kept = Broken, handout.Plan
+        selection.Plan, kept = Broken, selection.Plan
         with pytest.raises(MemoryError):
             DataLoader(path, batch_size=3)
-        handout.Plan = kept
+        selection.Plan = kept
     else:
         name, message, _ = refused(lambda: DataLoader(path, batch_size=3))
         assert name == "ShardlineRuntimeError"

@@ -46,8 +46,8 @@ def test_loop_is_that_of_the_example() -> None:
     [loop] = [block for block in blocks(README) if "for epoch" in block]
     example = (ROOT / "examples" / "flights.py").read_text()
     place = 0
-    for line in loop[loop.index("parts[name]") :].splitlines():
-        if re.match(r"\s*(parts|for|loader|optimizer|loss\.)", line):
+    for line in loop[loop.index("step = ck") :].splitlines():
+        if re.match(r"\s*(step|for epoch|loader|optimizer|scheduler|loss\.|ck\.)", line):
             generic = line.strip().replace("3)", "args.epochs)")
             place = example.index(generic, place) + len(generic)
 
@@ -69,22 +69,22 @@ def test_loop_runs_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         directory.mkdir()
         write_flights(directory / "flights")
 
-    # Uninterrupted, in this process; 118 steps an epoch, the last save is at step 100 of the last epoch.
+    # Uninterrupted, in this process; 118 steps an epoch.
     monkeypatch.chdir(tmp_path / "whole")
     torch.manual_seed(0)
     whole: dict[str, Any] = {}
     exec(compile(loop, "README.md", "exec"), whole)
     assert whole["epoch"] == 2
-    assert whole["step"] == 117
+    assert whole["step"] == 3 * 118
 
     # Left at the first checkpoint of epoch 1, in a process of its own, and run again in another.
     monkeypatch.chdir(tmp_path / "stopped")
     script = "import torch; torch.manual_seed(0)\n"
     first, second = tmp_path / "first.py", tmp_path / "second.py"
-    at_end = '            os.replace("last.pt.new", "last.pt")\n'
-    assert loop.endswith(at_end)
+    saves = "        ck.step(step)\n"
+    assert saves in loop
     first.write_text(
-        script + loop + "            if epoch == 1:\n                break\n    if epoch == 1:\n        break\n"
+        script + loop.replace(saves, "        if ck.step(step) and epoch == 1:\n            raise SystemExit\n")
     )
     second.write_text(script + loop + 'torch.save(model.state_dict(), "end.pt")\n')
     for path in (first, second):

@@ -4,10 +4,12 @@ import warnings as _warnings
 
 from shardline._core import DEBUG_BUILD as _DEBUG_BUILD
 from shardline._core import Plan, __version__
+from shardline.checkpoint import Checkpointer, Restored, SavedCheckpoint
 from shardline.column_options import ColumnOptions
 from shardline.copies import job_state
 from shardline.dataset import StructuredDataset
 from shardline.errors import (
+    CheckpointError,
     CheckpointMismatchError,
     ColumnNotFoundError,
     FileChangedError,
@@ -25,7 +27,9 @@ from shardline.schema import ColumnSchema, Schema
 from shardline.state import describe
 
 __all__ = [
+    "CheckpointError",
     "CheckpointMismatchError",
+    "Checkpointer",
     "ColumnNotFoundError",
     "ColumnOptions",
     "ColumnSchema",
@@ -33,6 +37,8 @@ __all__ = [
     "FileChangedError",
     "Plan",
     "RankTimeoutError",
+    "Restored",
+    "SavedCheckpoint",
     "Schema",
     "ShardlineError",
     "ShardlineFileNotFoundError",

@@ -17,6 +17,7 @@ from shardline._core import (
 )
 
 __all__ = [
+    "CheckpointError",
     "CheckpointMismatchError",
     "ColumnNotFoundError",
     "FileChangedError",
@@ -40,3 +41,10 @@ class CheckpointMismatchError(ShardlineError, ValueError):
 
 class RankTimeoutError(ShardlineError, TimeoutError):
     """Another rank of the job did not come, or not in time (`plan_timeout`). The message says which, and what to do."""
+
+
+class CheckpointError(ShardlineError, RuntimeError):
+    """A checkpoint that could not be written, is not whole, or does not fit what it is restored into.
+
+    The message names the file or part, and what to do. A failed save leaves the earlier checkpoints as they were.
+    """

@@ -19,6 +19,7 @@ from shardline.column_options import check_column_defaults as check_column_defau
 from shardline.column_options import check_column_options as check_column_options
 from shardline.column_options import check_groups as check_groups
 from shardline.errors import ShardlineTypeError, ShardlineValueError
+from shardline.selection import Rows
 
 OutputFormat = Literal["torch", "numpy", "arrow", "dict"]
 PathLike = str | os.PathLike[str]
@@ -70,6 +71,7 @@ class Settings:
     files: str
     plan_timeout: float
     transform: Callable[[Any], Any] | None
+    rows: Rows
 
     @property
     def wants_tensors(self) -> bool:
@@ -83,6 +85,9 @@ class DatasetOptions(TypedDict, total=False):
     format: str
     columns: Sequence[str] | None
     filters: Any
+    sample: float | None
+    split: Sequence[float] | None
+    sample_seed: int
     shuffle_seed: int | None
     shuffle_buffer_size: int | None
     shuffle_strands: int

@@ -18,7 +18,9 @@ import torch.distributed as dist
 LIMIT = 60.0
 DIED = ("died", "")
 _context = mp.get_context("forkserver")
-_context.set_forkserver_preload(["torch", "torch.distributed", "pyarrow.parquet", "shardline", "support.job"])
+_context.set_forkserver_preload(
+    ["torch", "torch._dynamo", "torch.distributed", "pyarrow.parquet", "shardline", "support.job"]
+)
 
 
 def new_server() -> Any:

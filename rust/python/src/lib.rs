@@ -8,6 +8,7 @@ mod plan;
 mod projection;
 mod reader;
 mod run;
+mod select;
 mod spec;
 
 use pyo3::prelude::*;
@@ -24,5 +25,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<legs::Legs>()?;
     module.add_class::<reader::Reader>()?;
     module.add_class::<run::Run>()?;
+    module.add_class::<select::Selector>()?;
+    module.add_function(wrap_pyfunction!(select::schema_metadata, module)?)?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use shardline_core::decode::learn;
-use shardline_core::files::{self, Drift, FileTable};
+use shardline_core::files::{self, Drift, FileTable, Listing, Passing};
 
 use crate::capsule::{ArrowRows, ArrowSchema};
 use crate::error::OrRaise;
@@ -18,7 +18,7 @@ pub(crate) struct Plan(pub(crate) Arc<FileTable>);
 
 impl PartialEq for Plan {
     fn eq(&self, other: &Self) -> bool {
-        self.0.digest() == other.0.digest()
+        self.0.digest() == other.0.digest() && self.0.passing() == other.0.passing()
     }
 }
 
@@ -35,6 +35,47 @@ impl Plan {
     fn build(py: Python<'_>, paths: Vec<String>, num_threads: usize, union: bool, widen: bool) -> PyResult<Self> {
         let table = py.detach(|| files::plan(&paths, num_threads, Drift { union, widen })).or_raise()?;
         Ok(Self(Arc::new(table)))
+    }
+
+    #[staticmethod]
+    fn list_files(py: Python<'_>, paths: Vec<String>) -> PyResult<(String, Vec<String>)> {
+        let Listing { root, names } = py.detach(|| files::list(&paths)).or_raise()?;
+        Ok((root, names))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (root, names, *, num_threads, union=false, widen=false))]
+    fn read_files(
+        py: Python<'_>,
+        root: String,
+        names: Vec<String>,
+        num_threads: usize,
+        union: bool,
+        widen: bool,
+    ) -> PyResult<Self> {
+        let drift = Drift { union, widen };
+        let table = py.detach(|| files::read(Listing { root, names }, num_threads, drift)).or_raise()?;
+        Ok(Self(Arc::new(table)))
+    }
+
+    fn with_partitions(&self, py: Python<'_>, values: &[u8]) -> PyResult<Self> {
+        let table = py.detach(|| self.0.with_partitions(files::batch_from_bytes(values)?)).or_raise()?;
+        Ok(Self(Arc::new(table)))
+    }
+
+    fn with_passing(&self, py: Python<'_>, rule: String, counts: Vec<u64>) -> PyResult<Self> {
+        let table = py.detach(|| self.0.with_passing(Passing { rule, counts })).or_raise()?;
+        Ok(Self(Arc::new(table)))
+    }
+
+    #[getter]
+    fn passing(&self) -> Option<(&str, String)> {
+        self.0.passing().map(|passing| (passing.rule.as_str(), format!("{:032x}", passing.digest())))
+    }
+
+    #[getter]
+    fn partition_schema(&self) -> Option<ArrowSchema> {
+        self.0.partitions().map(|values| ArrowSchema(values.schema().as_ref().clone()))
     }
 
     #[staticmethod]

@@ -15,6 +15,7 @@ use crate::legs::Legs;
 use crate::order::Order;
 use crate::projection::Projection;
 use crate::run::Run;
+use crate::select::Selector;
 
 /// How long a wait may go without looking for signals.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -41,7 +42,7 @@ impl Reader {
 #[pymethods]
 impl Reader {
     #[new]
-    #[pyo3(signature = (order, projection, epoch, legs, *, rank, num_ranks, num_threads, prefetch_bytes))]
+    #[pyo3(signature = (order, projection, epoch, legs, *, rank, num_ranks, num_threads, prefetch_bytes, selector=None))]
     #[allow(clippy::too_many_arguments, reason = "keywords, as Python has them")]
     fn new(
         py: Python<'_>,
@@ -53,6 +54,7 @@ impl Reader {
         num_ranks: u64,
         num_threads: usize,
         prefetch_bytes: u64,
+        selector: Option<&Selector>,
     ) -> PyResult<Self> {
         let rows = order.order.num_rows();
         if legs.num_rows != rows {
@@ -64,6 +66,7 @@ impl Reader {
                 assemble::Reader::new(
                     Arc::clone(&order.table),
                     projection.0.clone(),
+                    selector.map(|selector| Arc::clone(&selector.0)),
                     order.order.line(epoch)?,
                     legs.legs.last(),
                     Share { rank, num_ranks },

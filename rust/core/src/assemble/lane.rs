@@ -9,6 +9,9 @@ use arrow_array::ArrayRef;
 use super::worker::words;
 use crate::decode::{Column, ColumnReader, GroupColumn, Projection};
 use crate::fetch::{Files, OpenFile};
+use crate::files::FileTable;
+use crate::order::RowSet;
+use crate::select::Selections;
 use crate::{Error, Result};
 
 /// Rows of a row group that one chunk waits for.
@@ -35,12 +38,20 @@ pub(crate) struct LaneKey {
 #[derive(Default)]
 pub(crate) struct Decoders(Option<Vec<ColumnReader>>);
 
+/// What a lane's row group is read with.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    pub(crate) files: &'a Files,
+    pub(crate) projection: &'a Projection,
+    /// None where all rows stand on the line.
+    pub(crate) selections: Option<&'a Selections>,
+}
+
 impl Decoders {
     /// Decodes a task's rows of every column of the lane.
     pub(crate) fn read(
         &mut self,
-        files: &Files,
-        projection: &Projection,
+        Reading { files, projection, selections }: Reading<'_>,
         key: &LaneKey,
         rows: &Range<u64>,
     ) -> Result<Vec<ArrayRef>> {
@@ -49,7 +60,11 @@ impl Decoders {
         let file = files.open(index)?;
         let group = key.group as usize - table.groups(index).start;
         let columns = &projection.columns()[key.columns.clone()];
-        let arrays = catch_unwind(AssertUnwindSafe(|| self.decode(&file, group, columns, rows)));
+        let arrays = catch_unwind(AssertUnwindSafe(|| {
+            let set = selections.map(|selections| selections.rows(files, key.group as usize)).transpose()?;
+            let set = set.as_deref().filter(|set| set.words().is_some());
+            self.decode(&file, &Place { table, index, group, set }, columns, rows)
+        }));
         // Damaged pages make decoders panic that are not ours.
         let arrays = arrays.unwrap_or_else(|panic| {
             let detail = format!(
@@ -63,27 +78,39 @@ impl Decoders {
         arrays
     }
 
-    fn decode<'a>(
+    fn decode(
         &mut self,
-        file: &'a OpenFile,
-        group: usize,
-        columns: &'a [Column],
+        file: &OpenFile,
+        place: &Place<'_>,
+        columns: &[Column],
         rows: &Range<u64>,
     ) -> Result<Vec<ArrayRef>> {
-        let before = file.metadata.metadata().row_groups().iter().take(group);
-        let first_row = before.map(|group| group.num_rows().unsigned_abs()).sum();
-        let find = |column: &'a Column| {
-            let sources = column.sources.iter().map(|source| GroupColumn::find(file, group, first_row, source));
-            sources.collect::<Result<Vec<_>>>()
-        };
-        let of = columns.iter().map(find).collect::<Result<Vec<_>>>()?;
-        if self.0.is_none() {
-            self.0 = Some(of.iter().map(|of| ColumnReader::open(of, rows.start)).collect::<Result<_>>()?);
+        let &Place { table, index, group, set } = place;
+        let mut of = Vec::with_capacity(columns.len());
+        for column in columns {
+            let mut sources = Vec::with_capacity(column.sources.len());
+            for source in &column.sources {
+                sources.push(GroupColumn::find(table, index, file, group, source)?);
+            }
+            of.push(sources);
         }
-        let count = (rows.end - rows.start) as usize;
+        if self.0.is_none() {
+            self.0 = Some(of.iter().map(|of| ColumnReader::open(of, set, rows.start)).collect::<Result<_>>()?);
+        }
         let readers = self.0.iter_mut().flatten();
-        readers.zip(&of).zip(columns).map(|((reader, of), column)| reader.read(of, column, count)).collect()
+        readers.zip(&of).zip(columns).map(|((reader, of), column)| reader.read(of, column, set, rows.clone())).collect()
     }
+}
+
+/// A row group that is read.
+struct Place<'a> {
+    table: &'a FileTable,
+    /// Of the file.
+    index: usize,
+    /// The row group, numbered in the file.
+    group: usize,
+    /// The rows that stand on the line; None where all do.
+    set: Option<&'a RowSet>,
 }
 
 pub(crate) struct Lane {

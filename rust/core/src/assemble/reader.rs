@@ -12,8 +12,9 @@ use crate::decode::Projection;
 use crate::fetch::Files;
 use crate::files::FileTable;
 use crate::memory::Alive;
-use crate::order::{Leg, Line};
+use crate::order::{Leg, Line, mul_div};
 use crate::plan::{Planner, Share};
+use crate::select::{Selections, Selector};
 use crate::{Error, Result};
 
 /// A chunk is about this many bytes, decoded.
@@ -58,11 +59,14 @@ struct Inner {
 impl Reader {
     /// A reader of the leg's batches from its cursor on. Nothing is read before the first poll.
     ///
+    /// `selector`: what rows passed that the table has counts of passing rows of.
+    ///
     /// # Errors
     /// Ranks that do not divide the leg's shards and batches delivered.
     pub fn new(
         table: Arc<FileTable>,
         projection: Projection,
+        selector: Option<Arc<Selector>>,
         line: Line,
         leg: &Leg,
         share: Share,
@@ -80,7 +84,12 @@ impl Reader {
         if options.num_threads == 0 {
             return Err(Error::Argument("num_threads must be at least 1, not 0".into()));
         }
-        let chunk_rows = (CHUNK_BYTES / projection.row_bytes()).clamp(1, CHUNK_ROWS);
+        if selector.is_some() != table.passing().is_some() {
+            return Err(Error::Argument("rows that pass are counted and selected, or neither".into()));
+        }
+        let whole = (CHUNK_BYTES / projection.row_bytes()).clamp(1, CHUNK_ROWS);
+        // So many rows are decoded for a chunk, of which so many pass.
+        let chunk_rows = mul_div(whole, line.len(), table.num_rows().max(1)).max(1);
         let planner = Planner::new(line.clone(), leg, share, chunk_rows);
         let cutters = (0..planner.num_slots())
             .map(|slot| {
@@ -88,7 +97,9 @@ impl Reader {
                 Cutter::new(planner.batch_size(), batches, rows)
             })
             .collect();
-        let engine = Engine::new(Files::new(table), projection, line, planner, options.prefetch_bytes);
+        let files = if selector.is_some() { Files::with_statistics(table) } else { Files::new(table) };
+        let selections = selector.map(Selections::new);
+        let engine = Engine::new(files, projection, selections, line, planner, options.prefetch_bytes);
         let inner = Inner {
             engine: Arc::new(engine),
             threads: Vec::new(),

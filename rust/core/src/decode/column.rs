@@ -1,8 +1,10 @@
 //! One column of one row group, read from any row on.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, new_null_array};
+use arrow_array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
+use arrow_select::take::take;
 use parquet::arrow::ProjectionMask;
 use parquet::file::serialized_reader::SerializedPageReader;
 
@@ -13,6 +15,8 @@ use super::retype::retyped;
 use super::stock::StockColumn;
 use super::{Column, Node, Part, Source, Where};
 use crate::fetch::OpenFile;
+use crate::files::FileTable;
+use crate::order::RowSet;
 use crate::{Error, Result};
 
 /// A source in a row group.
@@ -28,21 +32,52 @@ pub struct GroupColumn<'a> {
     pub source: &'a Source,
     /// Its column's place among the file's top-level fields; None in a file that does not have it.
     pub root: Option<usize>,
+    /// What the file's folders say, once a row, if it is no column of the files.
+    pub(crate) folder: Option<Folder<'a>>,
+}
+
+/// A value of a file's folders.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Folder<'a> {
+    values: &'a RecordBatch,
+    column: usize,
+    file: usize,
+}
+
+impl Folder<'_> {
+    fn rows(&self, rows: usize) -> Result<ArrayRef> {
+        let indices = UInt32Array::from(vec![self.file as u32; rows]);
+        take(self.values.column(self.column), &indices, None).map_err(|error| Error::internal(error.to_string()))
+    }
 }
 
 impl<'a> GroupColumn<'a> {
-    /// The source, wherever it stands in this file. `first_row`: the row group's first row in the file.
+    /// The source, wherever it stands in this file, which is the table's `index`-th. `group`: numbered in the file.
     ///
     /// # Errors
-    /// The row group is not in the footer.
-    pub fn find(file: &'a OpenFile, group: usize, first_row: u64, source: &'a Source) -> Result<Self> {
+    /// The row group is not in the footer, or the table has no such partition column.
+    pub fn find(
+        table: &'a FileTable,
+        index: usize,
+        file: &'a OpenFile,
+        group: usize,
+        source: &'a Source,
+    ) -> Result<Self> {
         if group >= file.metadata.metadata().num_row_groups() {
             return Err(Error::internal(format!("{}: row group {group} is not there", file.path)));
         }
         let fields = file.metadata.schema().fields();
         let named = |index: &usize| fields.get(*index).is_some_and(|field| *field.name() == source.path.root);
+        let start = table.groups(index).start;
+        let first_row = table.group_rows()[start..start + group].iter().sum();
+        let folder = match (source.partition, table.partitions()) {
+            (None, _) => None,
+            (Some(column), Some(values)) => Some(Folder { values, column, file: index }),
+            (Some(_), None) => return Err(Error::internal("a partition column without values")),
+        };
         let root = Some(source.index).filter(named).or_else(|| (0..fields.len()).find(named));
-        Ok(Self { file, group, first_row, source, root })
+        let root = root.filter(|_| folder.is_none());
+        Ok(Self { file, group, first_row, source, root, folder })
     }
 
     /// The leaves in this file that hold the source.
@@ -62,6 +97,14 @@ impl<'a> GroupColumn<'a> {
             return Ok(ProjectionMask::roots(schema, [root]));
         }
         Ok(ProjectionMask::leaves(schema, self.leaves(root)?))
+    }
+
+    /// What is not in the pages: nulls, or what the folders say.
+    pub(crate) fn constant(&self, rows: usize) -> Result<ArrayRef> {
+        match &self.folder {
+            Some(folder) => folder.rows(rows),
+            None => Ok(new_null_array(self.source.field.data_type(), rows)),
+        }
     }
 
     /// Pages of it that cannot be read.
@@ -84,22 +127,42 @@ impl ColumnReader {
     ///
     /// # Errors
     /// Pages that cannot be read.
-    pub fn open(of: &[GroupColumn<'_>], row: u64) -> Result<Self> {
-        Ok(Self { sources: of.iter().map(|of| SourceReader::open(of, row)).collect::<Result<_>>()? })
+    pub fn open(of: &[GroupColumn<'_>], set: Option<&RowSet>, row: u64) -> Result<Self> {
+        let open = |of: &GroupColumn<'_>| match set {
+            None => SourceReader::open(of, row),
+            Some(set) => SourceReader::open_set(of, set, row),
+        };
+        Ok(Self { sources: of.iter().map(open).collect::<Result<_>>()? })
     }
 
-    /// The next `rows` rows, in the form that the column is delivered in.
+    /// The next rows, in the form that the column is delivered in. `rows`: of the row group, or of the set, where there is one.
     ///
     /// # Errors
     /// Pages that cannot be read, or values that the form does not hold.
-    pub fn read(&mut self, of: &[GroupColumn<'_>], column: &Column, rows: usize) -> Result<ArrayRef> {
+    pub fn read(
+        &mut self,
+        of: &[GroupColumn<'_>],
+        column: &Column,
+        set: Option<&RowSet>,
+        rows: Range<u64>,
+    ) -> Result<ArrayRef> {
         match (self.sources.as_mut_slice(), of) {
-            ([only], [of]) if !column.is_matrix => bundle(only.read(of, rows)?, rows),
-            _ => self.matrix(of, column, rows),
+            ([only], [of]) if !column.is_matrix => {
+                let count = (rows.end - rows.start) as usize;
+                bundle(only.read(of, set, rows)?, count)
+            }
+            _ => self.matrix(of, column, set, rows),
         }
     }
 
-    fn matrix(&mut self, of: &[GroupColumn<'_>], column: &Column, rows: usize) -> Result<ArrayRef> {
+    fn matrix(
+        &mut self,
+        of: &[GroupColumn<'_>],
+        column: &Column,
+        set: Option<&RowSet>,
+        range: Range<u64>,
+    ) -> Result<ArrayRef> {
+        let rows = (range.end - range.start) as usize;
         let Some(number) = of.first().and_then(|of| of.source.form.number()) else {
             return Err(Error::internal("a matrix of no numbers"));
         };
@@ -111,8 +174,14 @@ impl ColumnReader {
         let mut done = 0;
         while done < rows {
             let now = block.min(rows - done);
-            let arrays: Vec<Vec<ArrayRef>> =
-                self.sources.iter_mut().zip(of).map(|(reader, of)| reader.read(of, now)).collect::<Result<_>>()?;
+            let start = range.start + done as u64;
+            let next = start..start + now as u64;
+            let arrays: Vec<Vec<ArrayRef>> = self
+                .sources
+                .iter_mut()
+                .zip(of)
+                .map(|(reader, of)| reader.read(of, set, next.clone()))
+                .collect::<Result<_>>()?;
             for (place, matrix) in matrices.iter_mut().enumerate() {
                 let columns = arrays.iter().map(|of| of.get(place).cloned()).collect::<Option<Vec<_>>>();
                 matrix.write(&columns.ok_or_else(|| Error::internal("a column without its mask"))?)?;
@@ -130,16 +199,18 @@ impl ColumnReader {
 
 /// Reads a source of a row group on from a row.
 pub(crate) struct SourceReader {
-    decoder: Decoder,
-    next_row: u64,
+    pub(super) decoder: Decoder,
+    pub(super) next_row: u64,
 }
 
-enum Decoder {
+pub(super) enum Decoder {
     /// Pages without nulls, PLAIN or dictionary encoded.
     Dense(Box<DenseColumn>),
     /// All others: from the first page on that is of another kind.
     Stock(Box<StockColumn>),
-    /// A file that does not have the column.
+    /// The same, of the rows of a set only.
+    Set(Box<StockColumn>),
+    /// A file that does not have the column, or whose folders say it.
     Missing,
 }
 
@@ -163,9 +234,18 @@ impl SourceReader {
         retyped(array, of.source.field.data_type())
     }
 
-    fn read(&mut self, of: &GroupColumn<'_>, rows: usize) -> Result<Vec<ArrayRef>> {
-        let from = Where { path: &of.file.path, column: &of.source.name, first_row: of.first_row + self.next_row };
-        let array = self.values(of, rows)?;
+    fn read(&mut self, of: &GroupColumn<'_>, set: Option<&RowSet>, rows: Range<u64>) -> Result<Vec<ArrayRef>> {
+        let from = Where { path: &of.file.path, column: &of.source.name, first_row: of.first_row, set: None };
+        let (array, from) = match set {
+            None => {
+                let from = Where { first_row: of.first_row + self.next_row, ..from };
+                (self.values(of, (rows.end - rows.start) as usize)?, from)
+            }
+            Some(set) => {
+                let from = Where { set: Some((set, rows.start)), ..from };
+                (retyped(self.decode_set(of, set, rows)?, of.source.field.data_type())?, from)
+            }
+        };
         of.source.form.arrays(&array, from)
     }
 
@@ -178,7 +258,8 @@ impl SourceReader {
         }
         match &mut self.decoder {
             Decoder::Stock(stock) => stock.read(of, rows).and_then(|array| of.source.path.take(array)),
-            Decoder::Missing => Ok(new_null_array(of.source.field.data_type(), rows)),
+            Decoder::Missing => of.constant(rows),
+            Decoder::Set(_) => Err(Error::internal("rows of a set are read with it")),
             Decoder::Dense(_) => Err(Error::internal("a dense decoder gave nothing")),
         }
     }

@@ -94,8 +94,7 @@ fn of_group(files: &Files, source: &Source, group: usize, stop: &AtomicBool) -> 
     let index = table.file_of_group(group);
     let file = files.open(index)?;
     let first = table.groups(index).start;
-    let before = table.group_rows()[first..group].iter().sum();
-    let of = GroupColumn::find(&file, group - first, before, source)?;
+    let of = GroupColumn::find(table, index, &file, group - first, source)?;
     let mut vocabulary = Vocabulary::default();
     let mut left = usize::try_from(table.group_rows()[group]).map_err(|_| Error::internal("2**64 rows"))?;
     if left > 0 {

@@ -13,6 +13,7 @@ mod number;
 mod path;
 mod projection;
 mod retype;
+mod selected;
 mod spec;
 mod stock;
 mod vocabulary;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow_array::ArrayRef;
+use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, Field, FieldRef, Schema};
 
 use super::form::{Form, Key, Node, Part, Role, null_error, plan};
@@ -27,6 +27,25 @@ pub struct Source {
     pub field: FieldRef,
     /// What is done to it.
     pub form: Form,
+    /// Which of the table's partition columns it is, if it is no column of the files.
+    pub partition: Option<usize>,
+}
+
+impl Source {
+    /// The bytes of a row of it, decoded; None where rows differ.
+    pub fn width(&self) -> Option<u64> {
+        fn of(data_type: &DataType) -> Option<u64> {
+            match data_type {
+                DataType::Boolean => Some(1),
+                DataType::FixedSizeList(child, length) => {
+                    Some(of(child.data_type())? * u64::from(length.unsigned_abs()))
+                }
+                DataType::FixedSizeBinary(length) => Some(u64::from(length.unsigned_abs())),
+                other => other.primitive_width().map(|width| width as u64),
+            }
+        }
+        self.form.number().map(|number| number.width() as u64).or_else(|| of(self.field.data_type()))
+    }
 }
 
 /// One column to deliver: of one source, or several sources of one number as a matrix (n, k).
@@ -45,20 +64,7 @@ pub struct Column {
 impl Column {
     /// The bytes of a row of it, decoded; None where rows differ.
     pub fn width(&self) -> Option<u64> {
-        fn of(data_type: &DataType) -> Option<u64> {
-            match data_type {
-                DataType::Boolean => Some(1),
-                DataType::FixedSizeList(child, length) => {
-                    Some(of(child.data_type())? * u64::from(length.unsigned_abs()))
-                }
-                DataType::FixedSizeBinary(length) => Some(u64::from(length.unsigned_abs())),
-                other => other.primitive_width().map(|width| width as u64),
-            }
-        }
-        self.sources
-            .iter()
-            .map(|source| source.form.number().map(|n| n.width() as u64).or_else(|| of(source.field.data_type())))
-            .sum()
+        self.sources.iter().map(Source::width).sum()
     }
 }
 
@@ -75,7 +81,8 @@ impl Projection {
     /// # Errors
     /// Unknown or repeated names, types that no tensor has, nulls that a footer shows, options that do not fit.
     pub fn new(table: &FileTable, asked: &Asked) -> Result<Self> {
-        let schema = table.schema();
+        let (schema, _) = delivered(table);
+        let schema = &schema;
         let all = schema.fields().iter().map(|field| field.name().as_str());
         let names: Vec<&str> = match &asked.columns {
             Some(names) => names.iter().map(String::as_str).collect(),
@@ -162,26 +169,62 @@ impl Projection {
     }
 }
 
+/// Where a column's values are.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// In the files, at this place of their schema.
+    File(usize),
+    /// In the files' folders.
+    Partition(usize),
+}
+
+/// The columns of the files, and after them those of the folders; where both have a name, the folders'.
+fn delivered(table: &FileTable) -> (Schema, Vec<Place>) {
+    let of_folders = table.partitions().map(|values| values.schema());
+    let hidden = |name: &str| of_folders.as_ref().is_some_and(|folders| folders.column_with_name(name).is_some());
+    let in_files = table.schema().fields().iter().enumerate();
+    let mut fields: Vec<(FieldRef, Place)> = in_files
+        .filter(|(_, field)| !hidden(field.name()))
+        .map(|(index, field)| (field.clone(), Place::File(index)))
+        .collect();
+    let in_folders = of_folders.iter().flat_map(|folders| folders.fields().iter().cloned());
+    fields.extend(in_folders.enumerate().map(|(index, field)| (field, Place::Partition(index))));
+    let (fields, places): (Vec<FieldRef>, Vec<Place>) = fields.into_iter().unzip();
+    (Schema::new(fields), places)
+}
+
+/// The first file whose folders say null.
+fn first_null(table: &FileTable, partition: usize) -> Option<usize> {
+    let values = table.partitions()?.column(partition);
+    (0..table.num_files()).find(|&file| values.is_null(file))
+}
+
 /// Whether a dotted path lies in a column.
 fn within(path: &str, column: &str) -> bool {
     path.strip_prefix(column).is_some_and(|rest| rest.starts_with('.'))
 }
 
 fn source(table: &FileTable, name: &str, asked: &Asked, spec: &ColumnSpec) -> Result<Source> {
-    let schema = table.schema();
-    let (path, index) = find(schema, name)?;
+    let (schema, places) = delivered(table);
+    let (path, index) = find(&schema, name)?;
     let root = schema.field(index);
     let (_, data_type) = path.resolve(root.data_type())?;
     let data_type = common(&data_type);
     let form = plan(name, &data_type, spec, asked)?;
     let refuses = spec.nulls.map_or(asked.tensors && spec.encode.is_none(), |nulls| nulls == Nulls::Error);
-    if let (true, true, Some(file)) = (path.is_whole(), refuses, table.first_null()[index])
+    // Of the rows with nulls, none may pass: then it is seen when they are read.
+    let (index, partition, first_null) = match places[index] {
+        Place::File(column) => (column, None, table.first_null()[column].map(|file| file as usize)),
+        Place::Partition(partition) => (usize::MAX, Some(partition), first_null(table, partition)),
+    };
+    let first_null = first_null.filter(|_| table.passing().is_none());
+    if let (true, true, Some(file)) = (path.is_whole(), refuses, first_null)
         && !asked.specs.keys().any(|path| within(path, name))
     {
-        return Err(null_error(table.path(file as usize), name, None));
+        return Err(null_error(table.path(file), name, None));
     }
     let field = root.clone().with_name(name).with_data_type(data_type);
-    Ok(Source { name: name.to_owned(), path, index, field: Arc::new(field), form })
+    Ok(Source { name: name.to_owned(), path, index, field: Arc::new(field), form, partition })
 }
 
 /// A column, or a field in one, as it stands in the files.

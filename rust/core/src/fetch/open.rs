@@ -52,6 +52,7 @@ type Place = Arc<Mutex<Option<Arc<OpenFile>>>>;
 #[derive(Debug)]
 pub struct Files {
     table: Arc<FileTable>,
+    statistics: bool,
     cache: Mutex<Cache>,
 }
 
@@ -65,7 +66,12 @@ struct Cache {
 impl Files {
     /// The files of this plan.
     pub fn new(table: Arc<FileTable>) -> Self {
-        Self { table, cache: Mutex::default() }
+        Self { table, statistics: false, cache: Mutex::default() }
+    }
+
+    /// The files of this plan, with the statistics in their footers, which a filter looks at.
+    pub fn with_statistics(table: Arc<FileTable>) -> Self {
+        Self { statistics: true, ..Self::new(table) }
     }
 
     /// The plan.
@@ -138,9 +144,11 @@ impl Files {
         // Taken before the footer is read: what is written from now on is noticed.
         let stamp = Stamp::from(&file.metadata().map_err(|error| Error::io(&path, &error))?);
         let footer = self.planned_footer(index, &path, &file)?;
-        // The same bytes were checked when the plan was made; statistics are of no use here.
+        // The same bytes were checked when the plan was made.
+        let of_columns =
+            if self.statistics { ParquetStatisticsPolicy::KeepAll } else { ParquetStatisticsPolicy::SkipAll };
         let options = ParquetMetaDataOptions::new()
-            .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
+            .with_column_stats_policy(of_columns)
             .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
             .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll);
         let metadata = ParquetMetaDataReader::decode_metadata_with_options(&footer, Some(&options))

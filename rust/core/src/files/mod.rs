@@ -4,6 +4,7 @@ mod codec;
 pub mod footer;
 pub mod list;
 pub mod name;
+mod passing;
 mod saved;
 mod scan;
 pub mod schema;
@@ -12,6 +13,7 @@ mod table;
 
 pub use footer::Footer;
 pub use list::{Listing, list};
+pub use passing::{Passing, batch_from_bytes, batch_to_bytes};
 pub use schema::Drift;
 pub use table::{FileEntry, FileTable, TableParts};
 
@@ -21,7 +23,12 @@ use crate::Result;
 ///
 /// The threads are joined before it returns, so that a process may fork afterwards.
 pub fn plan(paths: &[String], num_threads: usize, drift: Drift) -> Result<FileTable> {
-    scan::scan(list(paths)?, num_threads, drift)
+    read(list(paths)?, num_threads, drift)
+}
+
+/// Reads the footers of files that were listed, on up to `num_threads` threads, which are joined before it returns.
+pub fn read(listing: Listing, num_threads: usize, drift: Drift) -> Result<FileTable> {
+    scan::scan(listing, num_threads, drift)
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ mod tests {
     use arrow_array::cast::AsArray;
     use arrow_array::types::{Int32Type, Int64Type};
 
-    const FROM: Where<'static> = Where { path: "a.parquet", column: "x", first_row: 100 };
+    const FROM: Where<'static> = Where { path: "a.parquet", column: "x", first_row: 100, set: None };
 
     fn encoded(ids: Ids) -> Encoded {
         Encoded { ids, nulls: None, fill: 0, to: Number::I64, tensors: true }

@@ -198,8 +198,8 @@ fn same_length<O: OffsetSizeTrait>(
         if found != wanted {
             return Err(at.error(
                 row,
-                &format!("a list of {found} values (where the others have {wanted})"),
-                "take lists=\"jagged\" or \"padded\"",
+                &format!("a list of {found} values"),
+                &format!("the others have {wanted}: take lists=\"jagged\" or \"padded\""),
             ));
         }
     }

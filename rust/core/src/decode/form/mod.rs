@@ -29,6 +29,7 @@ pub(crate) use plan::plan;
 
 use super::vocabulary::Vocabulary;
 use super::{Nulls, Number, Padding};
+use crate::order::RowSet;
 use crate::{Error, Result};
 
 /// Where some rows come from, for messages.
@@ -38,8 +39,17 @@ pub struct Where<'a> {
     pub path: &'a str,
     /// The column.
     pub column: &'a str,
-    /// The first of the rows, numbered in the file.
+    /// The first of the rows, numbered in the file; of a set, the row group's first.
     pub first_row: u64,
+    /// The set that the rows are of, and which of it the first one is.
+    pub set: Option<(&'a RowSet, u64)>,
+}
+
+impl Where<'_> {
+    /// The number, in the file, of one of the rows.
+    pub(crate) fn row(&self, index: usize) -> u64 {
+        self.first_row + self.set.map_or(index as u64, |(set, first)| set.row(first + index as u64))
+    }
 }
 
 /// What is delivered under one key.
@@ -222,11 +232,7 @@ impl Op {
                 if *nulls == Nulls::Error
                     && let Some(row) = first_null(array, outer)
                 {
-                    return Err(null_error(
-                        at.from.path.to_owned(),
-                        at.from.column,
-                        Some(at.from.first_row + (at.row)(row) as u64),
-                    ));
+                    return Err(null_error(at.from.path.to_owned(), at.from.column, Some(at.from.row((at.row)(row)))));
                 }
                 let rows = union(array.as_ref(), outer);
                 let mut made =

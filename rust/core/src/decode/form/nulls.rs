@@ -28,7 +28,7 @@ impl At<'_> {
             detail: format!(
                 "column {:?} has {what} at row {}{}{cure}",
                 self.from.column,
-                self.from.first_row + (self.row)(index) as u64,
+                self.from.row((self.row)(index)),
                 if cure.is_empty() { "" } else { "; " }
             ),
         }

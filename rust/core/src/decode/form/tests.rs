@@ -3,7 +3,7 @@ use crate::decode::spec::{Asked, ColumnSpec};
 use arrow_array::types::{Float64Type, Int32Type, UInt8Type};
 use arrow_array::{Float64Array, Int32Array, ListArray};
 
-const FROM: Where<'static> = Where { path: "a.parquet", column: "x", first_row: 100 };
+const FROM: Where<'static> = Where { path: "a.parquet", column: "x", first_row: 100, set: None };
 
 fn lists(rows: &[&[i32]]) -> ArrayRef {
     Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(

@@ -1,0 +1,143 @@
+"""Files and directories that are there whole, or not at all, after a crash at any moment.
+
+A directory is filled under a temporary name, every file of it is synced to the disk, then it, then it is renamed, and
+the directory above is synced. Removal goes the same way back: renamed first, then taken apart.
+"""
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+UNFINISHED, REMOVED = ".unfinished-", ".removed-"
+"""How directories begin that are being written, or taken apart."""
+_CHUNK = 2**22
+
+
+class Written(NamedTuple):
+    """What a file should hold."""
+
+    bytes: int
+    sha256: str
+
+
+class Writer:
+    """A new file to be written from its beginning, for `torch.save`: hashes what passes, and calls `beat` now and then.
+
+    OSError where the disk is full or the place may not be written to.
+    """
+
+    def __init__(self, path: Path, beat: Callable[[], None]) -> None:
+        self._file = path.open("xb", buffering=2**20)
+        self._sha = hashlib.sha256()
+        self._bytes = 0
+        self._beat = beat
+
+    def write(self, data: "bytes | memoryview") -> int:
+        """All of it."""
+        self._sha.update(data)
+        self._file.write(data)
+        self._bytes += len(data)
+        self._beat()
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing: `finish` does."""
+
+    def finish(self) -> Written:
+        """On the disk, when this returns."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return Written(self._bytes, self._sha.hexdigest())
+
+    def close(self) -> None:
+        """Whether finished or not."""
+        self._file.close()
+
+
+def write_file(path: Path, fill: Callable[[Writer], object], beat: Callable[[], None]) -> Written:
+    """Makes a file, fills it, and brings it to the disk."""
+    writer = Writer(path, beat)
+    try:
+        fill(writer)
+        return writer.finish()
+    finally:
+        writer.close()
+
+
+def read_back(path: Path, beat: Callable[[], None]) -> Written:
+    """What a file holds."""
+    sha, size = hashlib.sha256(), 0
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            sha.update(chunk)
+            size += len(chunk)
+            beat()
+    return Written(size, sha.hexdigest())
+
+
+def sync_directory(path: Path) -> None:
+    """The names in it are on the disk, when this returns."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_file(path: Path) -> None:
+    """What was written to it is on the disk, when this returns."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def begin(above: Path) -> Path:
+    """A new empty directory, under a temporary name; `above` is made where it is not there."""
+    if not above.is_dir():
+        above.mkdir(parents=True, exist_ok=True)
+        sync_directory(above.parent)
+    path = above / f"{UNFINISHED}{uuid.uuid4().hex}"
+    path.mkdir()
+    return path
+
+
+def commit(unfinished: Path, name: str) -> Path:
+    """Gives a filled directory the first of the names `name`, `name.1`, `name.2` … that is free, durably."""
+    for folder in (*(path for path in unfinished.rglob("*") if path.is_dir()), unfinished):
+        sync_directory(folder)
+    above, count = unfinished.parent, 0
+    while (path := above / (f"{name}.{count}" if count else name)).exists():
+        count += 1
+    unfinished.rename(path)
+    sync_directory(above)
+    return path
+
+
+def remove(path: Path) -> None:
+    """Out of sight at once, then taken apart; a crash in between leaves what `sweep` removes."""
+    try:
+        hidden = path.with_name(f"{REMOVED}{uuid.uuid4().hex}")
+        path.rename(hidden)
+        shutil.rmtree(hidden)
+    except FileNotFoundError:  # another process was faster
+        return
+
+
+def discard(unfinished: Path) -> None:
+    """Takes apart what could not be finished, as far as that can be done."""
+    shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def sweep(above: Path) -> None:
+    """Removes what earlier processes left unfinished."""
+    if above.is_dir():
+        for path in above.iterdir():
+            if path.name.startswith((UNFINISHED, REMOVED)):
+                shutil.rmtree(path, ignore_errors=True)

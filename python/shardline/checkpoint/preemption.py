@@ -1,0 +1,50 @@
+"""Signals that ask a job to end: noted when they come, and answered at the end of the step."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterable
+from types import FrameType
+from typing import Any
+
+from shardline.errors import ShardlineRuntimeError, ShardlineTypeError
+
+EXIT_CODE = 75
+"""EX_TEMPFAIL: it is to be tried again."""
+
+
+class Preemption:
+    """Notes these signals instead of what they did before, until `close`. A forked child does not inherit it."""
+
+    def __init__(self, signals: Iterable[int]) -> None:
+        self.came: signal.Signals | None = None
+        self._before: dict[int, Any] = {}
+        self._pid = os.getpid()
+        wanted = [signals] if isinstance(signals, int) else list(signals)
+        for one in wanted:
+            if not isinstance(one, int):
+                raise ShardlineTypeError(f"signals must be of signal.Signals, such as signal.SIGTERM, not {one!r}")
+        if wanted and threading.current_thread() is not threading.main_thread():
+            raise ShardlineRuntimeError("signals= works in the main thread only: Python handles signals there")
+        for one in wanted:
+            self._before[one] = signal.signal(one, self._note)
+
+    @property
+    def watches(self) -> bool:
+        """Whether any signal was asked for."""
+        return bool(self._before)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() == self._pid:
+            self.came = signal.Signals(number)
+            return
+        # a worker process that was forked from the training: it ends as it would have ended
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    def close(self) -> None:
+        """What the signals did before, they do again."""
+        if os.getpid() == self._pid and threading.current_thread() is threading.main_thread():
+            for number, handler in self._before.items():
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        self._before = {}

@@ -1,0 +1,222 @@
+"""One restore: the ranks agree on a checkpoint that is whole, load it, and hear of each other whether all could."""
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from shardline.checkpoint import layout
+from shardline.checkpoint.layout import Found
+from shardline.checkpoint.manifest import NAME, Manifest
+from shardline.checkpoint.parts import RNG, Part, from_file
+from shardline.checkpoint.saving import own_is_of
+from shardline.checkpoint.talk import Message, Talk
+from shardline.errors import CheckpointError
+
+log = logging.getLogger("shardline")
+_PIECE = 2**26
+
+Which = str | int | Path
+"""What is to be restored: "latest", "best", a step, or a path."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What `restore` did; false on a first start, where nothing was there.
+
+    `step`: optimizer steps done. `skipped`: what was wrong with newer checkpoints, each in a sentence. `notes`: what
+    was left as it is, each in a sentence. `values`: as given to `save`.
+    """
+
+    step: int = 0
+    saved_epoch: int | None = 0
+    path: Path | None = None
+    time: datetime | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.path is not None
+
+    @property
+    def epoch(self) -> int:
+        """The epoch to go on in, from 0; CheckpointError where there was neither data nor epoch= when it was saved."""
+        if self.saved_epoch is None:
+            raise CheckpointError(f"{self.path} says no epoch: give data= to the Checkpointer, or epoch= when you save")
+        return self.saved_epoch
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The checkpoint that all ranks restore. `data`: its files, where this rank does not see them."""
+
+    path: Path
+    manifest: Manifest
+    skipped: tuple[str, ...]
+    data: dict[str, bytes]
+    ranks: int
+    """How many there are now."""
+
+    def state(self, part: Part | None, rank: int, map_location: Any) -> Any:
+        """Of a part that is not sharded, as this rank loads it; None for what a rank of a smaller job had not."""
+        name = RNG if part is None else part.name
+        files = self.manifest.parts[name]
+        if own_is_of(files[0], name):
+            if rank >= len(files) or (part is not None and len(files) != self.ranks):
+                return None
+            files = files[rank : rank + 1]
+        return from_file(self.path / files[0], self.data.get(files[0]), map_location)
+
+
+class Chooser:
+    """Finds a checkpoint in a directory, and sees that all ranks have it."""
+
+    def __init__(self, directory: Path, talk: Talk, best: layout.Best) -> None:
+        self._directory, self._talk, self._best = directory, talk, best
+        self.corrupt: set[Path] = set()
+
+    def choose(self, which: Which, names: Collection[str] | None, mine: Collection[str]) -> Chosen | None:
+        """None where there is no checkpoint yet. `names`: the parts wanted, of those that are `mine`; None: all."""
+        talk, call = self._talk, _call(which)
+        answer = talk.round(call, Message({}), lambda _: self._find(which, names, mine))
+        if answer["folder"] is None:
+            return None
+        manifest = Manifest.from_text(answer["manifest"])
+        path = Path(answer["folder"]) if answer["outside"] else self._directory / answer["folder"]
+        skipped = tuple(answer["skipped"])
+        for one in skipped if talk.leads else ():
+            log.warning("a checkpoint is not whole, and was passed over: %s", one)
+        if talk.ranks == 1:
+            return Chosen(path, manifest, skipped, {}, 1)
+        try:
+            sees = (path / NAME).read_text(encoding="utf-8") == answer["manifest"]
+        except (OSError, ValueError):
+            sees = False
+        blind = talk.round(call, Message({"sees": sees}), _who_is_blind)["blind"]
+        wanted = [name for part in _wanted(manifest, names, mine) for name in manifest.parts[part]]
+        if blind and any(name.startswith("sharded/") for name in wanted):
+            raise CheckpointError(
+                f"rank {blind[0]} does not see {path}: sharded parts need a directory that all ranks see"
+            )
+        data = self._hand_out(path, manifest, sorted(set(wanted))) if blind else {}
+        return Chosen(path, manifest, skipped, data, talk.ranks)
+
+    def agree(self, which: Which, error: str) -> None:
+        """After the load: CheckpointError on every rank if it failed on any."""
+
+        def judge(messages: list[Message]) -> dict[str, Any]:
+            failed = {rank: one.plain["error"] for rank, one in enumerate(messages) if one.plain["error"]}
+            if failed:
+                rank, text = next(iter(failed.items()))
+                raise CheckpointError(
+                    f"{text}\n(on rank {rank}, and {len(failed) - 1} others)" if len(failed) > 1 else text
+                )
+            return {}
+
+        if self._talk.ranks > 1:
+            self._talk.round(f"{_call(which)}, loaded", Message({"error": error}), judge)
+
+    # What the first rank does
+
+    def _find(self, which: Which, names: Collection[str] | None, mine: Collection[str]) -> dict[str, Any]:
+        candidates, skipped = self._candidates(which)
+        for one in candidates:
+            wanted = {name for part in _wanted(one.manifest, names, mine) for name in one.manifest.parts[part]}
+            wrong = layout.what_is_wrong(one, sorted(wanted), self._talk.beat)
+            if not wrong:
+                outside = one.path.parent != self._directory
+                return {
+                    "folder": str(one.path.absolute()) if outside else one.path.name,
+                    "outside": outside,
+                    "manifest": one.manifest.to_text(),
+                    "skipped": skipped,
+                }
+            self.corrupt.add(one.path)
+            skipped.append(wrong)
+        if skipped:
+            lines = "".join(f"\n  - {one}" for one in skipped)
+            raise CheckpointError(
+                f"none of the checkpoints in {self._directory} is whole:{lines}\nMove them away to start afresh"
+            )
+        return {"folder": None}
+
+    def _candidates(self, which: Which) -> tuple[list[Found], list[str]]:
+        """(what to try, in order; what was found damaged before that)."""
+        if which not in ("latest", "best") and not isinstance(which, int):
+            path = Path(which)
+            if not (path / NAME).exists():
+                there = layout.contents(path)
+                if not there.found and not there.damaged:
+                    raise CheckpointError(f"{path} is no checkpoint, and holds none: give a folder with a {NAME}")
+                return there.found[::-1], list(there.damaged.values())
+            try:
+                return [Found(path, layout.read_manifest(path))], []
+            except (ValueError, OSError) as error:
+                raise CheckpointError(f"{path / NAME}: {error}") from error
+        there = layout.contents(self._directory)
+        if isinstance(which, int):
+            found = [one for one in there.found if one.manifest.step == which]
+            if not found:
+                steps = ", ".join(str(one.manifest.step) for one in there.found) or "none"
+                wrong = "".join(f"; {text}" for text in there.damaged.values())
+                raise CheckpointError(f"no checkpoint of step {which} in {self._directory}: there are {steps}{wrong}")
+            return found, []
+        damaged = list(there.damaged.values())
+        if which == "latest":
+            return there.found[::-1], damaged
+        if self._best.monitor is None:
+            raise CheckpointError('which="best" needs monitor=, the metric that says which is the best')
+        ranked = self._best.ranked(there.found)
+        if there.found and not ranked:
+            raise CheckpointError(
+                f"no checkpoint in {self._directory} was saved with the metric {self._best.monitor!r}"
+            )
+        return ranked, damaged
+
+    def _hand_out(self, path: Path, manifest: Manifest, names: list[str]) -> dict[str, bytes]:
+        """The files, from the first rank to all. All ranks are here, so that a broadcast finds them all."""
+        talk, data = self._talk, {}
+        cpu = "cpu:" in str(dist.get_backend_config(talk.group)) or dist.get_backend(talk.group) == "gloo"
+        device = torch.device("cpu") if cpu else torch.accelerator.current_accelerator()
+        source = dist.get_process_group_ranks(talk.group)[0] if talk.group is not None else 0
+        for name in names:
+            content = (path / name).read_bytes() if talk.leads else b""
+            parts = []
+            for start in range(0, manifest.files[name].bytes, _PIECE):
+                size = min(_PIECE, manifest.files[name].bytes - start)
+                if talk.leads:
+                    piece = torch.frombuffer(bytearray(content[start : start + size]), dtype=torch.uint8).to(device)
+                else:
+                    piece = torch.empty(size, dtype=torch.uint8, device=device)
+                dist.broadcast(piece, source, group=talk.group)
+                parts.append(piece.cpu().numpy().tobytes())
+            data[name] = b"".join(parts)
+        return data
+
+
+def _call(which: Which) -> str:
+    """The same on all ranks, whose paths may differ."""
+    return f"restore({which!r})" if which in ("latest", "best") or isinstance(which, int) else "restore(path)"
+
+
+def _who_is_blind(messages: list[Message]) -> dict[str, Any]:
+    return {"blind": [rank for rank, message in enumerate(messages) if not message.plain["sees"]]}
+
+
+def _wanted(manifest: Manifest, names: Collection[str] | None, mine: Collection[str]) -> list[str]:
+    """The parts to load; CheckpointError where the checkpoint has one of them not."""
+    wanted = [*mine, RNG] if names is None else list(names)
+    missing = [name for name in wanted if name not in manifest.parts]
+    if missing:
+        raise CheckpointError(
+            f"the checkpoint of step {manifest.step} has no {', '.join(missing)}: it has {', '.join(manifest.parts)}. "
+            "Give only=(…), the names of the parts to restore"
+        )
+    return wanted

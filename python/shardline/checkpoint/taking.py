@@ -1,0 +1,124 @@
+"""What is saved, taken at one moment on one rank: the states of all parts, and of the random generators last."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+
+from shardline import options as opt
+from shardline.checkpoint import generators as rng
+from shardline.checkpoint import plain
+from shardline.checkpoint.parts import RNG, Part
+from shardline.checkpoint.saving import Saver, Taken
+from shardline.checkpoint.talk import Talk
+from shardline.errors import ShardlineTypeError, ShardlineValueError
+
+
+class Taker:
+    """Takes states at a step's border, to be written at once, or copied, to be written later."""
+
+    def __init__(
+        self, parts: dict[str, Part], generators: Mapping[str, rng.Given], talk: Talk, data: Part | None
+    ) -> None:
+        self._parts, self._generators, self._talk, self._data = parts, generators, talk, data
+        self._copier = plain.Copier()
+        self._group: Any = None  # of sharded saves in the background
+
+    def take(
+        self, step: int, epoch: int | None, metrics: Mapping[str, Any], values: Mapping[str, Any], *, copied: bool
+    ) -> Taken:
+        """Everything that this rank gives to the checkpoint of a step."""
+        step = opt.check_int("step", step, 0, 2**62)
+        spread: dict[str, Part] = {}
+        if dist.is_available() and dist.is_initialized():
+            from shardline.checkpoint import sharded
+
+            spread = sharded.spread(self._parts)
+        shared: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        # loaders first: torchdata's state_dict may make an iterator, which draws from the global generator
+        for name, part in sorted(self._parts.items(), key=lambda item: not item[1].is_loader):
+            if name in spread:
+                continue
+            if part.own or (part.is_loader and self._talk.ranks > 1):
+                state = part.take()
+                ours = part.is_loader and isinstance(state, Mapping) and "shardline" in state
+                (shared if ours and not part.own else own)[name] = state
+            elif self._talk.leads:
+                shared[name] = part.take()
+        own[RNG] = rng.take(self._generators)
+        plans = self._plans(shared)
+        if not self._talk.leads:
+            shared = {}
+        if copied:
+            shared = self._copier.copy(shared)
+        else:
+            shared = {name: plain.tidy(state, name) for name, state in shared.items()}
+        taken = Taken(
+            step=step,
+            epoch=self._epoch(epoch),
+            metrics=_numbers(metrics),
+            values=_plain(values),
+            shared=shared,
+            own={name: plain.tidy(state, name) for name, state in own.items()},
+            plain=frozenset(name for name, part in self._parts.items() if part.is_loader or part.is_plain),
+            plans=plans,
+        )
+        if spread:
+            from shardline.checkpoint import sharded
+
+            taken.sharded = sharded.states(spread, self._parts)
+        return taken
+
+    def writing(self, saver: Saver, taken: Taken) -> Callable[[], object]:
+        """What a thread is to do for a copied state."""
+        if not taken.sharded:
+            return lambda: saver.save(taken)
+        from shardline.checkpoint import sharded
+
+        folder = saver.begin(taken)  # all ranks are here after it: what follows cannot miss one
+        if self._group is None:
+            members = dist.get_process_group_ranks(self._talk.group) if self._talk.group is not None else None
+            self._group = dist.new_group(members, backend="gloo", use_local_synchronization=members is not None)
+        future = sharded.begin_to_save(taken.sharded, folder, self._group)
+        return lambda: saver.save_pieces(taken, folder, lambda: getattr(future, "upload_completion", future).result())
+
+    def _epoch(self, given: int | None) -> int | None:
+        position = self._data.position if self._data is not None else None
+        if position is not None:
+            if given is not None:
+                raise ShardlineValueError(f"epoch={given!r} is not needed: the loader knows that it is {position[0]}")
+            return position[0]
+        return None if given is None else opt.check_int("epoch", given, 0, 2**62)
+
+    def _plans(self, states: Mapping[str, Any]) -> dict[str, Callable[[Path], object]]:
+        """Of loaders whose state is too large to name its files."""
+        plans: dict[str, Callable[[Path], object]] = {}
+        for name, state in states.items():
+            part = self._parts[name]
+            if part.is_loader and isinstance(state, Mapping) and "shardline" in state:
+                dataset = getattr(part.stateful, "dataset", part.stateful)
+                if state["files"]["packed"] is None and dataset.plan.digest == state["files"]["digest"]:
+                    plans[f"plan-{dataset.plan.digest}"] = dataset.plan.save
+        return plans
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    found = {}
+    for name, value in metrics.items():
+        try:
+            found[str(name)] = float(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ShardlineTypeError(f"metrics[{name!r}] must be a number, not {value!r}") from error
+    return found
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    for name, value in values.items():
+        if not plain.is_json({name: value}):
+            raise ShardlineTypeError(
+                f"values[{name!r}] must be what JSON gives back as it is (numbers, text, lists, dicts), not {value!r}: "
+                "other things belong into a dict that is given to the Checkpointer as extra="
+            )
+    return plain.tidy(dict(values), "values")  # type: ignore[no-any-return]
