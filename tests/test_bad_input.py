@@ -154,15 +154,6 @@ def test_missing_column_names_file_and_column(hundred):
     assert "x" in str(caught.value)
 
 
-def test_types_without_a_tensor_name_the_column_and_the_way_out(tmp_path):
-    pq.write_table(pa.table({"i": [1], "name": ["a"]}), tmp_path / "a.parquet")
-    with pytest.raises(TypeError, match="name") as caught:
-        DataLoader(tmp_path)
-    assert "columns=" in str(caught.value)
-    assert "arrow" in str(caught.value)
-    assert next(iter(DataLoader(tmp_path, columns=["i"])))["i"].tolist() == [1]
-
-
 @pytest.mark.parametrize("statistics", [True, False])
 def test_nulls_name_the_column_and_leave_the_state_of_the_last_batch(tmp_path, statistics):
     values = [*range(50), None, *range(49)]

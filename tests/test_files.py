@@ -133,7 +133,7 @@ def test_lists_of_other_writers_are_one_column(tmp_path, output, shuffle):
         else:
             found += column if output == "dict" else column.to_pylist()
         if output == "arrow":
-            assert batch.schema == loader.dataset.schema
+            assert batch.schema == loader.dataset.schema.arrow
     assert sorted(found) == sorted(values)
     assert (found == values) == (not shuffle)
 

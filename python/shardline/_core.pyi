@@ -46,12 +46,13 @@ class Plan:
     """The file table of one listing: what planning keeps of every footer. Frozen, hashable by digest, picklable."""
 
     @staticmethod
-    def build(paths: Sequence[str], *, num_threads: int) -> Plan: ...
+    def build(paths: Sequence[str], *, num_threads: int, union: bool = ..., widen: bool = ...) -> Plan:
+        """`union`: the columns of all files; `widen`: of the widest type that they have in any."""
     @staticmethod
     def list_files(paths: Sequence[str]) -> tuple[str, list[str]]:
         """(root, names in their order): the files that `paths` stand for, none of them opened."""
     @staticmethod
-    def read_files(root: str, names: Sequence[str], *, num_threads: int) -> Plan:
+    def read_files(root: str, names: Sequence[str], *, num_threads: int, union: bool = ..., widen: bool = ...) -> Plan:
         """The plan of files that were listed."""
     @staticmethod
     def from_bytes(data: bytes) -> Plan: ...
@@ -87,6 +88,9 @@ class Plan:
     @property
     def digest(self) -> str:
         """Over names, rows and footer hashes, in order; 32 hex digits; the root is not in it."""
+    def vocabulary(self, column: str, num_threads: int) -> Any:
+        """The distinct values of a column over all files, in the order in which they first come, without null: all of it is
+        read. An object with `__arrow_c_array__` (a struct array of one column)."""
     @property
     def schema(self) -> Any:
         """The first file's Arrow schema, as an object with `__arrow_c_schema__`."""
@@ -94,22 +98,40 @@ class Plan:
         """Of every file in the line's order: its name (relative to the root), its rows, its footer's hash (16 hex digits)."""
     def __reduce__(self) -> tuple[Any, ...]: ...
 
+_Node = tuple[str, Any, str]
+"""(kind, number of the part, dtype): kind is "dense", "jagged", "ragged", "padded", "text", "objects" or "arrow"; or
+("dict", [(key, role, node), …], "")."""
+
 @final
 class Projection:
-    """The columns to deliver, checked: unknown and repeated names, types that have no tensor, nulls that a footer shows."""
+    """The columns to deliver, checked: unknown and repeated names, options that do not fit, nulls that a footer shows."""
 
     def __new__(
-        cls, plan: Plan, columns: Sequence[str] | None, *, tensors: bool, fixed_lists: Sequence[str] = ...
+        cls,
+        plan: Plan,
+        columns: Sequence[str] | None,
+        *,
+        tensors: bool,
+        default: dict[str, Any],
+        specs: dict[str, dict[str, Any]],
+        groups: Sequence[tuple[str, Sequence[str], bool]],
     ) -> Projection:
-        """`tensors`: torch and numpy output, where every column must have a tensor; `fixed_lists`: List columns of one length."""
+        """`tensors`: torch and numpy output. `default`, `specs` (by column or dotted path): what `core_spec` makes.
+        `groups`: (key, columns, whether they make a matrix)."""
     @property
-    def names(self) -> list[str]: ...
+    def names(self) -> list[str]:
+        """The keys of a batch."""
     @property
-    def kinds(self) -> list[str]:
-        """Of each column: "dense" (a tensor), "jagged" (values and offsets) or "arrow" (only as Arrow data)."""
+    def layout(self) -> list[tuple[str, str, list[str], _Node]]:
+        """Of each key: its name, its role ("value", "mask", "item_mask", "length"), the columns it is made of, what it is."""
+    @property
+    def unlearned(self) -> list[str]:
+        """The paths whose codes need a vocabulary before anything is read."""
+    def teach(self, path: str, values: Any) -> None:
+        """Gives codes the values that they stand for: an object with `__arrow_c_array__`."""
     @property
     def schema(self) -> Any:
-        """The schema of these columns, as an object with `__arrow_c_schema__`."""
+        """The columns that are read, as an object with `__arrow_c_schema__`."""
 
 @final
 class Order:
@@ -223,11 +245,15 @@ class Run:
     @property
     def sizes(self) -> list[int]:
         """Rows of each batch."""
-    def dlpack(self, column: int) -> list[Any]:
-        """Capsules ("dltensor_versioned"): dense: [values (n, d…)]; jagged: [values, offsets], where the offsets of each
-        batch begin at 0 and stand end to end (n_i + 1 of each)."""
-    def value_sizes(self, column: int) -> list[int]:
-        """jagged: the values of each batch."""
+    def dlpack(self, part: int) -> list[Any]:
+        """Capsules ("dltensor_versioned"): dense: [values (n, d…)]; jagged and ragged: [values, offsets], where the offsets
+        of each batch begin at 0 and stand end to end (n_i + 1 of each); padded: one of each batch (n_i, d_i…)."""
+    def value_sizes(self, part: int) -> list[int]:
+        """jagged and ragged: the values of each batch."""
+    def text(self, part: int) -> list[list[Any]]:
+        """Of each batch: its str or bytes, None where there is a null."""
+    def objects(self, part: int) -> Any:
+        """All rows of one part, as an object with `__arrow_c_array__` (a struct array of one column)."""
     def arrow(self) -> Any:
         """All rows of the run, as an object with `__arrow_c_array__` (a struct array, for `pyarrow.record_batch`)."""
 

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from shardline._core import Run
+from shardline._core import Projection, Run
+from shardline.errors import ShardlineTypeError
 from shardline.options import OutputFormat
 
 Batch = Any
@@ -25,31 +26,51 @@ _split: Callable[..., Sequence[torch.Tensor]] = torch.unsafe_split_with_sizes
 _nested: Callable[..., torch.Tensor] = torch.nested.nested_tensor_from_jagged
 
 
-def converter(output_format: OutputFormat, names: Sequence[str], kinds: Sequence[str]) -> Convert:
-    """The function that turns a run into its batches.
-
-    `names`, `kinds`: the projection's columns. Batches are dicts by column name, or pyarrow record batches.
-    """
+def converter(output_format: OutputFormat, projection: Projection) -> Convert:
+    """The function that turns a run into its batches: dicts by key, or pyarrow record batches."""
     if output_format == "arrow":
         return _arrow_batches
     if output_format == "dict":
         return lambda run: [batch.to_pydict() for batch in _arrow_batches(run)]
-    makers = {
-        ("torch", "dense"): _torch_dense,
-        ("torch", "jagged"): _torch_jagged,
-        ("numpy", "dense"): _numpy_dense,
-        ("numpy", "jagged"): _numpy_jagged,
-    }
-    columns = [makers[output_format, kind](i) for i, kind in enumerate(kinds)]
-    keys = list(names)
+    names = projection.names
+    schema = pa.schema(projection.schema)
+    columns = []
+    for name, role, sources, node in projection.layout:
+        column = _column(output_format, name, node)
+        type_ = schema.field(sources[0]).type if len(sources) == 1 and role == "value" else None
+        if isinstance(type_, pa.FixedShapeTensorType) and node[0] == "dense":
+            column = _shaped(column, type_)
+        columns.append(column)
 
     def convert(run: Run) -> list[Batch]:
         sizes = run.sizes
         if not columns:
             return [{} for _ in sizes]
-        return [dict(zip(keys, values, strict=True)) for values in zip(*[c(run, sizes) for c in columns], strict=True)]
+        return [dict(zip(names, values, strict=True)) for values in zip(*[c(run, sizes) for c in columns], strict=True)]
 
     return convert
+
+
+def _column(output_format: OutputFormat, name: str, node: Any) -> _Column:
+    """What makes the values of a key: (kind, number of the part, dtype), or ("dict", entries, "")."""
+    kind, inside, dtype = node
+    if kind == "dict":
+        return _dicts([(key, _column(output_format, f"{name}.{key}", node)) for key, _, node in inside])
+    if output_format == "numpy" and dtype == "bfloat16":
+        raise ShardlineTypeError(
+            f"column {name!r}: numpy has no bfloat16; take another dtype=, or output_format='torch'"
+        )
+    makers: dict[str, Callable[[int], _Column]] = {
+        "dense": _torch_dense,
+        "jagged": _torch_jagged,
+        "ragged": _torch_ragged,
+        "padded": _torch_padded,
+        "text": _text,
+        "objects": _objects,
+    }
+    if output_format == "numpy":
+        makers |= {"dense": _numpy_dense, "jagged": _numpy_ragged, "ragged": _numpy_ragged, "padded": _numpy_padded}
+    return makers[kind](inside)
 
 
 def _arrow_batches(run: Run) -> list[Batch]:
@@ -61,34 +82,67 @@ def _arrow_batches(run: Run) -> list[Batch]:
     return batches
 
 
+def _dicts(entries: list[tuple[str, _Column]]) -> _Column:
+    def convert(run: Run, sizes: list[int]) -> Sequence[dict[str, Any]]:
+        if not entries:
+            return [{} for _ in sizes]
+        keys = [key for key, _ in entries]
+        parts = zip(*[column(run, sizes) for _, column in entries], strict=True)
+        return [dict(zip(keys, values, strict=True)) for values in parts]
+
+    return convert
+
+
+def _shaped(column: _Column, type_: pa.FixedShapeTensorType) -> _Column:
+    """Rows in the shape that the extension type says: its permutation is that of the rows as they are stored."""
+    stored, order = tuple(type_.shape), type_.permutation
+    axes = None if order is None else (0, *(1 + axis for axis in order))
+
+    def convert(run: Run, sizes: list[int]) -> Sequence[Any]:
+        shaped = [part.reshape((len(part), *stored)) for part in column(run, sizes)]
+        if axes is None:
+            return shaped
+        return [part.permute(axes) if isinstance(part, torch.Tensor) else part.transpose(axes) for part in shaped]
+
+    return convert
+
+
 def _parts(tensor: torch.Tensor, sizes: list[int]) -> Sequence[torch.Tensor]:
     return [tensor] if len(sizes) == 1 else _split(tensor, sizes)
 
 
-def _torch_dense(column: int) -> _Column:
+def _torch_dense(part: int) -> _Column:
     def convert(run: Run, sizes: list[int]) -> Sequence[torch.Tensor]:
-        (capsule,) = run.dlpack(column)
+        (capsule,) = run.dlpack(part)
         return _parts(_from_dlpack(capsule), sizes)
 
     return convert
 
 
-def _torch_pairs(run: Run, column: int, sizes: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def _torch_pairs(run: Run, part: int, sizes: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """(values, offsets) of each batch; a batch of n rows has n + 1 offsets, from 0."""
-    values, offsets = run.dlpack(column)
-    value_parts = _parts(_from_dlpack(values), run.value_sizes(column))
+    values, offsets = run.dlpack(part)
+    value_parts = _parts(_from_dlpack(values), run.value_sizes(part))
     return list(zip(value_parts, _parts(_from_dlpack(offsets), [n + 1 for n in sizes]), strict=True))
 
 
-def _torch_jagged(column: int) -> _Column:
+def _torch_jagged(part: int) -> _Column:
     # torch imports for a second when the first nested tensor is made: not when the first batch is waited for.
     _nested(torch.empty(0), torch.zeros(2, dtype=torch.int64))
-    return lambda run, sizes: [_nested(values, offsets) for values, offsets in _torch_pairs(run, column, sizes)]
+    return lambda run, sizes: [_nested(values, offsets) for values, offsets in _torch_pairs(run, part, sizes)]
 
 
-def _numpy_dense(column: int) -> _Column:
+def _torch_ragged(part: int) -> _Column:
+    return lambda run, sizes: _torch_pairs(run, part, sizes)
+
+
+def _torch_padded(part: int) -> _Column:
+    return lambda run, sizes: [_from_dlpack(capsule) for capsule in run.dlpack(part)]
+
+
+def _numpy_dense(part: int) -> _Column:
     def convert(run: Run, sizes: list[int]) -> Sequence[np.ndarray[Any, Any]]:
-        (capsule,) = run.dlpack(column)
+        (capsule,) = run.dlpack(part)
         whole, start, parts = _from_dlpack(capsule).numpy(), 0, []
         for size in sizes:
             parts.append(whole[start : start + size])
@@ -98,5 +152,24 @@ def _numpy_dense(column: int) -> _Column:
     return convert
 
 
-def _numpy_jagged(column: int) -> _Column:
-    return lambda run, sizes: [(v.numpy(), o.numpy()) for v, o in _torch_pairs(run, column, sizes)]
+def _numpy_ragged(part: int) -> _Column:
+    return lambda run, sizes: [(v.numpy(), o.numpy()) for v, o in _torch_pairs(run, part, sizes)]
+
+
+def _numpy_padded(part: int) -> _Column:
+    return lambda run, sizes: [_from_dlpack(capsule).numpy() for capsule in run.dlpack(part)]
+
+
+def _text(part: int) -> _Column:
+    return lambda run, sizes: run.text(part)
+
+
+def _objects(part: int) -> _Column:
+    def convert(run: Run, sizes: list[int]) -> Sequence[list[Any]]:
+        whole, start, parts = pa.record_batch(run.objects(part)).column(0), 0, []
+        for size in sizes:
+            parts.append(whole.slice(start, size).to_pylist())
+            start += size
+        return parts
+
+    return convert

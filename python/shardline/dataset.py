@@ -9,13 +9,12 @@ from torch.utils.data import IterableDataset
 
 from shardline import options as opt
 from shardline import state as states
-from shardline._core import Legs, Plan, Projection
+from shardline._core import Legs, Plan
 from shardline.agreement import Agreement
 from shardline.board import Board, being_sent
 from shardline.columns import converter
 from shardline.copies import WORKER, check_unmoved, read_entry, workers_iterate
 from shardline.cores import usable_cores
-from shardline.errors import ColumnNotFoundError
 from shardline.filters import check_filters
 from shardline.handout import open_channels, plan_and_seed
 from shardline.iterating import Iterating
@@ -23,10 +22,12 @@ from shardline.iterator import BatchIterator
 from shardline.line import Line
 from shardline.partitions import check_partitioning
 from shardline.position import Position
+from shardline.projecting import project
 from shardline.ranks import find_ranks
 from shardline.resume import resume
 from shardline.selection import Rows, check_sample, none_left
 from shardline.standing import Source, Standing
+from shardline.vocabularies import learned, relearn
 
 if TYPE_CHECKING:
     from shardline.loader import DataLoader
@@ -37,6 +38,23 @@ log = logging.getLogger("shardline")
 class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
     """The batches of one rank, in order, and the state of the whole job.
 
+    `path`: a file, a directory, a glob, or a list of these. `batch_size`: rows. `columns`: names, or dotted paths of
+    fields, all by default. `shuffle`: mixes rows; `shuffle_seed`: 0 to 2**64 - 1, None to draw one;
+    `shuffle_buffer_size`: rows mixed at a time (0: whole splits only). `split_bytes`, `split_rows`: the limits of a
+    split. `output_format`: "torch", "numpy", "arrow" or "dict". `column_options`: by column, or dotted path of a field;
+    `column_defaults`: of all others. `groups`: columns as one matrix (n, k): `{"x": ["f0", "f1"], "y": "label"}`.
+    `rank` of `num_ranks`. `num_shards`: a multiple of the ranks; fixes the batches for every number of ranks that
+    divides it. `num_threads`, `prefetch_bytes`: what reading may use. `plan`: a listing made before, instead of a new
+    one. `schema`: the columns of the "first" file, or the "union" of all, null where a file lacks one; `widen`: whether
+    a column is of the widest type that it has in any file. `files`: what a resumed run does with files added since:
+    "keep" its own, or "refresh" from the next epoch on. Without `rank` and `num_ranks`: those of `mesh` (one dimension
+    of a DeviceMesh), of `process_group`, or of the default group, whose first rank lists for all; the others wait
+    `plan_timeout` seconds for it. `transform`: a function of one batch, whose randomness is seeded by (seed, epoch,
+    batch).
+    `filters`: only rows that pass: conditions (column, op, value) in a list, or a pyarrow.compute expression. `sample`:
+    a fraction of the rows, or `split=(low, high)`: an interval of fractions, chosen by `sample_seed`; filters apply
+    after. `partitioning`: "hive", or a schema: `key=value` folders as columns. `show_progress`: a bar while rows that
+    pass are counted.
     `path`: a file, a directory, a glob, or a list of these. `batch_size`: rows. `columns`: names, all by default.
     `shuffle`: mixes rows; `shuffle_seed`: 0 to 2**64 - 1, None to draw one; `shuffle_buffer_size`: rows mixed at a time
     (0: whole splits only). `split_bytes`, `split_rows`: the limits of a split. `output_format`: "torch", "numpy",
@@ -83,9 +101,13 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         drop_last: bool = False,
         output_format: opt.OutputFormat = "torch",
         column_options: Mapping[str, opt.ColumnOptions] | None = None,
+        column_defaults: opt.ColumnOptions | None = None,
+        groups: Mapping[str, str | Sequence[str]] | None = None,
         storage_options: Mapping[str, Any] | None = None,
         partitioning: Any = None,
         transform: Callable[[Any], Any] | None = None,
+        schema: str = "first",
+        widen: bool = False,
         files: str = "keep",
         plan: Plan | None = None,
         num_ranks: int | None = None,
@@ -122,6 +144,10 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
             prefetch_bytes=opt.parse_bytes("prefetch_bytes", prefetch_bytes),
             output_format=opt.check_output_format(output_format),
             column_options=opt.check_column_options(column_options),
+            column_defaults=opt.check_column_defaults(column_defaults),
+            groups=opt.check_groups(groups),
+            schema=opt.check_choice("schema", schema, ("first", "union")),
+            widen=opt.check_bool("widen", widen),
             files=opt.check_choice("files", files, ("keep", "refresh")),
             plan_timeout=opt.check_seconds("plan_timeout", plan_timeout),
             transform=opt.check_function("transform", transform),
@@ -164,17 +190,8 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         self.resumed = "begins afresh: no state was loaded"
 
     def _source(self, line: Line) -> Source:
-        settings = self._settings
-        projection = Projection(
-            line.plan, settings.columns, tensors=settings.wants_tensors, fixed_lists=settings.fixed_lists
-        )
-        names = projection.names
-        for name in settings.column_options:
-            if name not in names:
-                raise ColumnNotFoundError(
-                    f"column_options names {name!r}, which is none of the columns: {', '.join(names)}"
-                )
-        return Source(line, projection, converter(settings.output_format, names, projection.kinds))
+        projection = project(line.plan, self._settings)
+        return Source(line, projection, converter(self._settings.output_format, projection))
 
     @classmethod
     def create_dataloader(
@@ -285,12 +302,14 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
             "seed": self._line.seed,
             "num_shards": self._num_shards,
             "resumed": self.resumed,
+            "vocabularies": learned(self._fresh.line.plan, self._line.plan),
             "position": self._position.kept_place(),
             "board": self._board if being_sent() else None,
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         self._where, self._settings = kept["where"], kept["settings"]
+        relearn(kept["vocabularies"])
         self._set_up(kept["fresh"], kept["seed"], kept["num_shards"])
         if kept["plan"] is not kept["fresh"]:
             line = Line(kept["plan"], self._settings, kept["seed"])

@@ -6,7 +6,7 @@ No collective is used, so that a loader that only some ranks build cannot hang t
 import json
 import logging
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from shardline import errors
@@ -19,10 +19,11 @@ from shardline.ranks import Ranks
 
 log = logging.getLogger("shardline")
 _OF_THE_LINE = ("shuffle", "shuffle_seed", "shuffle_buffer_size", "shuffle_strands", "split_bytes", "split_rows")
+_OF_THE_FILES = ("schema", "widen")
 _OF_THE_BATCHES = ("batch_size", "drop_last", "num_ranks", "num_shards")
 # Ranks of one loader may take different columns (the stages of a pipeline). A drawn seed makes loaders that differ in
 # nothing else two, though, and to swap these would be to swap their seeds.
-_OF_THE_CONTENT = ("columns", "output_format")
+_OF_THE_CONTENT = ("columns", "output_format", "column_options", "column_defaults", "groups")
 
 
 class Channels(NamedTuple):
@@ -36,11 +37,18 @@ def open_channels(ranks: Ranks, paths: Sequence[str] | None, plan: Plan | None, 
     """The same on every rank for the same path and options; None where there is nobody to talk to."""
     if not ranks.members:
         return None
-    names = _OF_THE_LINE + _OF_THE_BATCHES + (_OF_THE_CONTENT if settings.shuffle_seed is None else ())
-    options = {name: getattr(settings, name) for name in names} | {"rows": settings.rows.topic}
+    names = _OF_THE_FILES + _OF_THE_LINE + _OF_THE_BATCHES + (_OF_THE_CONTENT if settings.shuffle_seed is None else ())
+    options = {name: _plain(getattr(settings, name)) for name in names} | {"rows": settings.rows.topic}
     where = list(paths) if paths is not None else plan.digest if plan is not None else None
     listing = Channel(ranks.listing, ["listing", where, options], settings.plan_timeout)
     return Channels(listing, Channel(ranks.members, ["states", where, options], settings.plan_timeout))
+
+
+def _plain(value: Any) -> Any:
+    """Options of columns as text: the same on every rank."""
+    if isinstance(value, Mapping):
+        return {key: _plain(of_key) for key, of_key in value.items()}
+    return value if value is None or isinstance(value, (bool, int, str, list, tuple)) else repr(value)
 
 
 def plan_and_seed(
@@ -86,7 +94,11 @@ def _listed(
         return plan, seed
 
     def make() -> tuple[Plan, int]:
-        made = rows.listed(paths or (), settings.num_threads) if plan is None else plan
+        made = (
+            rows.listed(paths or (), settings.num_threads, union=settings.schema == "union", widen=settings.widen)
+            if plan is None
+            else plan
+        )
         return made, _draw() if seed is None else seed
 
     if channel is None:

@@ -4,14 +4,20 @@
 134217728
 """
 
-import operator
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, TypeVar, cast, get_args
+from typing import Any, Literal, TypedDict, cast, get_args
 
 from shardline._core import Plan
+from shardline.checks import check_bool as check_bool
+from shardline.checks import check_choice as check_choice
+from shardline.checks import check_int as check_int
+from shardline.column_options import ColumnOptions as ColumnOptions
+from shardline.column_options import check_column_defaults as check_column_defaults
+from shardline.column_options import check_column_options as check_column_options
+from shardline.column_options import check_groups as check_groups
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.selection import Rows
 
@@ -36,24 +42,6 @@ _UNITS = {
     "gib": 2**30,
     "tib": 2**40,
 }
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class ColumnOptions:
-    """How one column is delivered.
-
-    `lists`: List and LargeList columns as "jagged" nested tensors (default), or "fixed": (n, d), an error naming file
-    and row where a length differs.
-
-    >>> ColumnOptions(lists="fixed")
-    ColumnOptions(lists='fixed')
-    """
-
-    lists: Literal["jagged", "fixed"] = "jagged"
-
-    def __post_init__(self) -> None:
-        check_choice("lists", self.lists, ("jagged", "fixed"))
 
 
 @dataclass(frozen=True)
@@ -76,6 +64,10 @@ class Settings:
     prefetch_bytes: int
     output_format: OutputFormat
     column_options: Mapping[str, ColumnOptions]
+    column_defaults: ColumnOptions
+    groups: tuple[tuple[str, tuple[str, ...], bool], ...]
+    schema: str
+    widen: bool
     files: str
     plan_timeout: float
     transform: Callable[[Any], Any] | None
@@ -85,11 +77,6 @@ class Settings:
     def wants_tensors(self) -> bool:
         """Whether every column must have a tensor (torch and numpy output)."""
         return self.output_format in ("torch", "numpy")
-
-    @property
-    def fixed_lists(self) -> list[str]:
-        """The List columns that are to be (n, d)."""
-        return [name for name, options in self.column_options.items() if options.lists == "fixed"]
 
 
 class DatasetOptions(TypedDict, total=False):
@@ -108,9 +95,13 @@ class DatasetOptions(TypedDict, total=False):
     split_rows: int | None
     output_format: OutputFormat
     column_options: Mapping[str, ColumnOptions] | None
+    column_defaults: ColumnOptions | None
+    groups: Mapping[str, str | Sequence[str]] | None
     storage_options: Mapping[str, Any] | None
     partitioning: Any
     transform: Any
+    schema: str
+    widen: bool
     files: str
     plan: Plan | None
     num_ranks: int | None
@@ -123,19 +114,6 @@ class DatasetOptions(TypedDict, total=False):
     prefetch_bytes: int | str
 
 
-def check_int(name: str, value: Any, low: int, high: int) -> int:
-    """`value` as an int in [low, high]; ShardlineTypeError or ShardlineValueError naming the argument otherwise."""
-    if isinstance(value, bool):
-        raise ShardlineTypeError(f"{name} must be an integer, not {value!r}")
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise ShardlineTypeError(f"{name} must be an integer, not {value!r} ({type(value).__name__})") from None
-    if not low <= number <= high:
-        raise ShardlineValueError(f"{name} must be between {low} and {high:,}, not {number}")
-    return number
-
-
 def check_seconds(name: str, value: Any) -> float:
     """A number of seconds ≥ 0; ShardlineTypeError or ShardlineValueError naming the argument otherwise."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -145,25 +123,10 @@ def check_seconds(name: str, value: Any) -> float:
     return float(value)
 
 
-def check_bool(name: str, value: Any) -> bool:
-    """`value` if it is True or False; ShardlineTypeError otherwise."""
-    if not isinstance(value, bool):
-        raise ShardlineTypeError(f"{name} must be True or False, not {value!r}")
-    return value
-
-
 def check_function(name: str, value: Any) -> Any:
     """`value` if it is None or a function; ShardlineTypeError otherwise."""
     if value is not None and not callable(value):
         raise ShardlineTypeError(f"{name} must be a function of one batch, not {value!r}")
-    return value
-
-
-def check_choice(name: str, value: _T, choices: Iterable[_T]) -> _T:
-    """`value` if it is one of `choices`; ShardlineValueError that lists them otherwise."""
-    known = list(choices)
-    if value not in known:
-        raise ShardlineValueError(f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}")
     return value
 
 
@@ -218,20 +181,6 @@ def check_columns(columns: Any) -> tuple[str, ...] | None:
         if not isinstance(name, str):
             raise ShardlineTypeError(f"columns must be a list of names, but holds {name!r}")
     return names
-
-
-def check_column_options(options: Any) -> dict[str, ColumnOptions]:
-    """Options by column name; whether the columns exist is checked against the files later."""
-    if options is None:
-        return {}
-    if not isinstance(options, Mapping):
-        raise ShardlineTypeError(f"column_options must map column names to ColumnOptions, not {options!r}")
-    for name, value in options.items():
-        if not isinstance(name, str) or not isinstance(value, ColumnOptions):
-            raise ShardlineTypeError(
-                f"column_options must map column names to ColumnOptions, but holds {name!r}: {value!r}"
-            )
-    return dict(options)
 
 
 def check_paths(path: Any) -> list[str]:

@@ -55,14 +55,14 @@ class Rows:
             parts.append(f"split=({low}, {high}) (sample_seed={seed})")
         return " and ".join(parts) or "no filter or sample"
 
-    def listed(self, paths: Sequence[str], num_threads: int) -> Plan:
+    def listed(self, paths: Sequence[str], num_threads: int, *, union: bool = False, widen: bool = False) -> Plan:
         """The plan of the files that `paths` stand for, less those whose folders a filter rules out: no footer read."""
         if self.partitioning is None:
-            return Plan.build(list(paths), num_threads=num_threads)
+            return Plan.build(list(paths), num_threads=num_threads, union=union, widen=widen)
         root, names = Plan.list_files(list(paths))
         values = self.partitioning.values(names)
         kept = self._kept(names, values)
-        plan = Plan.read_files(root, [names[i] for i in kept], num_threads=num_threads)
+        plan = Plan.read_files(root, [names[i] for i in kept], num_threads=num_threads, union=union, widen=widen)
         return plan if values is None else plan.with_partitions(to_bytes(values.take(pa.array(kept, pa.int64()))))
 
     def fit(self, plan: Plan) -> Plan:

@@ -12,6 +12,7 @@ from shardline.errors import ShardlineRuntimeError
 from shardline.line import Line
 from shardline.options import Settings
 from shardline.transform import Functions, apply
+from shardline.vocabularies import teach
 
 
 class Share(NamedTuple):
@@ -45,6 +46,7 @@ def open_share(
 
     A reader can take every d-th batch, where d divides the shards: what of those is another's is decoded and dropped.
     """
+    teach(projection, line.plan, settings.num_threads)
     divisor = gcd(share.stride, legs.legs[-1][0])
     rank = share.first % divisor
     reader = Reader(

@@ -1,9 +1,7 @@
 """What a dataset says of itself: where it stands, what it holds, which rows a batch has."""
 
 from collections.abc import Callable
-from typing import NamedTuple
-
-import pyarrow as pa
+from typing import Any, NamedTuple
 
 from shardline import options as opt
 from shardline._core import Plan, Projection
@@ -11,6 +9,9 @@ from shardline.columns import Convert
 from shardline.iterator import BatchIterator
 from shardline.line import Line
 from shardline.position import Position
+from shardline.projecting import options_of
+from shardline.schema import Schema, describe_columns
+from shardline.vocabularies import learn
 
 
 class Source(NamedTuple):
@@ -106,9 +107,24 @@ class Standing:
         return self._line.plan
 
     @property
-    def schema(self) -> pa.Schema:
-        """The columns that are delivered, as the first file has them, in the order of delivery."""
-        return pa.schema(self._projection.schema)
+    def schema(self) -> Schema:
+        """What each key of a batch holds, in the order of delivery; `schema.arrow`: the columns as the files have them.
+
+        Reads the columns whose vocabulary is asked for, when it is asked for.
+        """
+        return describe_columns(self._projection, self._settings, self.vocabulary)
+
+    def vocabulary(self, column: str) -> list[Any]:
+        """The values that a column's codes stand for, or else its distinct values over all files: all of it is read.
+
+        In the order in which they first come, without null. `column` may be the dotted path of a field, and lists give
+        their items.
+        """
+        given = options_of(self._settings, column).vocabulary
+        if given is not None:
+            return list(given)
+        words: list[Any] = learn(self._line.plan, column, self._settings.num_threads).to_pylist()
+        return words
 
     def left_out(self) -> list[tuple[int, int]]:
         """The (start, stop) positions that the newest iterator's epoch never delivers: skipped, or left over."""

@@ -9,6 +9,7 @@ mod projection;
 mod reader;
 mod run;
 mod select;
+mod spec;
 
 use pyo3::prelude::*;
 

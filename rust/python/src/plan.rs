@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use shardline_core::files::{self, FileTable, Listing, Passing};
+use shardline_core::decode::learn;
+use shardline_core::files::{self, Drift, FileTable, Listing, Passing};
 
-use crate::capsule::ArrowSchema;
+use crate::capsule::{ArrowRows, ArrowSchema};
 use crate::error::OrRaise;
+use crate::spec::column_of;
 
 #[pyclass(frozen, eq, hash, module = "shardline._core")]
 #[derive(Clone)]
@@ -29,9 +31,9 @@ impl std::hash::Hash for Plan {
 #[pymethods]
 impl Plan {
     #[staticmethod]
-    #[pyo3(signature = (paths, *, num_threads))]
-    fn build(py: Python<'_>, paths: Vec<String>, num_threads: usize) -> PyResult<Self> {
-        let table = py.detach(|| files::plan(&paths, num_threads)).or_raise()?;
+    #[pyo3(signature = (paths, *, num_threads, union=false, widen=false))]
+    fn build(py: Python<'_>, paths: Vec<String>, num_threads: usize, union: bool, widen: bool) -> PyResult<Self> {
+        let table = py.detach(|| files::plan(&paths, num_threads, Drift { union, widen })).or_raise()?;
         Ok(Self(Arc::new(table)))
     }
 
@@ -42,9 +44,17 @@ impl Plan {
     }
 
     #[staticmethod]
-    #[pyo3(signature = (root, names, *, num_threads))]
-    fn read_files(py: Python<'_>, root: String, names: Vec<String>, num_threads: usize) -> PyResult<Self> {
-        let table = py.detach(|| files::read(Listing { root, names }, num_threads)).or_raise()?;
+    #[pyo3(signature = (root, names, *, num_threads, union=false, widen=false))]
+    fn read_files(
+        py: Python<'_>,
+        root: String,
+        names: Vec<String>,
+        num_threads: usize,
+        union: bool,
+        widen: bool,
+    ) -> PyResult<Self> {
+        let drift = Drift { union, widen };
+        let table = py.detach(|| files::read(Listing { root, names }, num_threads, drift)).or_raise()?;
         Ok(Self(Arc::new(table)))
     }
 
@@ -122,6 +132,16 @@ impl Plan {
     #[getter]
     fn digest(&self) -> String {
         format!("{:032x}", self.0.digest())
+    }
+
+    fn vocabulary(&self, py: Python<'_>, column: &str, num_threads: usize) -> PyResult<ArrowRows> {
+        let mut signal = None;
+        let interrupted = || Python::attach(|py| py.check_signals().map_err(|error| signal = Some(error)).is_err());
+        let learned = py.detach(|| learn(&self.0, column, num_threads, interrupted));
+        match signal {
+            Some(error) => Err(error),
+            None => column_of(column, &learned.or_raise()?),
+        }
     }
 
     #[getter]

@@ -1,11 +1,15 @@
 //! `Projection`: the columns to deliver, checked.
 
+use std::collections::HashMap;
+
 use pyo3::prelude::*;
-use shardline_core::decode;
+use pyo3::types::{PyDict, PyList, PyTuple};
+use shardline_core::decode::{self, Asked, Key, Node, Part, Role};
 
 use crate::capsule::ArrowSchema;
 use crate::error::OrRaise;
 use crate::plan::Plan;
+use crate::spec::{PySpec, array_of};
 
 #[pyclass(frozen, module = "shardline._core")]
 pub(crate) struct Projection(pub(crate) decode::Projection);
@@ -13,23 +17,89 @@ pub(crate) struct Projection(pub(crate) decode::Projection);
 #[pymethods]
 impl Projection {
     #[new]
-    #[pyo3(signature = (plan, columns, *, tensors, fixed_lists=Vec::new()))]
-    fn new(plan: &Plan, columns: Option<Vec<String>>, tensors: bool, fixed_lists: Vec<String>) -> PyResult<Self> {
-        decode::Projection::new(&plan.0, columns.as_deref(), tensors, &fixed_lists).or_raise().map(Self)
+    #[pyo3(signature = (plan, columns, *, tensors, default, specs, groups))]
+    fn new(
+        plan: &Plan,
+        columns: Option<Vec<String>>,
+        tensors: bool,
+        default: PySpec<'_>,
+        specs: &Bound<'_, PyDict>,
+        groups: Vec<(String, Vec<String>, bool)>,
+    ) -> PyResult<Self> {
+        let mut by_path = HashMap::new();
+        for (path, spec) in specs {
+            by_path.insert(path.extract::<String>()?, spec.extract::<PySpec<'_>>()?.unpack()?);
+        }
+        let asked = Asked { columns, tensors, specs: by_path, default: default.unpack()?, groups };
+        decode::Projection::new(&plan.0, &asked).or_raise().map(Self)
     }
 
     #[getter]
-    fn names(&self) -> Vec<String> {
-        self.0.columns().iter().map(|column| column.name.clone()).collect()
+    fn names(&self) -> Vec<&str> {
+        self.0.columns().iter().flat_map(|column| &column.keys).map(|key| key.name.as_str()).collect()
     }
 
     #[getter]
-    fn kinds(&self) -> Vec<&'static str> {
-        self.0.columns().iter().map(|column| column.form.kind()).collect()
+    fn layout<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let mut next = 0;
+        let mut entries = Vec::new();
+        for column in self.0.columns() {
+            let sources: Vec<&str> = column.sources.iter().map(|source| source.name.as_str()).collect();
+            for key in &column.keys {
+                entries.push((&key.name, role(key), &sources, node(py, &key.node, &mut next)?).into_pyobject(py)?);
+            }
+        }
+        Ok(entries)
+    }
+
+    #[getter]
+    fn unlearned(&self) -> Vec<String> {
+        self.0.unlearned()
+    }
+
+    fn teach(&self, path: &str, values: &Bound<'_, PyAny>) -> PyResult<()> {
+        let values = array_of(values)?;
+        self.0.teach(path, &values).or_raise()
     }
 
     #[getter]
     fn schema(&self) -> ArrowSchema {
         ArrowSchema(self.0.schema())
+    }
+}
+
+fn role(key: &Key) -> &'static str {
+    match key.role {
+        Role::Value => "value",
+        Role::Mask => "mask",
+        Role::ItemMask => "item_mask",
+        Role::Length => "length",
+    }
+}
+
+/// (kind, number of the part, dtype), or ("dict", (key, role, node) …, "").
+fn node<'py>(py: Python<'py>, node_: &Node, next: &mut usize) -> PyResult<Bound<'py, PyTuple>> {
+    match node_ {
+        Node::Part(part) => {
+            let (kind, dtype) = match part {
+                Part::Dense(number) => ("dense", number.name()),
+                Part::Jagged(number) => ("jagged", number.name()),
+                Part::Ragged => ("ragged", "uint8"),
+                Part::Padded(number, ..) => ("padded", number.name()),
+                Part::Text => ("text", ""),
+                Part::Objects => ("objects", ""),
+                Part::Arrow => ("arrow", ""),
+            };
+            let index = *next;
+            *next += 1;
+            (kind, index, dtype).into_pyobject(py)
+        }
+        Node::Dict(keys) => {
+            let entries = keys
+                .iter()
+                .map(|key| (&key.name, role(key), node(py, &key.node, next)?).into_pyobject(py))
+                .collect::<PyResult<Vec<_>>>()?;
+            ("dict", PyList::new(py, entries)?, "").into_pyobject(py)
+        }
     }
 }

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use shardline_core::Error;
 use shardline_core::assemble::{self, Poll, ReaderOptions};
-use shardline_core::decode::Column;
+use shardline_core::decode::{Column, Leaf};
 use shardline_core::plan::Share;
 
 use crate::error::{OrRaise, raise};
@@ -25,10 +25,15 @@ pub(crate) struct Reader {
     // Locked only while detached, so that no thread waits for it with the GIL held.
     reader: Mutex<assemble::Reader>,
     columns: Arc<[Column]>,
+    leaves: Arc<[Leaf]>,
     num_shards: usize,
 }
 
 impl Reader {
+    fn run(&self, run: assemble::Run) -> Run {
+        Run { run, columns: Arc::clone(&self.columns), leaves: Arc::clone(&self.leaves) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, assemble::Reader> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,13 +75,14 @@ impl Reader {
             })
             .or_raise()?;
         let columns = projection.0.columns().into();
-        Ok(Self { num_shards: reader.num_slots(), reader: Mutex::new(reader), columns })
+        let leaves = Leaf::all(projection.0.columns()).into();
+        Ok(Self { num_shards: reader.num_slots(), reader: Mutex::new(reader), columns, leaves })
     }
 
     fn next_run(&self, py: Python<'_>, slot: usize) -> PyResult<Option<Run>> {
         loop {
             match py.detach(|| self.lock().poll(slot, PATIENCE)).or_raise()? {
-                Poll::Run(run) => return Ok(Some(Run { run, columns: Arc::clone(&self.columns) })),
+                Poll::Run(run) => return Ok(Some(self.run(run))),
                 Poll::End => return Ok(None),
                 Poll::Pending => py.check_signals()?,
             }

@@ -2,36 +2,38 @@
 
 use std::sync::Arc;
 
-use arrow_array::StructArray;
-use arrow_schema::{DataType, FieldRef, Schema};
+use arrow_array::cast::AsArray;
+use arrow_array::types::ByteArrayType;
+use arrow_array::{Array, ArrayRef, GenericByteArray, StructArray};
+use arrow_schema::{DataType, Field, FieldRef, Schema};
 use pyo3::prelude::*;
-use shardline_core::decode::{Column, Form};
+use pyo3::types::{PyBytes, PyList, PyString};
+use shardline_core::decode::{Column, Leaf, Number, Part, Role};
 use shardline_core::{Error, assemble, tensor};
 
 use crate::capsule::{ArrowRows, dlpack};
 use crate::error::{OrRaise, raise};
+use crate::spec::column_of;
 
 #[pyclass(frozen, module = "shardline._core")]
 pub(crate) struct Run {
     pub(crate) run: assemble::Run,
     pub(crate) columns: Arc<[Column]>,
-}
-
-/// The bools of a dense column are bytes by now; its field still tells.
-fn is_bool(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::FixedSizeList(child, _) => is_bool(child.data_type()),
-        other => *other == DataType::Boolean,
-    }
+    pub(crate) leaves: Arc<[Leaf]>,
 }
 
 impl Run {
-    fn column(&self, index: usize) -> PyResult<(&Column, &arrow_array::ArrayRef)> {
-        match (self.columns.get(index), self.run.columns().get(index)) {
-            (Some(column), Some(array)) => Ok((column, array)),
-            _ => Err(raise(Error::Argument(format!("there is no column number {index}")))),
+    fn part(&self, index: usize) -> PyResult<(&Part, ArrayRef)> {
+        let leaf = self.leaves.get(index);
+        match leaf.and_then(|leaf| Some((&leaf.part, leaf.array(self.run.columns())?))) {
+            Some(found) => Ok(found),
+            None => Err(raise(Error::Argument(format!("there is no part number {index}")))),
         }
     }
+}
+
+fn of_another_kind(part: &Part) -> PyErr {
+    raise(Error::Argument(format!("a part of another kind: {part:?}")))
 }
 
 #[pymethods]
@@ -41,38 +43,85 @@ impl Run {
         self.run.sizes().to_vec()
     }
 
-    fn dlpack<'py>(&self, py: Python<'py>, column: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let (of, array) = self.column(column)?;
-        if matches!(of.form, Form::Jagged) {
-            let (values, offsets, _) = tensor::jagged(array, self.run.sizes()).or_raise()?;
-            return Ok(vec![dlpack(py, values)?, dlpack(py, offsets)?]);
+    fn dlpack<'py>(&self, py: Python<'py>, part: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let (part, array) = self.part(part)?;
+        let sizes = self.run.sizes();
+        match part {
+            Part::Dense(number) => Ok(vec![dlpack(py, tensor::dense(&array, *number).or_raise()?)?]),
+            Part::Jagged(_) | Part::Ragged => {
+                let number = if let Part::Jagged(number) = part { *number } else { Number::U8 };
+                let (values, offsets, _) = tensor::jagged(&array, sizes, number).or_raise()?;
+                Ok(vec![dlpack(py, values)?, dlpack(py, offsets)?])
+            }
+            Part::Padded(number, padding, fill) => {
+                let views = py.detach(|| tensor::padded(&array, sizes, *number, padding, *fill)).or_raise()?;
+                views.into_iter().map(|view| dlpack(py, view)).collect()
+            }
+            Part::Text | Part::Objects | Part::Arrow => Err(of_another_kind(part)),
         }
-        Ok(vec![dlpack(py, tensor::dense(array, is_bool(of.field.data_type())).or_raise()?)?])
     }
 
-    fn value_sizes(&self, column: usize) -> PyResult<Vec<usize>> {
-        let (_, array) = self.column(column)?;
-        Ok(tensor::jagged(array, self.run.sizes()).or_raise()?.2)
+    fn value_sizes(&self, part: usize) -> PyResult<Vec<usize>> {
+        let (part, array) = self.part(part)?;
+        let number = if let Part::Jagged(number) = part { *number } else { Number::U8 };
+        Ok(tensor::jagged(&array, self.run.sizes(), number).or_raise()?.2)
+    }
+
+    fn text<'py>(&self, py: Python<'py>, part: usize) -> PyResult<Vec<Bound<'py, PyList>>> {
+        let (part, array) = self.part(part)?;
+        let sizes = self.run.sizes();
+        match array.data_type() {
+            DataType::Utf8 => lists(py, array.as_string::<i32>(), sizes, |value| PyString::new(py, value).into_any()),
+            DataType::LargeUtf8 => {
+                lists(py, array.as_string::<i64>(), sizes, |value| PyString::new(py, value).into_any())
+            }
+            DataType::Binary => lists(py, array.as_binary::<i32>(), sizes, |value| PyBytes::new(py, value).into_any()),
+            DataType::LargeBinary => {
+                lists(py, array.as_binary::<i64>(), sizes, |value| PyBytes::new(py, value).into_any())
+            }
+            _ => Err(of_another_kind(part)),
+        }
+    }
+
+    fn objects(&self, part: usize) -> PyResult<ArrowRows> {
+        let (_, array) = self.part(part)?;
+        column_of("", &array)
     }
 
     fn arrow(&self) -> PyResult<ArrowRows> {
-        let fields: Vec<FieldRef> = self
-            .columns
-            .iter()
-            .zip(self.run.columns())
-            .map(|(column, array)| {
-                let field = column.field.as_ref().clone().with_nullable(true).with_data_type(array.data_type().clone());
-                Arc::new(field)
-            })
-            .collect();
+        let mut fields: Vec<FieldRef> = Vec::new();
+        let mut arrays: Vec<ArrayRef> = Vec::new();
+        for (column, array) in self.columns.iter().zip(self.run.columns()) {
+            for (key, array) in column.keys.iter().zip(Leaf::of_keys(column, array)) {
+                let source = column.sources.first().filter(|_| key.role == Role::Value && !column.is_matrix);
+                let same = source.filter(|source| source.field.data_type() == array.data_type());
+                let field = match same {
+                    Some(source) => source.field.as_ref().clone().with_name(&key.name).with_nullable(true),
+                    None => Field::new(&key.name, array.data_type().clone(), true),
+                };
+                fields.push(Arc::new(field));
+                arrays.push(array);
+            }
+        }
         let schema = Schema::new(fields);
-        let rows = StructArray::try_new_with_length(
-            schema.fields().clone(),
-            self.run.columns().to_vec(),
-            None,
-            self.run.rows(),
-        )
-        .map_err(|error| raise(Error::internal(error.to_string())))?;
+        let rows = StructArray::try_new_with_length(schema.fields().clone(), arrays, None, self.run.rows())
+            .map_err(|error| raise(Error::internal(error.to_string())))?;
         Ok(ArrowRows { schema, rows })
     }
+}
+
+/// The values of each batch as a list of Python objects, nulls as None.
+fn lists<'py, T: ByteArrayType>(
+    py: Python<'py>,
+    array: &GenericByteArray<T>,
+    sizes: &[usize],
+    make: impl Fn(&T::Native) -> Bound<'py, PyAny>,
+) -> PyResult<Vec<Bound<'py, PyList>>> {
+    let mut start = 0;
+    let batch = |&size: &usize| {
+        let rows = start..start + size;
+        start += size;
+        PyList::new(py, rows.map(|row| (!array.is_null(row)).then(|| make(array.value(row)))))
+    };
+    sizes.iter().map(batch).collect()
 }

@@ -5,12 +5,11 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, FixedSizeListArray, GenericListArray, OffsetSizeTrait, UInt32Array, make_array};
+use arrow_array::{Array, ArrayRef, GenericListArray, OffsetSizeTrait, StructArray, UInt32Array};
 use arrow_buffer::{ArrowNativeType, Buffer, OffsetBuffer, ScalarBuffer};
-use arrow_data::ArrayData;
 use arrow_schema::{DataType, FieldRef};
 
-use crate::decode::value_bytes;
+use crate::decode::{rebuild, value_bytes};
 use crate::memory::{self, Element};
 use crate::{Error, Result};
 
@@ -23,6 +22,9 @@ pub(crate) fn join(pieces: &[ArrayRef]) -> Result<ArrayRef> {
     if let [only] = pieces {
         return Ok(only.clone());
     }
+    if let Some(joined) = each_field(pieces, join)? {
+        return Ok(joined);
+    }
     if let Some(joined) = join_numbers(pieces)? {
         return Ok(joined);
     }
@@ -32,11 +34,26 @@ pub(crate) fn join(pieces: &[ArrayRef]) -> Result<ArrayRef> {
 
 /// The rows at `picks` of the pieces laid end to end.
 pub(crate) fn pick(pieces: &[ArrayRef], picks: &[&[u32]]) -> Result<ArrayRef> {
+    if let Some(picked) = each_field(pieces, |pieces| pick(pieces, picks))? {
+        return Ok(picked);
+    }
     if let Some(picked) = pick_numbers(pieces, picks)? {
         return Ok(picked);
     }
     let indices = UInt32Array::from(picks.concat());
     arrow_select::take::take(&join(pieces)?, &indices, None).map_err(internal)
+}
+
+/// Struct arrays without nulls of their own (a column and its mask, a dict), field by field.
+fn each_field(pieces: &[ArrayRef], make: impl Fn(&[ArrayRef]) -> Result<ArrayRef>) -> Result<Option<ArrayRef>> {
+    let structs: Option<Vec<_>> = pieces.iter().map(|piece| piece.as_struct_opt()).collect();
+    let Some(structs) = structs.filter(|all| all.iter().all(|one| one.nulls().is_none())) else { return Ok(None) };
+    let Some(first) = structs.first().filter(|first| first.num_columns() > 0) else { return Ok(None) };
+    let of_field = |field: usize| structs.iter().map(|one| one.column(field).clone()).collect::<Vec<_>>();
+    let fields = (0..first.num_columns()).map(|field| make(&of_field(field))).collect::<Result<Vec<_>>>()?;
+    StructArray::try_new(first.fields().clone(), fields, None)
+        .map(|made| Some(Arc::new(made) as ArrayRef))
+        .map_err(internal)
 }
 
 fn join_numbers(pieces: &[ArrayRef]) -> Result<Option<ArrayRef>> {
@@ -144,10 +161,21 @@ fn by_row(sources: &[Rows], starts: &[usize], picks: &[&[u32]], bytes: usize) ->
         let width = sources[0].width / size_of::<T>();
         let pieces: Vec<&[T]> = sources.iter().map(|source| source.bytes.typed_data()).collect();
         let mut out: Vec<T> = memory::vec(bytes / size_of::<T>());
-        for &row in picks.iter().copied().flatten() {
-            let piece = starts.partition_point(|&start| start <= row as usize) - 1;
-            let at = (row as usize - starts[piece]) * width;
-            out.extend_from_slice(&pieces[piece][at..at + width]);
+        // Of a width that the compiler knows, a row is a few instructions.
+        match width {
+            2 => rows_of::<T, 2>(&mut out, &pieces, starts, picks),
+            3 => rows_of::<T, 3>(&mut out, &pieces, starts, picks),
+            4 => rows_of::<T, 4>(&mut out, &pieces, starts, picks),
+            8 => rows_of::<T, 8>(&mut out, &pieces, starts, picks),
+            16 => rows_of::<T, 16>(&mut out, &pieces, starts, picks),
+            32 => rows_of::<T, 32>(&mut out, &pieces, starts, picks),
+            _ => {
+                for &row in picks.iter().copied().flatten() {
+                    let piece = starts.partition_point(|&start| start <= row as usize) - 1;
+                    let at = (row as usize - starts[piece]) * width;
+                    out.extend_from_slice(&pieces[piece][at..at + width]);
+                }
+            }
         }
         memory::buffer(out)
     }
@@ -156,6 +184,19 @@ fn by_row(sources: &[Rows], starts: &[usize], picks: &[&[u32]], bytes: usize) ->
         2 => of::<u16>(sources, starts, picks, bytes),
         4 => of::<u32>(sources, starts, picks, bytes),
         _ => of::<u64>(sources, starts, picks, bytes),
+    }
+}
+
+fn rows_of<T: Element, const WIDTH: usize>(out: &mut Vec<T>, pieces: &[&[T]], starts: &[usize], picks: &[&[u32]]) {
+    let pieces: Vec<&[[T; WIDTH]]> = pieces.iter().map(|piece| piece.as_chunks::<WIDTH>().0).collect();
+    // The picks are in no order: to count is quicker than to guess, where there are few pieces.
+    let few = starts.len() <= 16;
+    for &row in picks.iter().copied().flatten() {
+        let row = row as usize;
+        let before = |start: &usize| *start <= row;
+        let piece =
+            if few { starts.iter().filter(|start| before(start)).count() } else { starts.partition_point(before) };
+        out.extend_from_slice(&pieces[piece - 1][row - starts[piece - 1]]);
     }
 }
 
@@ -244,27 +285,11 @@ fn list_array<O: OffsetSizeTrait>(child: &FieldRef, offsets: Vec<O>, values: Arr
         .map_err(internal)
 }
 
-/// An array of this type over these bytes.
-fn rebuild(data_type: &DataType, rows: usize, bytes: Buffer) -> Result<ArrayRef> {
-    match data_type {
-        DataType::FixedSizeList(child, length) => {
-            let inner = rows * usize::try_from(*length).map_err(internal)?;
-            let values = rebuild(child.data_type(), inner, bytes)?;
-            FixedSizeListArray::try_new_with_length(child.clone(), *length, values, None, rows)
-                .map(|list| Arc::new(list) as ArrayRef)
-                .map_err(internal)
-        }
-        primitive => {
-            ArrayData::builder(primitive.clone()).len(rows).add_buffer(bytes).build().map(make_array).map_err(internal)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use arrow_array::types::Int16Type;
-    use arrow_array::{Int16Array, LargeListArray, ListArray};
+    use arrow_array::{FixedSizeListArray, Int16Array, LargeListArray, ListArray};
     use proptest::prelude::*;
 
     /// The same rows as numbers, as rows of three, and as lists of both kinds.

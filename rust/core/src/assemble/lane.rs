@@ -7,11 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use arrow_array::ArrayRef;
 
 use super::worker::words;
-use crate::decode::{Column, ColumnReader, GroupColumn, Projection, Where};
+use crate::decode::{Column, ColumnReader, GroupColumn, Projection};
 use crate::fetch::{Files, OpenFile};
 use crate::files::FileTable;
 use crate::order::RowSet;
-use crate::select::{self, Selections};
+use crate::select::Selections;
 use crate::{Error, Result};
 
 /// Rows of a row group that one chunk waits for.
@@ -34,9 +34,9 @@ pub(crate) struct LaneKey {
     pub(crate) columns: Range<usize>,
 }
 
-/// The open decoders of a lane, none for what the folders say; opened by the thread that first works on it.
+/// The open decoders of a lane; opened by the thread that first works on it.
 #[derive(Default)]
-pub(crate) struct Decoders(Option<Vec<Option<ColumnReader>>>);
+pub(crate) struct Decoders(Option<Vec<ColumnReader>>);
 
 /// What a lane's row group is read with.
 #[derive(Clone, Copy)]
@@ -85,32 +85,20 @@ impl Decoders {
         columns: &[Column],
         rows: &Range<u64>,
     ) -> Result<Vec<ArrayRef>> {
-        let of = columns
-            .iter()
-            .map(|column| match column.partition {
-                None => GroupColumn::find(file, place.group, column).map(Some),
-                Some(_) => Ok(None),
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let open = |of: &Option<GroupColumn<'_>>| match (of, place.set) {
-            (None, _) => Ok(None),
-            (Some(of), None) => ColumnReader::open(of, rows.start).map(Some),
-            (Some(of), Some(set)) => ColumnReader::open_set(of, set, rows.start).map(Some),
-        };
-        if self.0.is_none() {
-            self.0 = Some(of.iter().map(open).collect::<Result<_>>()?);
+        let &Place { table, index, group, set } = place;
+        let mut of = Vec::with_capacity(columns.len());
+        for column in columns {
+            let mut sources = Vec::with_capacity(column.sources.len());
+            for source in &column.sources {
+                sources.push(GroupColumn::find(table, index, file, group, source)?);
+            }
+            of.push(sources);
         }
-        let count = (rows.end - rows.start) as usize;
+        if self.0.is_none() {
+            self.0 = Some(of.iter().map(|of| ColumnReader::open(of, set, rows.start)).collect::<Result<_>>()?);
+        }
         let readers = self.0.iter_mut().flatten();
-        readers
-            .zip(&of)
-            .zip(columns)
-            .map(|((reader, of), column)| match (reader, of, place.set) {
-                (Some(reader), Some(of), None) => reader.read(of, column, count),
-                (Some(reader), Some(of), Some(set)) => reader.read_set(of, column, set, rows.clone()),
-                _ => folder_value(file, place, column, count),
-            })
-            .collect()
+        readers.zip(&of).zip(columns).map(|((reader, of), column)| reader.read(of, column, set, rows.clone())).collect()
     }
 }
 
@@ -123,15 +111,6 @@ struct Place<'a> {
     group: usize,
     /// The rows that stand on the line; None where all do.
     set: Option<&'a RowSet>,
-}
-
-/// What the folders of the file say, once a row.
-fn folder_value(file: &OpenFile, place: &Place<'_>, column: &Column, rows: usize) -> Result<ArrayRef> {
-    let (Some(values), Some(partition)) = (place.table.partitions(), column.partition) else {
-        return Err(Error::internal("a partition column without values"));
-    };
-    let array = select::constant(values, partition, place.index, rows)?;
-    column.form.apply(array, Where { path: &file.path, column: &column.name, first_row: 0, set: None })
 }
 
 pub(crate) struct Lane {

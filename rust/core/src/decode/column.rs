@@ -1,20 +1,25 @@
 //! One column of one row group, read from any row on.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef};
-use arrow_schema::Field;
+use arrow_array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
+use arrow_select::take::take;
+use parquet::arrow::ProjectionMask;
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::dense::{DenseColumn, Read};
+use super::form::bundle;
+use super::matrix::Matrix;
 use super::retype::retyped;
 use super::stock::StockColumn;
-use super::{Column, Where};
+use super::{Column, Node, Part, Source, Where};
 use crate::fetch::OpenFile;
+use crate::files::FileTable;
 use crate::order::RowSet;
 use crate::{Error, Result};
 
-/// A column of a row group.
+/// A source in a row group.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupColumn<'a> {
     /// The file.
@@ -23,45 +28,177 @@ pub struct GroupColumn<'a> {
     pub group: usize,
     /// The first row of the row group, numbered in the file.
     pub first_row: u64,
-    /// The column's place among the file's top-level fields.
-    pub root: usize,
+    /// What is read.
+    pub source: &'a Source,
+    /// Its column's place among the file's top-level fields; None in a file that does not have it.
+    pub root: Option<usize>,
+    /// What the file's folders say, once a row, if it is no column of the files.
+    pub(crate) folder: Option<Folder<'a>>,
+}
+
+/// A value of a file's folders.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Folder<'a> {
+    values: &'a RecordBatch,
+    column: usize,
+    file: usize,
+}
+
+impl Folder<'_> {
+    fn rows(&self, rows: usize) -> Result<ArrayRef> {
+        let indices = UInt32Array::from(vec![self.file as u32; rows]);
+        take(self.values.column(self.column), &indices, None).map_err(|error| Error::internal(error.to_string()))
+    }
 }
 
 impl<'a> GroupColumn<'a> {
-    /// The column of that name, wherever it stands in this file.
+    /// The source, wherever it stands in this file, which is the table's `index`-th. `group`: numbered in the file.
     ///
     /// # Errors
-    /// There is none, or the row group is not in the footer.
-    pub fn find(file: &'a OpenFile, group: usize, column: &Column) -> Result<Self> {
-        let groups = file.metadata.metadata().row_groups();
-        let first_row = groups.get(..group).map(|before| before.iter().map(|g| g.num_rows() as u64).sum());
-        let root = file.metadata.schema().fields().iter().position(|field| field.name() == &column.name);
-        match (first_row, root) {
-            (Some(first_row), Some(root)) if group < groups.len() => Ok(Self { file, group, first_row, root }),
-            _ => {
-                Err(Error::internal(format!("{}: row group {group}, column {:?} is not there", file.path, column.name)))
-            }
+    /// The row group is not in the footer, or the table has no such partition column.
+    pub fn find(
+        table: &'a FileTable,
+        index: usize,
+        file: &'a OpenFile,
+        group: usize,
+        source: &'a Source,
+    ) -> Result<Self> {
+        if group >= file.metadata.metadata().num_row_groups() {
+            return Err(Error::internal(format!("{}: row group {group} is not there", file.path)));
         }
+        let fields = file.metadata.schema().fields();
+        let named = |index: &usize| fields.get(*index).is_some_and(|field| *field.name() == source.path.root);
+        let start = table.groups(index).start;
+        let first_row = table.group_rows()[start..start + group].iter().sum();
+        let folder = match (source.partition, table.partitions()) {
+            (None, _) => None,
+            (Some(column), Some(values)) => Some(Folder { values, column, file: index }),
+            (Some(_), None) => return Err(Error::internal("a partition column without values")),
+        };
+        let root = Some(source.index).filter(named).or_else(|| (0..fields.len()).find(named));
+        let root = root.filter(|_| folder.is_none());
+        Ok(Self { file, group, first_row, source, root, folder })
     }
 
-    /// Its field in this file's schema.
-    pub fn field(&self) -> &'a Field {
-        self.file.metadata.schema().field(self.root)
+    /// The leaves in this file that hold the source.
+    fn leaves(&self, root: usize) -> Result<Vec<usize>> {
+        let schema = self.file.metadata.parquet_schema();
+        // Leaves stand in the order of their roots, each of which has one at least.
+        let first = (root..schema.num_columns()).find(|&leaf| schema.get_column_root_idx(leaf) == root);
+        let (within, _) = self.source.path.resolve(self.file.metadata.schema().field(root).data_type())?;
+        let first = first.ok_or_else(|| self.corrupt(&"it has no leaves"))?;
+        Ok(within.map(|leaf| first + leaf).filter(|&leaf| leaf < schema.num_columns()).collect())
+    }
+
+    /// What is to be read of a column at this place.
+    pub(crate) fn mask(&self, root: usize) -> Result<ProjectionMask> {
+        let schema = self.file.metadata.parquet_schema();
+        if self.source.path.is_whole() {
+            return Ok(ProjectionMask::roots(schema, [root]));
+        }
+        Ok(ProjectionMask::leaves(schema, self.leaves(root)?))
+    }
+
+    /// What is not in the pages: nulls, or what the folders say.
+    pub(crate) fn constant(&self, rows: usize) -> Result<ArrayRef> {
+        match &self.folder {
+            Some(folder) => folder.rows(rows),
+            None => Ok(new_null_array(self.source.field.data_type(), rows)),
+        }
     }
 
     /// Pages of it that cannot be read.
     pub(crate) fn corrupt(&self, what: &dyn std::fmt::Display) -> Error {
         let detail = format!(
             "column {:?}, row group {}: {what}; if the file is damaged, write or copy it again",
-            self.field().name(),
-            self.group
+            self.source.name, self.group
         );
         Error::corrupt(&self.file.path, detail)
     }
 }
 
-/// Reads a column of a row group on from a row.
+/// Reads a column of a row group on from a row: each of its sources.
 pub struct ColumnReader {
+    sources: Vec<SourceReader>,
+}
+
+impl ColumnReader {
+    /// Opens the column's sources at a row of their row group.
+    ///
+    /// # Errors
+    /// Pages that cannot be read.
+    pub fn open(of: &[GroupColumn<'_>], set: Option<&RowSet>, row: u64) -> Result<Self> {
+        let open = |of: &GroupColumn<'_>| match set {
+            None => SourceReader::open(of, row),
+            Some(set) => SourceReader::open_set(of, set, row),
+        };
+        Ok(Self { sources: of.iter().map(open).collect::<Result<_>>()? })
+    }
+
+    /// The next rows, in the form that the column is delivered in. `rows`: of the row group, or of the set, where there is one.
+    ///
+    /// # Errors
+    /// Pages that cannot be read, or values that the form does not hold.
+    pub fn read(
+        &mut self,
+        of: &[GroupColumn<'_>],
+        column: &Column,
+        set: Option<&RowSet>,
+        rows: Range<u64>,
+    ) -> Result<ArrayRef> {
+        match (self.sources.as_mut_slice(), of) {
+            ([only], [of]) if !column.is_matrix => {
+                let count = (rows.end - rows.start) as usize;
+                bundle(only.read(of, set, rows)?, count)
+            }
+            _ => self.matrix(of, column, set, rows),
+        }
+    }
+
+    fn matrix(
+        &mut self,
+        of: &[GroupColumn<'_>],
+        column: &Column,
+        set: Option<&RowSet>,
+        range: Range<u64>,
+    ) -> Result<ArrayRef> {
+        let rows = (range.end - range.start) as usize;
+        let Some(number) = of.first().and_then(|of| of.source.form.number()) else {
+            return Err(Error::internal("a matrix of no numbers"));
+        };
+        let mut matrices: Vec<Matrix> = Vec::with_capacity(column.keys.len());
+        for place in 0..column.keys.len() {
+            matrices.push(Matrix::new(rows, of.len(), if place == 0 { number.width() } else { 1 }));
+        }
+        let block = matrices.first().map_or(rows, Matrix::block);
+        let mut done = 0;
+        while done < rows {
+            let now = block.min(rows - done);
+            let start = range.start + done as u64;
+            let next = start..start + now as u64;
+            let arrays: Vec<Vec<ArrayRef>> = self
+                .sources
+                .iter_mut()
+                .zip(of)
+                .map(|(reader, of)| reader.read(of, set, next.clone()))
+                .collect::<Result<_>>()?;
+            for (place, matrix) in matrices.iter_mut().enumerate() {
+                let columns = arrays.iter().map(|of| of.get(place).cloned()).collect::<Option<Vec<_>>>();
+                matrix.write(&columns.ok_or_else(|| Error::internal("a column without its mask"))?)?;
+            }
+            done += now;
+        }
+        let made = matrices.into_iter().zip(&column.keys).enumerate().map(|(place, (matrix, key))| {
+            let number = if place == 0 { number } else { super::Number::Bool };
+            let bits = number == super::Number::Bool && matches!(key.node, Node::Part(Part::Arrow));
+            matrix.finish(&number.carrier(), bits)
+        });
+        bundle(made.collect::<Result<_>>()?, rows)
+    }
+}
+
+/// Reads a source of a row group on from a row.
+pub(crate) struct SourceReader {
     pub(super) decoder: Decoder,
     pub(super) next_row: u64,
 }
@@ -73,60 +210,55 @@ pub(super) enum Decoder {
     Stock(Box<StockColumn>),
     /// The same, of the rows of a set only.
     Set(Box<StockColumn>),
+    /// A file that does not have the column, or whose folders say it.
+    Missing,
 }
 
-impl ColumnReader {
-    /// Opens the column at a row of its row group.
-    ///
-    /// # Errors
-    /// Pages that cannot be read.
-    pub fn open(of: &GroupColumn<'_>, row: u64) -> Result<Self> {
-        let decoder = match dense(of)? {
+impl SourceReader {
+    pub(crate) fn open(of: &GroupColumn<'_>, row: u64) -> Result<Self> {
+        let Some(root) = of.root else { return Ok(Self { decoder: Decoder::Missing, next_row: row }) };
+        let decoder = match dense(of, root)? {
             Some(mut dense) => {
                 dense.skip(row as usize).map_err(|error| of.corrupt(&error))?;
                 Decoder::Dense(Box::new(dense))
             }
-            None => Decoder::Stock(Box::new(StockColumn::open(of, row)?)),
+            None => Decoder::Stock(Box::new(StockColumn::open(of, root, row)?)),
         };
         Ok(Self { decoder, next_row: row })
     }
 
-    /// The next `rows` rows, in the form that the column is delivered in.
-    ///
-    /// # Errors
-    /// Pages that cannot be read, or values that the form does not hold.
-    pub fn read(&mut self, of: &GroupColumn<'_>, column: &Column, rows: usize) -> Result<ArrayRef> {
+    /// The next rows as they stand in the file, of the type that the plan gives all files.
+    pub(crate) fn values(&mut self, of: &GroupColumn<'_>, rows: usize) -> Result<ArrayRef> {
         let array = self.decode(of, rows)?;
         self.next_row += rows as u64;
-        self.deliver(array, of, column, None)
+        retyped(array, of.source.field.data_type())
     }
 
-    /// Brings the rows that were just decoded, which end before `next_row`, into the column's form. `set`: the set that they
-    /// are of, and which of it the first one is.
-    pub(super) fn deliver(
-        &self,
-        array: ArrayRef,
-        of: &GroupColumn<'_>,
-        column: &Column,
-        set: Option<(&RowSet, u64)>,
-    ) -> Result<ArrayRef> {
-        let array = retyped(array, column.field.data_type())?;
-        let first_row = match set {
-            None => of.first_row + self.next_row - array.len() as u64,
-            Some(_) => of.first_row,
+    fn read(&mut self, of: &GroupColumn<'_>, set: Option<&RowSet>, rows: Range<u64>) -> Result<Vec<ArrayRef>> {
+        let from = Where { path: &of.file.path, column: &of.source.name, first_row: of.first_row, set: None };
+        let (array, from) = match set {
+            None => {
+                let from = Where { first_row: of.first_row + self.next_row, ..from };
+                (self.values(of, (rows.end - rows.start) as usize)?, from)
+            }
+            Some(set) => {
+                let from = Where { set: Some((set, rows.start)), ..from };
+                (retyped(self.decode_set(of, set, rows)?, of.source.field.data_type())?, from)
+            }
         };
-        column.form.apply(array, Where { path: &of.file.path, column: &column.name, first_row, set })
+        of.source.form.arrays(&array, from)
     }
 
     fn decode(&mut self, of: &GroupColumn<'_>, rows: usize) -> Result<ArrayRef> {
-        if let Decoder::Dense(dense) = &mut self.decoder {
+        if let (Decoder::Dense(dense), Some(root)) = (&mut self.decoder, of.root) {
             match dense.read(rows).map_err(|error| of.corrupt(&error))? {
                 Read::Array(array) => return Ok(array),
-                Read::NotDense => self.decoder = Decoder::Stock(Box::new(StockColumn::open(of, self.next_row)?)),
+                Read::NotDense => self.decoder = Decoder::Stock(Box::new(StockColumn::open(of, root, self.next_row)?)),
             }
         }
         match &mut self.decoder {
-            Decoder::Stock(stock) => stock.read(of, rows),
+            Decoder::Stock(stock) => stock.read(of, rows).and_then(|array| of.source.path.take(array)),
+            Decoder::Missing => of.constant(rows),
             Decoder::Set(_) => Err(Error::internal("rows of a set are read with it")),
             Decoder::Dense(_) => Err(Error::internal("a dense decoder gave nothing")),
         }
@@ -134,21 +266,25 @@ impl ColumnReader {
 }
 
 /// The dense decoder of a column, if it is of its kind.
-fn dense(of: &GroupColumn<'_>) -> Result<Option<DenseColumn>> {
+fn dense(of: &GroupColumn<'_>, root: usize) -> Result<Option<DenseColumn>> {
+    if !of.source.path.is_whole() {
+        return Ok(None);
+    }
     let schema = of.file.metadata.parquet_schema();
+    let field = of.file.metadata.schema().field(root);
     let leaves = schema.num_columns();
     // Leaves stand in the order of their roots, each of which has one at least.
-    let mut of_root = (of.root..leaves).skip_while(|&leaf| schema.get_column_root_idx(leaf) < of.root);
+    let mut of_root = (root..leaves).skip_while(|&leaf| schema.get_column_root_idx(leaf) < root);
     let Some(first) = of_root.next() else { return Ok(None) };
-    let is_alone = of_root.next().is_none_or(|next| schema.get_column_root_idx(next) != of.root);
-    if !is_alone || !DenseColumn::takes(&schema.column(first), of.field()) {
+    let is_alone = of_root.next().is_none_or(|next| schema.get_column_root_idx(next) != root);
+    if !is_alone || !DenseColumn::takes(&schema.column(first), field) {
         return Ok(None);
     }
     let group = of.file.metadata.metadata().row_group(of.group);
     let chunk = group.column(first);
     let pages = SerializedPageReader::new(Arc::new(of.file.source.clone()), chunk, group.num_rows() as usize, None)
         .map_err(|error| of.corrupt(&error))?;
-    let dense = DenseColumn::try_new(Box::new(pages), &schema.column(first), of.field());
+    let dense = DenseColumn::try_new(Box::new(pages), &schema.column(first), field);
     Ok(dense.map(|dense| dense.with_num_values(chunk.num_values().unsigned_abs())))
 }
 

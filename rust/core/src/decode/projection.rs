@@ -1,29 +1,37 @@
 //! The columns that a reader delivers, checked against the plan before anything is read.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow_array::Array;
+use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, Field, FieldRef, Schema};
 
-use super::Form;
+use super::form::{Form, Key, Node, Part, Role, null_error, plan};
+use super::path::Path;
 use super::retype::common;
+use super::spec::{Asked, ColumnSpec};
+use super::{Nulls, Number, Vocabulary};
 use crate::files::FileTable;
 use crate::{Error, Result};
 
-/// One column to deliver.
+/// One column of the files, or a field in one, and what becomes of it.
 #[derive(Debug, Clone)]
-pub struct Column {
-    /// Its name.
+pub struct Source {
+    /// Its name, as it was asked for.
     pub name: String,
-    /// Its field in the first file's schema, with nulls allowed inside it.
+    /// Where it is.
+    pub path: Path,
+    /// Where its top-level column stands in the plan's schema, and most likely in every file.
+    pub index: usize,
+    /// The field, with nulls allowed inside it.
     pub field: FieldRef,
-    /// What it is delivered as.
+    /// What is done to it.
     pub form: Form,
     /// Which of the table's partition columns it is, if it is no column of the files.
     pub partition: Option<usize>,
 }
 
-impl Column {
+impl Source {
     /// The bytes of a row of it, decoded; None where rows differ.
     pub fn width(&self) -> Option<u64> {
         fn of(data_type: &DataType) -> Option<u64> {
@@ -32,10 +40,31 @@ impl Column {
                 DataType::FixedSizeList(child, length) => {
                     Some(of(child.data_type())? * u64::from(length.unsigned_abs()))
                 }
+                DataType::FixedSizeBinary(length) => Some(u64::from(length.unsigned_abs())),
                 other => other.primitive_width().map(|width| width as u64),
             }
         }
-        of(self.field.data_type())
+        self.form.number().map(|number| number.width() as u64).or_else(|| of(self.field.data_type()))
+    }
+}
+
+/// One column to deliver: of one source, or several sources of one number as a matrix (n, k).
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Where its values come from.
+    pub sources: Vec<Source>,
+    /// Whether it is a matrix.
+    pub is_matrix: bool,
+    /// The keys of a batch that it fills, by their full names: one array each.
+    pub keys: Vec<Key>,
+}
+
+impl Column {
+    /// The bytes of a row of it, decoded; None where rows differ.
+    pub fn width(&self) -> Option<u64> {
+        self.sources.iter().map(Source::width).sum()
     }
 }
 
@@ -47,56 +76,50 @@ pub struct Projection {
 }
 
 impl Projection {
-    /// Checks the names, and, where tensors are wanted, that every column can be one.
-    ///
-    /// `columns`: None for all. `fixed_lists`: the list columns to deliver as (n, d).
+    /// Checks the names, and that each column can become what was asked.
     ///
     /// # Errors
-    /// Unknown or repeated names, types that no tensor has, nulls that a footer shows.
-    pub fn new(table: &FileTable, columns: Option<&[String]>, tensors: bool, fixed_lists: &[String]) -> Result<Self> {
-        let (schema, in_file) = delivered(table);
+    /// Unknown or repeated names, types that no tensor has, nulls that a footer shows, options that do not fit.
+    pub fn new(table: &FileTable, asked: &Asked) -> Result<Self> {
+        let (schema, _) = delivered(table);
         let schema = &schema;
-        let names: Vec<&str> = match columns {
+        let all = schema.fields().iter().map(|field| field.name().as_str());
+        let names: Vec<&str> = match &asked.columns {
             Some(names) => names.iter().map(String::as_str).collect(),
-            None => schema.fields().iter().map(|field| field.name().as_str()).collect(),
+            None if asked.groups.is_empty() => all.collect(),
+            None => Vec::new(),
         };
-        for (index, name) in names.iter().enumerate() {
-            if names[..index].contains(name) {
-                return Err(Error::Argument(format!("column {name:?} is asked for twice in columns; name it once")));
+        let in_groups = asked.groups.iter().flat_map(|(_, columns, _)| columns).map(String::as_str);
+        let mut seen = HashSet::new();
+        for name in names.iter().copied().chain(in_groups) {
+            if !seen.insert(name) {
+                return Err(Error::Argument(format!(
+                    "column {name:?} is asked for twice in columns and groups; name it once"
+                )));
             }
         }
-        if let Some(name) = fixed_lists.iter().find(|name| !names.contains(&name.as_str())) {
-            return Err(match position(schema, name) {
-                Ok(_) => Error::Argument(format!(
+        for name in asked.specs.keys() {
+            let group = asked.groups.iter().any(|(group, ..)| group == name);
+            let parts = seen.iter().any(|asked| name == asked || within(name, asked));
+            if !group && !parts {
+                find(schema, name)?;
+                return Err(Error::Argument(format!(
                     "column_options names column {name:?}, which columns leaves out; add it to columns or drop its options"
-                )),
-                Err(unknown) => unknown,
+                )));
+            }
+        }
+        let mut columns = Vec::with_capacity(seen.len());
+        for name in names {
+            columns.push(single(name, table, name, asked, None)?);
+        }
+        for (name, members, is_matrix) in &asked.groups {
+            let spec = asked.specs.get(name);
+            columns.push(match (members.as_slice(), is_matrix) {
+                ([only], false) => single(name, table, only, asked, spec)?,
+                _ => matrix(name, table, members, asked, spec)?,
             });
         }
-        let columns = names
-            .into_iter()
-            .map(|name| {
-                let index = position(schema, name)?;
-                let field = &schema.fields()[index];
-                let fixed = fixed_lists.iter().any(|fixed| fixed == name);
-                let form = if tensors { Form::of(field, fixed)? } else { Form::Arrow };
-                let partition = match in_file[index] {
-                    Place::Partition(partition) => Some(partition),
-                    Place::File(_) => None,
-                };
-                // Of the rows with nulls, none may pass: then it is seen when they are read.
-                let first_null = match in_file[index] {
-                    _ if table.passing().is_some() => None,
-                    Place::File(column) => table.first_null()[column].map(|file| file as usize),
-                    Place::Partition(partition) => first_null(table, partition),
-                };
-                if let (true, Some(file)) = (tensors, first_null) {
-                    return Err(null_error(table.path(file), name));
-                }
-                let field = field.as_ref().clone().with_data_type(common(field.data_type()));
-                Ok(Column { name: name.to_owned(), field: Arc::new(field), form, partition })
-            })
-            .collect::<Result<Vec<_>>>()?;
+        super::form::check_clash("columns", columns.iter().flat_map(|c| &c.keys).map(|key| key.name.as_str()))?;
         let fixed: u64 = columns.iter().filter_map(Column::width).sum();
         let varies = columns.iter().any(|column| column.width().is_none());
         // The footers tell how long encoded rows are; decoded, values of a dictionary take about twice that.
@@ -110,10 +133,33 @@ impl Projection {
         &self.columns
     }
 
-    /// The schema of what is delivered as Arrow data.
+    /// All sources of all columns.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.columns.iter().flat_map(|column| &column.sources)
+    }
+
+    /// The paths of columns (and of fields in them) whose codes stand for values that are not known yet.
+    pub fn unlearned(&self) -> Vec<String> {
+        let missing = self.sources().flat_map(|source| source.form.vocabularies());
+        missing.filter(|(_, known)| known.get().is_none()).map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Gives codes their values: distinct ones, in order. Once given, they stay.
+    ///
+    /// # Errors
+    /// Values that are no vocabulary.
+    pub fn teach(&self, path: &str, values: &ArrayRef) -> Result<()> {
+        for (_, place) in self.sources().flat_map(|source| source.form.vocabularies()).filter(|(of, _)| of == path) {
+            let vocabulary = Vocabulary::try_new(values)?;
+            place.get_or_init(|| vocabulary);
+        }
+        Ok(())
+    }
+
+    /// The fields that are read, as the first file has them.
     pub fn schema(&self) -> Schema {
         let fields: Vec<Field> =
-            self.columns.iter().map(|column| column.field.as_ref().clone().with_nullable(true)).collect();
+            self.sources().map(|source| source.field.as_ref().clone().with_nullable(true)).collect();
         Schema::new(fields)
     }
 
@@ -153,20 +199,115 @@ fn first_null(table: &FileTable, partition: usize) -> Option<usize> {
     (0..table.num_files()).find(|&file| values.is_null(file))
 }
 
-/// The error for a column with nulls.
-pub(crate) fn null_error(path: String, column: &str) -> Error {
-    Error::Data {
-        path,
-        detail: format!(
-            "column {column:?} has nulls, which a tensor cannot hold; leave it out (columns=…), fill the nulls in the files, or \
-             take output_format=\"arrow\""
-        ),
-    }
+/// Whether a dotted path lies in a column.
+fn within(path: &str, column: &str) -> bool {
+    path.strip_prefix(column).is_some_and(|rest| rest.starts_with('.'))
 }
 
-fn position(schema: &Schema, name: &str) -> Result<usize> {
-    if let Some(index) = schema.fields().iter().position(|field| field.name() == name) {
-        return Ok(index);
+fn source(table: &FileTable, name: &str, asked: &Asked, spec: &ColumnSpec) -> Result<Source> {
+    let (schema, places) = delivered(table);
+    let (path, index) = find(&schema, name)?;
+    let root = schema.field(index);
+    let (_, data_type) = path.resolve(root.data_type())?;
+    let data_type = common(&data_type);
+    let form = plan(name, &data_type, spec, asked)?;
+    let refuses = spec.nulls.map_or(asked.tensors && spec.encode.is_none(), |nulls| nulls == Nulls::Error);
+    // Of the rows with nulls, none may pass: then it is seen when they are read.
+    let (index, partition, first_null) = match places[index] {
+        Place::File(column) => (column, None, table.first_null()[column].map(|file| file as usize)),
+        Place::Partition(partition) => (usize::MAX, Some(partition), first_null(table, partition)),
+    };
+    let first_null = first_null.filter(|_| table.passing().is_none());
+    if let (true, true, Some(file)) = (path.is_whole(), refuses, first_null)
+        && !asked.specs.keys().any(|path| within(path, name))
+    {
+        return Err(null_error(table.path(file), name, None));
+    }
+    let field = root.clone().with_name(name).with_data_type(data_type);
+    Ok(Source { name: name.to_owned(), path, index, field: Arc::new(field), form, partition })
+}
+
+/// A column, or a field in one, as it stands in the files.
+pub(crate) fn named(table: &FileTable, name: &str) -> Result<Source> {
+    source(table, name, &Asked::default(), &ColumnSpec::default())
+}
+
+/// One column as it is, under `key`.
+fn single(key: &str, table: &FileTable, name: &str, asked: &Asked, group: Option<&ColumnSpec>) -> Result<Column> {
+    let spec = match (asked.specs.get(name), group) {
+        (Some(spec), _) => spec.clone(),
+        (None, Some(group)) => group.clone(),
+        (None, None) => asked.of(name, None),
+    };
+    let source = source(table, name, asked, &spec)?;
+    let keys = source.form.keys().iter().map(|made| Key { name: format!("{key}{}", made.name), ..made.clone() });
+    Ok(Column { name: key.to_owned(), keys: keys.collect(), sources: vec![source], is_matrix: false })
+}
+
+/// Several columns of one number each, beside one another.
+fn matrix(
+    key: &str,
+    table: &FileTable,
+    members: &[String],
+    asked: &Asked,
+    group: Option<&ColumnSpec>,
+) -> Result<Column> {
+    if members.is_empty() {
+        return Err(Error::Argument(format!("groups: {key:?} has no columns")));
+    }
+    let mut sources = Vec::with_capacity(members.len());
+    let mut number: Option<(Number, &str)> = None;
+    for name in members {
+        let mut spec = match (asked.specs.get(name), group) {
+            (Some(spec), _) => spec.clone(),
+            (None, Some(group)) => ColumnSpec { asked: Vec::new(), ..group.clone() },
+            (None, None) => asked.of(name, None),
+        };
+        let masks = group.is_some_and(|group| group.nulls == Some(Nulls::Mask));
+        if spec.nulls == Some(Nulls::Mask) && !masks {
+            return Err(Error::Argument(format!(
+                "column {name:?} stands in the matrix {key:?}, which has one mask or none: give nulls=\"mask\" to {key:?}"
+            )));
+        }
+        // A matrix has no nulls, of Arrow data neither.
+        spec.nulls =
+            if masks { Some(Nulls::Mask) } else { spec.nulls.filter(|n| *n != Nulls::Keep).or(Some(Nulls::Error)) };
+        let tensors = Asked { tensors: true, ..asked.clone() };
+        let source = source(table, name, &tensors, &spec)?;
+        let found = source.form.number().ok_or_else(|| {
+            Error::Unsupported(format!(
+                "column {name:?} is {}, which has no place in the matrix {key:?}: its columns are one number a row",
+                source.field.data_type()
+            ))
+        })?;
+        match number {
+            Some((number, first)) if number != found => {
+                return Err(Error::Argument(format!(
+                    "the matrix {key:?} is of one dtype, and column {first:?} is {} where {name:?} is {}: cast them by \
+                     column_options={{{key:?}: ColumnOptions(dtype=…)}}",
+                    number.name(),
+                    found.name()
+                )));
+            }
+            _ => number = number.or(Some((found, name))),
+        }
+        sources.push(source);
+    }
+    let node = |number| Node::Part(if asked.tensors { Part::Dense(number) } else { Part::Arrow });
+    let number = number.map_or(Number::F32, |(number, _)| number);
+    let mut keys = vec![Key { name: key.to_owned(), role: Role::Value, node: node(number) }];
+    if let Some(group) = group.filter(|group| group.nulls == Some(Nulls::Mask)) {
+        let name = format!("{key}{}", group.mask_suffix);
+        keys.push(Key { name, role: Role::Mask, node: node(Number::Bool) });
+    }
+    Ok(Column { name: key.to_owned(), keys, sources, is_matrix: true })
+}
+
+fn find(schema: &Schema, name: &str) -> Result<(Path, usize)> {
+    let path = Path::find(schema, name);
+    let index = path.as_ref().and_then(|path| schema.fields().iter().position(|field| *field.name() == path.root));
+    if let (Some(path), Some(index)) = (path, index) {
+        return Ok((path, index));
     }
     let mut near: Vec<(usize, &str)> = schema
         .fields()
@@ -179,7 +320,10 @@ fn position(schema: &Schema, name: &str) -> Result<usize> {
     let limit = name.chars().count() / 3 + 1;
     let close: Vec<String> =
         near.iter().filter(|(distance, _)| *distance <= limit).take(3).map(|(_, near)| format!("{near:?}")).collect();
-    let hint = if close.is_empty() {
+    let root = schema.fields().iter().find(|field| within(name, field.name()));
+    let hint = if let Some(root) = root {
+        format!("{:?} is {}", root.name(), root.data_type())
+    } else if close.is_empty() {
         let some: Vec<String> = schema.fields().iter().take(8).map(|field| format!("{:?}", field.name())).collect();
         let more = if schema.fields().len() > 8 { ", …" } else { "" };
         format!("the files have {}{more}", some.join(", "))

@@ -1,11 +1,16 @@
 //! One type for a column over all files, which may differ in what changes no value: nullability, metadata, and what a
-//! list calls its elements.
+//! list calls its elements; and, where that was asked for, in how wide its numbers are.
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, make_array};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, LargeBinaryArray, LargeStringArray, make_array, new_null_array};
 use arrow_data::ArrayData;
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, Fields};
+
+use super::Number;
+use super::form::cast_numbers;
+use crate::files::schema::same_type;
 
 use crate::{Error, Result};
 
@@ -40,8 +45,40 @@ pub(crate) fn retyped(array: ArrayRef, to: &DataType) -> Result<ArrayRef> {
     if array.data_type() == to {
         return Ok(array);
     }
+    let array = if same_type(array.data_type(), to) { array } else { widened(&array, to)? };
     let data = renamed(array.to_data(), to).map_err(|error| Error::internal(error.to_string()))?;
     Ok(make_array(data))
+}
+
+/// The same values, of a type that holds them all: nulls stay nulls.
+fn widened(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    if same_type(array.data_type(), to) {
+        return Ok(Arc::clone(array));
+    }
+    let internal = |error: ArrowError| Error::internal(error.to_string());
+    match (array.data_type(), to) {
+        (DataType::Null, _) => Ok(new_null_array(to, array.len())),
+        (DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..), _) => {
+            let (DataType::List(child) | DataType::LargeList(child) | DataType::FixedSizeList(child, _)) = to else {
+                return Err(Error::internal(format!("{} to {to}", array.data_type())));
+            };
+            let data = array.to_data();
+            let children = data.child_data().iter().map(|items| {
+                let items = widened(&make_array(items.clone()), child.data_type())?.to_data();
+                renamed(items, child.data_type()).map_err(internal)
+            });
+            let children = children.collect::<Result<Vec<_>>>()?;
+            data.into_builder().data_type(to.clone()).child_data(children).build().map(make_array).map_err(internal)
+        }
+        (DataType::Utf8, _) => Ok(Arc::new(array.as_string::<i32>().iter().collect::<LargeStringArray>())),
+        (DataType::Utf8View, _) => Ok(Arc::new(array.as_string_view().iter().collect::<LargeStringArray>())),
+        (DataType::Binary, _) => Ok(Arc::new(array.as_binary::<i32>().iter().collect::<LargeBinaryArray>())),
+        (DataType::BinaryView, _) => Ok(Arc::new(array.as_binary_view().iter().collect::<LargeBinaryArray>())),
+        (from, _) => match (Number::of(from), Number::of(to)) {
+            (Some(number), Some(wide)) => cast_numbers(array, number, wide),
+            _ => Err(Error::internal(format!("{from} to {to}"))),
+        },
+    }
 }
 
 fn renamed(data: ArrayData, to: &DataType) -> Result<ArrayData, ArrowError> {

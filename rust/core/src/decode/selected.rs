@@ -6,10 +6,10 @@ use arrow_array::{ArrayRef, BooleanArray};
 use arrow_buffer::{BooleanBuffer, Buffer};
 use arrow_select::filter::filter;
 
-use super::column::{Decoder, joined};
+use super::column::{Decoder, SourceReader, joined};
 use super::dense::Read;
 use super::stock::StockColumn;
-use super::{Column, ColumnReader, GroupColumn};
+use super::{GroupColumn, Source};
 use crate::order::RowSet;
 use crate::{Error, Result};
 
@@ -28,8 +28,8 @@ struct Stride {
 }
 
 impl Stride {
-    fn of(column: &Column) -> Self {
-        let width = column.width().unwrap_or(STEP_BYTES).max(1);
+    fn of(source: &Source) -> Self {
+        let width = source.width().unwrap_or(STEP_BYTES).max(1);
         Self { gap: GAP, stretch: (STRETCH_BYTES / width).clamp(1024, 65_536) }
     }
 
@@ -61,44 +61,33 @@ impl Stride {
     }
 }
 
-impl ColumnReader {
-    /// Opens the column at the first of these rows of the set.
-    ///
-    /// # Errors
-    /// Pages that cannot be read.
-    pub fn open_set(of: &GroupColumn<'_>, set: &RowSet, from: u64) -> Result<Self> {
+impl SourceReader {
+    /// Opens the source at the first of these rows of the set.
+    pub(crate) fn open_set(of: &GroupColumn<'_>, set: &RowSet, from: u64) -> Result<Self> {
         let mut reader = Self::open(of, 0)?;
-        if let Decoder::Stock(_) = reader.decoder {
-            reader.decoder = Decoder::Set(Box::new(StockColumn::open_set(of, set, from)?));
+        if let (Decoder::Stock(_), Some(root)) = (&reader.decoder, of.root) {
+            reader.decoder = Decoder::Set(Box::new(StockColumn::open_set(of, root, set, from)?));
         }
         Ok(reader)
     }
 
-    /// These rows of the set, which follow those that were read last, in the form that the column is delivered in.
-    ///
-    /// # Errors
-    /// Pages that cannot be read, or values that the form does not hold.
-    pub fn read_set(
-        &mut self,
-        of: &GroupColumn<'_>,
-        column: &Column,
-        set: &RowSet,
-        rows: Range<u64>,
-    ) -> Result<ArrayRef> {
+    /// These rows of the set, which follow those that were read last, as they stand in the file.
+    pub(super) fn decode_set(&mut self, of: &GroupColumn<'_>, set: &RowSet, rows: Range<u64>) -> Result<ArrayRef> {
         let mut parts = Vec::new();
         let count = (rows.end - rows.start) as usize;
+        let Some(root) = of.root else { return of.constant(count) };
         if let Decoder::Set(stock) = &mut self.decoder {
-            parts.push(stock.read(of, count)?);
-        } else if is_sparse(set, &rows, column) {
-            parts.push(self.runs(of, set, &rows)?);
+            parts.push(of.source.path.take(stock.read(of, count)?)?);
+        } else if is_sparse(set, &rows, of.source) {
+            parts.push(self.runs(of, root, set, &rows)?);
         } else {
             let mut read = 0;
-            for (stretch, count) in Stride::of(column).stretches(set, rows.clone()) {
+            for (stretch, count) in Stride::of(of.source).stretches(set, rows.clone()) {
                 match self.stretch(of, set, &stretch, count)? {
                     Some(part) => parts.push(part),
                     None => {
                         let from = rows.start + read;
-                        let mut stock = StockColumn::open_set(of, set, from)?;
+                        let mut stock = StockColumn::open_set(of, root, set, from)?;
                         parts.push(stock.read(of, (rows.end - from) as usize)?);
                         self.decoder = Decoder::Set(Box::new(stock));
                         break;
@@ -108,11 +97,11 @@ impl ColumnReader {
             }
         }
         self.next_row = set.row(rows.end - 1) + 1;
-        self.deliver(joined(parts)?, of, column, Some((set, rows.start)))
+        joined(parts)
     }
 
     /// These rows of the set, one run after the other.
-    fn runs(&mut self, of: &GroupColumn<'_>, set: &RowSet, rows: &Range<u64>) -> Result<ArrayRef> {
+    fn runs(&mut self, of: &GroupColumn<'_>, root: usize, set: &RowSet, rows: &Range<u64>) -> Result<ArrayRef> {
         let count = (rows.end - rows.start) as usize;
         let mut next = self.next_row;
         let runs = set.runs(rows.clone()).map(|run| {
@@ -125,7 +114,7 @@ impl ColumnReader {
         {
             return Ok(array);
         }
-        let mut stock = StockColumn::open_set(of, set, rows.start)?;
+        let mut stock = StockColumn::open_set(of, root, set, rows.start)?;
         let array = stock.read(of, count)?;
         self.decoder = Decoder::Set(Box::new(stock));
         Ok(array)
@@ -160,9 +149,9 @@ impl ColumnReader {
 }
 
 /// Whether these rows lie so far apart that it is cheaper to pass over what lies between.
-fn is_sparse(set: &RowSet, rows: &Range<u64>, column: &Column) -> bool {
+fn is_sparse(set: &RowSet, rows: &Range<u64>, source: &Source) -> bool {
     let span = set.row(rows.end - 1) + 1 - set.row(rows.start);
-    let factor = (STEP_BYTES / column.width().unwrap_or(STEP_BYTES).max(1)).clamp(1, 16);
+    let factor = (STEP_BYTES / source.width().unwrap_or(STEP_BYTES).max(1)).clamp(1, 16);
     span >= (rows.end - rows.start) * factor
 }
 

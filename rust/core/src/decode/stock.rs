@@ -1,7 +1,6 @@
 //! A column of a row group through arrow-rs, for all that the dense decoder does not take.
 
 use arrow_array::ArrayRef;
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection};
 
 use super::GroupColumn;
@@ -24,20 +23,20 @@ pub(crate) struct StockColumn {
 
 impl StockColumn {
     /// Opens the column at a row of its row group.
-    pub(crate) fn open(of: &GroupColumn<'_>, row: u64) -> Result<Self> {
-        Self::build(of, |builder| builder.with_offset(row as usize))
+    pub(crate) fn open(of: &GroupColumn<'_>, root: usize, row: u64) -> Result<Self> {
+        Self::build(of, root, |builder| builder.with_offset(row as usize))
     }
 
     /// Opens the rows of a set, from the `from`-th of them on.
-    pub(crate) fn open_set(of: &GroupColumn<'_>, set: &RowSet, from: u64) -> Result<Self> {
+    pub(crate) fn open_set(of: &GroupColumn<'_>, root: usize, set: &RowSet, from: u64) -> Result<Self> {
         let runs = set.runs(from..set.len()).map(|run| run.start as usize..run.end as usize);
         let selection = RowSelection::from_consecutive_ranges(runs, set.rows() as usize);
-        Self::build(of, |builder| builder.with_row_selection(selection))
+        Self::build(of, root, |builder| builder.with_row_selection(selection))
     }
 
-    fn build(of: &GroupColumn<'_>, select: impl FnOnce(Builder) -> Builder) -> Result<Self> {
+    fn build(of: &GroupColumn<'_>, root: usize, select: impl FnOnce(Builder) -> Builder) -> Result<Self> {
         let metadata = of.file.metadata.clone();
-        let mask = ProjectionMask::roots(metadata.parquet_schema(), [of.root]);
+        let mask = of.mask(root)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(of.file.source.clone(), metadata)
             .with_row_groups(vec![of.group])
             .with_projection(mask)

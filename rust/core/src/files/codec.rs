@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_ipc::convert::{IpcSchemaEncoder, try_fb_to_schema};
+use arrow_ipc::writer::DictionaryTracker;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
@@ -41,7 +42,10 @@ impl FileTable {
         let flags = u8::from(partitions.is_some()) * PARTITIONS + u8::from(self.passing().is_some()) * PASSING;
         out.extend_from_slice(&[VERSION, flags]);
         put_bytes(&mut out, self.root().as_bytes());
-        put_bytes(&mut out, IpcSchemaEncoder::new().schema_to_fb(self.schema()).finished_data());
+        // Without a tracker, a schema with dictionaries cannot be written.
+        let mut tracker = DictionaryTracker::new(false);
+        let schema = IpcSchemaEncoder::new().with_dictionary_tracker(&mut tracker).schema_to_fb(self.schema());
+        put_bytes(&mut out, schema.finished_data());
         for first in self.first_null() {
             put(&mut out, first.map_or(0, |file| u64::from(file) + 1));
         }

@@ -14,6 +14,7 @@ mod table;
 pub use footer::Footer;
 pub use list::{Listing, list};
 pub use passing::{Passing, batch_from_bytes, batch_to_bytes};
+pub use schema::Drift;
 pub use table::{FileEntry, FileTable, TableParts};
 
 use crate::Result;
@@ -21,13 +22,13 @@ use crate::Result;
 /// Lists the files that `paths` stand for and reads their footers on up to `num_threads` threads.
 ///
 /// The threads are joined before it returns, so that a process may fork afterwards.
-pub fn plan(paths: &[String], num_threads: usize) -> Result<FileTable> {
-    read(list(paths)?, num_threads)
+pub fn plan(paths: &[String], num_threads: usize, drift: Drift) -> Result<FileTable> {
+    read(list(paths)?, num_threads, drift)
 }
 
 /// Reads the footers of files that were listed, on up to `num_threads` threads, which are joined before it returns.
-pub fn read(listing: Listing, num_threads: usize) -> Result<FileTable> {
-    scan::scan(listing, num_threads)
+pub fn read(listing: Listing, num_threads: usize, drift: Drift) -> Result<FileTable> {
+    scan::scan(listing, num_threads, drift)
 }
 
 #[cfg(test)]

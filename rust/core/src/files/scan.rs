@@ -1,20 +1,21 @@
 //! Reading many footers at once, and keeping of each no more than the table needs.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
 };
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{FieldRef, Schema, SchemaRef};
 
 use super::{
     footer::{self, Footer},
     list::Listing,
-    name, schema,
+    name,
+    schema::{self, Drift},
     table::{FileTable, TableParts},
 };
 use crate::{Error, Result};
@@ -25,8 +26,10 @@ struct Facts {
     size: u64,
     /// Rows and bytes of each row group.
     groups: Vec<(u64, u64)>,
-    /// The reference's columns that statistics show a null in.
+    /// The columns of the reference, or else of `schema`, that statistics show a null in.
     nulls: Vec<usize>,
+    /// The file's own, where files may differ.
+    schema: Option<SchemaRef>,
 }
 
 /// The first file, which the others are compared to.
@@ -34,12 +37,15 @@ struct Reference {
     path: String,
     schema: SchemaRef,
     columns: HashMap<String, usize>,
+    drift: Drift,
+    /// Those that were met, where files may differ: most files have one of a few.
+    met: Mutex<Vec<SchemaRef>>,
 }
 
 /// Reads the footers of the files listed, on up to `num_threads` threads, which are joined before it returns.
 ///
 /// Where files are wrong, the error is that of the first wrong one in the line's order, however many threads there are.
-pub(super) fn scan(listing: Listing, num_threads: usize) -> Result<FileTable> {
+pub(super) fn scan(listing: Listing, num_threads: usize, drift: Drift) -> Result<FileTable> {
     let Listing { root, names } = listing;
     let Some(first) = names.first() else {
         return Err(Error::NoFiles { message: format!("{root}: no files") });
@@ -47,9 +53,9 @@ pub(super) fn scan(listing: Listing, num_threads: usize) -> Result<FileTable> {
     let path = name::join(&root, first);
     let footer = footer::read(&path)?;
     schema::check_reference(&path, &footer.schema)?;
-    let columns = footer.schema.fields().iter().enumerate().map(|(at, field)| (field.name().clone(), at)).collect();
-    let reference = Reference { path, schema: footer.schema.clone(), columns };
-    let mut facts = vec![(0, keep(&footer, &reference))];
+    let met = Mutex::new(vec![footer.schema.clone()]);
+    let reference = Reference { path, schema: footer.schema.clone(), columns: columns(&footer.schema), drift, met };
+    let mut facts = vec![(0, keep(&footer, &reference.columns, drift.is_any().then(|| footer.schema.clone())))];
     drop(footer);
 
     let next = AtomicUsize::new(1);
@@ -91,25 +97,72 @@ pub(super) fn scan(listing: Listing, num_threads: usize) -> Result<FileTable> {
         return Err(error);
     }
     facts.sort_unstable_by_key(|(file, _)| *file);
-    table(root, names, &facts, reference.schema)
+    if !drift.is_any() {
+        return table(root, names, &facts, reference.schema);
+    }
+    let schema = all_schemas(&root, &names, &mut facts, &reference)?;
+    table(root, names, &facts, schema)
+}
+
+/// The schema of all files; the nulls of each then count its columns.
+fn all_schemas(root: &str, names: &[String], facts: &mut [(usize, Facts)], reference: &Reference) -> Result<SchemaRef> {
+    let mut merged: Vec<FieldRef> = reference.schema.fields().to_vec();
+    let mut origins = vec![reference.path.clone(); merged.len()];
+    let mut last = Arc::clone(&reference.schema);
+    for (file, found) in facts.iter() {
+        if let Some(schema) = found.schema.as_ref().filter(|schema| !Arc::ptr_eq(schema, &last)) {
+            schema::merge(&mut merged, &mut origins, &name::join(root, &names[*file]), schema, reference.drift)?;
+            last = Arc::clone(schema);
+        }
+    }
+    let places: HashMap<String, usize> = columns(&Schema::new(merged.clone()));
+    for (_, found) in facts.iter_mut() {
+        let Some(schema) = found.schema.take() else { continue };
+        let own = |at: &usize| places.get(schema.field(*at).name()).copied();
+        let mut nulls: Vec<usize> = found.nulls.iter().filter_map(own).collect();
+        if merged.len() > schema.fields().len() || reference.drift.union {
+            let there: HashSet<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            let lacks = |(at, field): (usize, &FieldRef)| (!there.contains(field.name().as_str())).then_some(at);
+            nulls.extend(merged.iter().enumerate().filter_map(lacks));
+        }
+        found.nulls = nulls;
+    }
+    Ok(Arc::new(Schema::new(merged)))
+}
+
+fn columns(schema: &Schema) -> HashMap<String, usize> {
+    schema.fields().iter().enumerate().map(|(at, field)| (field.name().clone(), at)).collect()
 }
 
 fn one(path: &str, reference: &Reference) -> Result<Facts> {
     let footer = footer::read(path)?;
-    schema::check_same(&reference.path, &reference.schema, path, &footer.schema)?;
-    Ok(keep(&footer, reference))
+    if !reference.drift.is_any() {
+        schema::check_same(&reference.path, &reference.schema, path, &footer.schema)?;
+        return Ok(keep(&footer, &reference.columns, None));
+    }
+    let met = reference.met.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+    let known = met.into_iter().find(|known| known.fields() == footer.schema.fields());
+    let schema = match known {
+        Some(known) => known,
+        None => {
+            schema::check_reference(path, &footer.schema)?;
+            reference.met.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(footer.schema.clone());
+            footer.schema.clone()
+        }
+    };
+    Ok(keep(&footer, &columns(&schema), Some(schema)))
 }
 
-fn keep(footer: &Footer, reference: &Reference) -> Facts {
+fn keep(footer: &Footer, columns: &HashMap<String, usize>, schema: Option<SchemaRef>) -> Facts {
     let groups = footer.metadata.row_groups();
     let numbers = groups.iter().map(|group| {
         // Checked to be no negative numbers when the footer was parsed.
         let rows = group.num_rows().unsigned_abs();
         // A few writers leave the group's size at 0.
-        let columns =
+        let of_columns =
             || group.columns().iter().fold(0_u64, |sum, c| sum.saturating_add(c.uncompressed_size().unsigned_abs()));
         let bytes = match group.total_byte_size().unsigned_abs() {
-            0 => columns(),
+            0 => of_columns(),
             bytes => bytes,
         };
         (rows, bytes)
@@ -117,13 +170,13 @@ fn keep(footer: &Footer, reference: &Reference) -> Facts {
     let mut nulls: Vec<usize> = Vec::new();
     let leaves = footer.metadata.file_metadata().schema_descr();
     for leaf in (0..leaves.num_columns()).filter(|&leaf| leaves.column(leaf).max_rep_level() == 0) {
-        let Some(&column) = reference.columns.get(leaves.get_column_root(leaf).name()) else { continue };
+        let Some(&column) = columns.get(leaves.get_column_root(leaf).name()) else { continue };
         let has_nulls = |statistics: &parquet::file::statistics::Statistics| statistics.null_count_opt() > Some(0);
         if !nulls.contains(&column) && groups.iter().any(|g| g.column(leaf).statistics().is_some_and(has_nulls)) {
             nulls.push(column);
         }
     }
-    Facts { hash: footer.hash, size: footer.size, groups: numbers.collect(), nulls }
+    Facts { hash: footer.hash, size: footer.size, groups: numbers.collect(), nulls, schema }
 }
 
 fn table(root: String, names: Vec<String>, facts: &[(usize, Facts)], schema: SchemaRef) -> Result<FileTable> {

@@ -1,13 +1,122 @@
 //! Whether a file fits the first one: same columns, same types.
 //!
 //! Columns may stand in another order. Columns that only later files have are not delivered, as with other readers of
-//! many files: nothing asked for them. Nullability and metadata may differ.
+//! many files: nothing asked for them. Nullability and metadata may differ. Where it is asked for, the schema is that of
+//! all files instead ([`Drift`]).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, Schema};
+use arrow_schema::{DataType, Field, FieldRef, Schema};
 
 use crate::{Error, Result};
+
+/// In what files may differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Drift {
+    /// Every column of any file is delivered, and is null in those that do not have it.
+    pub union: bool,
+    /// A column is of the widest type that it has in any file: of integers, of floats, of strings.
+    pub widen: bool,
+}
+
+impl Drift {
+    /// Whether the schema is that of all files, and not of the first.
+    pub fn is_any(self) -> bool {
+        self.union || self.widen
+    }
+}
+
+/// Takes the schema of the file at `path` into that of the files before it, of which `origins` says for each column which
+/// file brought its type.
+pub fn merge(
+    merged: &mut Vec<FieldRef>,
+    origins: &mut Vec<String>,
+    path: &str,
+    schema: &Schema,
+    drift: Drift,
+) -> Result<()> {
+    let by_name: HashMap<&str, usize> =
+        schema.fields().iter().enumerate().map(|(at, field)| (field.name().as_str(), at)).collect();
+    for (known, origin) in merged.iter_mut().zip(origins.iter_mut()) {
+        let name = known.name();
+        let Some(found) = by_name.get(name.as_str()).map(|&at| &schema.fields()[at]) else {
+            if drift.union {
+                continue;
+            }
+            return Err(missing(origin, known, path));
+        };
+        match wider(known.data_type(), found.data_type(), drift.widen) {
+            Some(None) => {}
+            Some(Some(wide)) => {
+                *known = Arc::new(known.as_ref().clone().with_data_type(wide));
+                path.clone_into(origin);
+            }
+            None => {
+                let how = if drift.widen { "" } else { " or take widen=True where one holds the other" };
+                return Err(differ(origin, known, path, found, how));
+            }
+        }
+    }
+    if drift.union {
+        let known: HashSet<String> = merged.iter().map(|field| field.name().clone()).collect();
+        for field in schema.fields().iter().filter(|field| !known.contains(field.name())) {
+            merged.push(field.clone());
+            origins.push(path.to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// The type that holds the values of both: `Some(None)` where that is the first as it is.
+fn wider(a: &DataType, b: &DataType, widen: bool) -> Option<Option<DataType>> {
+    if same_type(a, b) {
+        return Some(None);
+    }
+    if !widen {
+        return None;
+    }
+    let child = |a: &FieldRef, b: &FieldRef| {
+        let made = wider(a.data_type(), b.data_type(), widen)?;
+        Some(made.map(|wide| Arc::new(a.as_ref().clone().with_data_type(wide))))
+    };
+    match (a, b) {
+        (DataType::List(x), DataType::List(y)) => Some(child(x, y)?.map(DataType::List)),
+        (DataType::LargeList(x), DataType::LargeList(y)) => Some(child(x, y)?.map(DataType::LargeList)),
+        (DataType::FixedSizeList(x, n), DataType::FixedSizeList(y, m)) if n == m => {
+            Some(child(x, y)?.map(|wide| DataType::FixedSizeList(wide, *n)))
+        }
+        _ if holds(a, b) => Some(None),
+        _ if holds(b, a) => Some(Some(b.clone())),
+        // Neither holds the other: int32 and uint32 are both int64.
+        _ => {
+            let all = [DataType::Int16, DataType::Int32, DataType::Int64];
+            all.into_iter().find(|wide| holds(wide, a) && holds(wide, b)).map(Some)
+        }
+    }
+}
+
+/// Whether every value of `narrow` is one of `wide`, of the same kind.
+pub(crate) fn holds(wide: &DataType, narrow: &DataType) -> bool {
+    use DataType::{
+        Binary, BinaryView, Float16, Float32, Float64, Int8, Int16, Int32, Int64, LargeBinary, LargeUtf8, Null, UInt8,
+        UInt16, UInt32, UInt64, Utf8, Utf8View,
+    };
+    match wide {
+        Int64 => matches!(narrow, Int8 | Int16 | Int32 | UInt8 | UInt16 | UInt32 | Null),
+        Int32 => matches!(narrow, Int8 | Int16 | UInt8 | UInt16 | Null),
+        Int16 => matches!(narrow, Int8 | UInt8 | Null),
+        UInt64 => matches!(narrow, UInt8 | UInt16 | UInt32 | Null),
+        UInt32 => matches!(narrow, UInt8 | UInt16 | Null),
+        UInt16 => matches!(narrow, UInt8 | Null),
+        Float64 => matches!(narrow, Float16 | Float32 | Null),
+        Float32 => matches!(narrow, Float16 | Null),
+        LargeUtf8 => matches!(narrow, Utf8 | Utf8View | Null),
+        LargeBinary => matches!(narrow, Binary | BinaryView | Null),
+        // A column of nothing but nulls fits any other.
+        other => matches!(narrow, Null) && !matches!(other, Null),
+    }
+}
 
 /// Checks the first file's schema, which is the reference for all others.
 pub fn check_reference(path: &str, schema: &Schema) -> Result<()> {
@@ -34,26 +143,9 @@ pub fn check_same(first: &str, reference: &Schema, path: &str, schema: &Schema) 
             Some(field) if field.name() == name => Some(field),
             _ => schema.fields().iter().find(|field| field.name() == name),
         };
-        let Some(found) = found else {
-            return Err(differs(
-                path,
-                format!(
-                    "column \"{name}\" ({}) is missing; the first file, {first}, has it: write the file again with it, \
-                     or leave the file out",
-                    wanted.data_type()
-                ),
-            ));
-        };
+        let Some(found) = found else { return Err(missing(first, wanted, path)) };
         if !same_type(wanted.data_type(), found.data_type()) {
-            return Err(differs(
-                path,
-                format!(
-                    "column \"{name}\" is {} here and {} in the first file, {first}; cast one of them, or leave the file \
-                     out",
-                    found.data_type(),
-                    wanted.data_type()
-                ),
-            ));
+            return Err(differ(first, wanted, path, found, ""));
         }
     }
     if schema.fields().len() > reference.fields().len() {
@@ -62,12 +154,37 @@ pub fn check_same(first: &str, reference: &Schema, path: &str, schema: &Schema) 
     Ok(())
 }
 
+fn missing(first: &str, wanted: &Field, path: &str) -> Error {
+    differs(
+        path,
+        format!(
+            "column \"{}\" ({}) is missing, and {first} has it: write the file again with it, leave the file out, or take \
+             schema=\"union\", which fills it with nulls",
+            wanted.name(),
+            wanted.data_type(),
+        ),
+    )
+}
+
+fn differ(first: &str, wanted: &Field, path: &str, found: &Field, or: &str) -> Error {
+    differs(
+        path,
+        format!(
+            "column \"{}\" is {} here and {} in the first file that has it, {first}; cast one of them, or leave the file \
+             out{or}",
+            wanted.name(),
+            found.data_type(),
+            wanted.data_type(),
+        ),
+    )
+}
+
 fn differs(path: &str, detail: String) -> Error {
     Error::Schema { path: path.to_owned(), detail }
 }
 
 /// Equal but for what does not change the values' layout: nullability, metadata, and what a list calls its elements.
-fn same_type(a: &DataType, b: &DataType) -> bool {
+pub(crate) fn same_type(a: &DataType, b: &DataType) -> bool {
     use DataType::{
         Dictionary, FixedSizeList, LargeList, LargeListView, List, ListView, Map, RunEndEncoded, Struct, Union,
     };
@@ -91,8 +208,6 @@ fn same_type(a: &DataType, b: &DataType) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     fn schema(fields: &[(&str, DataType)]) -> Schema {
@@ -129,6 +244,35 @@ mod tests {
         }
         let lists = |t| schema(&[("l", list("item", t, true))]);
         assert!(same(&lists(DataType::Int8), &lists(DataType::UInt8)).is_err());
+    }
+
+    fn merged(drift: Drift, schemas: &[Schema]) -> Result<Vec<(String, DataType)>> {
+        let mut fields: Vec<FieldRef> = schemas[0].fields().to_vec();
+        let mut origins = vec!["0.parquet".to_owned(); fields.len()];
+        for (number, schema) in schemas.iter().enumerate().skip(1) {
+            merge(&mut fields, &mut origins, &format!("{number}.parquet"), schema, drift)?;
+        }
+        Ok(fields.iter().map(|field| (field.name().clone(), field.data_type().clone())).collect())
+    }
+
+    #[test]
+    fn drift_is_taken_in_where_it_is_asked_for() {
+        use DataType::{Float32, Float64, Int16, Int32, Int64, LargeUtf8, UInt32, Utf8};
+        let a = schema(&[("x", Int32), ("y", list("item", Float32, true))]);
+        let b = schema(&[("z", Utf8), ("x", Int64)]);
+        let c = schema(&[("x", Int16), ("y", list("element", Float64, true)), ("z", LargeUtf8)]);
+        let both = merged(Drift { union: true, widen: true }, &[a.clone(), b.clone(), c]).unwrap();
+        let wanted = [("x", Int64), ("y", list("item", Float64, true)), ("z", LargeUtf8)];
+        assert_eq!(both, wanted.map(|(name, of)| (name.to_owned(), of)));
+        let error = merged(Drift { union: true, widen: false }, &[a.clone(), b.clone()]).unwrap_err().to_string();
+        assert!(error.contains("1.parquet") && error.contains("0.parquet") && error.contains("widen=True"), "{error}");
+        let error = merged(Drift { union: false, widen: true }, &[a.clone(), b]).unwrap_err().to_string();
+        assert!(error.contains("\"y\"") && error.contains("missing") && error.contains("union"), "{error}");
+        let unsigned = schema(&[("x", UInt32), ("y", list("item", Float32, true))]);
+        let wide = merged(Drift { union: false, widen: true }, &[a.clone(), unsigned]).unwrap();
+        assert_eq!(wide[0].1, Int64);
+        let text = schema(&[("x", Utf8), ("y", list("item", Float32, true))]);
+        assert!(merged(Drift { union: true, widen: true }, &[a, text]).is_err());
     }
 
     #[test]

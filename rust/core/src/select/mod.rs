@@ -10,7 +10,6 @@ mod written;
 
 pub use count::{count, may_pass};
 pub use predicate::{Condition, Literal, Predicate, Step, Test};
-pub(crate) use selections::constant;
 pub use selections::{Selections, Selector};
 pub use written::schema_metadata;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_schema::DataType;
 
 use super::lane::{LaneKind, kind};
-use crate::decode::{Column, Projection};
+use crate::decode::{Asked, Column, Projection};
 use crate::files::FileTable;
 use crate::{Error, Result};
 
@@ -126,12 +126,15 @@ impl Predicate {
     /// # Errors
     /// A column that is not there, or of a type that the condition on it is not for.
     pub(super) fn columns(&self, table: &FileTable) -> Result<Arc<[Column]>> {
-        let projection = Projection::new(table, Some(&self.names), false, &[])?;
+        let asked = Asked { columns: Some(self.names.clone()), ..Asked::default() };
+        let projection = Projection::new(table, &asked)?;
         for step in &self.steps {
             let Step::Test(Condition { column, test }) = step else { continue };
-            let data_type = projection.columns()[*column].field.data_type();
+            let data_type = projection.columns()[*column].sources[0].field.data_type();
             let other = match test {
-                Test::EqualColumn(other) | Test::LessColumn(other) => projection.columns()[*other].field.data_type(),
+                Test::EqualColumn(other) | Test::LessColumn(other) => {
+                    projection.columns()[*other].sources[0].field.data_type()
+                }
                 _ => data_type,
             };
             if !fits(test, data_type) || plain_type(data_type) != plain_type(other) {

@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
-use arrow_select::take::take;
 
 use super::facts::{self, Facts};
 use super::kernel;
@@ -73,7 +71,7 @@ impl Selector {
         let of = metadata.row_group(group - table.groups(index).start);
         let facts: Vec<Facts> = columns
             .iter()
-            .map(|column| match (column.partition, table.partitions()) {
+            .map(|column| match (column.sources[0].partition, table.partitions()) {
                 (Some(partition), Some(values)) => Facts::of_partition(values, partition, index),
                 _ => Facts::of_group(of, leaves, file.metadata.schema(), &column.name),
             })
@@ -145,12 +143,6 @@ fn place(table: &FileTable, group: usize) -> (u64, u64) {
     (file.hash, (group - file.groups.start) as u64)
 }
 
-/// A value of a file's folders, once a row.
-pub(crate) fn constant(values: &RecordBatch, column: usize, file: usize, rows: usize) -> Result<ArrayRef> {
-    let indices = UInt32Array::from(vec![file as u32; rows]);
-    take(values.column(column), &indices, None).map_err(|error| Error::internal(error.to_string()))
-}
-
 fn filtered(
     table: &FileTable,
     file: &OpenFile,
@@ -161,27 +153,19 @@ fn filtered(
     let index = table.file_of_group(group);
     let in_file = group - table.groups(index).start;
     let rows = table.group_rows()[group];
-    let mut readers = columns
-        .iter()
-        .map(|column| match column.partition {
-            Some(_) => Ok(None),
-            None => {
-                let of = GroupColumn::find(file, in_file, column)?;
-                Ok(Some((of, ColumnReader::open(&of, 0)?)))
-            }
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let mut readers = Vec::with_capacity(columns.len());
+    for column in columns {
+        let of = [GroupColumn::find(table, index, file, in_file, &column.sources[0])?];
+        let reader = ColumnReader::open(&of, None, 0)?;
+        readers.push((of, reader));
+    }
     let mut words = Vec::with_capacity(rows.div_ceil(64) as usize);
     for start in (0..rows).step_by(BLOCK as usize) {
         let count = (rows - start).min(BLOCK) as usize;
         let arrays = readers
             .iter_mut()
             .zip(columns)
-            .map(|(reader, column)| match (reader, column.partition, table.partitions()) {
-                (Some((of, reader)), ..) => reader.read(of, column, count),
-                (None, Some(partition), Some(values)) => constant(values, partition, index, count),
-                _ => Err(Error::internal("a partition column without values")),
-            })
+            .map(|((of, reader), column)| reader.read(of, column, None, start..start + count as u64))
             .collect::<Result<Vec<_>>>()?;
         words.extend(kernel::evaluate(predicate, &arrays, count)?.bit_chunks().iter_padded().take(count.div_ceil(64)));
     }

@@ -1,11 +1,13 @@
 //! An Arrow array seen as a tensor: where its values lie, of which type and shape.
 
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, Int32Array, Int64Array};
+use arrow_array::{Array, ArrayRef, GenericListArray, Int32Array, Int64Array, OffsetSizeTrait};
 use arrow_buffer::Buffer;
 use arrow_schema::DataType;
 
-use crate::decode::{trim_list, value_bytes};
+use crate::decode::{Filler, Number, Padding, padded as fill_up, trim_list, value_bytes};
 use crate::{Error, Result};
 
 /// The code of a DLPack data type.
@@ -18,6 +20,8 @@ pub enum TypeCode {
     UInt = 1,
     /// IEEE floats.
     Float = 2,
+    /// The upper halves of 32-bit floats.
+    Bfloat = 4,
     /// Bools of a byte each.
     Bool = 6,
 }
@@ -31,34 +35,29 @@ pub struct TensorView {
     pub(crate) shape: Vec<i64>,
 }
 
-/// A dense column: (n, d …). `is_bool`: its bytes are bools.
+/// A dense column: (n, d …).
 ///
 /// # Errors
-/// A type that no tensor has.
-pub fn dense(array: &ArrayRef, is_bool: bool) -> Result<TensorView> {
+/// A type that does not carry the number.
+pub fn dense(array: &ArrayRef, number: Number) -> Result<TensorView> {
     if let DataType::FixedSizeList(_, length) = array.data_type() {
-        let mut view = dense(array.as_fixed_size_list().values(), is_bool)?;
+        let mut view = dense(array.as_fixed_size_list().values(), number)?;
         view.shape[0] = array.len() as i64;
         view.shape.insert(1, i64::from(*length));
         return Ok(view);
     }
-    let (code, bits) = match array.data_type() {
-        _ if is_bool => (TypeCode::Bool, 8),
-        DataType::Int8 => (TypeCode::Int, 8),
-        DataType::Int16 => (TypeCode::Int, 16),
-        DataType::Int32 => (TypeCode::Int, 32),
-        DataType::Int64 => (TypeCode::Int, 64),
-        DataType::UInt8 => (TypeCode::UInt, 8),
-        DataType::UInt16 => (TypeCode::UInt, 16),
-        DataType::UInt32 => (TypeCode::UInt, 32),
-        DataType::UInt64 => (TypeCode::UInt, 64),
-        DataType::Float16 => (TypeCode::Float, 16),
-        DataType::Float32 => (TypeCode::Float, 32),
-        DataType::Float64 => (TypeCode::Float, 64),
-        other => return Err(Error::internal(format!("{other} has no tensor"))),
+    if *array.data_type() != number.carrier() {
+        return Err(Error::internal(format!("{} does not carry {}", array.data_type(), number.name())));
+    }
+    let code = match number {
+        Number::Bool => TypeCode::Bool,
+        Number::I8 | Number::I16 | Number::I32 | Number::I64 => TypeCode::Int,
+        Number::U8 | Number::U16 | Number::U32 | Number::U64 => TypeCode::UInt,
+        Number::F16 | Number::F32 | Number::F64 => TypeCode::Float,
+        Number::BF16 => TypeCode::Bfloat,
     };
     let buffer = value_bytes(array.as_ref()).ok_or_else(|| Error::internal("a dense column has no values"))?;
-    Ok(TensorView { buffer, code, bits, shape: vec![array.len() as i64] })
+    Ok(TensorView { buffer, code, bits: 8 * number.width() as u8, shape: vec![array.len() as i64] })
 }
 
 /// A jagged column in batches of these sizes: its values, the offsets of each batch from 0 on (n + 1 of each, end to end), and
@@ -66,18 +65,57 @@ pub fn dense(array: &ArrayRef, is_bool: bool) -> Result<TensorView> {
 ///
 /// # Errors
 /// A column that is no list of numbers.
-pub fn jagged(array: &ArrayRef, sizes: &[usize]) -> Result<(TensorView, TensorView, Vec<usize>)> {
+pub fn jagged(array: &ArrayRef, sizes: &[usize], number: Number) -> Result<(TensorView, TensorView, Vec<usize>)> {
     let (values, offsets) = trim_list(array).ok_or_else(|| Error::internal("a jagged column is no list"))?;
-    let (offsets, counts): (ArrayRef, Vec<usize>) = if let Some(offsets) = offsets.as_any().downcast_ref::<Int32Array>()
-    {
+    if let Some(offsets) = offsets.as_any().downcast_ref::<Int32Array>() {
         let (rebased, counts) = rebase(offsets.values(), sizes);
-        (std::sync::Arc::new(Int32Array::from(rebased)), counts)
-    } else {
-        let offsets = offsets.as_any().downcast_ref::<Int64Array>().ok_or_else(|| Error::internal("offsets"))?;
-        let (rebased, counts) = rebase(offsets.values(), sizes);
-        (std::sync::Arc::new(Int64Array::from(rebased)), counts)
-    };
-    Ok((dense(&values, false)?, dense(&offsets, false)?, counts))
+        let offsets: ArrayRef = Arc::new(Int32Array::from(rebased));
+        return Ok((dense(&values, number)?, dense(&offsets, Number::I32)?, counts));
+    }
+    let offsets = offsets.as_any().downcast_ref::<Int64Array>().ok_or_else(|| Error::internal("offsets"))?;
+    let (rebased, counts) = rebase(offsets.values(), sizes);
+    let offsets: ArrayRef = Arc::new(Int64Array::from(rebased));
+    Ok((dense(&values, number)?, dense(&offsets, Number::I64)?, counts))
+}
+
+/// A jagged column in batches of these sizes, each (n, length of its longest list, …), shorter lists filled up.
+///
+/// # Errors
+/// A column that is no list of numbers, or lists too long to be filled up.
+pub fn padded(
+    array: &ArrayRef,
+    sizes: &[usize],
+    number: Number,
+    padding: &Padding,
+    fill: [u8; 8],
+) -> Result<Vec<TensorView>> {
+    fn each<O: OffsetSizeTrait>(
+        lists: &GenericListArray<O>,
+        sizes: &[usize],
+        number: Number,
+        padding: &Padding,
+        fill: [u8; 8],
+    ) -> Result<Vec<TensorView>> {
+        let mut row = 0;
+        let mut made = Vec::with_capacity(sizes.len());
+        for &size in sizes {
+            let batch = lists.slice(row, size);
+            row += size;
+            let longest = batch.value_offsets().windows(2).map(|pair| (pair[1] - pair[0]).as_usize()).max();
+            let length = longest.unwrap_or(0);
+            let values = fill_up(batch.value_offsets(), batch.values(), length, padding.side, None, Filler(fill))?;
+            let mut view = dense(&values, number)?;
+            view.shape[0] = size as i64;
+            view.shape.insert(1, length as i64);
+            made.push(view);
+        }
+        Ok(made)
+    }
+    match array.data_type() {
+        DataType::List(_) => each::<i32>(array.as_list(), sizes, number, padding, fill),
+        DataType::LargeList(_) => each::<i64>(array.as_list(), sizes, number, padding, fill),
+        other => Err(Error::internal(format!("a padded column is {other}"))),
+    }
 }
 
 fn rebase<O>(offsets: &[O], sizes: &[usize]) -> (Vec<O>, Vec<usize>)

@@ -1,0 +1,184 @@
+"""What each key of a batch holds."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from shardline._core import Projection
+from shardline.options import Settings
+from shardline.projecting import options_of
+
+
+@dataclass(frozen=True)
+class ColumnSchema:
+    """One key of a batch.
+
+    `kind`: "dense" (a tensor), "jagged" (a nested tensor; values and offsets for numpy), "padded", "ragged" (uint8
+    values and offsets), "text" (a list of str or bytes), "objects" (a list of Python objects), "dict", or "arrow".
+    `shape`: that of a row, None where rows differ. `unit`: of dates, times and durations, as numpy names it.
+    `nulls`: the policy; "id" where a null has an id of its own. `fields`: of a dict.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    type: pa.DataType | None
+    kind: str
+    role: str = "value"
+    dtype: torch.dtype | None = None
+    shape: tuple[int | None, ...] = ()
+    unit: str | None = None
+    timezone: str | None = None
+    nulls: str = "error"
+    fields: "tuple[ColumnSchema, ...]" = ()
+    encode: str | None = None
+    buckets: int | None = None
+    _vocabulary: Callable[[], list[Any]] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def vocabulary(self) -> list[Any] | None:
+        """The values that codes stand for; None for what is no codes."""
+        return None if self._vocabulary is None else self._vocabulary()
+
+    @property
+    def num_ids(self) -> int | None:
+        """How many ids an embedding needs, that of nulls included; None for what is no ids."""
+        if self.buckets is not None:
+            return self.buckets + 1
+        words = self.vocabulary
+        return None if words is None else len(words) + 1
+
+
+class Schema(Mapping[str, ColumnSchema]):
+    """The keys of a batch in order, and `arrow`: the columns that they are made of, as the first file has them."""
+
+    def __init__(self, columns: list[ColumnSchema], arrow: pa.Schema) -> None:
+        self._columns = {column.name: column for column in columns}
+        self.arrow = arrow
+
+    @property
+    def names(self) -> list[str]:
+        """The keys."""
+        return list(self._columns)
+
+    def __getitem__(self, name: str) -> ColumnSchema:
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __repr__(self) -> str:
+        lines = (f"  {column!r}" for column in self._columns.values())
+        return "Schema(\n" + "\n".join(lines) + "\n)"
+
+
+def describe_columns(projection: Projection, settings: Settings, vocabulary: Callable[[str], list[Any]]) -> Schema:
+    """The schema of a projection's batches; `vocabulary` gives that of a column when it is asked for."""
+    arrow = pa.schema(projection.schema)
+    types = dict(zip(arrow.names, arrow.types, strict=True))
+
+    def of(
+        name: str, path: str, role: str, sources: tuple[str, ...], node: Any, type_: pa.DataType | None
+    ) -> ColumnSchema:
+        kind, inside, dtype = node
+        options = options_of(settings, path)
+        storage = getattr(type_, "storage_type", type_)
+        item = _innermost(storage)
+        numeric = role == "value" and dtype != ""
+        encode = options.encode if item is not None and _has_ids(item, options.asked, settings, path) else None
+        if item is not None and pa.types.is_dictionary(item) and settings.wants_tensors:
+            encode = encode or "codes"
+        fields: tuple[ColumnSchema, ...] = ()
+        if kind == "dict":
+            made = []
+            for child, child_role, child_node in inside:
+                base = child if child_role == "value" else _base(child, storage)
+                made.append(of(child, f"{path}.{base}", child_role, sources, child_node, _field(storage, base)))
+            fields = tuple(made)
+        nulls = options.nulls or ("error" if settings.wants_tensors else "keep")
+        return ColumnSchema(
+            name=name,
+            columns=sources,
+            type=type_,
+            kind=kind,
+            role=role,
+            dtype=getattr(torch, dtype) if dtype else None,
+            shape=_shape(kind, type_, role, len(sources), options, dtype) if kind != "dict" else (),
+            unit=_unit(item) if numeric and encode is None else None,
+            timezone=getattr(item, "tz", None) if numeric else None,
+            nulls="id" if encode is not None and options.encode and options.nulls in (None, "keep", "nan") else nulls,
+            fields=fields,
+            encode=encode if role == "value" else None,
+            buckets=options.buckets if encode == "hash" and role == "value" else None,
+            _vocabulary=(lambda: vocabulary(path)) if encode == "codes" and role == "value" else None,
+        )
+
+    groups = {name: matrix for name, _, matrix in settings.groups}
+    columns = []
+    for key, role, sources, node in projection.layout:
+        matrix = len(sources) > 1 or groups.get(key, False)
+        path = key if matrix else sources[0]
+        columns.append(of(key, path, role, tuple(sources), node, types.get(sources[0])))
+    return Schema(columns, arrow)
+
+
+def _has_ids(item: pa.DataType, asked: Mapping[str, Any], settings: Settings, path: str) -> bool:
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    views = (pa.types.is_string_view, pa.types.is_binary_view, pa.types.is_dictionary)
+    own = settings.column_options.get(path)
+    return "encode" in asked and (
+        any(is_(item) for is_ in texts + views) or (own is not None and own.encode is not None)
+    )
+
+
+def _base(name: str, struct: pa.DataType) -> str:
+    """The field that a mask or a length stands beside."""
+    return next((f.name for f in struct if name.startswith(f.name) and name != f.name), name)
+
+
+def _field(struct: pa.DataType, name: str) -> pa.DataType | None:
+    return next((f.type for f in struct if f.name == name), None)
+
+
+def _innermost(type_: Any) -> Any:
+    while type_ is not None and isinstance(type_, (pa.ListType, pa.LargeListType, pa.FixedSizeListType)):
+        type_ = type_.value_type
+    return type_
+
+
+def _unit(item: Any) -> str | None:
+    if item is None:
+        return None
+    if pa.types.is_date32(item):
+        return "D"
+    if pa.types.is_date64(item):
+        return "ms"
+    return getattr(item, "unit", None)
+
+
+def _shape(kind: str, type_: Any, role: str, sources: int, options: Any, dtype: str) -> tuple[int | None, ...]:
+    if sources > 1:
+        return (sources,)
+    if role in ("mask", "length") or kind in ("text", "objects", "arrow"):
+        return ()
+    if isinstance(type_, pa.FixedShapeTensorType):
+        stored, order = tuple(type_.shape), type_.permutation
+        return tuple(stored[axis] for axis in order) if order else stored
+    shape: list[int | None] = []
+    type_ = getattr(type_, "storage_type", type_)
+    while isinstance(type_, (pa.ListType, pa.LargeListType, pa.FixedSizeListType)):
+        if isinstance(type_, pa.FixedSizeListType):
+            shape.append(type_.list_size)
+        else:
+            shape.append(options.length if options.lists == "padded" else None)
+        type_ = type_.value_type
+    if type_ is not None and pa.types.is_fixed_size_binary(type_) and options.encode is None:
+        count = type_.byte_width // (getattr(torch, dtype).itemsize if dtype else 1)
+        if options.dtype is None or count > 1:
+            shape.append(count)
+    return tuple(shape) if kind != "ragged" else (None,)

@@ -1,0 +1,53 @@
+"""The vocabularies that columns give themselves: learned once a process and plan, handed on with a pickled dataset."""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from shardline._core import Plan, Projection
+
+log = logging.getLogger("shardline")
+_KEPT = 64
+_SLOW = 1.0  # seconds of reading that are worth a line in the log
+
+_known: dict[tuple[str, str], pa.Array] = {}
+
+
+def learn(plan: Plan, column: str, num_threads: int) -> pa.Array:
+    """The distinct values of a column, in the order in which they first come: all of it is read, once."""
+    key = (plan.digest, column)
+    if key not in _known:
+        begin = time.monotonic()
+        values = pa.record_batch(plan.vocabulary(column, num_threads)).column(0)
+        took = time.monotonic() - begin
+        log.log(
+            logging.INFO if took > _SLOW else logging.DEBUG,
+            "read column %r for its vocabulary of %d values in %.1f s; vocabulary= saves that",
+            column,
+            len(values),
+            took,
+        )
+        while len(_known) >= _KEPT:
+            _known.pop(next(iter(_known)))
+        _known[key] = values
+    return _known[key]
+
+
+def teach(projection: Projection, plan: Plan, num_threads: int) -> None:
+    """Gives codes that have no vocabulary that of the data."""
+    for path in projection.unlearned:
+        projection.teach(path, learn(plan, path, num_threads))
+
+
+def learned(*plans: Plan) -> dict[tuple[str, str], Any]:
+    """What is known of these plans."""
+    digests = {plan.digest for plan in plans}
+    return {key: values for key, values in _known.items() if key[0] in digests}
+
+
+def relearn(vocabularies: Mapping[tuple[str, str], Any]) -> None:
+    """Takes what another process knew."""
+    _known.update(vocabularies)

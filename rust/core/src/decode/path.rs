@@ -1,0 +1,212 @@
+//! A field inside of a column, by its dotted path: its leaves in a file, its type, and its values.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, GenericListArray, OffsetSizeTrait, make_array};
+use arrow_buffer::NullBuffer;
+use arrow_schema::{DataType, Field, Schema};
+
+use crate::{Error, Result};
+
+/// A step into a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    /// A field of a struct.
+    Field(String),
+    /// The items of a list.
+    Items,
+}
+
+/// The way from a top-level column to what is read of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path {
+    /// The top-level column.
+    pub root: String,
+    steps: Vec<Step>,
+}
+
+impl Path {
+    /// A column as a whole.
+    pub fn whole(root: &str) -> Self {
+        Self { root: root.to_owned(), steps: Vec::new() }
+    }
+
+    /// What `name` names: a column, or else a field in one, as `user.age` or (by Parquet's own names)
+    /// `items.list.element.price`; `items.price` says the same. A column's own name may have dots.
+    pub fn find(schema: &Schema, name: &str) -> Option<Self> {
+        if schema.fields().iter().any(|field| field.name() == name) {
+            return Some(Self::whole(name));
+        }
+        for (end, _) in name.rmatch_indices('.') {
+            let (root, rest) = (&name[..end], &name[end + 1..]);
+            let found = schema.fields().iter().find(|field| field.name() == root);
+            if let Some(steps) = found.and_then(|field| steps(field.data_type(), rest)) {
+                return Some(Self { root: root.to_owned(), steps });
+            }
+        }
+        None
+    }
+
+    /// Whether it is a column as a whole.
+    pub fn is_whole(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The leaves of what is read, counted among those of its root, and its type.
+    ///
+    /// # Errors
+    /// A file whose column is of another kind.
+    pub(crate) fn resolve(&self, root: &DataType) -> Result<(Range<usize>, DataType)> {
+        let (start, data_type) = leaf_of(root, &self.steps)
+            .ok_or_else(|| Error::internal(format!("column {:?} has not the fields that were planned", self.root)))?;
+        let count = if self.is_whole() { leaves(root) } else { leaves(innermost(&data_type, &self.steps)) };
+        Ok((start..start + count, data_type))
+    }
+
+    /// Its values out of those of its root, of which no more than its leaves were read.
+    pub(crate) fn take(&self, array: ArrayRef) -> Result<ArrayRef> {
+        taken(array, &self.steps)
+    }
+}
+
+/// The steps that a path means in a type.
+fn steps(data_type: &DataType, path: &str) -> Option<Vec<Step>> {
+    match data_type {
+        DataType::Struct(fields) => {
+            for field in fields {
+                if field.name() == path {
+                    return Some(vec![Step::Field(path.to_owned())]);
+                }
+                let rest = path.strip_prefix(field.name().as_str()).and_then(|rest| rest.strip_prefix('.'));
+                if let Some(mut more) = rest.and_then(|rest| steps(field.data_type(), rest)) {
+                    more.insert(0, Step::Field(field.name().clone()));
+                    return Some(more);
+                }
+            }
+            None
+        }
+        DataType::List(child) | DataType::LargeList(child) => {
+            let own = [format!("list.{}", child.name()), "list.element".into(), "list.item".into()];
+            let mut rests = own.iter().filter_map(|own| path.strip_prefix(own.as_str())?.strip_prefix('.'));
+            let rest = rests.next().unwrap_or(path);
+            let mut more = steps(child.data_type(), rest)?;
+            more.insert(0, Step::Items);
+            Some(more)
+        }
+        _ => None,
+    }
+}
+
+/// The first leaf under the steps, and the type of what is there.
+fn leaf_of(data_type: &DataType, steps: &[Step]) -> Option<(usize, DataType)> {
+    let Some((step, rest)) = steps.split_first() else { return Some((0, data_type.clone())) };
+    match (step, data_type) {
+        (Step::Field(name), DataType::Struct(fields)) => {
+            let at = fields.iter().position(|field| field.name() == name)?;
+            let before: usize = fields[..at].iter().map(|field| leaves(field.data_type())).sum();
+            let (start, found) = leaf_of(fields[at].data_type(), rest)?;
+            Some((before + start, found))
+        }
+        (Step::Items, DataType::List(child) | DataType::LargeList(child)) => {
+            let (start, found) = leaf_of(child.data_type(), rest)?;
+            let child = Arc::new(Field::new("item", found, true));
+            let list =
+                if matches!(data_type, DataType::List(_)) { DataType::List(child) } else { DataType::LargeList(child) };
+            Some((start, list))
+        }
+        _ => None,
+    }
+}
+
+/// What the lists of the steps hold in the end.
+fn innermost<'a>(data_type: &'a DataType, steps: &[Step]) -> &'a DataType {
+    match data_type {
+        DataType::List(child) | DataType::LargeList(child) if steps.contains(&Step::Items) => {
+            let at = steps.iter().position(|step| *step == Step::Items).unwrap_or(0);
+            innermost(child.data_type(), &steps[at + 1..])
+        }
+        other => other,
+    }
+}
+
+/// The Parquet leaves of a type.
+fn leaves(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::List(child)
+        | DataType::LargeList(child)
+        | DataType::ListView(child)
+        | DataType::LargeListView(child)
+        | DataType::FixedSizeList(child, _)
+        | DataType::Map(child, _) => leaves(child.data_type()),
+        DataType::Struct(fields) => fields.iter().map(|field| leaves(field.data_type())).sum(),
+        _ => 1,
+    }
+}
+
+fn taken(array: ArrayRef, steps: &[Step]) -> Result<ArrayRef> {
+    let Some((step, rest)) = steps.split_first() else { return Ok(array) };
+    match (step, array.data_type()) {
+        (Step::Field(name), DataType::Struct(_)) => {
+            let outer = array.as_struct();
+            let child = outer.column_by_name(name).ok_or_else(|| Error::internal(format!("no field {name:?}")))?;
+            let child = match outer.nulls() {
+                None => child.clone(),
+                Some(_) if *child.data_type() == DataType::Null => child.clone(),
+                Some(nulls) => {
+                    let both = NullBuffer::union(Some(nulls), child.nulls());
+                    let data = child.to_data().into_builder().nulls(both).build();
+                    make_array(data.map_err(|error| Error::internal(error.to_string()))?)
+                }
+            };
+            taken(child, rest)
+        }
+        (Step::Items, DataType::List(_)) => items::<i32>(array.as_list(), rest),
+        (Step::Items, DataType::LargeList(_)) => items::<i64>(array.as_list(), rest),
+        (_, other) => Err(Error::internal(format!("a field of {other}"))),
+    }
+}
+
+fn items<O: OffsetSizeTrait>(lists: &GenericListArray<O>, rest: &[Step]) -> Result<ArrayRef> {
+    let values = taken(lists.values().clone(), rest)?;
+    let field = Arc::new(Field::new("item", values.data_type().clone(), true));
+    GenericListArray::<O>::try_new(field, lists.offsets().clone(), values, lists.nulls().cloned())
+        .map(|lists| Arc::new(lists) as ArrayRef)
+        .map_err(|error| Error::internal(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_schema::Fields;
+
+    fn schema() -> Schema {
+        let price = Field::new("price", DataType::Float32, true);
+        let item = Fields::from(vec![Field::new("name", DataType::Utf8, true), price]);
+        let user = Fields::from(vec![Field::new("id", DataType::Int64, true), Field::new("age", DataType::Int8, true)]);
+        Schema::new(vec![
+            Field::new("a.b", DataType::Int8, true),
+            Field::new("user", DataType::Struct(user), true),
+            Field::new("items", DataType::List(Arc::new(Field::new("element", DataType::Struct(item), true))), true),
+        ])
+    }
+
+    #[test]
+    fn names_are_found_whole_first() {
+        let schema = schema();
+        assert!(Path::find(&schema, "a.b").unwrap().is_whole());
+        assert!(Path::find(&schema, "user").unwrap().is_whole());
+        assert_eq!(Path::find(&schema, "user.name"), None);
+        assert_eq!(Path::find(&schema, "a.b.c"), None);
+        let age = Path::find(&schema, "user.age").unwrap();
+        assert_eq!(age.resolve(schema.field(1).data_type()).unwrap(), (1..2, DataType::Int8));
+        for name in ["items.list.element.price", "items.list.item.price", "items.price"] {
+            let price = Path::find(&schema, name).unwrap();
+            let (leaves, data_type) = price.resolve(schema.field(2).data_type()).unwrap();
+            assert_eq!(leaves, 1..2, "{name}");
+            assert_eq!(data_type, DataType::List(Arc::new(Field::new("item", DataType::Float32, true))));
+        }
+        assert_eq!(Path::find(&schema, "items.list.element"), None);
+    }
+}
