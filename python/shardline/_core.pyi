@@ -1,6 +1,6 @@
 """The Rust core: plans, orders, legs and readers. Internal; the public names are those of `shardline`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, final
 
@@ -22,6 +22,7 @@ __all__ = [
     "ShardlineRuntimeError",
     "ShardlineTypeError",
     "ShardlineValueError",
+    "Storage",
     "__version__",
 ]
 
@@ -40,11 +41,21 @@ class FileChangedError(ShardlineError, RuntimeError): ...
 class ShardlineRuntimeError(ShardlineError, RuntimeError): ...
 
 @final
+class Storage:
+    """How the store of a URL is read: options by object_store's names or fsspec's, checked. Its repr shows no value."""
+
+    def __new__(
+        cls, url: str, pairs: Sequence[tuple[str, str]], keys: Callable[[], dict[str, str]] | None = ...
+    ) -> Storage:
+        """`pairs`: names and values, those of nested options as "retry.max_retries". `keys`: asked for credentials."""
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
 class Plan:
     """The file table of one listing: what planning keeps of every footer. Frozen, hashable by digest, picklable."""
 
     @staticmethod
-    def build(paths: Sequence[str], *, num_threads: int) -> Plan: ...
+    def build(paths: Sequence[str], *, num_threads: int, storage: Storage | None = ...) -> Plan: ...
     @staticmethod
     def from_bytes(data: bytes) -> Plan: ...
     def to_bytes(self) -> bytes: ...
@@ -199,6 +210,7 @@ class Reader:
         num_ranks: int,
         num_threads: int,
         prefetch_bytes: int,
+        storage: Storage | None = ...,
     ) -> Reader: ...
     def next_run(self, slot: int) -> Run | None:
         """The next run of the `slot`-th shard of this rank (0 ≤ slot < num_shards); None once that shard is delivered.

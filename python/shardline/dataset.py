@@ -24,6 +24,7 @@ from shardline.position import Position
 from shardline.ranks import find_ranks
 from shardline.resume import resume
 from shardline.standing import Source, Standing
+from shardline.storage import check_storage
 
 if TYPE_CHECKING:
     from shardline.loader import DataLoader
@@ -34,7 +35,8 @@ log = logging.getLogger("shardline")
 class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
     """The batches of one rank, in order, and the state of the whole job.
 
-    `path`: a file, a directory, a glob, or a list of these. `batch_size`: rows. `columns`: names, all by default.
+    `path`: a file, a directory, a glob, or a list of these, here or in a store (s3://, gs://, az://, abfss://, https://),
+    which `storage_options` say how to read: docs/stores.md lists them. `batch_size`: rows. `columns`: names, all by default.
     `shuffle`: mixes rows; `shuffle_seed`: 0 to 2**64 - 1, None to draw one; `shuffle_buffer_size`: rows mixed at a time
     (0: whole splits only). `split_bytes`, `split_rows`: the limits of a split. `output_format`: "torch", "numpy",
     "arrow" or "dict". `rank` of `num_ranks`. `num_shards`: a multiple of the ranks; fixes the batches for every number
@@ -92,8 +94,8 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         opt.check_not_yet(
             filters=filters,
             partitioning=partitioning,
-            storage_options=storage_options,
         )
+        paths = opt.check_paths(path) if opt.check_plan(plan) is None else None
         ranks = find_ranks(rank, num_ranks, mesh, process_group)
         settings = opt.Settings(
             batch_size=opt.check_int("batch_size", batch_size, 1, opt.MAX_ROWS),
@@ -117,8 +119,8 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
             files=opt.check_choice("files", files, ("keep", "refresh")),
             plan_timeout=opt.check_seconds("plan_timeout", plan_timeout),
             transform=opt.check_function("transform", transform),
+            storage=check_storage(storage_options, paths, plan),
         )
-        paths = opt.check_paths(path) if opt.check_plan(plan) is None else None
         self._where = "a plan" if path is None else str(path)
         self._settings = settings
         channels = open_channels(ranks, paths, plan, settings)

@@ -8,11 +8,12 @@ import operator
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, TypeVar, cast, get_args
 
-from shardline._core import Plan
+from shardline._core import Plan, Storage
 from shardline.errors import ShardlineTypeError, ShardlineValueError
+from shardline.storage import SCHEMES
 
 OutputFormat = Literal["torch", "numpy", "arrow", "dict"]
 PathLike = str | os.PathLike[str]
@@ -78,6 +79,7 @@ class Settings:
     files: str
     plan_timeout: float
     transform: Callable[[Any], Any] | None
+    storage: Storage | None = field(default=None, repr=False, compare=False)
 
     @property
     def wants_tensors(self) -> bool:
@@ -230,7 +232,7 @@ def check_column_options(options: Any) -> dict[str, ColumnOptions]:
 
 
 def check_paths(path: Any) -> list[str]:
-    """Local paths, globs or `file://` URLs, as text; NotImplementedError for other URLs."""
+    """Local paths, URLs of stores, and globs of these, as text; NotImplementedError for URLs of other kinds."""
     items = [path] if isinstance(path, (str, os.PathLike)) else path
     if not isinstance(items, Sequence) or isinstance(items, (bytes, bytearray)):
         raise ShardlineTypeError(f"path must be a path, or a list of paths, not {path!r}")
@@ -242,8 +244,8 @@ def check_paths(path: Any) -> list[str]:
         if "\0" in text or (not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)):
             raise ShardlineValueError(f"a path must be UTF-8 without a zero byte, not {text!r}; rename it")
         scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
-        if scheme and scheme[1].lower() != "file":
-            raise NotImplementedError(f"reading from {scheme[1]}:// is not implemented yet (local files only): {text}")
+        if scheme and scheme[1].lower() not in ("file", *SCHEMES):
+            raise NotImplementedError(f"there is no reader for {scheme[1]}://; copy the files, or mount them as local ones")
         texts.append(text)
     if not texts:
         raise ShardlineValueError("path is an empty list: give at least one path")

@@ -11,6 +11,7 @@ from shardline.columns import Convert
 from shardline.iterator import BatchIterator
 from shardline.line import Line
 from shardline.position import Position
+from shardline.storage import is_remote
 
 
 class Source(NamedTuple):
@@ -89,6 +90,11 @@ class Standing:
     def num_threads(self) -> int:
         """The threads that decode."""
         return self._settings.num_threads
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the files are in a store."""
+        return is_remote(self._line.plan.root)
 
     @property
     def has_transform(self) -> bool:

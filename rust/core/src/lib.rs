@@ -1,6 +1,6 @@
 //! The core of shardline: an epoch is a line of rows, a shard a piece of it, a position a number on it.
 //!
-//! The modules stand in the order of the data's way: [`files`] → [`order`] → [`plan`] → [`fetch`] → [`decode`] →
+//! The modules stand in the order of the data's way: [`store`] (object stores as bytes) → [`files`] → [`order`] → [`plan`] → [`fetch`] → [`decode`] →
 //! [`assemble`] → [`tensor`]. None knows one that comes after it, and there is no Python in any.
 
 mod error;
@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod files;
 pub mod order;
 pub mod plan;
+pub mod store;
 pub mod tensor;
 
 pub use error::{Error, ErrorKind, Result};

@@ -8,6 +8,7 @@ mod plan;
 mod projection;
 mod reader;
 mod run;
+mod storage;
 
 use pyo3::prelude::*;
 
@@ -23,5 +24,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<legs::Legs>()?;
     module.add_class::<reader::Reader>()?;
     module.add_class::<run::Run>()?;
+    module.add_class::<storage::Storage>()?;
     Ok(())
 }

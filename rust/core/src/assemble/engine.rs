@@ -154,6 +154,7 @@ impl Engine {
         state.jobs.clear();
         state.lanes = Lanes::default();
         drop(state);
+        self.files.close();
         self.work.notify_all();
         self.done.notify_all();
     }
@@ -192,6 +193,7 @@ impl Engine {
         }
         let columns = self.projection.columns().len();
         for (piece, slice) in chunk.strands.iter().flatten().enumerate() {
+            self.files.prefetch(slice.group as usize, slice.rows.clone());
             for range in self.column_groups(slice.group) {
                 let key = LaneKey { group: slice.group, columns: range };
                 let task = Task { job: number, piece, rows: slice.rows.clone() };

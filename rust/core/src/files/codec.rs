@@ -1,10 +1,11 @@
 //! A file table as bytes, to be pickled, saved and sent to other processes.
 //!
 //! ```text
-//! magic "SLplan" · version 1 · flags 0
+//! magic "SLplan" · version 1 · flags: 1 where files have tags
 //! root · schema (Arrow IPC, as a flatbuffer) · columns × (first file with a null + 1, or 0) · number of files
 //! files × (bytes shared with the name before · rest of the name · hash, 8 bytes · size · number of row groups)
 //! number of row groups · each one's rows · each one's bytes (both as differences to the one before, zigzag)
+//! with tags: each file's
 //! XXH3-64 of all before, 8 bytes
 //! ```
 //!
@@ -23,6 +24,8 @@ use crate::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"SLplan";
 const VERSION: u8 = 1;
+/// The flag of a table whose files have tags.
+const TAGS: u8 = 1;
 const CHECKSUM: usize = 8;
 
 impl FileTable {
@@ -30,7 +33,7 @@ impl FileTable {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64 * self.num_files() + 8 * self.num_row_groups() + 1024);
         out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&[VERSION, 0]);
+        out.extend_from_slice(&[VERSION, if self.tags().is_empty() { 0 } else { TAGS }]);
         put_bytes(&mut out, self.root().as_bytes());
         put_bytes(&mut out, IpcSchemaEncoder::new().schema_to_fb(self.schema()).finished_data());
         for first in self.first_null() {
@@ -51,6 +54,7 @@ impl FileTable {
         put(&mut out, self.num_row_groups() as u64);
         put_series(&mut out, self.group_rows());
         put_series(&mut out, self.group_bytes());
+        self.tags().iter().for_each(|tag| put_bytes(&mut out, tag.as_bytes()));
         out.extend_from_slice(&xxh3_64(&out).to_le_bytes());
         out
     }
@@ -70,8 +74,10 @@ impl FileTable {
         if xxh3_64(body) != u64::from_le_bytes(*checksum) {
             return Err(damaged());
         }
-        let parts = decode(body.get(MAGIC.len() + 2..).unwrap_or_default()).ok_or_else(damaged)?;
-        Self::from_parts(parts).map_err(|error| state(&error.to_string()))
+        let has_tags = body.get(MAGIC.len() + 1).is_some_and(|flags| flags & TAGS != 0);
+        let rest = body.get(MAGIC.len() + 2..).unwrap_or_default();
+        let (parts, tags) = decode(rest, has_tags).ok_or_else(damaged)?;
+        Self::from_parts(parts).and_then(|table| table.with_tags(tags)).map_err(|error| state(&error.to_string()))
     }
 }
 
@@ -79,7 +85,7 @@ fn state(what: &str) -> Error {
     Error::State(format!("a saved plan cannot be read: {what}"))
 }
 
-fn decode(body: &[u8]) -> Option<TableParts> {
+fn decode(body: &[u8], has_tags: bool) -> Option<(TableParts, Vec<String>)> {
     let mut input = Input(body);
     let root = str::from_utf8(input.bytes()?).ok()?.to_owned();
     let schema = arrow_ipc::root_as_schema(input.bytes()?).ok()?;
@@ -112,8 +118,12 @@ fn decode(body: &[u8]) -> Option<TableParts> {
     let groups = input.count(2)?;
     let group_rows = input.series(groups)?;
     let group_bytes = input.series(groups)?;
+    let mut tags = Vec::new();
+    for _ in 0..if has_tags { files } else { 0 } {
+        tags.push(str::from_utf8(input.bytes()?).ok()?.to_owned());
+    }
     let whole = input.0.is_empty();
-    whole.then_some(TableParts {
+    let parts = TableParts {
         root,
         names,
         hashes,
@@ -123,7 +133,8 @@ fn decode(body: &[u8]) -> Option<TableParts> {
         group_bytes,
         schema,
         first_null,
-    })
+    };
+    whole.then_some((parts, tags))
 }
 
 fn put(out: &mut Vec<u8>, mut value: u64) {

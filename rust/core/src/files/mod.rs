@@ -4,6 +4,7 @@ mod codec;
 pub mod footer;
 pub mod list;
 pub mod name;
+pub mod remote;
 mod saved;
 mod scan;
 pub mod schema;
@@ -15,11 +16,16 @@ pub use list::{Listing, list};
 pub use table::{FileEntry, FileTable, TableParts};
 
 use crate::Result;
+use crate::store::is_remote;
 
-/// Lists the files that `paths` stand for and reads their footers on up to `num_threads` threads.
+/// Lists the files that `paths` stand for and reads their footers: local ones on up to `num_threads` threads, those of a
+/// store as `from` says.
 ///
-/// The threads are joined before it returns, so that a process may fork afterwards.
-pub fn plan(paths: &[String], num_threads: usize) -> Result<FileTable> {
+/// Threads are joined, and connections closed, before it returns, so that a process may fork afterwards.
+pub fn plan(paths: &[String], num_threads: usize, from: &remote::From) -> Result<FileTable> {
+    if paths.iter().any(|path| is_remote(path)) {
+        return remote::plan(paths, from);
+    }
     scan::scan(list(paths)?, num_threads)
 }
 

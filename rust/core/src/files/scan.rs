@@ -20,7 +20,7 @@ use super::{
 use crate::{Error, Result};
 
 /// What the table keeps of a footer.
-struct Facts {
+pub(super) struct Facts {
     hash: u64,
     size: u64,
     /// Rows and bytes of each row group.
@@ -30,9 +30,9 @@ struct Facts {
 }
 
 /// The first file, which the others are compared to.
-struct Reference {
+pub(super) struct Reference {
     path: String,
-    schema: SchemaRef,
+    pub(super) schema: SchemaRef,
     columns: HashMap<String, usize>,
 }
 
@@ -46,9 +46,7 @@ pub(super) fn scan(listing: Listing, num_threads: usize) -> Result<FileTable> {
     };
     let path = name::join(&root, first);
     let footer = footer::read(&path)?;
-    schema::check_reference(&path, &footer.schema)?;
-    let columns = footer.schema.fields().iter().enumerate().map(|(at, field)| (field.name().clone(), at)).collect();
-    let reference = Reference { path, schema: footer.schema.clone(), columns };
+    let reference = Reference::new(path, &footer)?;
     let mut facts = vec![(0, keep(&footer, &reference))];
     drop(footer);
 
@@ -94,13 +92,26 @@ pub(super) fn scan(listing: Listing, num_threads: usize) -> Result<FileTable> {
     table(root, names, &facts, reference.schema)
 }
 
-fn one(path: &str, reference: &Reference) -> Result<Facts> {
-    let footer = footer::read(path)?;
-    schema::check_same(&reference.path, &reference.schema, path, &footer.schema)?;
-    Ok(keep(&footer, reference))
+impl Reference {
+    /// The first file's footer, checked.
+    pub(super) fn new(path: String, footer: &Footer) -> Result<Self> {
+        schema::check_reference(&path, &footer.schema)?;
+        let columns = footer.schema.fields().iter().enumerate().map(|(at, field)| (field.name().clone(), at)).collect();
+        Ok(Self { path, schema: footer.schema.clone(), columns })
+    }
+
+    /// What the table keeps of another file's footer, which has to fit.
+    pub(super) fn facts(&self, path: &str, footer: &Footer) -> Result<Facts> {
+        schema::check_same(&self.path, &self.schema, path, &footer.schema)?;
+        Ok(keep(footer, self))
+    }
 }
 
-fn keep(footer: &Footer, reference: &Reference) -> Facts {
+fn one(path: &str, reference: &Reference) -> Result<Facts> {
+    reference.facts(path, &footer::read(path)?)
+}
+
+pub(super) fn keep(footer: &Footer, reference: &Reference) -> Facts {
     let groups = footer.metadata.row_groups();
     let numbers = groups.iter().map(|group| {
         // Checked to be no negative numbers when the footer was parsed.
@@ -126,7 +137,7 @@ fn keep(footer: &Footer, reference: &Reference) -> Facts {
     Facts { hash: footer.hash, size: footer.size, groups: numbers.collect(), nulls }
 }
 
-fn table(root: String, names: Vec<String>, facts: &[(usize, Facts)], schema: SchemaRef) -> Result<FileTable> {
+pub(super) fn table(root: String, names: Vec<String>, facts: &[(usize, Facts)], schema: SchemaRef) -> Result<FileTable> {
     let mut first_null = vec![None; schema.fields().len()];
     let mut group_counts = Vec::with_capacity(facts.len());
     for (file, found) in facts {

@@ -66,6 +66,8 @@ pub struct FileTable {
     group_bytes: Vec<u64>,
     schema: SchemaRef,
     first_null: Vec<Option<u32>>,
+    /// Each file's tag; none for local files.
+    tags: Vec<String>,
     num_rows: u64,
     num_bytes: u64,
     digest: u128,
@@ -132,12 +134,35 @@ impl FileTable {
             group_bytes,
             schema,
             first_null,
+            tags: Vec::new(),
             num_rows,
             num_bytes,
             digest: 0,
         };
         table.digest = table.compute_digest();
         Ok(table)
+    }
+
+    /// The table with each file's tag: what its store calls its content (an ETag). It is neither in the digest nor in a state.
+    ///
+    /// # Errors
+    /// There are not as many as files.
+    pub fn with_tags(mut self, tags: Vec<String>) -> Result<Self> {
+        if !tags.is_empty() && tags.len() != self.num_files() {
+            return Err(Error::Argument("not a file table: its tags do not fit its files".to_owned()));
+        }
+        self.tags = tags;
+        Ok(self)
+    }
+
+    /// A file's tag; empty where there is none.
+    pub fn tag(&self, file: usize) -> &str {
+        self.tags.get(file).map_or("", String::as_str)
+    }
+
+    /// Each file's tag, or nothing for local files.
+    pub fn tags(&self) -> &[String] {
+        &self.tags
     }
 
     /// The directory that names are relative to.
@@ -251,7 +276,8 @@ impl FileTable {
             group_bytes: groups(&self.group_bytes),
             schema: Arc::clone(&self.schema),
             first_null: self.first_null.iter().map(|first| first.and_then(index)).collect(),
-        })
+        })?
+        .with_tags(files.iter().filter_map(|&f| self.tags.get(f).cloned()).collect())
     }
 
     fn compute_digest(&self) -> u128 {
