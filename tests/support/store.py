@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 BUCKET = "bucket"
@@ -85,7 +85,7 @@ class Store:
 
     @property
     def http_urls(self) -> list[str]:
-        return [f"{self.endpoint}/{BUCKET}/{key}" for key in self.objects]
+        return [f"{self.endpoint}/{BUCKET}/{quote(key)}" for key in self.objects]
 
     @property
     def options(self) -> dict[str, Any]:
@@ -198,7 +198,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         kind = None if fault is None else fault.kind
         if kind == "flip" and body:
-            body = bytes([body[0] ^ 0x10]) + body[1:]
+            at = len(body) // 2
+            body = body[:at] + bytes([body[at] ^ 0x10]) + body[at + 1 :]
         if kind in ("cut", "short", "drip"):
             self.wfile.write(body[: len(body) // 2])
             self.wfile.flush()

@@ -191,9 +191,9 @@ impl Engine {
         for (index, output) in chunk.outputs.iter().enumerate() {
             state.slots[output.slot].push_back((number, index, output.rows()));
         }
+        self.files.prefetch(chunk.strands.iter().flatten().map(|slice| (slice.group as usize, slice.rows.clone())));
         let columns = self.projection.columns().len();
         for (piece, slice) in chunk.strands.iter().flatten().enumerate() {
-            self.files.prefetch(slice.group as usize, slice.rows.clone());
             for range in self.column_groups(slice.group) {
                 let key = LaneKey { group: slice.group, columns: range };
                 let task = Task { job: number, piece, rows: slice.rows.clone() };

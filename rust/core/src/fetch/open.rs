@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy};
 
-use super::remote::{Demand, Remote, take_fault};
+use super::remote::{Ahead, Demand, Remote, take_fault};
 use super::{LocalFile, Source};
 use crate::files::remote::From as Store;
 use crate::files::{FileTable, footer};
@@ -79,12 +79,24 @@ impl Files {
         Self { table, cache: Mutex::default(), remote }
     }
 
-    /// Begins to fetch what some rows of a row group (counted over all files) are stored in, where that takes long.
-    pub fn prefetch(&self, group: usize, rows: Range<u64>) {
-        if let Some(remote) = &self.remote {
+    /// Begins to fetch what some rows of row groups (counted over all files) are stored in, where that takes long.
+    pub fn prefetch(&self, slices: impl Iterator<Item = (usize, Range<u64>)>) {
+        let Some(remote) = &self.remote else { return };
+        let mut of_file: Option<(usize, Vec<Ahead>)> = None;
+        for (group, rows) in slices {
             let index = self.table.file_of_group(group);
-            let of_file = group - self.table.groups(index).start;
-            remote.prefetch(index, of_file, rows, self.table.group_rows()[group]);
+            let ahead = Ahead { group: group - self.table.groups(index).start, rows, all: self.table.group_rows()[group] };
+            match &mut of_file {
+                Some((last, slices)) if *last == index => slices.push(ahead),
+                other => {
+                    if let Some((last, slices)) = other.replace((index, vec![ahead])) {
+                        remote.prefetch(last, slices);
+                    }
+                }
+            }
+        }
+        if let Some((last, slices)) = of_file {
+            remote.prefetch(last, slices);
         }
     }
 

@@ -56,6 +56,13 @@ pub(super) fn take_fault() -> Option<Error> {
     FAULT.take()
 }
 
+/// Rows of a row group, numbered in its file, that will be read; `all` that it has.
+pub(super) struct Ahead {
+    pub(super) group: usize,
+    pub(super) rows: Range<u64>,
+    pub(super) all: u64,
+}
+
 /// The objects of a plan, for one reader. Made when it first reads, in the process that does.
 pub(super) struct Remote {
     table: Arc<FileTable>,
@@ -135,16 +142,15 @@ impl Remote {
         runtime.wait(&self.from.cancel, async { shared.open(index).await })
     }
 
-    /// Begins to fetch what the rows up to `end` of a row group are stored in. Does not wait, and says nothing of faults: who
-    /// reads the rows meets them.
-    pub(super) fn prefetch(&self, index: usize, group: usize, rows: Range<u64>, group_rows: u64) {
+    /// Begins to fetch what rows of a file are stored in. Does not wait, and says nothing of faults: who reads the rows meets them.
+    pub(super) fn prefetch(&self, index: usize, slices: Vec<Ahead>) {
         let Ok(Live { shared, runtime }) = self.live() else { return };
         let Ok(handle) = runtime.handle() else { return };
         handle.spawn(async move {
             if let Ok(file) = shared.open(index).await
                 && let Source::Remote(remote) = &file.source
             {
-                remote.prefetch(group, &rows, group_rows);
+                remote.prefetch(&slices);
             }
         });
     }
@@ -270,15 +276,18 @@ impl RemoteFile {
         self.len() == 0
     }
 
-    /// Begins to fetch what rows of a row group are likely stored in: where their share of the chunk's bytes ends.
-    fn prefetch(&self, group: usize, rows: &Range<u64>, group_rows: u64) {
+    /// Begins to fetch what the rows are likely stored in: up to where their share of a chunk's bytes ends.
+    fn prefetch(&self, slices: &[Ahead]) {
         let Inside { parts, place, part_bytes, columns, .. } = &*self.0;
         let mut wanted = Vec::new();
-        for chunk in self.0.chunks.get(group * columns..(group + 1) * columns).unwrap_or_default() {
-            let length = chunk.bytes.end - chunk.bytes.start;
-            let until = (u128::from(length) * u128::from(rows.end) / u128::from(group_rows.max(1))) as u64;
-            let count = if rows.end >= group_rows { length.div_ceil(*part_bytes) } else { (until + part_bytes / 2) / part_bytes + 1 };
-            chunk.want(count, *part_bytes, &mut wanted);
+        for Ahead { group, rows, all } in slices {
+            for chunk in self.0.chunks.get(group * columns..(group + 1) * columns).unwrap_or_default() {
+                let length = chunk.bytes.end - chunk.bytes.start;
+                let until = (u128::from(length) * u128::from(rows.end) / u128::from((*all).max(1))) as u64;
+                let count =
+                    if rows.end >= *all { length.div_ceil(*part_bytes) } else { (until + part_bytes / 2) / part_bytes + 1 };
+                chunk.want(count, *part_bytes, &mut wanted);
+            }
         }
         parts.want(place, wanted);
     }

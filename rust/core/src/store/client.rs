@@ -16,6 +16,10 @@ use super::scrub::Secrets;
 use super::{Location, Metrics, Options, Scheme, Tuning};
 use crate::{Error, Result, memory};
 
+/// Said of a server that does not do what reading by position needs.
+const RANGES: &str =
+    "the server ignores the range of a request and sends the whole object; shardline needs one that knows ranges";
+
 /// What a store says of an object's content: another stamp, and it is another content.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stamp {
@@ -210,10 +214,8 @@ impl Client {
                 path: url.to_owned(),
                 detail: format!("the object changed since the plan was made ({said}); restore it, or plan anew"),
             }),
-            (_, 200) if said.contains("non-partial") => Fault::Final(self.io(
-                url,
-                "the server ignores the range of a request and sends the whole object; shardline needs one that knows ranges",
-            )),
+            (object_store::Error::NotSupported { .. }, 200) => Fault::Final(self.io(url, RANGES)),
+            (_, 200) if said.contains("non-partial") => Fault::Final(self.io(url, RANGES)),
             (_, 206) if said.contains("Requested") => Fault::Final(Error::Changed {
                 path: url.to_owned(),
                 detail: format!("the object's size changed since the plan was made ({said}); restore it, or plan anew"),
