@@ -25,6 +25,12 @@ def data(tmp_path_factory):
     return write_rows(tmp_path_factory.mktemp("faults") / "data", [[100, 200, 50], [250], [100, 100, 200]])
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Of several chunks: 250,000 rows."""
+    return write_rows(tmp_path_factory.mktemp("faults") / "data", [[60_000, 40_000], [100_000], [50_000]])
+
+
 def options(store, timeout=0.3, **retry):
     return {**store.options, "timeout": timeout, "retry": {**QUICK, **retry}}
 
@@ -62,12 +68,12 @@ NAMED = {
 
 @pytest.mark.parametrize("kind", NAMED)
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_what_stays_is_named_and_the_run_goes_on_exactly(data, kind, shuffle):
-    make = {"batch_size": 20, "shuffle": shuffle, "shuffle_buffer_size": 64, "prefetch_bytes": 1, "num_threads": 1}
-    wanted = ids(StructuredDataset(data, **make))
-    with Store(data, stall=3) as store:
+def test_what_stays_is_named_and_the_run_goes_on_exactly(large, kind, shuffle):
+    make = {"batch_size": 2000, "shuffle": shuffle, "shuffle_buffer_size": 8000, "prefetch_bytes": 1, "num_threads": 1}
+    wanted = ids(StructuredDataset(large, **make))
+    with Store(large, stall=3) as store:
         loader = DataLoader(store.url, storage_options=options(store, max_retries=2, timeout=0.15), **make)
-        after_planning(store, kind, lambda n: n >= 7)
+        after_planning(store, kind, lambda n: n >= (40 if shuffle else 12))
         iterator, found = iter(loader), []
         error, words = NAMED[kind]
         with pytest.raises(error, match=words) as caught:
@@ -77,7 +83,7 @@ def test_what_stays_is_named_and_the_run_goes_on_exactly(data, kind, shuffle):
         assert "s3://bucket/data" in str(caught.value)
         assert "secret-of" not in str(caught.value)
         assert found == wanted[: len(found)]
-        assert loader.batch_index == len(found) < len(wanted)
+        assert 0 < loader.batch_index == len(found) < len(wanted)
         with pytest.raises(error, match=words):  # asked again, it says it again
             next(iterator)
         store.faults = lambda request: None
@@ -116,15 +122,15 @@ def threads():
 def test_an_object_that_changed_gives_no_other_rows(tmp_path, how):
     def body(shift):
         path = tmp_path / "x.parquet"
-        values = np.arange(60_000) + shift
+        values = np.arange(300_000) + shift
         table = pa.table({"i": values})
         # No statistics: the footers are the same, byte for byte.
-        pq.write_table(table, path, row_group_size=4000, compression="none", use_dictionary=False, write_statistics=False)
+        pq.write_table(table, path, row_group_size=20_000, compression="none", use_dictionary=False, write_statistics=False)
         return path.read_bytes()
 
     with Store() as store:
-        store.objects = {"data/0.parquet": body(0), "data/1.parquet": body(60_000)}
-        make = {"batch_size": 100, "prefetch_bytes": 1, "num_threads": 1, "storage_options": options(store)}
+        store.objects = {"data/0.parquet": body(0), "data/1.parquet": body(300_000)}
+        make = {"batch_size": 1000, "prefetch_bytes": 1, "num_threads": 1, "storage_options": options(store)}
         loader = DataLoader(store.url, **make)
         old, new = store.objects["data/1.parquet"], body(10**6)
         assert len(old) == len(new)
@@ -134,16 +140,16 @@ def test_an_object_that_changed_gives_no_other_rows(tmp_path, how):
         with pytest.raises(FileChangedError, match=r"data/1\.parquet.*(ETag|size|vanished)"):
             for batch in iterator:
                 found += batch["i"].tolist()
-                if len(found) == 80_000 and how != "vanished":
+                if len(found) == 400_000 and how != "vanished":
                     store.objects["data/1.parquet"] = new if how == "same size" else new[:-30]
-                elif len(found) == 80_000:
+                elif len(found) == 400_000:
                     del store.objects["data/1.parquet"]
         assert found == list(range(len(found)))
-        assert loader.batch_index == len(found) // 100
+        assert loader.batch_index == len(found) // 1000
         store.objects["data/1.parquet"] = old
         resumed = DataLoader(store.url, **make)
         resumed.load_state_dict(loader.state_dict())
-        assert found + sum(ids(resumed), []) == list(range(120_000))
+        assert found + sum(ids(resumed), []) == list(range(600_000))
 
 
 def test_a_flipped_byte_is_found_by_page_checksums(tmp_path):

@@ -1,7 +1,7 @@
 //! Parts of objects: asked for ahead, waited for by those who decode, kept while there is room.
 //!
 //! Who shares a row group shares its parts, so that nothing is fetched twice while it is here. What was read to its end
-//! goes first when room is needed; what was fetched ahead and not yet read goes only when there is twice too much of it.
+//! goes first when room is needed; what was fetched ahead and not yet read goes only when there is far too much of it.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -16,6 +16,8 @@ use crate::{Error, Result};
 
 /// How often a wait looks whether it was cancelled.
 const SLICE: Duration = Duration::from_millis(50);
+/// What is fetched ahead may be this much more than what may be kept, however little that is: a window, or a chunk.
+const SLACK: u64 = 64 << 20;
 
 /// What parts are fetched with, and those that are here.
 pub(super) struct Parts {
@@ -23,8 +25,7 @@ pub(super) struct Parts {
     handle: Handle,
     cancel: Cancel,
     metrics: Arc<Metrics>,
-    /// Bytes that may be kept.
-    capacity: u64,
+    limits: Limits,
     kept: Mutex<Kept>,
     came: Condvar,
 }
@@ -33,6 +34,17 @@ impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Parts").field("client", &self.client).finish_non_exhaustive()
     }
+}
+
+/// How much of what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Bytes that may be kept.
+    pub(super) capacity: u64,
+    /// Parts that are this near to each other are one request.
+    pub(super) gap: u64,
+    /// The most that one request asks for.
+    pub(super) request: u64,
 }
 
 #[derive(Default)]
@@ -60,8 +72,8 @@ pub(super) struct Place {
 }
 
 impl Parts {
-    pub(super) fn new(client: Arc<Client>, handle: Handle, cancel: Cancel, metrics: Arc<Metrics>, capacity: u64) -> Self {
-        Self { client, handle, cancel, metrics, capacity, kept: Mutex::default(), came: Condvar::new() }
+    pub(super) fn new(client: Arc<Client>, handle: Handle, cancel: Cancel, metrics: Arc<Metrics>, limits: Limits) -> Self {
+        Self { client, handle, cancel, metrics, limits, kept: Mutex::default(), came: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -81,13 +93,13 @@ impl Parts {
             });
         }
         parts.sort_unstable_by_key(|part| part.start);
-        let tuning = self.client.tuning();
+        let Limits { gap, request: most, .. } = self.limits;
         let mut requests: Vec<Vec<Range<u64>>> = Vec::new();
         for part in parts {
             match requests.last_mut() {
                 Some(request)
-                    if request.last().is_some_and(|last| part.start.saturating_sub(last.end) <= tuning.gap_bytes)
-                        && request.first().is_some_and(|first| part.end - first.start <= tuning.request_bytes) =>
+                    if request.last().is_some_and(|last| part.start.saturating_sub(last.end) <= gap)
+                        && request.first().is_some_and(|first| part.end - first.start <= most) =>
                 {
                     request.push(part);
                 }
@@ -124,7 +136,7 @@ impl Parts {
             };
             kept.parts.insert((place.file, part.start), came);
         }
-        kept.make_room(self.capacity);
+        kept.make_room(self.limits.capacity, 2 * self.limits.capacity + SLACK);
         drop(kept);
         self.came.notify_all();
     }
@@ -178,9 +190,9 @@ impl Parts {
 }
 
 impl Kept {
-    fn make_room(&mut self, capacity: u64) {
+    fn make_room(&mut self, capacity: u64, most: u64) {
         while self.bytes > capacity {
-            let force = self.bytes > 2 * capacity;
+            let force = self.bytes > most;
             let oldest = self
                 .parts
                 .iter()
@@ -209,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_read_goes_first_and_what_was_not_only_when_it_is_twice_too_much() {
+    fn what_was_read_goes_first_and_what_was_not_only_when_it_is_far_too_much() {
         let mut kept = Kept::default();
         let mut put = |kept: &mut Kept, start: u64, read: bool| {
             kept.clock += 1;
@@ -226,15 +238,15 @@ mod tests {
             put(&mut kept, start, read);
         }
         kept.parts.insert((0, 9), Part::Pending);
-        kept.make_room(30);
+        kept.make_room(30, 60);
         assert_eq!(left(&kept), [0, 2, 3, 9]);
-        kept.make_room(20);
+        kept.make_room(20, 40);
         assert_eq!(left(&kept), [0, 2, 9]);
-        kept.make_room(15);
+        kept.make_room(15, 30);
         assert_eq!((left(&kept), kept.bytes), (vec![0, 2, 9], 20));
-        kept.make_room(9);
+        kept.make_room(9, 18);
         assert_eq!((left(&kept), kept.bytes), (vec![2, 9], 10));
-        kept.make_room(0);
+        kept.make_room(0, 0);
         assert_eq!((left(&kept), kept.bytes), (vec![9], 0));
     }
 }

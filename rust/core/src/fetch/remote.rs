@@ -13,7 +13,7 @@ use parquet::errors::ParquetError;
 use tokio::sync::OnceCell;
 
 use super::open::OpenFile;
-use super::parts::{Parts, Place, vanished};
+use super::parts::{Limits, Parts, Place, vanished};
 use super::{Source, open};
 use crate::files::remote::{From, footer_bytes};
 use crate::files::{FileTable, footer};
@@ -126,7 +126,10 @@ impl Remote {
         let part_bytes = (budget / (2 * streams)).clamp(LEAST_PART, client.tuning().request_bytes.max(LEAST_PART));
         let capacity = budget.max(2 * streams * part_bytes);
         let (cancel, metrics) = (self.from.cancel.clone(), Arc::clone(&self.from.metrics));
-        let parts = Parts::new(Arc::clone(&client), runtime.handle()?.clone(), cancel, metrics, capacity);
+        // A gap that is a part itself is one that will be wanted.
+        let gap = client.tuning().gap_bytes.min(part_bytes * 2 / 5);
+        let limits = Limits { capacity, gap, request: client.tuning().request_bytes };
+        let parts = Parts::new(Arc::clone(&client), runtime.handle()?.clone(), cancel, metrics, limits);
         let (table, from) = (Arc::clone(&self.table), self.from.clone());
         let shared = Shared { table, from, client, parts: Arc::new(parts), columns, part_bytes, open: Mutex::default() };
         let made = Live { shared: Arc::new(shared), runtime };
@@ -230,7 +233,6 @@ pub struct RemoteFile(Arc<Inside>);
 struct Inside {
     parts: Arc<Parts>,
     place: Arc<Place>,
-    part_bytes: u64,
     /// The column chunks that are read, those of a row group one after the other, in the order of the file.
     chunks: Vec<Chunk>,
     /// How many of them a row group has.
@@ -242,6 +244,8 @@ struct Inside {
 #[derive(Debug)]
 struct Chunk {
     bytes: Range<u64>,
+    /// Bytes of a part; the last one may have less.
+    part: u64,
     /// Parts that were asked for, from the first on.
     wanted: AtomicU64,
 }
@@ -257,13 +261,15 @@ impl RemoteFile {
             let first = chunks.len();
             chunks.extend(leaves.iter().map(|&leaf| {
                 let (start, length) = group.column(leaf).byte_range();
-                Chunk { bytes: start..start + length, wanted: AtomicU64::new(0) }
+                // Parts of a chunk are of one size, so that none is too small to be a request.
+                let part = length.div_ceil(length.div_ceil(part_bytes).max(1)).max(1);
+                Chunk { bytes: start..start + length, part, wanted: AtomicU64::new(0) }
             }));
             chunks[first..].sort_by_key(|chunk| chunk.bytes.start);
         }
         let mut by_start: Vec<u32> = (0..chunks.len() as u32).collect();
         by_start.sort_by_key(|&at| chunks[at as usize].bytes.start);
-        Self(Arc::new(Inside { parts, place, part_bytes, chunks, columns: leaves.len(), by_start }))
+        Self(Arc::new(Inside { parts, place, chunks, columns: leaves.len(), by_start }))
     }
 
     /// The object's size.
@@ -278,15 +284,14 @@ impl RemoteFile {
 
     /// Begins to fetch what the rows are likely stored in: up to where their share of a chunk's bytes ends.
     fn prefetch(&self, slices: &[Ahead]) {
-        let Inside { parts, place, part_bytes, columns, .. } = &*self.0;
+        let Inside { parts, place, columns, .. } = &*self.0;
         let mut wanted = Vec::new();
         for Ahead { group, rows, all } in slices {
             for chunk in self.0.chunks.get(group * columns..(group + 1) * columns).unwrap_or_default() {
                 let length = chunk.bytes.end - chunk.bytes.start;
                 let until = (u128::from(length) * u128::from(rows.end) / u128::from((*all).max(1))) as u64;
-                let count =
-                    if rows.end >= *all { length.div_ceil(*part_bytes) } else { (until + part_bytes / 2) / part_bytes + 1 };
-                chunk.want(count, *part_bytes, &mut wanted);
+                let count = if rows.end >= *all { u64::MAX } else { (until + chunk.part / 2) / chunk.part + 1 };
+                chunk.want(count, &mut wanted);
             }
         }
         parts.want(place, wanted);
@@ -300,19 +305,19 @@ impl RemoteFile {
         if !chunk.bytes.contains(&at) {
             return None;
         }
-        let start = at - (at - chunk.bytes.start) % self.0.part_bytes;
-        Some((chunk, start..chunk.bytes.end.min(start + self.0.part_bytes)))
+        let start = at - (at - chunk.bytes.start) % chunk.part;
+        Some((chunk, start..chunk.bytes.end.min(start + chunk.part)))
     }
 
     /// What is here of the bytes from `at` on, before `end`: at least one.
     fn some(&self, at: u64, end: u64) -> Result<Bytes> {
-        let Inside { parts, place, part_bytes, .. } = &*self.0;
+        let Inside { parts, place, .. } = &*self.0;
         let Some((chunk, part)) = self.part_of(at) else {
             return parts.get_once(place, at..end.min(self.len())).inspect_err(keep_fault);
         };
         // Who reads on finds the next part under way.
         let mut wanted = Vec::new();
-        chunk.want((part.start - chunk.bytes.start) / part_bytes + 2, *part_bytes, &mut wanted);
+        chunk.want((part.start - chunk.bytes.start) / chunk.part + 2, &mut wanted);
         parts.want(place, wanted);
         let bytes = parts.get(place, &part, end >= part.end).inspect_err(keep_fault)?;
         Ok(bytes.slice((at - part.start) as usize..(end.min(part.end) - part.start) as usize))
@@ -347,13 +352,13 @@ impl RemoteFile {
 
 impl Chunk {
     /// Adds the parts up to the `count`-th that nobody asked for yet.
-    fn want(&self, count: u64, part_bytes: u64, wanted: &mut Vec<Range<u64>>) {
-        let all = (self.bytes.end - self.bytes.start).div_ceil(part_bytes);
+    fn want(&self, count: u64, wanted: &mut Vec<Range<u64>>) {
+        let all = (self.bytes.end - self.bytes.start).div_ceil(self.part);
         let count = count.min(all);
         let before = self.wanted.fetch_max(count, Ordering::Relaxed);
         wanted.extend((before..count).map(|part| {
-            let start = self.bytes.start + part * part_bytes;
-            start..self.bytes.end.min(start + part_bytes)
+            let start = self.bytes.start + part * self.part;
+            start..self.bytes.end.min(start + self.part)
         }));
     }
 }

@@ -45,8 +45,14 @@ pub(super) fn build(location: &Location, options: &Options) -> Result<Built> {
     Ok(built)
 }
 
-/// Every try is made by the client here, which sees more: none by `object_store`. No request is cut off because all of it
-/// takes long: one that gives nothing for `timeout` is.
+/// No request is cut off because all of it takes long: one that gives nothing for `timeout` is. The client looks to that
+/// itself, a little sooner and with better words, but not at the pages of a listing, nor where keys are asked for.
+fn limits(options: &Options) -> [(ClientConfigKey, String); 2] {
+    let silence = options.tuning.timeout.as_millis() * 11 / 10 + 20;
+    [(ClientConfigKey::Timeout, "1d".to_owned()), (ClientConfigKey::ReadTimeout, format!("{silence}ms"))]
+}
+
+/// Every try is made by the client here, which sees more: none by `object_store`.
 fn once() -> RetryConfig {
     RetryConfig { max_retries: 0, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() }
 }
@@ -64,8 +70,9 @@ fn is_plain(endpoint: Option<&String>) -> bool {
 
 fn s3(location: &Location, options: &Options, mut secrets: Secrets) -> Result<Built> {
     let mut builder = AmazonS3Builder::from_env().with_url(&location.base);
-    // Its own limit on a whole request would cut slow but steady ones; an option may set it again.
-    builder = builder.with_config(AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), "1d");
+    for (key, value) in limits(options) {
+        builder = builder.with_config(AmazonS3ConfigKey::Client(key), value);
+    }
     for (name, value) in &options.pairs {
         if let Ok(key) = name.parse::<AmazonS3ConfigKey>() {
             builder = builder.with_config(key, value);
@@ -95,7 +102,9 @@ fn s3(location: &Location, options: &Options, mut secrets: Secrets) -> Result<Bu
 
 fn gcs(location: &Location, options: &Options, mut secrets: Secrets) -> Result<Built> {
     let mut builder = GoogleCloudStorageBuilder::from_env().with_url(&location.base);
-    builder = builder.with_config(GoogleConfigKey::Client(ClientConfigKey::Timeout), "1d");
+    for (key, value) in limits(options) {
+        builder = builder.with_config(GoogleConfigKey::Client(key), value);
+    }
     for (name, value) in &options.pairs {
         if let Ok(key) = name.parse::<GoogleConfigKey>() {
             builder = builder.with_config(key, value);
@@ -121,7 +130,9 @@ fn gcs(location: &Location, options: &Options, mut secrets: Secrets) -> Result<B
 
 fn azure(location: &Location, options: &Options, mut secrets: Secrets) -> Result<Built> {
     let mut builder = MicrosoftAzureBuilder::from_env().with_url(&location.base);
-    builder = builder.with_config(AzureConfigKey::Client(ClientConfigKey::Timeout), "1d");
+    for (key, value) in limits(options) {
+        builder = builder.with_config(AzureConfigKey::Client(key), value);
+    }
     for (name, value) in &options.pairs {
         if let Ok(key) = name.parse::<AzureConfigKey>() {
             builder = builder.with_config(key, value);
@@ -153,7 +164,10 @@ fn azure(location: &Location, options: &Options, mut secrets: Secrets) -> Result
 }
 
 fn web(location: &Location, options: &Options, secrets: Secrets) -> Result<Built> {
-    let mut client = ClientOptions::new().with_timeout_disabled().with_allow_http(true);
+    let mut client = ClientOptions::new().with_allow_http(true);
+    for (key, value) in limits(options) {
+        client = client.with_config(key, value);
+    }
     for (name, value) in &options.pairs {
         if let Ok(key) = name.parse::<ClientConfigKey>() {
             client = client.with_config(key, value);

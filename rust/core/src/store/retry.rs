@@ -51,7 +51,8 @@ impl Request<'_> {
             };
             let pause = one.retry_after().unwrap_or_default().max(backoff(tuning, tries));
             if tries >= tuning.max_retries || begin.elapsed() + pause > tuning.retry_timeout {
-                let kind = if why.contains("gave nothing") { std::io::ErrorKind::TimedOut } else { std::io::ErrorKind::Other };
+                let silent = why.contains("gave nothing") || why.contains("timed out");
+                let kind = if silent { std::io::ErrorKind::TimedOut } else { std::io::ErrorKind::Other };
                 let message = format!(
                     "{} failed {} time(s) in {:.1} s, at last with: {why}; try again later, or allow more by \
                      storage_options={{\"retry\": {{\"max_retries\": …}}}}",
