@@ -32,7 +32,8 @@ pub struct Stamp {
 impl Stamp {
     fn of(meta: &ObjectMeta) -> Self {
         let tag = match &meta.e_tag {
-            Some(tag) => tag.clone(),
+            // Listings and answers of one store may differ in the quotes.
+            Some(tag) => tag.trim_start_matches("W/").trim_matches('"').to_owned(),
             None if meta.last_modified.timestamp() > 0 => format!("written {}", meta.last_modified.timestamp()),
             None => String::new(),
         };
