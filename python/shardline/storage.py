@@ -1,5 +1,6 @@
 """`storage_options`: what a caller says of a store, flattened for the core, which knows the names."""
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -68,7 +69,8 @@ def _flatten(options: Mapping[Any, Any]) -> tuple[list[tuple[str, str]], "_Provi
                 pairs += [(f"headers.{key}", _text(key, each)) for key, each in headers.items()]
             pairs += [(f"{name}.{key}", _text(f"{name}[{key!r}]", each)) for key, each in inner.items()]
         elif value is not None:
-            pairs.append((name, _text(name, value)))
+            place = isinstance(value, os.PathLike) and name == "cache_dir"
+            pairs.append((name, os.fspath(value) if place else _text(name, value)))
     return pairs, provider
 
 

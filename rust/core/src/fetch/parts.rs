@@ -114,22 +114,19 @@ impl Parts {
 
     /// One request for parts in a row.
     async fn fetch(&self, place: &Place, wanted: Vec<Range<u64>>) {
-        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return };
-        let start = first.start;
         let result = if self.cancel.is_cancelled() {
             Err(Error::Closed)
         } else {
-            self.client.get(&place.key, start..last.end, &place.stamp, &self.metrics).await
+            self.client.get_kept(&place.key, wanted.clone(), &place.stamp, &self.metrics).await
         };
         let mut kept = self.lock();
         kept.clock += 1;
         let touched = kept.clock;
-        for part in wanted {
+        for (number, part) in wanted.into_iter().enumerate() {
             let came = match &result {
-                Ok((bytes, _)) => {
+                Ok((parts, _)) => {
                     kept.bytes += part.end - part.start;
-                    let bytes = bytes.slice((part.start - start) as usize..(part.end - start) as usize);
-                    Part::Ready { bytes, read: false, touched }
+                    Part::Ready { bytes: parts.get(number).cloned().unwrap_or_default(), read: false, touched }
                 }
                 Err(Error::NotFound { path }) => Part::Failed(vanished(path)),
                 Err(error) => Part::Failed(error.clone()),

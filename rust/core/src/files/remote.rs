@@ -179,7 +179,7 @@ async fn footers(client: &Arc<Client>, root: &str, objects: Vec<Object>, from: &
 }
 
 /// A footer with its length, and the stamp of the object that it is of.
-async fn read(client: &Client, key: &str, stamp: &Stamp, guess: u64, metrics: &Arc<Metrics>) -> Result<((Footer, u64), Stamp)> {
+async fn read(client: &Arc<Client>, key: &str, stamp: &Stamp, guess: u64, metrics: &Arc<Metrics>) -> Result<((Footer, u64), Stamp)> {
     let (bytes, stamp) = footer_bytes(client, key, stamp, guess, metrics).await?;
     let footer = footer::parse(&client.url(key), &bytes, stamp.size)?;
     Ok(((footer, bytes.len() as u64), stamp))
@@ -187,7 +187,7 @@ async fn read(client: &Client, key: &str, stamp: &Stamp, guess: u64, metrics: &A
 
 /// The bytes of an object's footer, in one request where `guess` is large enough.
 pub(crate) async fn footer_bytes(
-    client: &Client,
+    client: &Arc<Client>,
     key: &str,
     stamp: &Stamp,
     guess: u64,
@@ -195,13 +195,24 @@ pub(crate) async fn footer_bytes(
 ) -> Result<(bytes::Bytes, Stamp)> {
     let (url, size) = (client.url(key), stamp.size);
     let guess = guess.min(size);
-    let (tail, stamp) = client.get(key, size - guess..size, stamp, metrics).await?;
+    let (tail, stamp) = kept(client, key, size - guess..size, stamp, metrics).await?;
     let start = if tail.ends_with(MAGIC) { MAGIC.to_vec() } else { client.get(key, 0..size.min(4), &stamp, metrics).await?.0.to_vec() };
     let length = footer::footer_length(&url, &tail, size, || Ok(start))?;
     if length + TAIL > guess {
-        let (bytes, stamp) = client.get(key, size - length - TAIL..size - TAIL, &stamp, metrics).await?;
-        return Ok((bytes, stamp));
+        return kept(client, key, size - length - TAIL..size - TAIL, &stamp, metrics).await;
     }
     let end = tail.len() - TAIL as usize;
     Ok((tail.slice(end - length as usize..end), stamp))
+}
+
+/// A range, from the local cache if there is one and it is there.
+async fn kept(
+    client: &Arc<Client>,
+    key: &str,
+    range: std::ops::Range<u64>,
+    stamp: &Stamp,
+    metrics: &Arc<Metrics>,
+) -> Result<(bytes::Bytes, Stamp)> {
+    let (mut bytes, stamp) = client.get_kept(key, vec![range], stamp, metrics).await?;
+    Ok((bytes.pop().unwrap_or_default(), stamp))
 }

@@ -10,12 +10,15 @@ use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt
 use tokio::sync::Semaphore;
 
 use super::build::{Built, build};
+use super::cache::{Cache, Entry};
 use super::connect::Attempt;
 use super::retry::{Fault, Request, within};
 use super::scrub::Secrets;
 use super::{Location, Metrics, Options, Scheme, Tuning};
 use crate::{Error, Result, memory};
 
+/// What a cache may hold if nobody says otherwise.
+const CACHE_BYTES: u64 = 10 << 30;
 /// Said of a server that does not do what reading by position needs.
 const RANGES: &str =
     "the server ignores the range of a request and sends the whole object; shardline needs one that knows ranges";
@@ -73,6 +76,7 @@ pub struct Client {
     pub(super) tuning: Tuning,
     /// Requests under way.
     pub(super) slots: Semaphore,
+    cache: Option<Arc<Cache>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -86,8 +90,10 @@ impl Client {
         let Built { store, identity, secrets } = build(location, options)?;
         let tuning = options.tuning.clone();
         let slots = Semaphore::new(tuning.max_requests);
+        let cache_bytes = options.cache_bytes.unwrap_or(CACHE_BYTES);
+        let cache = options.cache_dir.clone().map(|folder| Arc::new(Cache::new(folder, cache_bytes)));
         let (base, bucket) = (location.base.clone(), location.bucket().to_owned());
-        Ok(Self { store, scheme: location.scheme, base, bucket, identity, secrets, tuning, slots })
+        Ok(Self { store, scheme: location.scheme, base, bucket, identity, secrets, tuning, slots, cache })
     }
 
     /// How often, how long and how much at a time.
@@ -154,6 +160,49 @@ impl Client {
             .await?;
         let (bytes, stamp) = so_far.into_inner();
         Ok((memory::bytes(bytes), stamp))
+    }
+
+    /// As [`get`](Self::get), of each of some ranges: from the local cache, or together by one request and then kept there.
+    pub async fn get_kept(
+        self: &Arc<Self>,
+        key: &str,
+        ranges: Vec<Range<u64>>,
+        stamp: &Stamp,
+        metrics: &Arc<Metrics>,
+    ) -> Result<(Vec<Bytes>, Stamp)> {
+        let url = self.url(key);
+        if let Some(cache) = self.cache.clone()
+            && let Some(entries) = ranges.iter().map(|range| Entry::of(&url, stamp, range.clone())).collect::<Option<Vec<_>>>()
+        {
+            let found = {
+                let (cache, metrics, entries) = (Arc::clone(&cache), Arc::clone(metrics), entries.clone());
+                blocking(move || entries.iter().map(|entry| cache.get(entry, &metrics)).collect::<Option<Vec<_>>>()).await?
+            };
+            if let Some(found) = found {
+                return Ok((found, stamp.clone()));
+            }
+            let (parts, stamp) = self.get_together(key, &ranges, stamp, metrics).await?;
+            let (kept, metrics) = (parts.clone(), Arc::clone(metrics));
+            // Nobody waits for the disk.
+            drop(tokio::task::spawn_blocking(move || {
+                entries.iter().zip(&kept).for_each(|(entry, bytes)| cache.put(entry, bytes, &metrics));
+            }));
+            return Ok((parts, stamp));
+        }
+        self.get_together(key, &ranges, stamp, metrics).await
+    }
+
+    async fn get_together(
+        &self,
+        key: &str,
+        ranges: &[Range<u64>],
+        stamp: &Stamp,
+        metrics: &Arc<Metrics>,
+    ) -> Result<(Vec<Bytes>, Stamp)> {
+        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else { return Ok((Vec::new(), stamp.clone())) };
+        let (bytes, stamp) = self.get(key, first.start..last.end, stamp, metrics).await?;
+        let part = |range: &Range<u64>| bytes.slice((range.start - first.start) as usize..(range.end - first.start) as usize);
+        Ok((ranges.iter().map(part).collect(), stamp))
     }
 
     /// Reads on into `bytes`, up to the range's end.
@@ -261,6 +310,10 @@ impl Client {
         }
         said
     }
+}
+
+async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(run).await.map_err(|_| Error::internal("a thread that read the cache panicked"))
 }
 
 /// An object that is not the one that was planned.

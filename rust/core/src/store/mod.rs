@@ -1,10 +1,11 @@
 //! Object stores (S3, GCS, Azure, HTTP) as bytes: URLs, options, clients, retries.
 //!
 //! The way of a request: `location` (which store) → `options` → `build` (an `object_store`, with `credentials`) →
-//! `client` (retries over `connect`, which sees every response) on `runtime` (one for a process, made by whoever reads and
+//! `client` (retries over `connect`, which sees every response; `cache` on a local disk) on `runtime` (one for a process, made by whoever reads and
 //! dropped by the last). Nothing here knows Parquet.
 
 mod build;
+mod cache;
 mod client;
 mod connect;
 mod credentials;
@@ -16,6 +17,7 @@ mod retry;
 mod runtime;
 mod scrub;
 
+pub use cache::{Cache, Entry};
 pub use client::{Client, Object, Stamp};
 pub use credentials::KeySource;
 pub use location::{Location, is_remote};

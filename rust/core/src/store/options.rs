@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +62,10 @@ pub struct Options {
     /// Headers of every request, for HTTP.
     pub(super) headers: BTreeMap<String, String>,
     pub(super) tuning: Tuning,
+    /// The folder of a local cache.
+    pub(super) cache_dir: Option<PathBuf>,
+    /// Bytes that it may hold; None for the default.
+    pub(super) cache_bytes: Option<u64>,
     /// Asked for keys instead of object_store's own ways to find them.
     pub(super) keys: Option<Arc<dyn KeySource>>,
 }
@@ -79,7 +84,8 @@ impl PartialEq for Options {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             _ => false,
         };
-        same_keys && self.pairs == other.pairs && self.headers == other.headers && self.tuning == other.tuning
+        let same_cache = self.cache_dir == other.cache_dir && self.cache_bytes == other.cache_bytes;
+        same_keys && same_cache && self.pairs == other.pairs && self.headers == other.headers && self.tuning == other.tuning
     }
 }
 
@@ -105,7 +111,7 @@ const ALL: &[&str] = &[
     "allow_http", "allow_invalid_certificates", "connect_timeout", "http1_only", "http2_only", "pool_idle_timeout",
     "pool_max_idle_per_host", "proxy_url", "proxy_ca_certificate", "proxy_excludes", "randomize_addresses", "user_agent",
     "disable_system_certificates", "retry", "timeout", "max_requests", "gap_bytes", "request_bytes", "slow_request",
-    "credential_provider",
+    "credential_provider", "cache_dir", "cache_bytes",
 ];
 
 impl Options {
@@ -140,6 +146,8 @@ impl Options {
             "retry.init_backoff" => tuning.init_backoff = seconds(name, value)?,
             "retry.max_backoff" => tuning.max_backoff = seconds(name, value)?,
             "retry.retry_timeout" => tuning.retry_timeout = seconds(name, value)?,
+            "cache_dir" => self.cache_dir = Some(PathBuf::from(value)),
+            "cache_bytes" => self.cache_bytes = Some(number(name, value, 1.0, 1e18)? as u64),
             "timeout" => tuning.timeout = seconds(name, value)?,
             "slow_request" => tuning.slow = seconds(name, value)?,
             "max_requests" => tuning.max_requests = number(name, value, 1.0, 4096.0)? as usize,
