@@ -5,6 +5,7 @@ file) from standard input up to an empty line, then prints its port and serves S
 """
 
 import asyncio
+import socket
 import sys
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -20,6 +21,7 @@ class Store(asyncio.Protocol):
         self.buffer = b""
 
     def connection_made(self, transport):
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.transport = transport
         transport.set_write_buffer_limits(high=4 << 20)
 
@@ -31,7 +33,7 @@ class Store(asyncio.Protocol):
 
     def answer(self, head):
         if self.transport.is_closing():
-            return
+            return None
         line, *rest = head.split("\r\n")
         method, target, _ = line.split(" ")
         headers = {name.lower(): value for name, _, value in (entry.partition(": ") for entry in rest)}
@@ -42,7 +44,11 @@ class Store(asyncio.Protocol):
         body = self.objects.get(key)
         if body is None:
             return self.send("404 Not Found", b"", "", method)
-        extra, status, size = 'ETag: "1"\r\nLast-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\nAccept-Ranges: bytes\r\n', "200 OK", len(body)
+        extra, status, size = (
+            'ETag: "1"\r\nLast-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\nAccept-Ranges: bytes\r\n',
+            "200 OK",
+            len(body),
+        )
         if "range" in headers:
             first, _, last = headers["range"].removeprefix("bytes=").partition("-")
             start, end = (size - int(last), size) if not first else (int(first), min(int(last or size - 1) + 1, size))

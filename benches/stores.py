@@ -63,7 +63,9 @@ def footers(arguments, folder):
         with ThreadPoolExecutor(64) as pool:
             list(pool.map(fsspec_footer, some))
         theirs = len(some) / (time.perf_counter() - begin)
-    print(f"footers/s at {arguments.latency * 1e3:g} ms a request, listing counted in: shardline {ours:,.0f} ({plan.num_files:,} files)")
+    print(
+        f"footers/s at {arguments.latency * 1e3:g} ms a request, listing counted in: shardline {ours:,.0f} ({plan.num_files:,} files)"
+    )
     print(f"  fsspec + pyarrow, 64 threads: {theirs:,.0f} ({len(some)} files, no listing)")
 
 
@@ -77,7 +79,9 @@ def throughput(arguments, folder):
     request = 8 << 20
     bare = count * arguments.rate
     allowed = count * request / (arguments.latency + request / arguments.rate)
-    print(f"{count} connections of {arguments.rate / 1e6:g} MB/s: {bare / 1e6:,.0f} MB/s; {allowed / 1e6:,.0f} with a wait before each 8 MiB")
+    print(
+        f"{count} connections of {arguments.rate / 1e6:g} MB/s: {bare / 1e6:,.0f} MB/s; {allowed / 1e6:,.0f} with a wait before each 8 MiB"
+    )
     with serve(arguments.latency, arguments.rate, [(files, path)]) as endpoint:
         for shuffle in (False, True):
             storage = options(endpoint, max_requests=count)
@@ -102,7 +106,9 @@ def throughput(arguments, folder):
             found = sum(pool.map(table, fsspec_files(endpoint, "large", files)))
         took = time.perf_counter() - begin
         assert found == rows * files
-        print(f"  fsspec + pyarrow, {count} files at a time, tables and no batches: {size / took / 1e6:,.0f} MB/s: {size / took / allowed:.0%}")
+        print(
+            f"  fsspec + pyarrow, {count} files at a time, tables and no batches: {size / took / 1e6:,.0f} MB/s: {size / took / allowed:.0%}"
+        )
 
 
 def main():

@@ -18,7 +18,15 @@ def test_killed_and_resumed(tmp_path, monkeypatch):
         data = server.publish(write_rows(tmp_path / "data", [[200, 100], [300]]), "training")
 
         def run(checkpoint, *arguments):
-            command = [sys.executable, "-W", "ignore", str(SCRIPT), data, str(tmp_path / checkpoint), *map(str, arguments)]
+            command = [
+                sys.executable,
+                "-W",
+                "ignore",
+                str(SCRIPT),
+                data,
+                str(tmp_path / checkpoint),
+                *map(str, arguments),
+            ]
             return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
         whole = run("whole.pt")

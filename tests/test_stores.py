@@ -36,7 +36,9 @@ def open_store(store, path=None, **arguments):
     return StructuredDataset(store.url if path is None else path, **arguments)
 
 
-@pytest.mark.parametrize("shuffle", [{}, {"shuffle": True}, {"shuffle": True, "shuffle_buffer_size": 0, "num_shards": 3}])
+@pytest.mark.parametrize(
+    "shuffle", [{}, {"shuffle": True}, {"shuffle": True, "shuffle_buffer_size": 0, "num_shards": 3}]
+)
 def test_the_batches_are_those_of_the_same_files_here(store, data, shuffle):
     here, there = StructuredDataset(data, batch_size=7, **shuffle), open_store(store, **shuffle)
     assert there.plan == here.plan
@@ -70,7 +72,9 @@ def test_columns_and_groups_of_many_parts(tmp_path, prefetch, shuffle):
     folder.mkdir()
     for number in range(2):
         part = table.slice(number * 15_000, 15_000)
-        pq.write_table(part, folder / f"{number}.parquet", row_group_size=9_000, compression="none", use_dictionary=["s"])
+        pq.write_table(
+            part, folder / f"{number}.parquet", row_group_size=9_000, compression="none", use_dictionary=["s"]
+        )
     arguments = {"columns": ["i", "t", "a", "s"], "output_format": "arrow", "batch_size": 1000, "shuffle": shuffle}
     wanted = pa.Table.from_batches(list(StructuredDataset(folder, **arguments)))
     with Store(folder) as store:
@@ -97,7 +101,13 @@ def test_what_is_read_ahead_is_bounded_and_read_once(tmp_path):
 
 
 def test_roots_globs_and_lists(store):
-    for key in ("data/x/_hidden/a.parquet", "data/x/deep/b.parquet", "data/notes.txt", "data/.c.parquet", "data/_SUCCESS"):
+    for key in (
+        "data/x/_hidden/a.parquet",
+        "data/x/deep/b.parquet",
+        "data/notes.txt",
+        "data/.c.parquet",
+        "data/_SUCCESS",
+    ):
         store.objects[key] = store.objects["data/part-0001.parquet"]
 
     def names(path):
@@ -146,7 +156,9 @@ def test_listings_of_many_pages_and_prefixes(store):
     store.objects = {f"data/day={day}/{n:03}.parquet": body for day in range(20) for n in range(23)}
     store.page = 7
     plan = open_store(store).plan
-    assert [name for name, _, _ in plan.files()] == sorted(f"day={day}/{n:03}.parquet" for day in range(20) for n in range(23))
+    assert [name for name, _, _ in plan.files()] == sorted(
+        f"day={day}/{n:03}.parquet" for day in range(20) for n in range(23)
+    )
 
 
 def test_footers_come_in_one_request_each_many_at_once(store):
@@ -172,7 +184,12 @@ def test_a_footer_larger_than_guessed(tmp_path):
 
 def test_files_that_are_none_are_named(store):
     good = store.objects["data/part-0001.parquet"]
-    for body, words in ((b"", "empty"), (b"abc", "only 3 bytes"), (b"x" * 100, "not a Parquet"), (good[:-20], "truncated")):
+    for body, words in (
+        (b"", "empty"),
+        (b"abc", "only 3 bytes"),
+        (b"x" * 100, "not a Parquet"),
+        (good[:-20], "truncated"),
+    ):
         store.objects["data/part-0001.parquet"] = body
         with pytest.raises(ValueError, match=f"s3://{BUCKET}/data/part-0001.parquet.*{words}"):
             open_store(store)
@@ -310,7 +327,12 @@ def test_secrets_are_nowhere_but_in_the_pickle(store, caplog):
     store.faults = lambda request: Fault(503) if request.number % 3 == 0 else None
     list(loader)
     shown = [repr(dataset), repr(loader), str(dataset), repr(vars(dataset)), repr(dataset._settings), caplog.text]
-    shown += [json.dumps(loader.state_dict()), json.dumps(loader.get_metrics()), repr(dataset.plan), repr(dataset._settings.storage)]
+    shown += [
+        json.dumps(loader.state_dict()),
+        json.dumps(loader.get_metrics()),
+        repr(dataset.plan),
+        repr(dataset._settings.storage),
+    ]
     assert "tried again" in caplog.text
     assert not [text for text in shown if SECRET in text]
     assert SECRET.encode() not in dataset.plan.to_bytes()
@@ -342,7 +364,9 @@ def test_slow_requests_and_retries_are_logged(store, caplog):
     assert slow
     assert slow[0].levelname == "WARNING"
     assert "s3://bucket/data" in slow[0].getMessage()
-    assert [record for record in caplog.records if "tried again" in record.getMessage() and "500" in record.getMessage()]
+    assert [
+        record for record in caplog.records if "tried again" in record.getMessage() and "500" in record.getMessage()
+    ]
 
 
 def test_peeking_costs_little_and_two_readers_share_a_runtime(store):
@@ -384,7 +408,10 @@ def test_a_cache_keeps_to_its_limit_and_a_damaged_or_refusing_disk_is_no_fault(t
     write_rows(tmp_path / "data", [[20_000]] * 3)
     cache = tmp_path / "cache"
     with Store(tmp_path / "data") as store:
-        given = {"batch_size": 1000, "storage_options": {**store.options, "cache_dir": str(cache), "cache_bytes": 500_000}}
+        given = {
+            "batch_size": 1000,
+            "storage_options": {**store.options, "cache_dir": str(cache), "cache_bytes": 500_000},
+        }
         wanted = ids(StructuredDataset(tmp_path / "data", batch_size=1000))
         dataset = open_store(store, **given)
         for _ in range(2):

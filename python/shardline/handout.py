@@ -51,7 +51,11 @@ def plan_and_seed(
         return plan, seed
 
     def make() -> tuple[Plan, int]:
-        made = Plan.build(list(paths or ()), num_threads=settings.num_threads, storage=settings.storage) if plan is None else plan
+        made = (
+            Plan.build(list(paths or ()), num_threads=settings.num_threads, storage=settings.storage)
+            if plan is None
+            else plan
+        )
         return made, _draw() if seed is None else seed
 
     if channel is None:

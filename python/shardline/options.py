@@ -245,7 +245,9 @@ def check_paths(path: Any) -> list[str]:
             raise ShardlineValueError(f"a path must be UTF-8 without a zero byte, not {text!r}; rename it")
         scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
         if scheme and scheme[1].lower() not in ("file", *SCHEMES):
-            raise NotImplementedError(f"there is no reader for {scheme[1]}://; copy the files, or mount them as local ones")
+            raise NotImplementedError(
+                f"there is no reader for {scheme[1]}://; copy the files, or mount them as local ones"
+            )
         texts.append(text)
     if not texts:
         raise ShardlineValueError("path is an empty list: give at least one path")

@@ -93,7 +93,17 @@ def seaweed(folder: Path) -> Iterator[Server]:
     master, volume, filer, s3 = free_ports(4)
     ports = [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}"]
     limits = ["-volume.max=20", "-master.volumeSizeLimitMB=64", "-volume.minFreeSpace=0"]
-    command = [weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", *ports, *limits]
+    command = [
+        weed,
+        "server",
+        f"-dir={folder}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-filer",
+        "-s3",
+        *ports,
+        *limits,
+    ]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
     try:
@@ -165,6 +175,6 @@ def web() -> Iterator[Server]:
 
         def publish(folder: Path, name: str) -> list[str]:
             store.put_folder(folder, name)
-            return [url for url in store.http_urls if f"/{name}/" in url]
+            return [url for url in store.http_urls if f"/{quote(name)}/" in url]
 
         yield Server(publish, {})

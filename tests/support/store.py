@@ -195,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command == "HEAD":
-            return
+            return None
         kind = None if fault is None else fault.kind
         if kind == "flip" and body:
             at = len(body) // 2
@@ -208,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
             if kind == "drip":
                 self.server.store.hold()
             self.close_connection = True
-            return
+            return None
         self.wfile.write(body)
 
     def reset(self) -> None:

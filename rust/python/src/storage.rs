@@ -43,7 +43,9 @@ impl Storage {
         Ok(Self { url, pairs, keys, options })
     }
 
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyAny>, (String, Vec<(String, String)>, Option<Py<PyAny>>)) {
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> (Bound<'py, PyAny>, (String, Vec<(String, String)>, Option<Py<PyAny>>)) {
         let (py, this) = (slf.py(), slf.get());
         let keys = this.keys.as_ref().map(|keys| keys.clone_ref(py));
         (slf.get_type().into_any(), (this.url.clone(), this.pairs.clone(), keys))

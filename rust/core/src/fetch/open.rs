@@ -85,7 +85,8 @@ impl Files {
         let mut of_file: Option<(usize, Vec<Ahead>)> = None;
         for (group, rows) in slices {
             let index = self.table.file_of_group(group);
-            let ahead = Ahead { group: group - self.table.groups(index).start, rows, all: self.table.group_rows()[group] };
+            let ahead =
+                Ahead { group: group - self.table.groups(index).start, rows, all: self.table.group_rows()[group] };
             match &mut of_file {
                 Some((last, slices)) if *last == index => slices.push(ahead),
                 other => {

@@ -58,7 +58,11 @@ struct Kept {
 enum Part {
     /// Asked for.
     Pending,
-    Ready { bytes: Bytes, read: bool, touched: u64 },
+    Ready {
+        bytes: Bytes,
+        read: bool,
+        touched: u64,
+    },
     /// Says it once; asked again, it is fetched again.
     Failed(Error),
 }
@@ -72,7 +76,13 @@ pub(super) struct Place {
 }
 
 impl Parts {
-    pub(super) fn new(client: Arc<Client>, handle: Handle, cancel: Cancel, metrics: Arc<Metrics>, limits: Limits) -> Self {
+    pub(super) fn new(
+        client: Arc<Client>,
+        handle: Handle,
+        cancel: Cancel,
+        metrics: Arc<Metrics>,
+        limits: Limits,
+    ) -> Self {
         Self { client, handle, cancel, metrics, limits, kept: Mutex::default(), came: Condvar::new() }
     }
 
@@ -194,7 +204,9 @@ impl Kept {
                 .parts
                 .iter()
                 .filter_map(|(at, part)| match part {
-                    Part::Ready { bytes, read, touched } if *read || force => Some((!*read, *touched, *at, bytes.len())),
+                    Part::Ready { bytes, read, touched } if *read || force => {
+                        Some((!*read, *touched, *at, bytes.len()))
+                    }
                     _ => None,
                 })
                 .min();
@@ -209,7 +221,8 @@ impl Kept {
 pub(super) fn vanished(url: &str) -> Error {
     Error::Changed {
         path: url.to_owned(),
-        detail: "the object vanished since the plan was made; restore it, or plan anew and start the epoch again".to_owned(),
+        detail: "the object vanished since the plan was made; restore it, or plan anew and start the epoch again"
+            .to_owned(),
     }
 }
 

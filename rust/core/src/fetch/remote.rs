@@ -131,7 +131,8 @@ impl Remote {
         let limits = Limits { capacity, gap, request: client.tuning().request_bytes };
         let parts = Parts::new(Arc::clone(&client), runtime.handle()?.clone(), cancel, metrics, limits);
         let (table, from) = (Arc::clone(&self.table), self.from.clone());
-        let shared = Shared { table, from, client, parts: Arc::new(parts), columns, part_bytes, open: Mutex::default() };
+        let shared =
+            Shared { table, from, client, parts: Arc::new(parts), columns, part_bytes, open: Mutex::default() };
         let made = Live { shared: Arc::new(shared), runtime };
         *live = Some(made.clone());
         Ok(made)
@@ -251,7 +252,13 @@ struct Chunk {
 }
 
 impl RemoteFile {
-    fn new(parts: Arc<Parts>, place: Arc<Place>, metadata: &ArrowReaderMetadata, names: &[String], part_bytes: u64) -> Self {
+    fn new(
+        parts: Arc<Parts>,
+        place: Arc<Place>,
+        metadata: &ArrowReaderMetadata,
+        names: &[String],
+        part_bytes: u64,
+    ) -> Self {
         let schema = metadata.parquet_schema();
         let leaves: Vec<usize> = (0..schema.num_columns())
             .filter(|&leaf| names.iter().any(|name| name == schema.get_column_root(leaf).name()))

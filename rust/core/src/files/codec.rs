@@ -123,17 +123,7 @@ fn decode(body: &[u8], has_tags: bool) -> Option<(TableParts, Vec<String>)> {
         tags.push(str::from_utf8(input.bytes()?).ok()?.to_owned());
     }
     let whole = input.0.is_empty();
-    let parts = TableParts {
-        root,
-        names,
-        hashes,
-        sizes,
-        group_counts,
-        group_rows,
-        group_bytes,
-        schema,
-        first_null,
-    };
+    let parts = TableParts { root, names, hashes, sizes, group_counts, group_rows, group_bytes, schema, first_null };
     whole.then_some((parts, tags))
 }
 

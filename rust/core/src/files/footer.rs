@@ -80,7 +80,12 @@ fn regular(path: &str, metadata: &fs::Metadata) -> Result<()> {
 }
 
 /// The footer's length, or what is wrong with a file whose end does not tell it; `start` gives its first four bytes.
-pub(super) fn footer_length(path: &str, tail: &[u8], size: u64, start: impl FnOnce() -> Result<Vec<u8>>) -> Result<u64> {
+pub(super) fn footer_length(
+    path: &str,
+    tail: &[u8],
+    size: u64,
+    start: impl FnOnce() -> Result<Vec<u8>>,
+) -> Result<u64> {
     if size == 0 {
         return Err(Error::corrupt(
             path,

@@ -33,7 +33,9 @@ pub struct From {
 /// Lists what the URLs stand for, all of one store, and reads the footers.
 pub(super) fn plan(urls: &[String], from: &From) -> Result<FileTable> {
     if let Some(local) = urls.iter().find(|url| !is_remote(url)) {
-        return Err(Error::Argument(format!("{local}: this path is on this machine, and others are in a store; give one kind")));
+        return Err(Error::Argument(format!(
+            "{local}: this path is on this machine, and others are in a store; give one kind"
+        )));
     }
     let places = urls.iter().map(|url| Location::parse(url)).collect::<Result<Vec<_>>>()?;
     let Some(first) = places.first() else { return Err(Error::Argument("no paths were given".to_owned())) };
@@ -77,7 +79,9 @@ async fn find(client: &Arc<Client>, places: &[Location], from: &From) -> Result<
 
 /// One place's root and its objects.
 async fn one(client: &Arc<Client>, place: &Location, from: &From) -> Result<(String, Vec<Object>)> {
-    if let Some(at) = place.key.find(['*', '?', '[']).filter(|_| place.scheme != Scheme::Http || place.key.contains('*')) {
+    if let Some(at) =
+        place.key.find(['*', '?', '[']).filter(|_| place.scheme != Scheme::Http || place.key.contains('*'))
+    {
         let root = place.key[..at].rfind('/').map_or("", |slash| &place.key[..slash]);
         let pattern = place.key[root.len()..].trim_start_matches('/');
         return glob(client, place, root, pattern, from).await.map(|objects| (root.to_owned(), objects));
@@ -94,7 +98,8 @@ async fn one(client: &Arc<Client>, place: &Location, from: &From) -> Result<(Str
     }
     let all = under(client, &place.key, from).await.map_err(|error| unlisted(place, error))?;
     let count = all.len();
-    let objects: Vec<Object> = all.into_iter().filter(|object| name::parquet_extension(object.key.as_bytes())).collect();
+    let objects: Vec<Object> =
+        all.into_iter().filter(|object| name::parquet_extension(object.key.as_bytes())).collect();
     if objects.is_empty() {
         let url = place.url();
         let message = match count {
@@ -179,7 +184,13 @@ async fn footers(client: &Arc<Client>, root: &str, objects: Vec<Object>, from: &
 }
 
 /// A footer with its length, and the stamp of the object that it is of.
-async fn read(client: &Arc<Client>, key: &str, stamp: &Stamp, guess: u64, metrics: &Arc<Metrics>) -> Result<((Footer, u64), Stamp)> {
+async fn read(
+    client: &Arc<Client>,
+    key: &str,
+    stamp: &Stamp,
+    guess: u64,
+    metrics: &Arc<Metrics>,
+) -> Result<((Footer, u64), Stamp)> {
     let (bytes, stamp) = footer_bytes(client, key, stamp, guess, metrics).await?;
     let footer = footer::parse(&client.url(key), &bytes, stamp.size)?;
     Ok(((footer, bytes.len() as u64), stamp))
@@ -196,7 +207,11 @@ pub(crate) async fn footer_bytes(
     let (url, size) = (client.url(key), stamp.size);
     let guess = guess.min(size);
     let (tail, stamp) = kept(client, key, size - guess..size, stamp, metrics).await?;
-    let start = if tail.ends_with(MAGIC) { MAGIC.to_vec() } else { client.get(key, 0..size.min(4), &stamp, metrics).await?.0.to_vec() };
+    let start = if tail.ends_with(MAGIC) {
+        MAGIC.to_vec()
+    } else {
+        client.get(key, 0..size.min(4), &stamp, metrics).await?.0.to_vec()
+    };
     let length = footer::footer_length(&url, &tail, size, || Ok(start))?;
     if length + TAIL > guess {
         return kept(client, key, size - length - TAIL..size - TAIL, &stamp, metrics).await;

@@ -137,7 +137,12 @@ pub(super) fn keep(footer: &Footer, reference: &Reference) -> Facts {
     Facts { hash: footer.hash, size: footer.size, groups: numbers.collect(), nulls }
 }
 
-pub(super) fn table(root: String, names: Vec<String>, facts: &[(usize, Facts)], schema: SchemaRef) -> Result<FileTable> {
+pub(super) fn table(
+    root: String,
+    names: Vec<String>,
+    facts: &[(usize, Facts)],
+    schema: SchemaRef,
+) -> Result<FileTable> {
     let mut first_null = vec![None; schema.fields().len()];
     let mut group_counts = Vec::with_capacity(facts.len());
     for (file, found) in facts {

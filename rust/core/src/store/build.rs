@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use object_store::{ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
 
 use super::connect::Connector;
@@ -26,7 +26,15 @@ pub(super) struct Built {
 pub(super) fn build(location: &Location, options: &Options) -> Result<Built> {
     let mut secrets = Secrets::default();
     for (name, value) in &options.pairs {
-        let public = ["access_key_id", "aws_access_key_id", "account_name", "client_id", "tenant_id", "federated_token_file", "web_identity_token_file"];
+        let public = [
+            "access_key_id",
+            "aws_access_key_id",
+            "account_name",
+            "client_id",
+            "tenant_id",
+            "federated_token_file",
+            "web_identity_token_file",
+        ];
         let telling = ["secret", "token", "key", "sas", "password", "proxy_url"];
         if !public.contains(&name.as_str()) && telling.iter().any(|word| name.contains(word)) {
             secrets.add(value);
@@ -96,7 +104,8 @@ fn s3(location: &Location, options: &Options, mut secrets: Secrets) -> Result<Bu
     if let Some(source) = &options.keys {
         builder = builder.with_credentials(credentials::aws(Arc::clone(source)));
     }
-    let store = builder.with_retry(once()).with_http_connector(Connector).build().map_err(failed(location, &secrets))?;
+    let store =
+        builder.with_retry(once()).with_http_connector(Connector).build().map_err(failed(location, &secrets))?;
     Ok(Built { store: Arc::new(store), identity, secrets })
 }
 
@@ -115,7 +124,8 @@ fn gcs(location: &Location, options: &Options, mut secrets: Secrets) -> Result<B
         get(&builder, key).iter().for_each(|secret| secrets.add(secret));
     }
     let anonymous = get(&builder, GoogleConfigKey::SkipSignature).is_some_and(|value| value == "true");
-    let file = get(&builder, GoogleConfigKey::ServiceAccount).or_else(|| get(&builder, GoogleConfigKey::ApplicationCredentials));
+    let file = get(&builder, GoogleConfigKey::ServiceAccount)
+        .or_else(|| get(&builder, GoogleConfigKey::ApplicationCredentials));
     let identity = match file {
         _ if anonymous => "nobody (anonymous)".to_owned(),
         Some(path) => format!("the account in {path}"),
@@ -124,7 +134,8 @@ fn gcs(location: &Location, options: &Options, mut secrets: Secrets) -> Result<B
     if let Some(source) = &options.keys {
         builder = builder.with_credentials(credentials::gcp(Arc::clone(source)));
     }
-    let store = builder.with_retry(once()).with_http_connector(Connector).build().map_err(failed(location, &secrets))?;
+    let store =
+        builder.with_retry(once()).with_http_connector(Connector).build().map_err(failed(location, &secrets))?;
     Ok(Built { store: Arc::new(store), identity, secrets })
 }
 
@@ -144,7 +155,8 @@ fn azure(location: &Location, options: &Options, mut secrets: Secrets) -> Result
     if (emulated || is_plain(endpoint.as_ref())) && !options.pairs.keys().any(|name| name.ends_with("allow_http")) {
         builder = builder.with_config(AzureConfigKey::Client(ClientConfigKey::AllowHttp), "true");
     }
-    for key in [AzureConfigKey::AccessKey, AzureConfigKey::SasKey, AzureConfigKey::ClientSecret, AzureConfigKey::Token] {
+    for key in [AzureConfigKey::AccessKey, AzureConfigKey::SasKey, AzureConfigKey::ClientSecret, AzureConfigKey::Token]
+    {
         get(&builder, key).iter().for_each(|secret| secrets.add(secret));
     }
     let anonymous = get(&builder, AzureConfigKey::SkipSignature).is_some_and(|value| value == "true");
@@ -159,7 +171,8 @@ fn azure(location: &Location, options: &Options, mut secrets: Secrets) -> Result
     if let Some(source) = &options.keys {
         builder = builder.with_credentials(credentials::azure(Arc::clone(source)));
     }
-    let store = builder.with_retry(once()).with_http_connector(Connector).build().map_err(failed(location, &secrets))?;
+    let store =
+        builder.with_retry(once()).with_http_connector(Connector).build().map_err(failed(location, &secrets))?;
     Ok(Built { store: Arc::new(store), identity, secrets })
 }
 
@@ -184,7 +197,11 @@ fn web(location: &Location, options: &Options, secrets: Secrets) -> Result<Built
         client = client.with_default_headers(headers);
     }
     let identity = if options.headers.is_empty() { "nobody (no headers)" } else { "the headers of storage_options" };
-    let store = HttpBuilder::new().with_url(&location.base).with_client_options(client).with_retry(once()).with_http_connector(Connector);
+    let store = HttpBuilder::new()
+        .with_url(&location.base)
+        .with_client_options(client)
+        .with_retry(once())
+        .with_http_connector(Connector);
     let store = store.build().map_err(failed(location, &secrets))?;
     Ok(Built { store: Arc::new(store), identity: identity.to_owned(), secrets })
 }

@@ -169,7 +169,12 @@ mod tests {
     }
 
     fn total(folder: &Path) -> u64 {
-        walkdir::WalkDir::new(folder).into_iter().flatten().filter(|e| e.file_type().is_file()).map(|e| e.metadata().unwrap().len()).sum()
+        walkdir::WalkDir::new(folder)
+            .into_iter()
+            .flatten()
+            .filter(|e| e.file_type().is_file())
+            .map(|e| e.metadata().unwrap().len())
+            .sum()
     }
 
     #[test]

@@ -141,10 +141,17 @@ impl Client {
     ///
     /// # Errors
     /// The object vanished, changed, may not be read, or could not be read in all tries.
-    pub async fn get(&self, key: &str, range: Range<u64>, stamp: &Stamp, metrics: &Arc<Metrics>) -> Result<(Bytes, Stamp)> {
+    pub async fn get(
+        &self,
+        key: &str,
+        range: Range<u64>,
+        stamp: &Stamp,
+        metrics: &Arc<Metrics>,
+    ) -> Result<(Bytes, Stamp)> {
         let (url, path) = (self.url(key), self.path(key)?);
         let request = Request { url: &url, what: "reading", tuning: &self.tuning, metrics };
-        let length = usize::try_from(range.end - range.start).map_err(|_| Error::internal("a range larger than memory"))?;
+        let length =
+            usize::try_from(range.end - range.start).map_err(|_| Error::internal("a range larger than memory"))?;
         let _slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;
         // What came before a fault stays: a try goes on where the one before ended.
         let so_far = tokio::sync::Mutex::new((memory::vec::<u8>(length), stamp.clone()));
@@ -172,11 +179,13 @@ impl Client {
     ) -> Result<(Vec<Bytes>, Stamp)> {
         let url = self.url(key);
         if let Some(cache) = self.cache.clone()
-            && let Some(entries) = ranges.iter().map(|range| Entry::of(&url, stamp, range.clone())).collect::<Option<Vec<_>>>()
+            && let Some(entries) =
+                ranges.iter().map(|range| Entry::of(&url, stamp, range.clone())).collect::<Option<Vec<_>>>()
         {
             let found = {
                 let (cache, metrics, entries) = (Arc::clone(&cache), Arc::clone(metrics), entries.clone());
-                blocking(move || entries.iter().map(|entry| cache.get(entry, &metrics)).collect::<Option<Vec<_>>>()).await?
+                blocking(move || entries.iter().map(|entry| cache.get(entry, &metrics)).collect::<Option<Vec<_>>>())
+                    .await?
             };
             if let Some(found) = found {
                 return Ok((found, stamp.clone()));
@@ -201,7 +210,8 @@ impl Client {
     ) -> Result<(Vec<Bytes>, Stamp)> {
         let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else { return Ok((Vec::new(), stamp.clone())) };
         let (bytes, stamp) = self.get(key, first.start..last.end, stamp, metrics).await?;
-        let part = |range: &Range<u64>| bytes.slice((range.start - first.start) as usize..(range.end - first.start) as usize);
+        let part =
+            |range: &Range<u64>| bytes.slice((range.start - first.start) as usize..(range.end - first.start) as usize);
         Ok((ranges.iter().map(part).collect(), stamp))
     }
 
@@ -270,9 +280,9 @@ impl Client {
                 path: url.to_owned(),
                 detail: format!("the object's size changed since the plan was made ({said}); restore it, or plan anew"),
             }),
-            (_, status @ (301 | 302 | 307 | 308)) => {
-                Fault::Final(self.io(url, &format!("the store answered with a redirection ({status}): is region= right?")))
-            }
+            (_, status @ (301 | 302 | 307 | 308)) => Fault::Final(
+                self.io(url, &format!("the store answered with a redirection ({status}): is region= right?")),
+            ),
             (object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }, _) => {
                 Fault::Final(self.io(url, &said))
             }
@@ -302,7 +312,8 @@ impl Client {
         while let Some(source) = innermost.source() {
             innermost = source;
         }
-        let mut said: String = self.secrets.scrub(&innermost.to_string()).split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut said: String =
+            self.secrets.scrub(&innermost.to_string()).split_whitespace().collect::<Vec<_>>().join(" ");
         if said.len() > 300 {
             let end = (0..=300).rev().find(|&at| said.is_char_boundary(at)).unwrap_or(0);
             said.truncate(end);

@@ -70,7 +70,8 @@ impl HttpService for Watched {
         if let Some(attempt) = &attempt {
             attempt.status.store(u64::from(response.status().as_u16()), Ordering::Relaxed);
             // Seconds; a date says no more than "later", which the backoff says too.
-            let after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse::<f64>().ok());
+            let after =
+                response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse::<f64>().ok());
             let after = after.filter(|seconds| seconds.is_finite() && *seconds > 0.0).unwrap_or(0.0);
             attempt.after.store((after * 1000.0) as u64, Ordering::Relaxed);
         }

@@ -39,7 +39,11 @@ impl<T> fmt::Debug for Kept<T> {
 }
 
 impl<T> Kept<T> {
-    fn new(source: Arc<dyn KeySource>, wanted: &'static str, read: fn(&HashMap<String, String>) -> Option<T>) -> Arc<Self> {
+    fn new(
+        source: Arc<dyn KeySource>,
+        wanted: &'static str,
+        read: fn(&HashMap<String, String>) -> Option<T>,
+    ) -> Arc<Self> {
         Arc::new(Self { source, read, wanted, kept: Mutex::new(None) })
     }
 }
@@ -65,7 +69,9 @@ pub(super) fn gcp(source: Arc<dyn KeySource>) -> Arc<Kept<GcpCredential>> {
 pub(super) fn azure(source: Arc<dyn KeySource>) -> Arc<Kept<AzureCredential>> {
     Kept::new(source, "bearer_token or account_key", |keys| match of(keys, &["bearer_token", "token"]) {
         Some(token) => Some(AzureCredential::BearerToken(token)),
-        None => Some(AzureCredential::AccessKey(AzureAccessKey::try_new(&of(keys, &["account_key", "access_key"])?).ok()?)),
+        None => {
+            Some(AzureCredential::AccessKey(AzureAccessKey::try_new(&of(keys, &["account_key", "access_key"])?).ok()?))
+        }
     })
 }
 
@@ -87,10 +93,11 @@ impl<T: Send + Sync + 'static> CredentialProvider for Kept<T> {
             .map_err(|_| failed("credential_provider: its thread ended".to_owned()))?
             .map_err(|why| failed(format!("credential_provider: {why}")))?;
         let expires = keys.get("expires_at").and_then(|at| at.parse::<f64>().ok());
-        let expires = expires.filter(|at| at.is_finite() && (0.0..1e11).contains(at)).map(|at| UNIX_EPOCH + Duration::from_secs_f64(at));
-        let found = (self.read)(&keys).ok_or_else(|| {
-            failed(format!("credential_provider: what it returned lacks {}", self.wanted))
-        })?;
+        let expires = expires
+            .filter(|at| at.is_finite() && (0.0..1e11).contains(at))
+            .map(|at| UNIX_EPOCH + Duration::from_secs_f64(at));
+        let found = (self.read)(&keys)
+            .ok_or_else(|| failed(format!("credential_provider: what it returned lacks {}", self.wanted)))?;
         let found = Arc::new(found);
         *kept = Some((Arc::clone(&found), expires));
         Ok(found)

@@ -37,15 +37,22 @@ impl Client {
                 if prefixes.is_empty() || prefixes.len() >= SIDE_BY_SIDE {
                     break;
                 }
-                let levels = self.each(prefixes, |client, prefix, metrics| async move { client.level(&prefix, &metrics).await }, metrics);
+                let levels = self.each(
+                    prefixes,
+                    |client, prefix, metrics| async move { client.level(&prefix, &metrics).await },
+                    metrics,
+                );
                 prefixes = Vec::new();
                 for level in levels.await? {
                     objects.extend(level.objects.iter().map(Object::of));
-                    prefixes.extend(level.common_prefixes.iter().map(|path| path.as_ref().to_owned()).filter(|path| enters(path)));
+                    prefixes.extend(
+                        level.common_prefixes.iter().map(|path| path.as_ref().to_owned()).filter(|path| enters(path)),
+                    );
                 }
             }
         }
-        let rest = self.each(prefixes, |client, prefix, metrics| async move { client.flat(&prefix, &metrics).await }, metrics);
+        let rest =
+            self.each(prefixes, |client, prefix, metrics| async move { client.flat(&prefix, &metrics).await }, metrics);
         objects.extend(rest.await?.into_iter().flatten());
         Ok(objects)
     }

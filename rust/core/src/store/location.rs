@@ -37,11 +37,14 @@ impl Location {
     /// Takes a URL apart that a person wrote. In those of `http(s)` the path is percent-encoded, in others it is the key itself.
     pub fn parse(url: &str) -> Result<Self> {
         let Some((scheme, rest)) = scheme_of(url) else {
-            return Err(Error::Argument(format!("{url}: no URL of a store; give s3://, gs://, az://, abfss:// or https://")));
+            return Err(Error::Argument(format!(
+                "{url}: no URL of a store; give s3://, gs://, az://, abfss:// or https://"
+            )));
         };
         let prefix = url.split("://").next().unwrap_or_default().to_ascii_lowercase();
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let shown = |why: &str| Error::Argument(format!("{prefix}://{}: {why}", authority.rsplit('@').next().unwrap_or("")));
+        let shown =
+            |why: &str| Error::Argument(format!("{prefix}://{}: {why}", authority.rsplit('@').next().unwrap_or("")));
         if authority.is_empty() {
             return Err(shown("the URL names no bucket, container or host; it looks like s3://bucket/prefix"));
         }
@@ -49,7 +52,8 @@ impl Location {
             return Err(shown("a URL must hold no user or password; give them by storage_options"));
         }
         if scheme == Scheme::Http && path.contains(['?', '#']) {
-            let why = "a URL must have no query or fragment (signed URLs are not supported); give headers by storage_options";
+            let why =
+                "a URL must have no query or fragment (signed URLs are not supported); give headers by storage_options";
             return Err(shown(why));
         }
         let prefix = match prefix.as_str() {
@@ -59,7 +63,9 @@ impl Location {
             other => other,
         };
         let key = match scheme {
-            Scheme::Http => super::decode_percent(path).ok_or_else(|| shown("its path is not percent-encoded UTF-8"))?,
+            Scheme::Http => {
+                super::decode_percent(path).ok_or_else(|| shown("its path is not percent-encoded UTF-8"))?
+            }
             _ => path.to_owned(),
         };
         Self::new(scheme, format!("{prefix}://{authority}"), &key)
@@ -78,7 +84,10 @@ impl Location {
     fn new(scheme: Scheme, base: String, key: &str) -> Result<Self> {
         let is_prefix = key.is_empty() || key.ends_with('/');
         let key = key.trim_matches('/').to_owned();
-        if key.split('/').any(|part| matches!(part, "." | "..")) || key.contains("//") || key.contains(|c: char| c.is_control()) {
+        if key.split('/').any(|part| matches!(part, "." | ".."))
+            || key.contains("//")
+            || key.contains(|c: char| c.is_control())
+        {
             return Err(Error::Argument(format!(
                 "{base}/{key}: a key with an empty part, . or .., or a control character, which shardline does not read"
             )));
@@ -124,7 +133,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_said_without_secrets() {
-        for url in ["https://user:hunter2@h/x", "https://h/x?sig=hunter2", "s3://key:hunter2@b/x", "s3://", "s3://b/a//b", "s3://b/.."] {
+        for url in [
+            "https://user:hunter2@h/x",
+            "https://h/x?sig=hunter2",
+            "s3://key:hunter2@b/x",
+            "s3://",
+            "s3://b/a//b",
+            "s3://b/..",
+        ] {
             let error = Location::parse(url).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }

@@ -85,33 +85,104 @@ impl PartialEq for Options {
             _ => false,
         };
         let same_cache = self.cache_dir == other.cache_dir && self.cache_bytes == other.cache_bytes;
-        same_keys && same_cache && self.pairs == other.pairs && self.headers == other.headers && self.tuning == other.tuning
+        same_keys
+            && same_cache
+            && self.pairs == other.pairs
+            && self.headers == other.headers
+            && self.tuning == other.tuning
     }
 }
 
 /// Names for messages, and what is suggested for one that is not known.
 const S3: &[&str] = &[
-    "access_key_id", "secret_access_key", "session_token", "region", "default_region", "endpoint", "endpoint_url",
-    "virtual_hosted_style_request", "skip_signature", "request_payer", "imdsv1_fallback", "metadata_endpoint",
-    "role_arn", "role_session_name", "web_identity_token_file", "endpoint_url_sts", "s3_express",
-    "container_credentials_relative_uri", "container_credentials_full_uri", "container_authorization_token_file",
-    "sse_customer_key_base64", "key", "secret", "token", "anon", "client_kwargs", "use_ssl", "requester_pays",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "region",
+    "default_region",
+    "endpoint",
+    "endpoint_url",
+    "virtual_hosted_style_request",
+    "skip_signature",
+    "request_payer",
+    "imdsv1_fallback",
+    "metadata_endpoint",
+    "role_arn",
+    "role_session_name",
+    "web_identity_token_file",
+    "endpoint_url_sts",
+    "s3_express",
+    "container_credentials_relative_uri",
+    "container_credentials_full_uri",
+    "container_authorization_token_file",
+    "sse_customer_key_base64",
+    "key",
+    "secret",
+    "token",
+    "anon",
+    "client_kwargs",
+    "use_ssl",
+    "requester_pays",
 ];
 const GCS: &[&str] = &[
-    "service_account", "service_account_path", "service_account_key", "application_credentials", "bearer_token",
-    "base_url", "skip_signature", "token", "anon", "endpoint_url",
+    "service_account",
+    "service_account_path",
+    "service_account_key",
+    "application_credentials",
+    "bearer_token",
+    "base_url",
+    "skip_signature",
+    "token",
+    "anon",
+    "endpoint_url",
 ];
 const AZURE: &[&str] = &[
-    "account_name", "account_key", "access_key", "client_id", "client_secret", "tenant_id", "authority_host", "sas_token",
-    "bearer_token", "use_emulator", "endpoint", "msi_endpoint", "object_id", "msi_resource_id", "federated_token_file",
-    "use_azure_cli", "use_fabric_endpoint", "skip_signature", "connection_string", "anon", "endpoint_url",
+    "account_name",
+    "account_key",
+    "access_key",
+    "client_id",
+    "client_secret",
+    "tenant_id",
+    "authority_host",
+    "sas_token",
+    "bearer_token",
+    "use_emulator",
+    "endpoint",
+    "msi_endpoint",
+    "object_id",
+    "msi_resource_id",
+    "federated_token_file",
+    "use_azure_cli",
+    "use_fabric_endpoint",
+    "skip_signature",
+    "connection_string",
+    "anon",
+    "endpoint_url",
 ];
 const HTTP: &[&str] = &["headers", "client_kwargs"];
 const ALL: &[&str] = &[
-    "allow_http", "allow_invalid_certificates", "connect_timeout", "http1_only", "http2_only", "pool_idle_timeout",
-    "pool_max_idle_per_host", "proxy_url", "proxy_ca_certificate", "proxy_excludes", "randomize_addresses", "user_agent",
-    "disable_system_certificates", "retry", "timeout", "max_requests", "gap_bytes", "request_bytes", "slow_request",
-    "credential_provider", "cache_dir", "cache_bytes",
+    "allow_http",
+    "allow_invalid_certificates",
+    "connect_timeout",
+    "http1_only",
+    "http2_only",
+    "pool_idle_timeout",
+    "pool_max_idle_per_host",
+    "proxy_url",
+    "proxy_ca_certificate",
+    "proxy_excludes",
+    "randomize_addresses",
+    "user_agent",
+    "disable_system_certificates",
+    "retry",
+    "timeout",
+    "max_requests",
+    "gap_bytes",
+    "request_bytes",
+    "slow_request",
+    "credential_provider",
+    "cache_dir",
+    "cache_bytes",
 ];
 
 impl Options {
@@ -218,8 +289,14 @@ impl Options {
                 "AccountKey" => "account_key",
                 "BlobEndpoint" => "endpoint",
                 "SharedAccessSignature" => "sas_token",
-                "DefaultEndpointsProtocol" | "EndpointSuffix" | "QueueEndpoint" | "TableEndpoint" | "FileEndpoint" => continue,
-                _ => return Err(Error::Argument("connection_string: a part of it is not known; give account_name and account_key".to_owned())),
+                "DefaultEndpointsProtocol" | "EndpointSuffix" | "QueueEndpoint" | "TableEndpoint" | "FileEndpoint" => {
+                    continue;
+                }
+                _ => {
+                    return Err(Error::Argument(
+                        "connection_string: a part of it is not known; give account_name and account_key".to_owned(),
+                    ));
+                }
             };
             self.pairs.insert(key.to_owned(), value.to_owned());
         }
@@ -229,14 +306,17 @@ impl Options {
 
 fn unknown<'a>(of: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Error {
     let near = known.map(|known| (strsim::jaro_winkler(known, name), known)).max_by(|a, b| a.0.total_cmp(&b.0));
-    let near = near.filter(|(like, _)| *like > 0.7).map(|(_, known)| format!("; did you mean {known:?}?")).unwrap_or_default();
+    let near =
+        near.filter(|(like, _)| *like > 0.7).map(|(_, known)| format!("; did you mean {known:?}?")).unwrap_or_default();
     Error::Argument(format!("{of} has {name:?}, which is not known for this store{near}"))
 }
 
 fn number(name: &str, value: &str, least: f64, most: f64) -> Result<f64> {
     match value.parse::<f64>() {
         Ok(number) if (least..=most).contains(&number) => Ok(number),
-        _ => Err(Error::Argument(format!("storage_options: {name} must be a number from {least} to {most}, not {value:?}"))),
+        _ => Err(Error::Argument(format!(
+            "storage_options: {name} must be a number from {least} to {most}, not {value:?}"
+        ))),
     }
 }
 
@@ -291,7 +371,9 @@ mod tests {
         assert_eq!(options.pairs["account_key"], "k==");
         let options = Options::new(Scheme::Gcs, [("token", "anon")]).unwrap();
         assert_eq!(options.pairs["skip_signature"], "true");
-        for (scheme, name) in [(Scheme::Gcs, "service_account"), (Scheme::Azure, "sas_token"), (Scheme::Http, "user_agent")] {
+        for (scheme, name) in
+            [(Scheme::Gcs, "service_account"), (Scheme::Azure, "sas_token"), (Scheme::Http, "user_agent")]
+        {
             assert!(Options::new(scheme, [(name, "x")]).is_ok());
         }
         // Every name that is suggested is one that is taken.

@@ -65,7 +65,10 @@ impl Request<'_> {
             tries += 1;
             self.metrics.retry();
             let seconds = pause.as_secs_f64();
-            self.metrics.note(false, format!("{}: {} is tried again in {seconds:.2} s (retry {tries}): {why}", self.url, self.what));
+            self.metrics.note(
+                false,
+                format!("{}: {} is tried again in {seconds:.2} s (retry {tries}): {why}", self.url, self.what),
+            );
             tokio::time::sleep(pause).await;
         }
     }

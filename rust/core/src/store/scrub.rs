@@ -21,7 +21,13 @@ impl Secrets {
         self.0.push(secret.to_owned());
         let encoded: String = secret
             .bytes()
-            .map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+            .map(|b| {
+                if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
+                    char::from(b).to_string()
+                } else {
+                    format!("%{b:02X}")
+                }
+            })
             .collect();
         if encoded != secret {
             self.0.push(encoded);
