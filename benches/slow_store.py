@@ -1,7 +1,7 @@
 """A store as far away as a real one: every request takes so long, and every connection gives so many bytes a second.
 
-`python benches/slow_store.py LATENCY BYTES_PER_SECOND` reads `path size` lines (or `count path`: that many objects of one
-file) from standard input up to an empty line, then prints its port and serves S3's listings and ranges, and plain HTTP.
+`python benches/slow_store.py LATENCY BYTES_PER_SECOND` reads lines of `count path` (that many objects of one file) from
+standard input up to an empty line, then prints its port and serves S3's listings and ranges, and plain HTTP.
 """
 
 import asyncio

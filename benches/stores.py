@@ -64,7 +64,8 @@ def footers(arguments, folder):
             list(pool.map(fsspec_footer, some))
         theirs = len(some) / (time.perf_counter() - begin)
     print(
-        f"footers/s at {arguments.latency * 1e3:g} ms a request, listing counted in: shardline {ours:,.0f} ({plan.num_files:,} files)"
+        f"footers/s at {arguments.latency * 1e3:g} ms a request, listing counted in: shardline {ours:,.0f} "
+        f"({plan.num_files:,} files)"
     )
     print(f"  fsspec + pyarrow, 64 threads: {theirs:,.0f} ({len(some)} files, no listing)")
 
@@ -80,7 +81,8 @@ def throughput(arguments, folder):
     bare = count * arguments.rate
     allowed = count * request / (arguments.latency + request / arguments.rate)
     print(
-        f"{count} connections of {arguments.rate / 1e6:g} MB/s: {bare / 1e6:,.0f} MB/s; {allowed / 1e6:,.0f} with a wait before each 8 MiB"
+        f"{count} connections of {arguments.rate / 1e6:g} MB/s: {bare / 1e6:,.0f} MB/s; "
+        f"{allowed / 1e6:,.0f} with a wait before each 8 MiB"
     )
     with serve(arguments.latency, arguments.rate, [(files, path)]) as endpoint:
         for shuffle in (False, True):
@@ -92,7 +94,8 @@ def throughput(arguments, folder):
             assert found == rows * files
             read = loader.get_metrics()["store_bytes"]
             print(
-                f"  shardline, shuffle={shuffle}: {size / took / 1e6:,.0f} MB/s of data, {read / took / 1e6:,.0f} MB/s fetched: "
+                f"  shardline, shuffle={shuffle}: {size / took / 1e6:,.0f} MB/s of data, "
+                f"{read / took / 1e6:,.0f} MB/s fetched: "
                 f"{read / took / allowed:.0%} of what the connections allow ({read / took / bare:.0%} bare)"
             )
 
@@ -107,7 +110,8 @@ def throughput(arguments, folder):
         took = time.perf_counter() - begin
         assert found == rows * files
         print(
-            f"  fsspec + pyarrow, {count} files at a time, tables and no batches: {size / took / 1e6:,.0f} MB/s: {size / took / allowed:.0%}"
+            f"  fsspec + pyarrow, {count} files at a time, tables and no batches: {size / took / 1e6:,.0f} MB/s: "
+            f"{size / took / allowed:.0%}"
         )
 
 

@@ -1,6 +1,6 @@
 """Training on Parquet in an object store, killed in mid-epoch and resumed.
 
-    python examples/s3.py s3://BUCKET/PREFIX CHECKPOINT [--endpoint http://localhost:9000] [--anonymous] [--kill-at STEP]
+    python examples/s3.py s3://BUCKET/PREFIX CHECKPOINT [--endpoint URL] [--anonymous] [--kill-at STEP]
 
 Keys come from the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), or from the machine. Run it again after it
 was killed: it goes on where it was saved. The data has a column `x` (numbers) and a column `i` (integers); the model
@@ -41,14 +41,14 @@ def main() -> None:
     torch.manual_seed(0)
     model = torch.nn.Linear(1, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    step = epoch = 0
+    step = first = 0
     if options.checkpoint.exists():
         saved = torch.load(options.checkpoint, weights_only=True)
         model.load_state_dict(saved["model"])
         loader.load_state_dict(saved["loader"])
-        step, epoch = saved["step"], saved["epoch"]
+        step, first = saved["step"], saved["epoch"]
 
-    for epoch in range(epoch, options.epochs):
+    for epoch in range(first, options.epochs):
         for batch in loader:
             x = batch["x"].float().unsqueeze(1) / 1000
             y = batch["i"].float().unsqueeze(1) / 1000

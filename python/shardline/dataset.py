@@ -36,7 +36,7 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
     """The batches of one rank, in order, and the state of the whole job.
 
     `path`: a file, a directory, a glob, or a list of these, here or in a store (s3://, gs://, az://, abfss://, https://),
-    which `storage_options` say how to read: docs/stores.md lists them. `batch_size`: rows. `columns`: names, all by default.
+    which `storage_options` say how to read (docs/stores.md). `batch_size`: rows. `columns`: names, all by default.
     `shuffle`: mixes rows; `shuffle_seed`: 0 to 2**64 - 1, None to draw one; `shuffle_buffer_size`: rows mixed at a time
     (0: whole splits only). `split_bytes`, `split_rows`: the limits of a split. `output_format`: "torch", "numpy",
     "arrow" or "dict". `rank` of `num_ranks`. `num_shards`: a multiple of the ranks; fixes the batches for every number

@@ -21,7 +21,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "secret-of-the
 
 @dataclass(frozen=True)
 class Server:
-    """`publish(folder, name)`: puts a folder's files there, and says what paths they have. `environ`: how to reach it."""
+    """`publish(folder, name)`: puts a folder's files there, and says what paths they have. `environ`: its place."""
 
     publish: Callable[[Path, str], Any]
     environ: dict[str, str]

@@ -34,7 +34,7 @@ class Request:
 class Fault:
     """What is done to a request: `kind` is a status code, or one of reset, stall, cut, short, drip, flip.
 
-    reset: no answer, the connection breaks. stall: headers never come. cut: half of the body, then the connection breaks.
+    reset: no answer, the connection breaks. stall: headers never come. cut: half of the body, then it breaks.
     short: half of the body, then an orderly end. drip: half of the body, then nothing. flip: one byte is another.
     """
 
@@ -195,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command == "HEAD":
-            return None
+            return
         kind = None if fault is None else fault.kind
         if kind == "flip" and body:
             at = len(body) // 2
@@ -204,12 +204,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: len(body) // 2])
             self.wfile.flush()
             if kind == "cut":
-                return self.reset()
-            if kind == "drip":
+                self.reset()
+            elif kind == "drip":
                 self.server.store.hold()
             self.close_connection = True
-            return None
-        self.wfile.write(body)
+        else:
+            self.wfile.write(body)
 
     def reset(self) -> None:
         """Ends the connection at once, without a farewell."""
