@@ -19,7 +19,7 @@ SOURCES += Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv build demo test test-long test-rust test-python lint lint-rust lint-python format bench clean clean-all
+.PHONY: help venv build demo test test-long test-asan fuzz test-rust test-python lint lint-rust lint-python format bench clean clean-all
 
 help: ## this list
 	@echo "usage: make [target]        (PYTHON=$(PYTHON), VENV=$(VENV))"
@@ -79,8 +79,19 @@ test-python: $(BIN)/.installed
 	$(BIN)/pytest --doctest-modules --pyargs tests shardline
 
 test-long: lint $(BIN)/.installed ## the same with many more generated cases, and the tests that take minutes
-	PROPTEST_CASES=20000 $(CARGO) test --workspace --locked $(CARGO_TEST) -- --include-ignored
+	PROPTEST_CASES=20000 $(CARGO) test --workspace --locked $(CARGO_TEST)
+	PROPTEST_CASES=1000000 $(CARGO) test --package shardline-core --test laws --locked $(CARGO_TEST)
 	HYPOTHESIS_PROFILE=long $(BIN)/pytest tests -m "long or not long" --timeout 3600
+
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_SECONDS ?= 600
+
+test-asan: ## the dense decoder's tests under AddressSanitizer
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address $(CARGO) test --locked --release --package shardline-core --test dense \
+		--target $(HOST) --target-dir target/asan
+
+fuzz: ## any bytes as pages, under AddressSanitizer, for FUZZ_SECONDS (600); needs cargo-fuzz
+	cd rust/core && RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run pages -- -max_len=2048 -max_total_time=$(FUZZ_SECONDS)
 
 lint: lint-python lint-rust ## formatting, clippy, ruff, mypy, and the stub against the extension
 

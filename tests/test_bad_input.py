@@ -4,7 +4,6 @@ import os
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from support import ids, take
@@ -68,19 +67,6 @@ def test_wrong_arguments(hundred, arguments, kind, words):
     with pytest.raises(kind, match=words) as caught:
         DataLoader(hundred, **arguments)
     assert isinstance(caught.value, shardline.ShardlineError)
-
-
-@pytest.mark.parametrize("argument", ["filters", "partitioning"])
-def test_what_is_not_there_yet_says_so(hundred, argument):
-    with pytest.raises(NotImplementedError, match=argument):
-        DataLoader(hundred, **{argument: 2})
-
-
-def test_what_is_not_there_yet_says_so_whatever_it_is_given(hundred):
-    for given in (pc.field("i") > 3, [("i", ">", 3)], np.array([True, False])):
-        with pytest.raises(NotImplementedError, match="filters="):
-            DataLoader(hundred, filters=given)
-    assert len(DataLoader(hundred, filters=None, storage_options={}, batch_size=10)) == 10  # nothing was asked
 
 
 @pytest.mark.parametrize("url", ["hdfs://host/x", "ftp://host/x.parquet", "memory://x"])

@@ -301,6 +301,25 @@ def test_ctrl_c_while_waiting_answers_at_once(slow):
     assert loader.batch_index == 1
 
 
+def test_ctrl_c_between_two_lines_loses_nothing(hundred, monkeypatch):
+    loader = DataLoader(hundred, batch_size=10)
+    iterator = iter(loader)
+    next(iterator)
+
+    def press(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shardline.position.Position.deliver", press)
+        with pytest.raises(KeyboardInterrupt):
+            next(iterator)
+    with pytest.raises(shardline.ShardlineRuntimeError, match="load_state_dict"):
+        next(iterator)
+    assert loader.batch_index == 1
+    loader.load_state_dict(loader.state_dict())
+    assert sum(ids(loader), []) == list(range(10, 100))
+
+
 # What is left behind
 
 PROC = Path("/proc/self")

@@ -10,7 +10,7 @@ from collections import defaultdict
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from support import examples, write_rows
+from support import examples, reading, write_rows
 
 import shardline
 from shardline import StructuredDataset
@@ -51,10 +51,15 @@ def folders(tmp_path_factory):
 
 def open_job(folder, plan, line, run):
     ranks, multiple, batch_size, drop_last, *_ = run
-    options = {**line, "batch_size": batch_size, "drop_last": drop_last, "num_ranks": ranks, "num_threads": 1}
+    options = {**line, "batch_size": batch_size, "drop_last": drop_last, "num_ranks": ranks}
     options["num_shards"] = None if multiple is None else ranks * multiple
     where = {"path": folder} if plan is None else {"plan": plan}
-    return [StructuredDataset(**where, rank=rank, columns=["i"], **options) for rank in range(ranks)]
+    return [
+        StructuredDataset(
+            **where, rank=rank, columns=["i"], **reading(ranks, multiple or 0, batch_size, rank), **options
+        )
+        for rank in range(ranks)
+    ]
 
 
 def step(iterators, datasets):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from support import examples, write_rows
+from support import examples, reading, write_rows
 
 import shardline
 from shardline import StructuredDataset
@@ -72,11 +72,12 @@ def open_ranks(folders, data, cut, ranks):
         "num_shards": cut.num_shards,
         "drop_last": cut.drop_last,
         "columns": ["i"],
-        "num_threads": 1,
         "num_ranks": ranks,
     }
-    first = StructuredDataset(folders(data.groups), rank=0, **options)
-    return [first, *(StructuredDataset(plan=first.plan, rank=r, **options) for r in range(1, ranks))]
+    number = sum(map(sum, data.groups)) + cut.batch_size
+    first = StructuredDataset(folders(data.groups), rank=0, **reading(number), **options)
+    plan = first.plan
+    return [first, *(StructuredDataset(plan=plan, rank=r, **reading(number, r), **options) for r in range(1, ranks))]
 
 
 def usable(folders, data, cut, ranks):

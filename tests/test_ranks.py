@@ -109,9 +109,9 @@ def _count_builds(monkey):
 
 
 def _listings(rank, path, other):
-    from shardline import handout
+    from shardline import selection
 
-    calls = _count_builds(handout)
+    calls = _count_builds(selection)
     # a validation loader on rank 0 only: to build it and to iterate over it waits for nobody
     if rank == 0:
         start = time.monotonic()
@@ -149,17 +149,17 @@ def _errors(rank, path, broken):
     found.append(refused(lambda: DataLoader(path, columns=["none"])))
     # what is no error of shardline's reaches the others inside one that is
     if rank == 0:
-        from shardline import handout
+        from shardline import selection
 
         class Broken:
             @staticmethod
             def build(*_, **__):
                 raise MemoryError("no room")
 
-        handout.Plan, kept = Broken, handout.Plan
+        selection.Plan, kept = Broken, selection.Plan
         with pytest.raises(MemoryError):
             DataLoader(path, batch_size=3)
-        handout.Plan = kept
+        selection.Plan = kept
     else:
         name, message, _ = refused(lambda: DataLoader(path, batch_size=3))
         assert name == "ShardlineRuntimeError"
@@ -304,8 +304,9 @@ def _states(rank, path):
     seeds = DataLoader(path, **{**options, "shuffle_seed": None})
     seeds.load_state_dict({**loader.state_at(2, epoch=0), "seed": 7 + rank // 2})
     found["seeds"] = refused(iter, seeds)[:2]
+    # who waits in vain below comes late to what follows: both are built before
+    some, first = DataLoader(path, **options), DataLoader(path, **options)
     # one rank began afresh, and iterates
-    some = DataLoader(path, **options)
     if rank == 1:
         ids(some)
         found["some"] = None
@@ -313,7 +314,6 @@ def _states(rank, path):
         some.load_state_dict(loader.state_at(2, epoch=0))
         found["some"] = refused(iter, some)[:2]
     # rank 0 began afresh
-    first = DataLoader(path, **options)
     if rank:
         first.load_state_dict(loader.state_at(2, epoch=0))
         found["first"] = refused(iter, first)[:2]
@@ -322,6 +322,7 @@ def _states(rank, path):
 
 def test_states_that_disagree_raise_before_the_first_batch(hundred):
     results = job(3, _states, hundred)
+    assert all(isinstance(found, dict) for found in results), results
     for found in results:
         for name in ("same", "again", "mended"):
             assert found[name][0] == found[name][1]

@@ -166,8 +166,14 @@ def test_every_difference_is_listed(make, hundred):
     (hundred / "part-0000.parquet").unlink()
     write(hundred / "part-0001.parquet", 7)
     write(hundred / "new.parquet", 3)
-    message = refused(make(shuffle_seed=7, split_rows=10), {**state, "order_version": 99, "filter": "x > 1"})
-    for word in ("order version: saved 99", "seed: saved 42, here 7", "split_rows", "filter"):
+    other = {"order_version": 99, "filter": {"rows": "('x' > 1)", "folders": {}, "counts": "0"}}
+    message = refused(make(shuffle_seed=7, split_rows=10), {**state, **other})
+    for word in (
+        "order version: saved 99",
+        "seed: saved 42, here 7",
+        "split_rows",
+        "filters: saved ('x' > 1), here None",
+    ):
         assert word in message
     assert "removed since: 1 (part-0000.parquet)" in message
     assert "changed since: 1 (part-0001.parquet)" in message

@@ -430,3 +430,27 @@ def test_a_cache_keeps_to_its_limit_and_a_damaged_or_refusing_disk_is_no_fault(t
         warned = [record for record in caplog.records if "left alone" in record.getMessage()]
         assert warned
         assert all(record.levelname == "WARNING" for record in warned)
+
+
+# Filters and partitions
+
+
+def test_filters_samples_and_partitions(tmp_path):
+    for year in (2023, 2024):
+        write_rows(tmp_path / "data" / f"year={year}", [[30, 20], [40]], start=1000 * year)
+    with Store(tmp_path / "data") as store:
+        for given in (
+            {"filters": [("x", ">", 1_011_510.0)]},
+            {"filters": [("x", "<", 1_011_510.0)], "columns": ["i"], "shuffle": True},
+            {"partitioning": "hive"},
+            {"partitioning": "hive", "filters": [("year", "=", 2024), ("i", "<", 2_024_033)]},
+            {"sample": 0.4, "shuffle": True, "columns": ["i"]},
+        ):
+            wanted = ids(StructuredDataset(tmp_path / "data", batch_size=7, **given))
+            loader = DataLoader(open_store(store, **given))
+            found = take(loader, 2)
+            state = loader.state_dict()
+            assert found == wanted[:2]
+            resumed = open_store(store, **given)
+            resumed.load_state_dict(state)
+            assert ids(resumed) == wanted[2:]

@@ -432,14 +432,14 @@ def test_ctrl_c_ends_the_wait_and_loses_nothing(data):
             print("interrupted", flush=True)
     print(len(got), loader.dataset.epoch, flush=True)
     """
-    process = run(LOOP + textwrap.dedent(code), data, "fork", start_new_session=True)
-    process.stdout.readline()
-    for _ in range(2):
-        assert process.stdout.readline() == "waiting\n"
-        time.sleep(0.5)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers as well
-        assert process.stdout.readline() == "interrupted\n"
-    out, err = process.communicate(timeout=60)
-    assert out == "waiting\n25 1\n"
-    assert err == ""
+    with run(LOOP + textwrap.dedent(code), data, "fork", start_new_session=True) as process:
+        process.stdout.readline()
+        for _ in range(2):
+            assert process.stdout.readline() == "waiting\n"
+            time.sleep(0.5)
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers as well
+            assert process.stdout.readline() == "interrupted\n"
+        # not communicate(): it does not see what readline() has read ahead
+        assert process.stdout.read() == "waiting\n25 1\n"
+        assert process.stderr.read() == ""
     assert process.returncode == 0

@@ -15,6 +15,7 @@ __all__ = [
     "Projection",
     "Reader",
     "Run",
+    "Selector",
     "ShardlineError",
     "ShardlineFileNotFoundError",
     "ShardlineOSError",
@@ -24,6 +25,7 @@ __all__ = [
     "ShardlineValueError",
     "Storage",
     "__version__",
+    "schema_metadata",
 ]
 
 __version__: str
@@ -57,6 +59,12 @@ class Plan:
     @staticmethod
     def build(paths: Sequence[str], *, num_threads: int, storage: Storage | None = ...) -> Plan: ...
     @staticmethod
+    def list_files(paths: Sequence[str]) -> tuple[str, list[str]]:
+        """(root, names in their order): the files that `paths` stand for, none of them opened."""
+    @staticmethod
+    def read_files(root: str, names: Sequence[str], *, num_threads: int) -> Plan:
+        """The plan of files that were listed."""
+    @staticmethod
     def from_bytes(data: bytes) -> Plan: ...
     def to_bytes(self) -> bytes: ...
     def save(self, path: str | PathLike[str]) -> None:
@@ -66,6 +74,16 @@ class Plan:
         """The plan that `save` wrote; ShardlineFileNotFoundError or ShardlineValueError where there is none."""
     def select(self, files: Sequence[int]) -> Plan:
         """The plan of these files only (indices, ascending)."""
+    def with_partitions(self, values: bytes) -> Plan:
+        """The same with columns of the files' folders: an Arrow IPC stream of a row a file."""
+    def with_passing(self, rule: str, counts: Sequence[int]) -> Plan:
+        """The same with the rows of each row group counted that pass `rule`."""
+    @property
+    def passing(self) -> tuple[str, str] | None:
+        """(rule, digest of the counts as 32 hex digits); None where all rows stand on the line."""
+    @property
+    def partition_schema(self) -> Any:
+        """The folders' columns, as an object with `__arrow_c_schema__`; None where there are none."""
     @property
     def root(self) -> str: ...
     @property
@@ -135,6 +153,40 @@ class Order:
         """w: rows of each strand in a window; 0 where rows are not shuffled."""
     def rows(self, epoch: int, intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int, int, int]]:
         """The rows at these positions of the epoch's line: (file, row group of that file, first row, end row), in the line's order."""
+
+_Program = tuple[Sequence[str], Sequence[tuple[str, Sequence[int], Sequence[int | float | bytes], bool | None]]]
+"""The columns by name; and the steps in postfix: name, columns, values, flag."""
+
+@final
+class Selector:
+    """Tells which rows of a plan's row groups pass. Frozen."""
+
+    def __new__(
+        cls,
+        plan: Plan,
+        *,
+        sample: tuple[float, float, int] | None = ...,
+        filter: _Program | None = ...,
+        storage: Storage | None = ...,
+    ) -> Selector:
+        """`sample`: (low, high, seed). ColumnNotFoundError or ShardlineTypeError for a filter that the columns do not fit."""
+    @staticmethod
+    def may_pass(filter: _Program, values: bytes) -> list[bool]:
+        """Of every row of an Arrow IPC stream: whether the filter may be true where its columns have these values."""
+    def count(
+        self,
+        plan: Plan,
+        groups: Sequence[int],
+        *,
+        num_threads: int,
+        progress: Callable[[int], object] | None = ...,
+    ) -> list[int]:
+        """How many rows of these row groups pass. `progress`: told how many row groups are done, every now and then."""
+    def resolve(self, plan: Plan, slices: Sequence[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
+        """Of (file, row group, first, end) counted among rows that pass: the same counted among all rows."""
+
+def schema_metadata(message: bytes) -> list[tuple[str, str]]:
+    """The key-value pairs of the schema in an Arrow IPC message, in their order, those that repeat too."""
 
 _Leg = tuple[int, int, bool, int, list[tuple[int, int]]]
 """num_shards, batch_size, drop_last, batches delivered (the cursor G, skipped ones counted in), skipped ranges of batches."""
@@ -211,6 +263,7 @@ class Reader:
         num_threads: int,
         prefetch_bytes: int,
         storage: Storage | None = ...,
+        selector: Selector | None = ...,
     ) -> Reader: ...
     def next_run(self, slot: int) -> Run | None:
         """The next run of the `slot`-th shard of this rank (0 ≤ slot < num_shards); None once that shard is delivered.

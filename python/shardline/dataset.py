@@ -16,13 +16,16 @@ from shardline.columns import converter
 from shardline.copies import WORKER, check_unmoved, read_entry, workers_iterate
 from shardline.cores import usable_cores
 from shardline.errors import ColumnNotFoundError
+from shardline.filters import check_filters
 from shardline.handout import open_channels, plan_and_seed
 from shardline.iterating import Iterating
 from shardline.iterator import BatchIterator
 from shardline.line import Line
+from shardline.partitions import check_partitioning
 from shardline.position import Position
 from shardline.ranks import find_ranks
 from shardline.resume import resume
+from shardline.selection import Rows, check_sample, none_left
 from shardline.standing import Source, Standing
 from shardline.storage import check_storage
 
@@ -44,7 +47,10 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
     instead of a new one. `files`: what a resumed run does with files added since: "keep" its own, or "refresh" from the
     next epoch on. Without `rank` and `num_ranks`: those of `mesh` (one dimension of a DeviceMesh), of `process_group`,
     or of the default group, whose first rank lists for all; the others wait `plan_timeout` seconds for it.
-    `transform`: a function of one batch, whose randomness is seeded by (seed, epoch, batch).
+    `filters`: only rows that pass: conditions (column, op, value) in a list, or a pyarrow.compute expression. `sample`:
+    a fraction of the rows, or `split=(low, high)`: an interval of fractions, chosen by `sample_seed`; filters apply
+    after. `partitioning`: "hive", or a schema: `key=value` folders as columns. `show_progress`: a bar while rows that
+    pass are counted. `transform`: a function of one batch, whose randomness is seeded by (seed, epoch, batch).
 
     Raises ShardlineFileNotFoundError, ShardlineValueError, ShardlineTypeError or ColumnNotFoundError, each naming what
     is wrong.
@@ -67,6 +73,9 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         batch_size: int = 1024,
         columns: Sequence[str] | None = None,
         filters: Any = None,
+        sample: float | None = None,
+        split: Sequence[float] | None = None,
+        sample_seed: int = 0,
         shuffle: bool = False,
         shuffle_seed: int | None = 42,
         shuffle_buffer_size: int | None = None,
@@ -89,13 +98,11 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         num_shards: int | None = None,
         num_threads: int | None = None,
         prefetch_bytes: int | str = opt.DEFAULT_PREFETCH_BYTES,
+        show_progress: bool = False,
     ) -> None:
         opt.check_format(format)
-        opt.check_not_yet(
-            filters=filters,
-            partitioning=partitioning,
-        )
         paths = opt.check_paths(path) if opt.check_plan(plan) is None else None
+        storage = check_storage(storage_options, paths, plan)
         ranks = find_ranks(rank, num_ranks, mesh, process_group)
         settings = opt.Settings(
             batch_size=opt.check_int("batch_size", batch_size, 1, opt.MAX_ROWS),
@@ -119,12 +126,24 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
             files=opt.check_choice("files", files, ("keep", "refresh")),
             plan_timeout=opt.check_seconds("plan_timeout", plan_timeout),
             transform=opt.check_function("transform", transform),
-            storage=check_storage(storage_options, paths, plan),
+            storage=storage,
+            rows=Rows(
+                check_filters(filters),
+                check_sample(sample, split, opt.check_int("sample_seed", sample_seed, 0, 2**64 - 1)),
+                check_partitioning(partitioning),
+                storage,
+            ),
         )
         self._where = "a plan" if path is None else str(path)
         self._settings = settings
         channels = open_channels(ranks, paths, plan, settings)
-        plan, seed = plan_and_seed(paths, plan, settings, channels and channels.listing)
+        plan, seed = plan_and_seed(
+            paths,
+            plan,
+            settings,
+            channels and channels.listing,
+            show_progress=opt.check_bool("show_progress", show_progress) and settings.rank == 0,
+        )
         self._set_up(plan, seed, settings.num_shards or ranks.num_ranks)
         self._agreement = channels and Agreement(channels.states)
 
@@ -135,6 +154,8 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         self._fresh = self._source(Line(plan, settings, seed))
         self._line, self._projection, self._convert = self._fresh
         self._num_shards = num_shards
+        if self._line.order.num_rows == 0 and settings.rows.rule:
+            raise none_left(settings.rows, f"none of the {plan.num_rows:,} in {plan.num_files:,} files does")
         first = Legs.start(self._line.order.num_rows, num_shards, settings.batch_size, settings.drop_last)
         self._position = Position(first, settings.num_ranks)
         self._iterator: Callable[[], BatchIterator | None] = _no_iterator
@@ -214,6 +235,8 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
             legs=legs,
             shuffle=line.shuffle,
             files=line.files,
+            filter=line.filter,
+            sample=line.sample,
         )
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = False) -> None:

@@ -7,11 +7,12 @@ import json
 import logging
 import zlib
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from shardline import errors
-from shardline._core import Plan
+from shardline._core import Plan, Selector
 from shardline.channel import Channel
+from shardline.counting import count_rows, count_shared
 from shardline.line import draw_seed
 from shardline.options import Settings
 from shardline.ranks import Ranks
@@ -36,26 +37,54 @@ def open_channels(ranks: Ranks, paths: Sequence[str] | None, plan: Plan | None, 
     if not ranks.members:
         return None
     names = _OF_THE_LINE + _OF_THE_BATCHES + (_OF_THE_CONTENT if settings.shuffle_seed is None else ())
-    options = {name: getattr(settings, name) for name in names}
+    options = {name: getattr(settings, name) for name in names} | {"rows": settings.rows.topic}
     where = list(paths) if paths is not None else plan.digest if plan is not None else None
     listing = Channel(ranks.listing, ["listing", where, options], settings.plan_timeout)
     return Channels(listing, Channel(ranks.members, ["states", where, options], settings.plan_timeout))
 
 
 def plan_and_seed(
+    paths: Sequence[str] | None,
+    plan: Plan | None,
+    settings: Settings,
+    channel: Channel | None,
+    *,
+    show_progress: bool = False,
+) -> tuple[Plan, int]:
+    """The plan (`plan` where given) and the seed: the same on every rank, as is the error where there is one.
+
+    The rows that pass are counted in it; every rank counts a part.
+    """
+    plan, seed = _listed(paths, plan, settings, channel)
+
+    def count(plan: Plan, selector: Selector) -> list[int]:
+        threads = settings.num_threads
+        if channel is None or settings.rows.filter is None:
+            return count_rows(plan, selector, threads, show_progress=show_progress)
+        return count_shared(
+            plan,
+            selector,
+            threads,
+            channel,
+            show_progress=show_progress and channel.leads,
+            message=_message,
+            raise_message=_raise,
+        )
+
+    return settings.rows.count(plan, count), seed
+
+
+def _listed(
     paths: Sequence[str] | None, plan: Plan | None, settings: Settings, channel: Channel | None
 ) -> tuple[Plan, int]:
-    """The plan (`plan` where given) and the seed: the same on every rank, as is the error where there is one."""
-    seed = settings.shuffle_seed
+    seed, rows = settings.shuffle_seed, settings.rows
+    if plan is not None:
+        plan = rows.fit(plan)
     if plan is not None and seed is not None:
         return plan, seed
 
     def make() -> tuple[Plan, int]:
-        made = (
-            Plan.build(list(paths or ()), num_threads=settings.num_threads, storage=settings.storage)
-            if plan is None
-            else plan
-        )
+        made = rows.listed(paths or (), settings.num_threads) if plan is None else plan
         return made, _draw() if seed is None else seed
 
     if channel is None:
@@ -91,6 +120,11 @@ def _message(error: BaseException) -> bytes:
     return json.dumps({"error": name, "message": text}).encode() + b"\n"
 
 
+def _raise(said: dict[str, Any]) -> NoReturn:
+    kind: type[errors.ShardlineError] = getattr(errors, said["error"])
+    raise kind(said["message"])
+
+
 def _take(channel: Channel, where: str, given: Plan | None) -> tuple[Plan, int]:
     leader, ranks = channel.members[0], len(channel.members)
     channel.wait(
@@ -105,6 +139,5 @@ def _take(channel: Channel, where: str, given: Plan | None) -> tuple[Plan, int]:
     channel.forget_when_read("plan")
     said = json.loads(head)
     if "error" in said:
-        kind: type[errors.ShardlineError] = getattr(errors, said["error"])
-        raise kind(said["message"])
+        _raise(said)
     return Plan.from_bytes(zlib.decompress(packed)) if given is None else given, said["seed"]

@@ -53,6 +53,7 @@ class BatchIterator(Iterator[Any]):
         self._ended = ended
         self._done = False
         self._warned = False
+        self._moving = False
         self._metrics = {} if metrics is None else metrics
         self._pid = os.getpid()
         self._release = weakref.finalize(self, _close, self._pid, source, progress, self._metrics)
@@ -85,11 +86,12 @@ class BatchIterator(Iterator[Any]):
         source = self._source
         if source is None or not self._release.alive:
             raise ShardlineRuntimeError("this iterator was closed")
-        batch = source.get()
-        if self._finish is not None:
-            batch = self._finish(batch)
-        source.advance()
-        self._left -= 1
+        if self._moving:
+            self.close()
+            raise ShardlineRuntimeError(
+                "this iterator was interrupted while it handed out a batch, which the state does not count: call "
+                "load_state_dict(state_dict()) and then iter() to go on with that batch"
+            )
         if self._mark != position.mark and not self._warned:
             self._warned = True
             warnings.warn(
@@ -98,7 +100,15 @@ class BatchIterator(Iterator[Any]):
                 RuntimeWarning,
                 stacklevel=2,
             )
+        batch = source.get()
+        if self._finish is not None:
+            batch = self._finish(batch)
+        # Ctrl-C may come between any two of these lines.
+        self._moving = True
+        source.advance()
+        self._left -= 1
         position.deliver(self._mark)
+        self._moving = False
         if self._progress is not None:
             self._progress.update(1)
         return batch

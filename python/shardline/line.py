@@ -4,9 +4,12 @@ import os
 from functools import cached_property
 from typing import Any
 
+import pyarrow as pa
+
 from shardline._core import Order, Plan
 from shardline.options import Settings
 from shardline.plan import files_entry
+from shardline.selection import Rows
 
 
 class Line:
@@ -24,6 +27,8 @@ class Line:
             split_bytes=settings.split_bytes,
             split_rows=settings.split_rows,
         )
+        self.selector = settings.rows.selector(plan)
+        self.filter, self.sample = _entries(settings.rows, plan)
         self.shuffle: dict[str, int | bool | None] = {
             "on": settings.shuffle,
             "buffer": self.order.buffer,
@@ -46,6 +51,19 @@ class Line:
     def read_cost(self, num_shards: int) -> float:
         """About how often the data is read in all: an open row group a shard and strand is read by each."""
         return 1 + num_shards * self.order.strands / max(1, self.plan.num_row_groups)
+
+
+def _entries(rows: Rows, plan: Plan) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The filter and the sample as they stand in a state."""
+    filtered, sampled = None, None
+    if rows.filter is not None and plan.passing is not None:
+        types = {} if plan.partition_schema is None else {f.name: str(f.type) for f in pa.schema(plan.partition_schema)}
+        folders = {name: types[name] for name in rows.filter.columns if name in types}
+        filtered = {"rows": rows.filter.text, "folders": folders, "counts": plan.passing[1]}
+    if rows.sample is not None:
+        low, high, seed = rows.sample
+        sampled = {"low": low, "high": high, "seed": seed}
+    return filtered, sampled
 
 
 def draw_seed() -> int:

@@ -71,7 +71,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         given = {"batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last}
         chosen = {name: value for name, value in given.items() if value is not None}
         if not isinstance(dataset, StructuredDataset):
-            dataset = StructuredDataset(dataset, **cast(Any, chosen), **options)
+            dataset = StructuredDataset(dataset, show_progress=show_progress, **cast(Any, chosen), **options)
         elif chosen or options:
             raise ShardlineTypeError(
                 f"{', '.join([*chosen, *options])}: a StructuredDataset has its own; give them to it, or a path here"

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypedDict, TypeVar, cast, get_args
 
 from shardline._core import Plan, Storage
 from shardline.errors import ShardlineTypeError, ShardlineValueError
+from shardline.selection import Rows
 from shardline.storage import SCHEMES
 
 OutputFormat = Literal["torch", "numpy", "arrow", "dict"]
@@ -79,6 +80,7 @@ class Settings:
     files: str
     plan_timeout: float
     transform: Callable[[Any], Any] | None
+    rows: Rows
     storage: Storage | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -98,6 +100,9 @@ class DatasetOptions(TypedDict, total=False):
     format: str
     columns: Sequence[str] | None
     filters: Any
+    sample: float | None
+    split: Sequence[float] | None
+    sample_seed: int
     shuffle_seed: int | None
     shuffle_buffer_size: int | None
     shuffle_strands: int
@@ -259,11 +264,3 @@ def check_plan(plan: Any) -> Plan | None:
     if plan is None or isinstance(plan, Plan):
         return plan
     raise ShardlineTypeError(f"plan must be a Plan (dataset.plan, or Plan.load(path)), not {plan!r}")
-
-
-def check_not_yet(**arguments: Any) -> None:
-    """NotImplementedError that names the first of these arguments that was used."""
-    for name, value in arguments.items():
-        nothing = value is None or (isinstance(value, (bool, int, Mapping)) and not value)
-        if not nothing:  # an expression has no truth value: it must not be asked for one
-            raise NotImplementedError(f"{name}= is not implemented yet")

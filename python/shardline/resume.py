@@ -16,6 +16,7 @@ _SHUFFLE_NAMES = {
     "split_bytes": "split_bytes",
     "split_rows": "split_rows",
 }
+_SAMPLE_NAMES = {"low": "split (from)", "high": "split or sample (up to)", "seed": "sample_seed"}
 _NAMED = 5
 
 
@@ -56,10 +57,7 @@ def resume(saved: SavedState, line: Line, listed: Plan, settings: Settings, *, s
         )
     if saved.seed != seed:
         differences.append(Difference("seed", saved.seed, seed, f"give shuffle_seed={saved.seed}"))
-    for name in ("filter", "sample"):
-        value = getattr(saved, name)
-        if value is not None:
-            differences.append(Difference(name, repr(value), None, f"this version of shardline has no {name}"))
+    differences += _row_differences(saved, line)
     differences += _shuffle_differences(saved, line, ("split_bytes", "split_rows"))
     if strict:
         differences += _batch_differences(saved, settings)
@@ -70,6 +68,9 @@ def resume(saved: SavedState, line: Line, listed: Plan, settings: Settings, *, s
         line = Line(plan, settings, seed)
     # What is resolved from the files can be compared only over the same files.
     differences += _shuffle_differences(saved, line, ("buffer", "strands", "window"))
+    if saved.filter is not None and line.filter is not None and saved.filter["counts"] != line.filter["counts"]:
+        cure = "the files' contents differ, though their footers do not: put the old ones back, or start afresh"
+        differences.append(Difference("rows that pass", saved.filter["counts"], line.filter["counts"], cure))
     if differences:
         raise mismatch(differences)
     fresh = line
@@ -83,6 +84,28 @@ def resume(saved: SavedState, line: Line, listed: Plan, settings: Settings, *, s
             "shards; give ranks that divide both, or strict=False to cut the rest of the epoch anew"
         )
         raise mismatch([anew])
+    return found
+
+
+def _row_differences(saved: SavedState, line: Line) -> list[Difference]:
+    """Settings that say which rows stand on the line."""
+    found: list[Difference] = []
+
+    def compare(what: str, then: object, now: object, cure: str) -> None:
+        if then != now:
+            found.append(Difference(what, then, now, cure))
+
+    then, now = saved.filter or {}, line.filter or {}
+    compare("filters", then.get("rows"), now.get("rows"), "give filters= as it was")
+    if not found:
+        compare(
+            "types of the folders' columns", then.get("folders"), now.get("folders"), "give partitioning= as it was"
+        )
+    was, here = saved.sample or {}, line.sample or {}
+    for name in ("low", "high", "seed"):
+        compare(
+            _SAMPLE_NAMES[name], was.get(name), here.get(name), "give sample= or split=, and sample_seed=, as it was"
+        )
     return found
 
 

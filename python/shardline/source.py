@@ -57,6 +57,7 @@ def open_share(
         num_threads=settings.num_threads,
         prefetch_bytes=settings.prefetch_bytes,
         storage=settings.storage,
+        selector=line.selector,
     )
     return Decoded(reader, convert, share.steps, share.stride // divisor)
 

@@ -120,11 +120,14 @@ class Standing:
         """The (start, stop) positions that the newest iterator's epoch never delivers: skipped, or left over."""
         return self._position.left_out()
 
-    def rows_at(self, step: int, rank: int | None = None, epoch: int | None = None) -> list[tuple[str, int, int, int]]:
+    def rows_at(
+        self, step: int, rank: int | None = None, epoch: int | None = None, *, resolve: bool = False
+    ) -> list[tuple[str, int, int, int]]:
         """The rows of a batch, by arithmetic: (file name, row group, first row, end row), in the batch's order.
 
         `rank`: this one by default. `epoch`: that of the newest iterator by default. ShardlineValueError where there is
-        no such step or rank.
+        no such step or rank. Under a filter or a sample rows are numbered among those of the row group that pass;
+        with `resolve`, among all of its rows, for which the filter's columns of these row groups are read.
         """
         ranks = self._settings.num_ranks
         rank = self._settings.rank if rank is None else opt.check_int("rank", rank, 0, ranks - 1)
@@ -135,7 +138,10 @@ class Standing:
             None if epoch is None else opt.check_int("epoch", epoch, 0, 2**62),
         )
         line = self._line_of(at)
-        return [(line.names[file], group, first, end) for file, group, first, end in line.order.rows(at, intervals)]
+        rows = line.order.rows(at, intervals)
+        if opt.check_bool("resolve", resolve) and line.selector is not None:
+            rows = line.selector.resolve(line.plan, rows)
+        return [(line.names[file], group, first, end) for file, group, first, end in rows]
 
     def _line_of(self, epoch: int) -> Line:
         """The line that an epoch lies on: a resumed epoch may keep to fewer files than fresh ones have."""
@@ -158,9 +164,10 @@ class Standing:
                 f"splits of at most {shuffle['split_bytes']:,} bytes"
                 + (f" or {shuffle['split_rows']:,} rows)" if shuffle["split_rows"] is not None else ")")
             )
+        that_pass = f" that pass {settings.rows}" if settings.rows.rule else ""
         return (
             f"StructuredDataset({self._where!r}: {plan.num_files:,} files, {plan.num_row_groups:,} row groups, "
-            f"{self.num_rows:,} rows; {len(self._projection.names)} columns as {settings.output_format}; "
+            f"{self.num_rows:,} rows{that_pass}; {len(self._projection.names)} columns as {settings.output_format}; "
             f"batch_size={settings.batch_size:,}{', drop_last' if settings.drop_last else ''}; {order}; "
             f"rank {settings.rank} of {settings.num_ranks}, {self._num_shards} shards; "
             f"epoch {self.epoch}, batch {self.batch_index:,} of {len(self):,})"

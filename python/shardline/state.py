@@ -44,8 +44,8 @@ class SavedState:
     legs: list[Leg]
     shuffle: dict[str, int | bool | None]
     files: SavedFiles
-    filter: Any
-    sample: Any
+    filter: dict[str, Any] | None
+    sample: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ def build(
     legs: Sequence[Leg],
     shuffle: Mapping[str, int | bool | None],
     files: dict[str, Any],
+    filter: dict[str, Any] | None,
+    sample: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """A state. `files` is shared by all states of a plan, and not copied."""
     return {
@@ -92,8 +94,8 @@ def build(
         "legs": [[v, b, drop, g, [list(pair) for pair in skipped]] for v, b, drop, g, skipped in legs],
         "shuffle": dict(shuffle),
         "files": files,
-        "filter": None,
-        "sample": None,
+        "filter": filter and {**filter, "folders": dict(filter["folders"])},
+        "sample": sample and dict(sample),
     }
 
 
@@ -159,6 +161,18 @@ class _Form:
             skipped.append((self.integer(f"{where}[4][{i}][0]", ends[0]), self.integer(f"{where}[4][{i}][1]", ends[1])))
         return shards, batch_size, drop_last, delivered, skipped
 
+    def part(self, where: str, value: Any, kinds: Mapping[str, type]) -> dict[str, Any] | None:
+        """Plain values of these types by name, or None where there is nothing."""
+        if value is None:
+            return None
+        found = self.mapping(where, value)
+        for name, kind in kinds.items():
+            if kind is int:
+                self.integer(f"{where}.{name}", found.get(name, _MISSING), 0, 2**64 - 1)
+            elif not isinstance(found.get(name), (int, float) if kind is float else kind):
+                self.wrong.append(f"{where}.{name} is missing, or not what it should be")
+        return {name: found.get(name) for name in kinds}
+
     def files(self, value: Any) -> SavedFiles:
         entry = self.mapping("files", value)
         if not entry:
@@ -223,8 +237,8 @@ def read(state: Any) -> SavedState:
         legs=[leg for leg in legs if leg is not None],
         shuffle=settings,
         files=form.files(state.get("files", _MISSING)),
-        filter=state.get("filter"),
-        sample=state.get("sample"),
+        filter=form.part("filter", state.get("filter"), {"rows": str, "folders": Mapping, "counts": str}),
+        sample=form.part("sample", state.get("sample"), {"low": float, "high": float, "seed": int}),
     )
     if form.wrong:
         _refuse(form.wrong)
@@ -253,6 +267,13 @@ def describe(state: Any) -> str:
         )
     else:
         lines.append(f"  not shuffled (seed {saved.seed})")
+    if saved.filter is not None:
+        lines.append(f"  rows that pass the filter {saved.filter['rows']}")
+    if saved.sample is not None:
+        lines.append(
+            f"  of a sample: the fractions {saved.sample['low']} to {saved.sample['high']} of every row group, by the "
+            f"seed {saved.sample['seed']}"
+        )
     named = "named" if saved.files.table is not None else "by digest only"
     lines.append(
         f"  {_counted(saved.files.count, 'file')} ({named}), {saved.files.rows:,} rows, digest {saved.files.digest}"

@@ -38,6 +38,14 @@ def write_rows(folder: Path, groups: list[list[int]], start: int = 0) -> Path:
     return folder
 
 
+_READING = [{"num_threads": n, "prefetch_bytes": b} for n in (1, 2, 3, 8) for b in (1, "1MiB", "1GiB")]
+
+
+def reading(*numbers: int) -> dict[str, Any]:
+    """How a dataset reads, which no law depends on: one of all ways, by any numbers of the example that is tested."""
+    return _READING[sum(numbers) % len(_READING)]
+
+
 def context(method: str) -> Any:
     """A multiprocessing context; a forkserver has imported what is slow to import."""
     chosen = multiprocessing.get_context(method)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import xxhash
 
@@ -53,8 +54,21 @@ class Settings:
     split_rows: int | None
 
 
-def splits(files: Sequence[Sequence[tuple[int, int]]], settings: Settings) -> list[list[Row]]:
-    """The rows of every split. `files`: of every file its row groups, (rows, bytes) each. Docs: "Splits"."""
+def sample(rows: int, footer_hash: int, group: int, low: float, high: float, seed: int) -> list[int]:
+    """The rows of a row group that are in a sample. Docs: "Samples"."""
+    offset = key("sample offset", seed, footer_hash, group) & M64
+    start, end = ((int(Fraction(fraction) * 2**64) * rows + offset) >> 64 for fraction in (low, high))
+    places = permutation(key("sample", seed, footer_hash, group), rows)
+    return [row for row in range(rows) if start <= places[row] < end]
+
+
+def splits(
+    files: Sequence[Sequence[tuple[int, int]]], settings: Settings, passing: Sequence[int] | None = None
+) -> list[list[Row]]:
+    """The rows of every split. `files`: of every file its row groups, (rows, bytes) each. Docs: "Splits".
+
+    `passing`: of every row group, how many rows pass.
+    """
     total = sum(rows for groups in files for rows, _ in groups)
     found: list[list[Row]] = []
     number = 0
@@ -72,7 +86,7 @@ def splits(files: Sequence[Sequence[tuple[int, int]]], settings: Settings) -> li
                     found.append([])
                     length = size = 0
                 length, size = length + rows, size + nbytes
-                found[-1] += [(number, row) for row in range(rows)]
+                found[-1] += [(number, row) for row in range(rows if passing is None else passing[number])]
             number += 1
     return found
 
@@ -84,9 +98,11 @@ def default_buffer(files: Sequence[Sequence[tuple[int, int]]]) -> int:
     return next((b for b in (2**e for e in range(16, 0, -1)) if b * nbytes < 2**28 * max(rows, 1)), 1)
 
 
-def line(files: Sequence[Sequence[tuple[int, int]]], settings: Settings, epoch: int) -> list[Row]:
-    """The rows of an epoch, in order."""
-    pieces = splits(files, settings)
+def line(
+    files: Sequence[Sequence[tuple[int, int]]], settings: Settings, epoch: int, passing: Sequence[int] | None = None
+) -> list[Row]:
+    """The rows of an epoch, in order; those of a row group are counted among its rows that pass."""
+    pieces = splits(files, settings, passing)
     if settings.shuffle:
         pieces = [pieces[turn] for turn in permutation(key("splits", settings.seed, epoch), len(pieces))]
     places = [row for piece in pieces for row in piece]

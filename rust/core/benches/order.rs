@@ -26,7 +26,7 @@ fn order(criterion: &mut Criterion) {
     let rows: Vec<u64> = (0..count).map(|group| 1000 + group % 97).collect();
     let bytes: Vec<u64> = rows.iter().map(|rows| rows * 100).collect();
     let file_ends: Vec<u32> = (1..=FILES).map(|file| file * GROUPS_A_FILE).collect();
-    let groups = Groups { rows: &rows, bytes: &bytes, file_ends: &file_ends };
+    let groups = Groups { rows: &rows, passing: None, bytes: &bytes, file_ends: &file_ends };
     // Splits of one row group each: the most there can be.
     let spec = |buffer| OrderSpec {
         shuffle: true,

@@ -13,8 +13,8 @@ use bytes::Bytes;
 
 /// Smaller blocks come from the allocator's own free lists.
 const MIN_BYTES: usize = 32 << 10;
-/// What may be kept of one element type.
-const MAX_BYTES: usize = 64 << 20;
+/// What may be kept of one element type: the windows of a row shuffle over wide rows, which are hundreds of megabytes.
+const MAX_BYTES: usize = 256 << 20;
 
 /// Readers that live.
 static READERS: AtomicUsize = AtomicUsize::new(0);

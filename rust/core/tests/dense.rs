@@ -4,6 +4,8 @@
 
 #[path = "dense/columns.rs"]
 mod columns;
+#[path = "dense/hostile.rs"]
+mod hostile;
 #[path = "dense/pages.rs"]
 mod pages;
 
@@ -241,17 +243,22 @@ fn a_page_with_nulls_is_given_up_where_it_begins() {
     assert!(matches!(decoder.read(1), Ok(Read::NotDense)), "a page with a null, entered by a skip");
 }
 
-/// Files of other writers: each Parquet file of one column in the directory that the variable names.
 #[test]
-#[ignore = "set SHARDLINE_DENSE_FILES to a directory"]
-fn files_of_other_writers_agree_too() {
-    let directory = std::env::var("SHARDLINE_DENSE_FILES").unwrap();
-    for (i, entry) in std::fs::read_dir(directory).unwrap().enumerate() {
-        let path = entry.unwrap().path();
-        println!("{}", path.display());
-        let file = Bytes::from(std::fs::read(&path).unwrap());
-        let array = with_arrow(&file, &load(&file));
-        let rows = 1 + columns::mix(i as u64) as usize % 700;
-        compare(&array, &file, &[(false, rows), (i.is_multiple_of(2), 150)]);
+fn what_the_fuzzer_found_is_well() {
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dense/seeds");
+    let mut count = 0;
+    for entry in std::fs::read_dir(seeds).unwrap() {
+        hostile::check(&std::fs::read(entry.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count > 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_well(data in prop::collection::vec(any::<u8>(), 0..400)) {
+        hostile::check(&data);
     }
 }

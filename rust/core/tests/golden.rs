@@ -29,7 +29,10 @@ fn line(number: usize, seed: u64, epoch: u64, shuffle: bool, buffer: Option<u64>
         })
         .collect();
     let spec = OrderSpec { shuffle, seed, strands: 8, buffer, split_bytes: 5_000, split_rows: None };
-    Order::new(Groups { rows: &rows, bytes: &bytes, file_ends: &file_ends }, &spec).unwrap().line(epoch).unwrap()
+    Order::new(Groups { rows: &rows, passing: None, bytes: &bytes, file_ends: &file_ends }, &spec)
+        .unwrap()
+        .line(epoch)
+        .unwrap()
 }
 
 /// The line, and the batches of a leg of 4 shards, as one number each.

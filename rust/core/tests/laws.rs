@@ -8,23 +8,28 @@ use shardline_core::order::{Ask, Groups, Legs, Line, Order, OrderSpec, Outcome};
 /// A data set and the settings that define its order.
 #[derive(Debug, Clone)]
 struct Setting {
+    /// Rows that pass, and all.
     rows: Vec<u64>,
+    all_rows: Vec<u64>,
     file_ends: Vec<u32>,
     spec: OrderSpec,
 }
 
 impl Setting {
     fn line(&self, epoch: u64) -> Line {
-        let bytes: Vec<u64> = self.rows.iter().map(|rows| rows * 16).collect();
-        let groups = Groups { rows: &self.rows, bytes: &bytes, file_ends: &self.file_ends };
+        let bytes: Vec<u64> = self.all_rows.iter().map(|rows| rows * 16).collect();
+        let passing = (self.rows != self.all_rows).then_some(&self.rows[..]);
+        let groups = Groups { rows: &self.all_rows, passing, bytes: &bytes, file_ends: &self.file_ends };
         Order::new(groups, &self.spec).unwrap().line(epoch).unwrap()
     }
 }
 
 fn setting() -> impl Strategy<Value = Setting> {
-    let files = proptest::collection::vec(proptest::collection::vec(0_u64..40, 0..6), 1..8);
+    let group = (0_u64..40, prop_oneof![2 => Just(0_u64), 1 => 0_u64..200]);
+    let files = proptest::collection::vec(proptest::collection::vec(group, 0..6), 1..8);
     (
         files,
+        any::<bool>(),
         any::<bool>(),
         any::<u64>(),
         1_u64..10,
@@ -32,14 +37,20 @@ fn setting() -> impl Strategy<Value = Setting> {
         16_u64..2000,
         proptest::option::of(1_u64..90),
     )
-        .prop_map(|(files, shuffle, seed, strands, buffer, split_bytes, split_rows)| {
+        .prop_map(|(files, filtered, shuffle, seed, strands, buffer, split_bytes, split_rows)| {
             let mut file_ends = Vec::new();
-            let mut rows = Vec::new();
+            let (mut rows, mut all_rows) = (Vec::new(), Vec::new());
             for file in files {
-                rows.extend(file);
+                rows.extend(file.iter().map(|(passing, _)| passing));
+                all_rows.extend(file.iter().map(|(passing, others)| passing + if filtered { *others } else { 0 }));
                 file_ends.push(rows.len() as u32);
             }
-            Setting { rows, file_ends, spec: OrderSpec { shuffle, seed, strands, buffer, split_bytes, split_rows } }
+            Setting {
+                rows,
+                all_rows,
+                file_ends,
+                spec: OrderSpec { shuffle, seed, strands, buffer, split_bytes, split_rows },
+            }
         })
 }
 
@@ -87,7 +98,7 @@ fn saved(num_rows: u64, legs: &Legs) -> Legs {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
 
     /// Laws 1, 4 and 5: over any history of topologies an epoch delivers every row once, less what `left_out` lists, and
     /// all ranks take the same number of steps.

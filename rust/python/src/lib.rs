@@ -8,6 +8,7 @@ mod plan;
 mod projection;
 mod reader;
 mod run;
+mod select;
 mod storage;
 
 use pyo3::prelude::*;
@@ -24,6 +25,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<legs::Legs>()?;
     module.add_class::<reader::Reader>()?;
     module.add_class::<run::Run>()?;
+    module.add_class::<select::Selector>()?;
+    module.add_function(wrap_pyfunction!(select::schema_metadata, module)?)?;
     module.add_class::<storage::Storage>()?;
     Ok(())
 }

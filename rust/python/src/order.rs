@@ -36,7 +36,12 @@ impl Order {
         let order = py
             .detach(|| {
                 let file_ends: Vec<u32> = (0..table.num_files()).map(|file| table.groups(file).end as u32).collect();
-                let groups = Groups { rows: table.group_rows(), bytes: table.group_bytes(), file_ends: &file_ends };
+                let groups = Groups {
+                    rows: table.group_rows(),
+                    passing: table.passing().map(|passing| passing.counts.as_slice()),
+                    bytes: table.group_bytes(),
+                    file_ends: &file_ends,
+                };
                 order::Order::new(groups, &spec)
             })
             .or_raise()?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use shardline_core::Error;
-use shardline_core::files::{self, FileTable};
+use shardline_core::files::{self, FileTable, Listing, Passing};
 
 use crate::capsule::ArrowSchema;
 use crate::error::OrRaise;
@@ -24,7 +24,7 @@ pub(crate) struct Plan(pub(crate) Arc<FileTable>);
 
 impl PartialEq for Plan {
     fn eq(&self, other: &Self) -> bool {
-        self.0.digest() == other.0.digest()
+        self.0.digest() == other.0.digest() && self.0.passing() == other.0.passing()
     }
 }
 
@@ -62,6 +62,39 @@ impl Plan {
         drop(py.detach(|| planner.join()));
         storage::log(py, &metrics.take_notes())?;
         Ok(Self(Arc::new(table.or_raise()?)))
+    }
+
+    #[staticmethod]
+    fn list_files(py: Python<'_>, paths: Vec<String>) -> PyResult<(String, Vec<String>)> {
+        let Listing { root, names } = py.detach(|| files::list(&paths)).or_raise()?;
+        Ok((root, names))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (root, names, *, num_threads))]
+    fn read_files(py: Python<'_>, root: String, names: Vec<String>, num_threads: usize) -> PyResult<Self> {
+        let table = py.detach(|| files::read(Listing { root, names }, num_threads)).or_raise()?;
+        Ok(Self(Arc::new(table)))
+    }
+
+    fn with_partitions(&self, py: Python<'_>, values: &[u8]) -> PyResult<Self> {
+        let table = py.detach(|| self.0.with_partitions(files::batch_from_bytes(values)?)).or_raise()?;
+        Ok(Self(Arc::new(table)))
+    }
+
+    fn with_passing(&self, py: Python<'_>, rule: String, counts: Vec<u64>) -> PyResult<Self> {
+        let table = py.detach(|| self.0.with_passing(Passing { rule, counts })).or_raise()?;
+        Ok(Self(Arc::new(table)))
+    }
+
+    #[getter]
+    fn passing(&self) -> Option<(&str, String)> {
+        self.0.passing().map(|passing| (passing.rule.as_str(), format!("{:032x}", passing.digest())))
+    }
+
+    #[getter]
+    fn partition_schema(&self) -> Option<ArrowSchema> {
+        self.0.partitions().map(|values| ArrowSchema(values.schema().as_ref().clone()))
     }
 
     #[staticmethod]

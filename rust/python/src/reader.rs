@@ -15,6 +15,7 @@ use crate::legs::Legs;
 use crate::order::Order;
 use crate::projection::Projection;
 use crate::run::Run;
+use crate::select::Selector;
 use crate::storage::{self, Storage};
 
 /// How long a wait may go without looking for signals.
@@ -37,7 +38,9 @@ impl Reader {
 #[pymethods]
 impl Reader {
     #[new]
-    #[pyo3(signature = (order, projection, epoch, legs, *, rank, num_ranks, num_threads, prefetch_bytes, storage=None))]
+    #[pyo3(signature = (
+        order, projection, epoch, legs, *, rank, num_ranks, num_threads, prefetch_bytes, storage=None, selector=None
+    ))]
     #[allow(clippy::too_many_arguments, reason = "keywords, as Python has them")]
     fn new(
         py: Python<'_>,
@@ -50,6 +53,7 @@ impl Reader {
         num_threads: usize,
         prefetch_bytes: u64,
         storage: Option<&Storage>,
+        selector: Option<&Selector>,
     ) -> PyResult<Self> {
         let store = storage::from(storage);
         let rows = order.order.num_rows();
@@ -62,6 +66,7 @@ impl Reader {
                 assemble::Reader::new(
                     Arc::clone(&order.table),
                     projection.0.clone(),
+                    selector.map(|selector| Arc::clone(&selector.0)),
                     order.order.line(epoch)?,
                     legs.legs.last(),
                     Share { rank, num_ranks },

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use arrow_array::ArrayRef;
 
 use super::job::Job;
-use super::lane::{LaneKey, Lanes, Task};
+use super::lane::{LaneKey, Lanes, Reading, Task};
 use crate::decode::Projection;
 use crate::fetch::Files;
 use crate::order::Line;
 use crate::plan::{Chunk, Planner};
+use crate::select::Selections;
 use crate::{Error, Result};
 
 /// The columns of a lane hold at least this many bytes a row group, so that small row groups are few tasks.
@@ -39,6 +40,7 @@ pub struct Metrics {
 pub(crate) struct Engine {
     pub(crate) files: Files,
     pub(crate) projection: Projection,
+    selections: Option<Selections>,
     pub(crate) line: Line,
     budget: u64,
     state: Mutex<State>,
@@ -68,7 +70,14 @@ pub(crate) struct State {
 pub(crate) type Taken = (Vec<ArrayRef>, u64);
 
 impl Engine {
-    pub(crate) fn new(files: Files, projection: Projection, line: Line, planner: Planner, budget: u64) -> Self {
+    pub(crate) fn new(
+        files: Files,
+        projection: Projection,
+        selections: Option<Selections>,
+        line: Line,
+        planner: Planner,
+        budget: u64,
+    ) -> Self {
         let slots = vec![VecDeque::new(); planner.num_slots()];
         let state = State {
             planner,
@@ -83,7 +92,13 @@ impl Engine {
             closed: false,
             metrics: Metrics::default(),
         };
-        Self { files, projection, line, budget, state: Mutex::new(state), work: Condvar::new(), done: Condvar::new() }
+        let (work, done) = (Condvar::new(), Condvar::new());
+        Self { files, projection, selections, line, budget, state: Mutex::new(state), work, done }
+    }
+
+    /// What lanes are read with.
+    pub(crate) fn reading(&self) -> Reading<'_> {
+        Reading { files: &self.files, projection: &self.projection, selections: self.selections.as_ref() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -213,7 +228,7 @@ impl Engine {
     /// The columns of a row group in as many parts as its size is worth.
     fn column_groups(&self, group: u32) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
         let columns = self.projection.columns().len();
-        let rows = self.files.table().group_rows()[group as usize];
+        let rows = self.files.table().line_rows()[group as usize];
         let parts = (rows * self.projection.row_bytes()).div_ceil(LANE_BYTES).clamp(1, columns.max(1) as u64) as usize;
         (0..parts)
             .map(move |part| part * columns / parts..(part + 1) * columns / parts)

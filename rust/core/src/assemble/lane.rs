@@ -7,8 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use arrow_array::ArrayRef;
 
 use super::worker::words;
-use crate::decode::{Column, ColumnReader, GroupColumn, Projection};
+use crate::decode::{Column, ColumnReader, GroupColumn, Projection, Where};
 use crate::fetch::{Files, OpenFile};
+use crate::files::FileTable;
+use crate::order::RowSet;
+use crate::select::{self, Selections};
 use crate::{Error, Result};
 
 /// Rows of a row group that one chunk waits for.
@@ -31,16 +34,24 @@ pub(crate) struct LaneKey {
     pub(crate) columns: Range<usize>,
 }
 
-/// The open decoders of a lane; opened by the thread that first works on it.
+/// The open decoders of a lane, none for what the folders say; opened by the thread that first works on it.
 #[derive(Default)]
-pub(crate) struct Decoders(Option<Vec<ColumnReader>>);
+pub(crate) struct Decoders(Option<Vec<Option<ColumnReader>>>);
+
+/// What a lane's row group is read with.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    pub(crate) files: &'a Files,
+    pub(crate) projection: &'a Projection,
+    /// None where all rows stand on the line.
+    pub(crate) selections: Option<&'a Selections>,
+}
 
 impl Decoders {
     /// Decodes a task's rows of every column of the lane.
     pub(crate) fn read(
         &mut self,
-        files: &Files,
-        projection: &Projection,
+        Reading { files, projection, selections }: Reading<'_>,
         key: &LaneKey,
         rows: &Range<u64>,
     ) -> Result<Vec<ArrayRef>> {
@@ -49,7 +60,11 @@ impl Decoders {
         let file = files.open(index)?;
         let group = key.group as usize - table.groups(index).start;
         let columns = &projection.columns()[key.columns.clone()];
-        let arrays = catch_unwind(AssertUnwindSafe(|| self.decode(&file, group, columns, rows)));
+        let arrays = catch_unwind(AssertUnwindSafe(|| {
+            let set = selections.map(|selections| selections.rows(files, key.group as usize)).transpose()?;
+            let set = set.as_deref().filter(|set| set.words().is_some());
+            self.decode(&file, &Place { table, index, group, set }, columns, rows)
+        }));
         // Damaged pages make decoders panic that are not ours.
         let arrays = arrays.unwrap_or_else(|panic| {
             let detail = format!(
@@ -66,18 +81,57 @@ impl Decoders {
     fn decode(
         &mut self,
         file: &OpenFile,
-        group: usize,
+        place: &Place<'_>,
         columns: &[Column],
         rows: &Range<u64>,
     ) -> Result<Vec<ArrayRef>> {
-        let of = columns.iter().map(|column| GroupColumn::find(file, group, column)).collect::<Result<Vec<_>>>()?;
+        let of = columns
+            .iter()
+            .map(|column| match column.partition {
+                None => GroupColumn::find(file, place.group, column).map(Some),
+                Some(_) => Ok(None),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let open = |of: &Option<GroupColumn<'_>>| match (of, place.set) {
+            (None, _) => Ok(None),
+            (Some(of), None) => ColumnReader::open(of, rows.start).map(Some),
+            (Some(of), Some(set)) => ColumnReader::open_set(of, set, rows.start).map(Some),
+        };
         if self.0.is_none() {
-            self.0 = Some(of.iter().map(|of| ColumnReader::open(of, rows.start)).collect::<Result<_>>()?);
+            self.0 = Some(of.iter().map(open).collect::<Result<_>>()?);
         }
         let count = (rows.end - rows.start) as usize;
         let readers = self.0.iter_mut().flatten();
-        readers.zip(&of).zip(columns).map(|((reader, of), column)| reader.read(of, column, count)).collect()
+        readers
+            .zip(&of)
+            .zip(columns)
+            .map(|((reader, of), column)| match (reader, of, place.set) {
+                (Some(reader), Some(of), None) => reader.read(of, column, count),
+                (Some(reader), Some(of), Some(set)) => reader.read_set(of, column, set, rows.clone()),
+                _ => folder_value(file, place, column, count),
+            })
+            .collect()
     }
+}
+
+/// A row group that is read.
+struct Place<'a> {
+    table: &'a FileTable,
+    /// Of the file.
+    index: usize,
+    /// The row group, numbered in the file.
+    group: usize,
+    /// The rows that stand on the line; None where all do.
+    set: Option<&'a RowSet>,
+}
+
+/// What the folders of the file say, once a row.
+fn folder_value(file: &OpenFile, place: &Place<'_>, column: &Column, rows: usize) -> Result<ArrayRef> {
+    let (Some(values), Some(partition)) = (place.table.partitions(), column.partition) else {
+        return Err(Error::internal("a partition column without values"));
+    };
+    let array = select::constant(values, partition, place.index, rows)?;
+    column.form.apply(array, Where { path: &file.path, column: &column.name, first_row: 0, set: None })
 }
 
 pub(crate) struct Lane {

@@ -13,8 +13,9 @@ use crate::fetch::{Demand, Files};
 use crate::files::FileTable;
 use crate::files::remote::From as Store;
 use crate::memory::Alive;
-use crate::order::{Leg, Line};
+use crate::order::{Leg, Line, mul_div};
 use crate::plan::{Planner, Share};
+use crate::select::{Selections, Selector};
 use crate::store::{Note, Totals, is_remote};
 use crate::{Error, Result};
 
@@ -62,11 +63,14 @@ struct Inner {
 impl Reader {
     /// A reader of the leg's batches from its cursor on. Nothing is read before the first poll.
     ///
+    /// `selector`: what rows passed that the table has counts of passing rows of.
+    ///
     /// # Errors
     /// Ranks that do not divide the leg's shards and batches delivered.
     pub fn new(
         table: Arc<FileTable>,
         projection: Projection,
+        selector: Option<Arc<Selector>>,
         line: Line,
         leg: &Leg,
         share: Share,
@@ -84,7 +88,12 @@ impl Reader {
         if options.num_threads == 0 {
             return Err(Error::Argument("num_threads must be at least 1, not 0".into()));
         }
-        let chunk_rows = (CHUNK_BYTES / projection.row_bytes()).clamp(1, CHUNK_ROWS);
+        if selector.is_some() != table.passing().is_some() {
+            return Err(Error::Argument("rows that pass are counted and selected, or neither".into()));
+        }
+        let whole = (CHUNK_BYTES / projection.row_bytes()).clamp(1, CHUNK_ROWS);
+        // So many rows are decoded for a chunk, of which so many pass.
+        let chunk_rows = mul_div(whole, line.len(), table.num_rows().max(1)).max(1);
         let planner = Planner::new(line.clone(), leg, share, chunk_rows);
         let cutters = (0..planner.num_slots())
             .map(|slot| {
@@ -96,8 +105,10 @@ impl Reader {
         let budget = if is_remote(table.root()) { options.prefetch_bytes / 2 } else { options.prefetch_bytes };
         let columns: Vec<String> = projection.columns().iter().map(|column| column.name.clone()).collect();
         let streams = (planner.num_slots() * columns.len().max(1)) as u64 * line.strands();
-        let files = Files::new(table, options.store, Demand { columns, streams, budget });
-        let engine = Engine::new(files, projection, line, planner, budget);
+        let files = if selector.is_some() { Files::with_statistics(table) } else { Files::new(table) };
+        let files = files.reading(options.store, Demand { columns, streams, budget });
+        let selections = selector.map(Selections::new);
+        let engine = Engine::new(files, projection, selections, line, planner, budget);
         let inner = Inner {
             engine: Arc::new(engine),
             threads: Vec::new(),

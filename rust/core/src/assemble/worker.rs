@@ -40,7 +40,7 @@ pub(crate) fn work(engine: &Engine) {
             job.fail(error);
             engine.notify_done();
         }
-        let group_rows = engine.files.table().group_rows()[key.group as usize];
+        let group_rows = engine.files.table().line_rows()[key.group as usize];
         if let Some(job) = state.lanes.stop(lane, decoders, group_rows) {
             state.ready.push(Reverse((job, lane)));
         }
@@ -49,7 +49,7 @@ pub(crate) fn work(engine: &Engine) {
 
 /// Decodes a piece of some columns, and finishes those columns that it was the last piece of.
 fn piece(engine: &Engine, key: &LaneKey, task: &Task, decoders: &mut Decoders) -> Result<()> {
-    let arrays = decoders.read(&engine.files, &engine.projection, key, &task.rows)?;
+    let arrays = decoders.read(engine.reading(), key, &task.rows)?;
     let mut complete: Vec<(usize, Vec<ArrayRef>)> = Vec::new();
     let work = {
         let mut state = engine.lock();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::ArrayRef;
+use arrow_array::{Array, ArrayRef};
 use arrow_schema::Field;
 use parquet::file::serialized_reader::SerializedPageReader;
 
@@ -11,6 +11,7 @@ use super::retype::retyped;
 use super::stock::StockColumn;
 use super::{Column, Where};
 use crate::fetch::OpenFile;
+use crate::order::RowSet;
 use crate::{Error, Result};
 
 /// A column of a row group.
@@ -61,15 +62,17 @@ impl<'a> GroupColumn<'a> {
 
 /// Reads a column of a row group on from a row.
 pub struct ColumnReader {
-    decoder: Decoder,
-    next_row: u64,
+    pub(super) decoder: Decoder,
+    pub(super) next_row: u64,
 }
 
-enum Decoder {
+pub(super) enum Decoder {
     /// Pages without nulls, PLAIN or dictionary encoded.
     Dense(Box<DenseColumn>),
     /// All others: from the first page on that is of another kind.
     Stock(Box<StockColumn>),
+    /// The same, of the rows of a set only.
+    Set(Box<StockColumn>),
 }
 
 impl ColumnReader {
@@ -93,10 +96,26 @@ impl ColumnReader {
     /// # Errors
     /// Pages that cannot be read, or values that the form does not hold.
     pub fn read(&mut self, of: &GroupColumn<'_>, column: &Column, rows: usize) -> Result<ArrayRef> {
-        let array = retyped(self.decode(of, rows)?, column.field.data_type())?;
-        let from = Where { path: &of.file.path, column: &column.name, first_row: of.first_row + self.next_row };
+        let array = self.decode(of, rows)?;
         self.next_row += rows as u64;
-        column.form.apply(array, from)
+        self.deliver(array, of, column, None)
+    }
+
+    /// Brings the rows that were just decoded, which end before `next_row`, into the column's form. `set`: the set that they
+    /// are of, and which of it the first one is.
+    pub(super) fn deliver(
+        &self,
+        array: ArrayRef,
+        of: &GroupColumn<'_>,
+        column: &Column,
+        set: Option<(&RowSet, u64)>,
+    ) -> Result<ArrayRef> {
+        let array = retyped(array, column.field.data_type())?;
+        let first_row = match set {
+            None => of.first_row + self.next_row - array.len() as u64,
+            Some(_) => of.first_row,
+        };
+        column.form.apply(array, Where { path: &of.file.path, column: &column.name, first_row, set })
     }
 
     fn decode(&mut self, of: &GroupColumn<'_>, rows: usize) -> Result<ArrayRef> {
@@ -108,6 +127,7 @@ impl ColumnReader {
         }
         match &mut self.decoder {
             Decoder::Stock(stock) => stock.read(of, rows),
+            Decoder::Set(_) => Err(Error::internal("rows of a set are read with it")),
             Decoder::Dense(_) => Err(Error::internal("a dense decoder gave nothing")),
         }
     }

@@ -8,6 +8,7 @@ use arrow_buffer::Buffer;
 use arrow_schema::{DataType, Field, FieldRef};
 
 use super::projection::null_error;
+use crate::order::RowSet;
 use crate::{Error, Result};
 
 /// What a column is delivered as.
@@ -30,8 +31,17 @@ pub struct Where<'a> {
     pub path: &'a str,
     /// The column.
     pub column: &'a str,
-    /// The first of the rows, numbered in the file.
+    /// The first of the rows, numbered in the file; of a set, the row group's first.
     pub first_row: u64,
+    /// The set that the rows are of, and which of it the first one is.
+    pub set: Option<(&'a RowSet, u64)>,
+}
+
+impl Where<'_> {
+    /// The number, in the file, of one of the rows.
+    fn row(&self, index: usize) -> u64 {
+        self.first_row + self.set.map_or(index as u64, |(set, first)| set.row(first + index as u64))
+    }
 }
 
 impl Form {
@@ -170,7 +180,7 @@ fn fix<O: OffsetSizeTrait>(
                 detail: format!(
                     "column {:?} has a list of {found} values at row {}, where the others have {wanted}; take lists=\"jagged\"",
                     from.column,
-                    from.first_row + row as u64
+                    from.row(row)
                 ),
             });
         }
@@ -216,7 +226,7 @@ mod tests {
     use arrow_array::types::Int32Type;
     use arrow_array::{Int32Array, ListArray};
 
-    const FROM: Where<'static> = Where { path: "a.parquet", column: "x", first_row: 100 };
+    const FROM: Where<'static> = Where { path: "a.parquet", column: "x", first_row: 100, set: None };
 
     fn lists(rows: &[&[i32]]) -> ArrayRef {
         Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(

@@ -5,6 +5,7 @@ pub mod dense;
 mod form;
 mod projection;
 mod retype;
+mod selected;
 mod stock;
 
 pub use column::{ColumnReader, GroupColumn};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::Array;
 use arrow_schema::{DataType, Field, FieldRef, Schema};
 
 use super::Form;
@@ -18,6 +19,8 @@ pub struct Column {
     pub field: FieldRef,
     /// What it is delivered as.
     pub form: Form,
+    /// Which of the table's partition columns it is, if it is no column of the files.
+    pub partition: Option<usize>,
 }
 
 impl Column {
@@ -51,7 +54,8 @@ impl Projection {
     /// # Errors
     /// Unknown or repeated names, types that no tensor has, nulls that a footer shows.
     pub fn new(table: &FileTable, columns: Option<&[String]>, tensors: bool, fixed_lists: &[String]) -> Result<Self> {
-        let schema = table.schema();
+        let (schema, in_file) = delivered(table);
+        let schema = &schema;
         let names: Vec<&str> = match columns {
             Some(names) => names.iter().map(String::as_str).collect(),
             None => schema.fields().iter().map(|field| field.name().as_str()).collect(),
@@ -76,11 +80,21 @@ impl Projection {
                 let field = &schema.fields()[index];
                 let fixed = fixed_lists.iter().any(|fixed| fixed == name);
                 let form = if tensors { Form::of(field, fixed)? } else { Form::Arrow };
-                if let (true, Some(file)) = (tensors, table.first_null()[index]) {
-                    return Err(null_error(table.path(file as usize), name));
+                let partition = match in_file[index] {
+                    Place::Partition(partition) => Some(partition),
+                    Place::File(_) => None,
+                };
+                // Of the rows with nulls, none may pass: then it is seen when they are read.
+                let first_null = match in_file[index] {
+                    _ if table.passing().is_some() => None,
+                    Place::File(column) => table.first_null()[column].map(|file| file as usize),
+                    Place::Partition(partition) => first_null(table, partition),
+                };
+                if let (true, Some(file)) = (tensors, first_null) {
+                    return Err(null_error(table.path(file), name));
                 }
                 let field = field.as_ref().clone().with_data_type(common(field.data_type()));
-                Ok(Column { name: name.to_owned(), field: Arc::new(field), form })
+                Ok(Column { name: name.to_owned(), field: Arc::new(field), form, partition })
             })
             .collect::<Result<Vec<_>>>()?;
         let fixed: u64 = columns.iter().filter_map(Column::width).sum();
@@ -107,6 +121,36 @@ impl Projection {
     pub fn row_bytes(&self) -> u64 {
         self.row_bytes
     }
+}
+
+/// Where a column's values are.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// In the files, at this place of their schema.
+    File(usize),
+    /// In the files' folders.
+    Partition(usize),
+}
+
+/// The columns of the files, and after them those of the folders; where both have a name, the folders'.
+fn delivered(table: &FileTable) -> (Schema, Vec<Place>) {
+    let of_folders = table.partitions().map(|values| values.schema());
+    let hidden = |name: &str| of_folders.as_ref().is_some_and(|folders| folders.column_with_name(name).is_some());
+    let in_files = table.schema().fields().iter().enumerate();
+    let mut fields: Vec<(FieldRef, Place)> = in_files
+        .filter(|(_, field)| !hidden(field.name()))
+        .map(|(index, field)| (field.clone(), Place::File(index)))
+        .collect();
+    let in_folders = of_folders.iter().flat_map(|folders| folders.fields().iter().cloned());
+    fields.extend(in_folders.enumerate().map(|(index, field)| (field, Place::Partition(index))));
+    let (fields, places): (Vec<FieldRef>, Vec<Place>) = fields.into_iter().unzip();
+    (Schema::new(fields), places)
+}
+
+/// The first file whose folders say null.
+fn first_null(table: &FileTable, partition: usize) -> Option<usize> {
+    let values = table.partitions()?.column(partition);
+    (0..table.num_files()).find(|&file| values.is_null(file))
 }
 
 /// The error for a column with nulls.

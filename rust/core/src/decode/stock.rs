@@ -2,11 +2,15 @@
 
 use arrow_array::ArrayRef;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection};
 
 use super::GroupColumn;
 use super::column::joined;
 use crate::Result;
+use crate::fetch::Source;
+use crate::order::RowSet;
+
+type Builder = ParquetRecordBatchReaderBuilder<Source>;
 
 /// Rows that arrow-rs decodes at a time: few enough for the cache.
 const DECODE_ROWS: usize = 8192;
@@ -21,15 +25,24 @@ pub(crate) struct StockColumn {
 impl StockColumn {
     /// Opens the column at a row of its row group.
     pub(crate) fn open(of: &GroupColumn<'_>, row: u64) -> Result<Self> {
+        Self::build(of, |builder| builder.with_offset(row as usize))
+    }
+
+    /// Opens the rows of a set, from the `from`-th of them on.
+    pub(crate) fn open_set(of: &GroupColumn<'_>, set: &RowSet, from: u64) -> Result<Self> {
+        let runs = set.runs(from..set.len()).map(|run| run.start as usize..run.end as usize);
+        let selection = RowSelection::from_consecutive_ranges(runs, set.rows() as usize);
+        Self::build(of, |builder| builder.with_row_selection(selection))
+    }
+
+    fn build(of: &GroupColumn<'_>, select: impl FnOnce(Builder) -> Builder) -> Result<Self> {
         let metadata = of.file.metadata.clone();
         let mask = ProjectionMask::roots(metadata.parquet_schema(), [of.root]);
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(of.file.source.clone(), metadata)
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(of.file.source.clone(), metadata)
             .with_row_groups(vec![of.group])
             .with_projection(mask)
-            .with_batch_size(DECODE_ROWS)
-            .with_offset(row as usize)
-            .build()
-            .map_err(|error| of.corrupt(&error))?;
+            .with_batch_size(DECODE_ROWS);
+        let reader = select(builder).build().map_err(|error| of.corrupt(&error))?;
         Ok(Self { reader, rest: None })
     }
 

@@ -61,6 +61,7 @@ type Place = Arc<Mutex<Option<Arc<OpenFile>>>>;
 #[derive(Debug)]
 pub struct Files {
     table: Arc<FileTable>,
+    statistics: bool,
     cache: Mutex<Cache>,
     remote: Option<Remote>,
 }
@@ -73,10 +74,25 @@ struct Cache {
 }
 
 impl Files {
-    /// The files of this plan; those of a store, as `store` says and as `demand` needs them.
-    pub fn new(table: Arc<FileTable>, store: Store, demand: Demand) -> Self {
-        let remote = is_remote(table.root()).then(|| Remote::new(Arc::clone(&table), store, demand));
-        Self { table, cache: Mutex::default(), remote }
+    /// The files of this plan; those of a store, as nobody asked for anything in particular.
+    pub fn new(table: Arc<FileTable>) -> Self {
+        Self { table, statistics: false, cache: Mutex::default(), remote: None }
+            .reading(Store::default(), Demand::default())
+    }
+
+    /// The files of this plan, with the statistics in their footers, which a filter looks at.
+    pub fn with_statistics(table: Arc<FileTable>) -> Self {
+        let files = Self { statistics: true, ..Self::new(table) };
+        files.reading(Store::default(), Demand::default())
+    }
+
+    /// The same, those of a store read as `store` says and as `demand` needs them.
+    #[must_use]
+    pub fn reading(mut self, store: Store, demand: Demand) -> Self {
+        if is_remote(self.table.root()) {
+            self.remote = Some(Remote::new(Arc::clone(&self.table), store, demand, self.statistics));
+        }
+        self
     }
 
     /// Begins to fetch what some rows of row groups (counted over all files) are stored in, where that takes long.
@@ -85,8 +101,9 @@ impl Files {
         let mut of_file: Option<(usize, Vec<Ahead>)> = None;
         for (group, rows) in slices {
             let index = self.table.file_of_group(group);
-            let ahead =
-                Ahead { group: group - self.table.groups(index).start, rows, all: self.table.group_rows()[group] };
+            // Rows that a filter leaves are numbered among themselves.
+            let all = self.table.passing().map_or(self.table.group_rows()[group], |passing| passing.counts[group]);
+            let ahead = Ahead { group: group - self.table.groups(index).start, rows, all };
             match &mut of_file {
                 Some((last, slices)) if *last == index => slices.push(ahead),
                 other => {
@@ -195,7 +212,7 @@ impl Files {
         // Taken before the footer is read: what is written from now on is noticed.
         let stamp = Stamp::from(&file.metadata().map_err(|error| Error::io(&path, &error))?);
         let footer = self.planned_footer(index, &path, &file)?;
-        let metadata = parse(&path, &footer)?;
+        let metadata = parse(&path, &footer, self.statistics)?;
         let source = Source::Local(LocalFile::new(file, self.table.file(index).size));
         Ok(OpenFile { path, source, metadata, stamp: Some(Mutex::new(stamp)) })
     }
@@ -217,10 +234,11 @@ impl Files {
     }
 }
 
-/// A planned footer: its bytes were checked when the plan was made; statistics are of no use here.
-pub(super) fn parse(path: &str, footer: &[u8]) -> Result<ArrowReaderMetadata> {
+/// A planned footer: its bytes were checked when the plan was made. Statistics are of use to filters only.
+pub(super) fn parse(path: &str, footer: &[u8], statistics: bool) -> Result<ArrowReaderMetadata> {
+    let of_columns = if statistics { ParquetStatisticsPolicy::KeepAll } else { ParquetStatisticsPolicy::SkipAll };
     let options = ParquetMetaDataOptions::new()
-        .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_column_stats_policy(of_columns)
         .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
         .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll);
     ParquetMetaDataReader::decode_metadata_with_options(footer, Some(&options))

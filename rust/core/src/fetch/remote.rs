@@ -68,6 +68,7 @@ pub(super) struct Remote {
     table: Arc<FileTable>,
     from: From,
     demand: Demand,
+    statistics: bool,
     live: Mutex<Option<Live>>,
 }
 
@@ -91,6 +92,7 @@ struct Shared {
     client: Arc<crate::store::Client>,
     parts: Arc<Parts>,
     columns: Vec<String>,
+    statistics: bool,
     part_bytes: u64,
     open: Mutex<Opened>,
 }
@@ -106,8 +108,8 @@ struct Opened {
 }
 
 impl Remote {
-    pub(super) fn new(table: Arc<FileTable>, from: From, demand: Demand) -> Self {
-        Self { table, from, demand, live: Mutex::new(None) }
+    pub(super) fn new(table: Arc<FileTable>, from: From, demand: Demand, statistics: bool) -> Self {
+        Self { table, from, demand, statistics, live: Mutex::new(None) }
     }
 
     fn live(&self) -> Result<Live> {
@@ -131,8 +133,8 @@ impl Remote {
         let limits = Limits { capacity, gap, request: client.tuning().request_bytes };
         let parts = Parts::new(Arc::clone(&client), runtime.handle()?.clone(), cancel, metrics, limits);
         let (table, from) = (Arc::clone(&self.table), self.from.clone());
-        let shared =
-            Shared { table, from, client, parts: Arc::new(parts), columns, part_bytes, open: Mutex::default() };
+        let (parts, statistics, open) = (Arc::new(parts), self.statistics, Mutex::default());
+        let shared = Shared { table, from, client, parts, columns, statistics, part_bytes, open };
         let made = Live { shared: Arc::new(shared), runtime };
         *live = Some(made.clone());
         Ok(made)
@@ -219,7 +221,7 @@ impl Shared {
         if footer::hash(&footer) != planned.hash {
             return Err(open::changed(&path, "the object's footer changed"));
         }
-        let metadata = open::parse(&path, &footer)?;
+        let metadata = open::parse(&path, &footer, self.statistics)?;
         let place = Arc::new(Place { file: index as u32, key, stamp });
         let file = RemoteFile::new(Arc::clone(&self.parts), place, &metadata, &self.columns, self.part_bytes);
         Ok(Arc::new(OpenFile::new(path, Source::Remote(file), metadata)))
@@ -234,7 +236,7 @@ pub struct RemoteFile(Arc<Inside>);
 struct Inside {
     parts: Arc<Parts>,
     place: Arc<Place>,
-    /// The column chunks that are read, those of a row group one after the other, in the order of the file.
+    /// The column chunks, those of a row group one after the other, in the order of the file.
     chunks: Vec<Chunk>,
     /// How many of them a row group has.
     columns: usize,
@@ -245,6 +247,8 @@ struct Inside {
 #[derive(Debug)]
 struct Chunk {
     bytes: Range<u64>,
+    /// Whether its rows are read ahead; others are when they are asked for.
+    is_ahead: bool,
     /// Bytes of a part; the last one may have less.
     part: u64,
     /// Parts that were asked for, from the first on.
@@ -260,23 +264,23 @@ impl RemoteFile {
         part_bytes: u64,
     ) -> Self {
         let schema = metadata.parquet_schema();
-        let leaves: Vec<usize> = (0..schema.num_columns())
-            .filter(|&leaf| names.iter().any(|name| name == schema.get_column_root(leaf).name()))
-            .collect();
+        let leaves = schema.num_columns();
+        let ahead: Vec<bool> =
+            (0..leaves).map(|leaf| names.iter().any(|name| name == schema.get_column_root(leaf).name())).collect();
         let mut chunks = Vec::new();
         for group in metadata.metadata().row_groups() {
             let first = chunks.len();
-            chunks.extend(leaves.iter().map(|&leaf| {
+            chunks.extend((0..leaves).map(|leaf| {
                 let (start, length) = group.column(leaf).byte_range();
                 // Parts of a chunk are of one size, so that none is too small to be a request.
                 let part = length.div_ceil(length.div_ceil(part_bytes).max(1)).max(1);
-                Chunk { bytes: start..start + length, part, wanted: AtomicU64::new(0) }
+                Chunk { bytes: start..start + length, part, is_ahead: ahead[leaf], wanted: AtomicU64::new(0) }
             }));
             chunks[first..].sort_by_key(|chunk| chunk.bytes.start);
         }
         let mut by_start: Vec<u32> = (0..chunks.len() as u32).collect();
         by_start.sort_by_key(|&at| chunks[at as usize].bytes.start);
-        Self(Arc::new(Inside { parts, place, chunks, columns: leaves.len(), by_start }))
+        Self(Arc::new(Inside { parts, place, chunks, columns: leaves, by_start }))
     }
 
     /// The object's size.
@@ -295,6 +299,9 @@ impl RemoteFile {
         let mut wanted = Vec::new();
         for Ahead { group, rows, all } in slices {
             for chunk in self.0.chunks.get(group * columns..(group + 1) * columns).unwrap_or_default() {
+                if !chunk.is_ahead {
+                    continue;
+                }
                 let length = chunk.bytes.end - chunk.bytes.start;
                 let until = (u128::from(length) * u128::from(rows.end) / u128::from((*all).max(1))) as u64;
                 let count = if rows.end >= *all { u64::MAX } else { (until + chunk.part / 2) / chunk.part + 1 };

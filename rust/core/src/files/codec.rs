@@ -1,11 +1,13 @@
 //! A file table as bytes, to be pickled, saved and sent to other processes.
 //!
 //! ```text
-//! magic "SLplan" · version 1 · flags: 1 where files have tags
+//! magic "SLplan" · version 1 · flags (1: partition values, 2: passing rows, 4: tags)
 //! root · schema (Arrow IPC, as a flatbuffer) · columns × (first file with a null + 1, or 0) · number of files
 //! files × (bytes shared with the name before · rest of the name · hash, 8 bytes · size · number of row groups)
 //! number of row groups · each one's rows · each one's bytes (both as differences to the one before, zigzag)
-//! with tags: each file's
+//! with flag 1: the partition values (Arrow IPC stream, a row a file)
+//! with flag 2: the rule · each row group's rows that pass (as the rows)
+//! with flag 4: each file's tag
 //! XXH3-64 of all before, 8 bytes
 //! ```
 //!
@@ -13,27 +15,34 @@
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use arrow_ipc::convert::{IpcSchemaEncoder, try_fb_to_schema};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     name::MAX_NAME,
+    passing::{Passing, batch_from_bytes, batch_to_bytes},
     table::{FileTable, TableParts},
 };
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"SLplan";
 const VERSION: u8 = 1;
-/// The flag of a table whose files have tags.
-const TAGS: u8 = 1;
 const CHECKSUM: usize = 8;
+const PARTITIONS: u8 = 1;
+const PASSING: u8 = 2;
+const TAGS: u8 = 4;
 
 impl FileTable {
     /// The table as bytes; the same table gives the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64 * self.num_files() + 8 * self.num_row_groups() + 1024);
         out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&[VERSION, if self.tags().is_empty() { 0 } else { TAGS }]);
+        // What cannot be written is not there to be read either: that it is missing is noticed when it is asked for.
+        let partitions = self.partitions().and_then(|values| batch_to_bytes(values).ok());
+        let tags = u8::from(!self.tags().is_empty()) * TAGS;
+        let flags = tags + u8::from(partitions.is_some()) * PARTITIONS + u8::from(self.passing().is_some()) * PASSING;
+        out.extend_from_slice(&[VERSION, flags]);
         put_bytes(&mut out, self.root().as_bytes());
         put_bytes(&mut out, IpcSchemaEncoder::new().schema_to_fb(self.schema()).finished_data());
         for first in self.first_null() {
@@ -54,6 +63,13 @@ impl FileTable {
         put(&mut out, self.num_row_groups() as u64);
         put_series(&mut out, self.group_rows());
         put_series(&mut out, self.group_bytes());
+        if let Some(partitions) = partitions {
+            put_bytes(&mut out, &partitions);
+        }
+        if let Some(passing) = self.passing() {
+            put_bytes(&mut out, passing.rule.as_bytes());
+            put_series(&mut out, &passing.counts);
+        }
         self.tags().iter().for_each(|tag| put_bytes(&mut out, tag.as_bytes()));
         out.extend_from_slice(&xxh3_64(&out).to_le_bytes());
         out
@@ -74,10 +90,19 @@ impl FileTable {
         if xxh3_64(body) != u64::from_le_bytes(*checksum) {
             return Err(damaged());
         }
-        let has_tags = body.get(MAGIC.len() + 1).is_some_and(|flags| flags & TAGS != 0);
-        let rest = body.get(MAGIC.len() + 2..).unwrap_or_default();
-        let (parts, tags) = decode(rest, has_tags).ok_or_else(damaged)?;
-        Self::from_parts(parts).and_then(|table| table.with_tags(tags)).map_err(|error| state(&error.to_string()))
+        let flags = body.get(MAGIC.len() + 1).copied().unwrap_or_default();
+        let (parts, more) = decode(body.get(MAGIC.len() + 2..).unwrap_or_default(), flags).ok_or_else(damaged)?;
+        let with_more = |mut table: Self| {
+            if let Some(values) = more.partitions {
+                table = table.with_partitions(values)?;
+            }
+            table = table.with_tags(more.tags)?;
+            match more.passing {
+                Some(passing) => table.with_passing(passing),
+                None => Ok(table),
+            }
+        };
+        Self::from_parts(parts).and_then(with_more).map_err(|error| state(&error.to_string()))
     }
 }
 
@@ -85,7 +110,14 @@ fn state(what: &str) -> Error {
     Error::State(format!("a saved plan cannot be read: {what}"))
 }
 
-fn decode(body: &[u8], has_tags: bool) -> Option<(TableParts, Vec<String>)> {
+/// What the flags say is there.
+struct More {
+    partitions: Option<RecordBatch>,
+    passing: Option<Passing>,
+    tags: Vec<String>,
+}
+
+fn decode(body: &[u8], flags: u8) -> Option<(TableParts, More)> {
     let mut input = Input(body);
     let root = str::from_utf8(input.bytes()?).ok()?.to_owned();
     let schema = arrow_ipc::root_as_schema(input.bytes()?).ok()?;
@@ -118,13 +150,21 @@ fn decode(body: &[u8], has_tags: bool) -> Option<(TableParts, Vec<String>)> {
     let groups = input.count(2)?;
     let group_rows = input.series(groups)?;
     let group_bytes = input.series(groups)?;
+    let partitions = match flags & PARTITIONS {
+        0 => None,
+        _ => Some(batch_from_bytes(input.bytes()?).ok()?),
+    };
+    let passing = match flags & PASSING {
+        0 => None,
+        _ => Some(Passing { rule: str::from_utf8(input.bytes()?).ok()?.to_owned(), counts: input.series(groups)? }),
+    };
     let mut tags = Vec::new();
-    for _ in 0..if has_tags { files } else { 0 } {
+    for _ in 0..if flags & TAGS == 0 { 0 } else { files } {
         tags.push(str::from_utf8(input.bytes()?).ok()?.to_owned());
     }
-    let whole = input.0.is_empty();
+    let whole = input.0.is_empty() && flags & !(PARTITIONS | PASSING | TAGS) == 0;
     let parts = TableParts { root, names, hashes, sizes, group_counts, group_rows, group_bytes, schema, first_null };
-    whole.then_some((parts, tags))
+    whole.then_some((parts, More { partitions, passing, tags }))
 }
 
 fn put(out: &mut Vec<u8>, mut value: u64) {

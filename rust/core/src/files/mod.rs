@@ -4,6 +4,7 @@ mod codec;
 pub mod footer;
 pub mod list;
 pub mod name;
+mod passing;
 pub mod remote;
 mod saved;
 mod scan;
@@ -13,6 +14,7 @@ mod table;
 
 pub use footer::Footer;
 pub use list::{Listing, list};
+pub use passing::{Passing, batch_from_bytes, batch_to_bytes};
 pub use table::{FileEntry, FileTable, TableParts};
 
 use crate::Result;
@@ -26,7 +28,12 @@ pub fn plan(paths: &[String], num_threads: usize, from: &remote::From) -> Result
     if paths.iter().any(|path| is_remote(path)) {
         return remote::plan(paths, from);
     }
-    scan::scan(list(paths)?, num_threads)
+    read(list(paths)?, num_threads)
+}
+
+/// Reads the footers of files that were listed, on up to `num_threads` threads, which are joined before it returns.
+pub fn read(listing: Listing, num_threads: usize) -> Result<FileTable> {
+    scan::scan(listing, num_threads)
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 
 use std::{ops::Range, sync::Arc};
 
+use arrow_array::{RecordBatch, UInt32Array};
 use arrow_schema::{Schema, SchemaRef};
+use arrow_select::take::take_record_batch;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::name;
+use super::{Passing, name};
 use crate::{Error, Result};
 
 /// The parts of a table, file after file; the row groups of all files stand end to end.
@@ -71,6 +73,8 @@ pub struct FileTable {
     num_rows: u64,
     num_bytes: u64,
     digest: u128,
+    pub(super) partitions: Option<Arc<RecordBatch>>,
+    pub(super) passing: Option<Arc<Passing>>,
 }
 
 impl FileTable {
@@ -138,6 +142,8 @@ impl FileTable {
             num_rows,
             num_bytes,
             digest: 0,
+            partitions: None,
+            passing: None,
         };
         table.digest = table.compute_digest();
         Ok(table)
@@ -265,8 +271,14 @@ impl FileTable {
             )));
         }
         let groups = |of: &[u64]| files.iter().flat_map(|&f| of[self.groups(f)].iter().copied()).collect();
+        let indices = UInt32Array::from_iter_values(files.iter().map(|&f| f as u32));
+        let partitions = self.partitions().map(|values| take_record_batch(values, &indices)).transpose();
+        let partitions = partitions.map_err(|error| Error::internal(error.to_string()))?.map(Arc::new);
+        let passing = self
+            .passing()
+            .map(|passing| Arc::new(Passing { rule: passing.rule.clone(), counts: groups(&passing.counts) }));
         let index = |file: u32| files.binary_search(&(file as usize)).ok().and_then(|at| u32::try_from(at).ok());
-        Self::from_parts(TableParts {
+        let selected = Self::from_parts(TableParts {
             root: self.root.clone(),
             names: files.iter().map(|&f| self.name(f).to_owned()).collect(),
             hashes: files.iter().map(|&f| self.hashes[f]).collect(),
@@ -276,8 +288,9 @@ impl FileTable {
             group_bytes: groups(&self.group_bytes),
             schema: Arc::clone(&self.schema),
             first_null: self.first_null.iter().map(|first| first.and_then(index)).collect(),
-        })?
-        .with_tags(files.iter().filter_map(|&f| self.tags.get(f).cloned()).collect())
+        })?;
+        let tags = files.iter().filter_map(|&f| self.tags.get(f).cloned()).collect();
+        Self { partitions, passing, ..selected }.with_tags(tags)
     }
 
     fn compute_digest(&self) -> u128 {

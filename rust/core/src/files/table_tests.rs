@@ -207,3 +207,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn folders_and_counts_are_kept_in_bytes_and_in_a_selection() {
+    let plain = table(&[("a", &[5, 2]), ("b", &[]), ("c", &[3])]);
+    let field = Field::new("k", DataType::Utf8, true);
+    let values: arrow_array::ArrayRef = Arc::new(arrow_array::StringArray::from(vec![Some("x"), None, Some("z")]));
+    let values = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![values]).unwrap();
+    let passing = Passing { rule: "some rule".to_owned(), counts: vec![4, 0, 3] };
+    let full = plain.with_partitions(values.clone()).unwrap().with_passing(passing.clone()).unwrap();
+    assert_eq!((full.digest(), full.line_rows()), (plain.digest(), &[4_u64, 0, 3][..]));
+    for table in [&plain, &plain.with_passing(passing.clone()).unwrap(), &full] {
+        assert_eq!(FileTable::from_bytes(&table.to_bytes()).unwrap(), *table);
+    }
+    let some = full.select(&[1, 2]).unwrap();
+    assert_eq!(some.line_rows(), [3]);
+    assert_eq!(some.partitions().unwrap(), &values.slice(1, 2));
+    assert!(plain.with_partitions(values.slice(0, 2)).is_err());
+    assert!(plain.with_passing(Passing { counts: vec![1, 1], ..passing.clone() }).is_err());
+    assert!(plain.with_passing(Passing { counts: vec![6, 0, 0], ..passing }).is_err());
+    // As before, a table without them has a flag of zero: older readers read it.
+    assert_eq!(plain.to_bytes()[7], 0);
+}

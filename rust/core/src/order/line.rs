@@ -128,7 +128,10 @@ mod tests {
     fn line(rows: &[u64], spec: &OrderSpec, epoch: u64) -> Line {
         let bytes: Vec<u64> = rows.iter().map(|r| r * 8).collect();
         let file_ends: Vec<u32> = (1..=rows.len() as u32).collect();
-        Order::new(Groups { rows, bytes: &bytes, file_ends: &file_ends }, spec).unwrap().line(epoch).unwrap()
+        Order::new(Groups { rows, passing: None, bytes: &bytes, file_ends: &file_ends }, spec)
+            .unwrap()
+            .line(epoch)
+            .unwrap()
     }
 
     fn all(line: &Line) -> Vec<(u32, u64)> {

@@ -3,7 +3,7 @@
 //! Row groups are packed into splits ([`Splits`]); the splits of an epoch, permuted by the key (seed, epoch), are laid end
 //! to end ([`Laid`]); k strands of that are read side by side in windows, permuted by the key (seed, epoch, window), and
 //! the windows end to end are the [`Line`]. [`Legs`] cut the line into shards and batches and keep count of what was
-//! delivered.
+//! delivered. A [`Sample`] takes rows off the line by a key; which rows of a row group stand on it is a [`RowSet`].
 
 mod intervals;
 mod key;
@@ -13,6 +13,8 @@ mod legs;
 mod line;
 mod permute;
 mod philox;
+mod rowset;
+mod sample;
 mod spec;
 mod split;
 
@@ -24,6 +26,8 @@ pub use legs::{Ask, Legs, Outcome};
 pub use line::{Line, Window};
 pub use permute::permutation;
 pub use philox::Philox;
+pub use rowset::{RowSet, Runs};
+pub use sample::Sample;
 pub use spec::{DEFAULT_STRANDS, Groups, Order, OrderSpec};
 pub use split::{SplitLimits, Splits};
 

@@ -33,6 +33,8 @@ pub struct OrderSpec {
 pub struct Groups<'a> {
     /// Rows of every row group.
     pub rows: &'a [u64],
+    /// How many of them pass the sample and the filter, and so stand on the line; None where all do.
+    pub passing: Option<&'a [u64]>,
     /// Uncompressed bytes of every row group.
     pub bytes: &'a [u64],
     /// Row groups up to the end of every file.
@@ -66,11 +68,12 @@ impl Order {
             return Err(Error::Argument("split_rows must be at least 1, not 0".into()));
         }
         let limits = SplitLimits { bytes: spec.split_bytes, rows: spec.split_rows, shuffle: spec.shuffle };
-        let splits = Splits::pack(groups.rows, groups.bytes, groups.file_ends, limits)?;
+        let splits =
+            Splits::pack(groups.rows, groups.passing.unwrap_or(groups.rows), groups.bytes, groups.file_ends, limits)?;
         let buffer = match (spec.shuffle, spec.buffer) {
             (false, _) => 0,
             (true, Some(rows)) => rows,
-            (true, None) => default_buffer(splits.num_rows(), groups.bytes),
+            (true, None) => default_buffer(groups.rows.iter().sum(), groups.bytes),
         };
         if buffer > u64::from(u32::MAX) {
             return Err(Error::Argument(format!(
@@ -102,7 +105,7 @@ impl Order {
         &self.splits
     }
 
-    /// All rows.
+    /// N: all rows that pass.
     pub fn num_rows(&self) -> u64 {
         self.splits.num_rows()
     }
@@ -158,7 +161,7 @@ mod tests {
             split_bytes: 1 << 27,
             split_rows: Some(1),
         };
-        let groups = Groups { rows: &rows, bytes: &bytes, file_ends: &[4] };
+        let groups = Groups { rows: &rows, passing: None, bytes: &bytes, file_ends: &[4] };
         let of = |buffer| {
             let order = Order::new(groups, &spec(buffer)).unwrap();
             (order.strands(), order.window())

@@ -15,12 +15,13 @@ pub struct SplitLimits {
 
 /// All row groups of a plan, packed into splits; the same for every epoch.
 ///
-/// Row groups are numbered through all files. Memory: 8 bytes a row group and 4 a split.
+/// Row groups are numbered through all files. Memory: 8 bytes a row group and 4 a split. Where only some rows pass, splits
+/// are packed from all rows, so that they are the same under every filter; all else counts passing rows.
 #[derive(Debug, Clone)]
 pub struct Splits {
     /// The first row group of every split, and the end of the last.
     first_group: Vec<u32>,
-    /// The rows before every row group, and all rows at the end.
+    /// The passing rows before every row group, and all of them at the end.
     group_start: Vec<u64>,
 }
 
@@ -30,25 +31,29 @@ const SHUFFLED_PARTS: u64 = 64;
 impl Splits {
     /// Packs row groups into splits.
     ///
-    /// `rows` and `bytes` are those of every row group, `file_ends` the number of row groups up to each file's end. A
+    /// `passing` is how many of the rows of every row group stand on the line. `rows` and `bytes` are those of every row group, `file_ends` the number of row groups up to each file's end. A
     /// split closes before the row group that would take it over a limit; a larger row group is a split alone. Row groups without
     /// rows belong to the split before them and close nothing.
     ///
     /// # Errors
     /// More than 2³² - 1 row groups, or more than 2⁶³ rows.
-    pub fn pack(rows: &[u64], bytes: &[u64], file_ends: &[u32], limits: SplitLimits) -> Result<Self> {
+    pub fn pack(rows: &[u64], passing: &[u64], bytes: &[u64], file_ends: &[u32], limits: SplitLimits) -> Result<Self> {
         if u32::try_from(rows.len()).is_err() {
             return Err(Error::Argument(format!("{} row groups are more than 2**32 - 1", rows.len())));
         }
+        if passing.len() != rows.len() || passing.iter().zip(rows).any(|(passing, rows)| passing > rows) {
+            return Err(Error::internal("more rows pass than there are"));
+        }
+        let total = rows
+            .iter()
+            .try_fold(0_u64, |sum, &count| sum.checked_add(count).filter(|&sum| sum <= i64::MAX as u64))
+            .ok_or_else(|| Error::Argument("the files hold more than 2**63 rows".into()))?;
         let mut group_start = Vec::with_capacity(rows.len() + 1);
-        let mut total = 0_u64;
-        group_start.push(0);
-        for &count in rows {
-            total = total
-                .checked_add(count)
-                .filter(|&sum| sum <= i64::MAX as u64)
-                .ok_or_else(|| Error::Argument("the files hold more than 2**63 rows".into()))?;
-            group_start.push(total);
+        let mut before = 0;
+        group_start.push(before);
+        for &count in passing {
+            before += count;
+            group_start.push(before);
         }
         let row_limit = limits.rows.unwrap_or(u64::MAX);
         let too_long = |length: u64| {
@@ -91,12 +96,12 @@ impl Splits {
         self.len() == 0
     }
 
-    /// All rows.
+    /// All rows that pass.
     pub fn num_rows(&self) -> u64 {
         self.group_start.last().copied().unwrap_or(0)
     }
 
-    /// The rows of a split, numbered through all files in their order.
+    /// The passing rows of a split, numbered through all files in their order.
     pub(crate) fn rows(&self, split: u32) -> std::ops::Range<u64> {
         let groups = self.groups(split);
         self.group_start[groups.start as usize]..self.group_start[groups.end as usize]
@@ -107,12 +112,12 @@ impl Splits {
         self.first_group[split as usize]..self.first_group[split as usize + 1]
     }
 
-    /// The first of all rows that a row group holds.
+    /// The first of all passing rows that a row group holds.
     pub(crate) fn group_start(&self, group: u32) -> u64 {
         self.group_start[group as usize]
     }
 
-    /// The row group in `groups` that holds this one of all rows.
+    /// The row group in `groups` that holds this one of all passing rows.
     pub(crate) fn group_of(&self, row: u64, groups: std::ops::Range<u32>) -> u32 {
         let starts = &self.group_start[groups.start as usize..groups.end as usize];
         groups.start + (starts.partition_point(|&start| start <= row) as u32).saturating_sub(1)
@@ -126,7 +131,7 @@ mod tests {
 
     fn pack(rows: &[u64], file_ends: &[u32], limits: SplitLimits) -> Vec<Vec<u64>> {
         let bytes: Vec<u64> = rows.iter().map(|r| r * 10).collect();
-        let splits = Splits::pack(rows, &bytes, file_ends, limits).unwrap();
+        let splits = Splits::pack(rows, rows, &bytes, file_ends, limits).unwrap();
         (0..splits.len() as u32)
             .map(|s| splits.groups(s).map(|g| rows[g as usize]).filter(|&r| r > 0).collect())
             .collect()

@@ -38,7 +38,7 @@ proptest! {
     ) {
         let bytes = vec![100; rows.len()];
         let spec = OrderSpec { shuffle, seed: 1, strands: 3, buffer: Some(buffer), split_bytes: 1000, split_rows: Some(50) };
-        let order = Order::new(Groups { rows: &rows, bytes: &bytes, file_ends: &[rows.len() as u32] }, &spec).unwrap();
+        let order = Order::new(Groups { rows: &rows, passing: None, bytes: &bytes, file_ends: &[rows.len() as u32] }, &spec).unwrap();
         let line = order.line(0).unwrap();
         let Ok(mut legs) = Legs::start(line.len(), num_ranks * factor, batch_size, drop_last) else { return Ok(()) };
         let steps = legs.last().num_batches() / num_ranks;

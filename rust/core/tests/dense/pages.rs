@@ -7,46 +7,13 @@ use arrow_array::{Array, ListArray};
 use arrow_schema::{DataType, Field};
 use bytes::Bytes;
 use parquet::basic::{Encoding, Repetition, Type as Physical};
-use parquet::column::page::{Page, PageMetadata, PageReader};
-use parquet::errors::Result;
+use parquet::column::page::Page;
 use parquet::schema::types::{ColumnDescriptor, ColumnPath, Type};
 use proptest::prelude::*;
 use shardline_core::decode::dense::{DenseColumn, Read};
 
 use crate::columns::mix;
-
-/// Pages in memory.
-struct Pages(std::vec::IntoIter<Page>);
-
-impl Iterator for Pages {
-    type Item = Result<Page>;
-
-    fn next(&mut self) -> Option<Result<Page>> {
-        self.0.next().map(Ok)
-    }
-}
-
-impl PageReader for Pages {
-    fn get_next_page(&mut self) -> Result<Option<Page>> {
-        Ok(self.0.next())
-    }
-
-    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
-        Ok(self.0.as_slice().first().map(|page| PageMetadata {
-            num_rows: match page {
-                Page::DataPageV2 { num_rows, .. } => Some(*num_rows as usize),
-                _ => None,
-            },
-            num_levels: page.is_data_page().then_some(page.num_values() as usize),
-            is_dict: page.is_dictionary_page(),
-        }))
-    }
-
-    fn skip_next_page(&mut self) -> Result<()> {
-        self.0.next();
-        Ok(())
-    }
-}
+use crate::hostile::Pages;
 
 /// Writes numbers as runs whose kinds and lengths are random.
 fn hybrid(numbers: &[u32], width: usize, seed: u64) -> Vec<u8> {

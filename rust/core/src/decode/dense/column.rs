@@ -67,11 +67,31 @@ impl Column {
     }
 
     pub(super) fn read(&mut self, rows: usize) -> Result<Option<ArrayRef>> {
+        self.read_runs(std::iter::once((0, rows)), rows)
+    }
+
+    /// Of every run, passes over so many rows and reads the next so many, `rows` in all.
+    pub(super) fn read_runs(
+        &mut self,
+        runs: impl Iterator<Item = (usize, usize)>,
+        rows: usize,
+    ) -> Result<Option<ArrayRef>> {
         let mut offsets = Offsets::new(&self.nesting);
         if !self.levels.repeated {
             self.values.reserve(rows)?;
         }
-        let step = self.advance(rows, Some(&mut offsets));
+        let mut step = Ok(Step::Done);
+        for (skipped, taken) in runs {
+            if skipped > 0 {
+                step = self.advance(skipped, None);
+            }
+            if matches!(step, Ok(Step::Done)) {
+                step = self.advance(taken, Some(&mut offsets));
+            }
+            if !matches!(step, Ok(Step::Done)) {
+                break;
+            }
+        }
         let (buffer, count) = self.values.finish();
         self.lost |= step.is_err();
         if step? == Step::NotDense {

@@ -86,6 +86,11 @@ impl DenseColumn {
         Ok(self.column.read(rows)?.map_or(Read::NotDense, Read::Array))
     }
 
+    /// Of every run, passes over so many rows and decodes the next so many, into one array of `rows` in all.
+    pub fn read_runs(&mut self, runs: impl Iterator<Item = (usize, usize)>, rows: usize) -> Result<Read> {
+        Ok(self.column.read_runs(runs, rows)?.map_or(Read::NotDense, Read::Array))
+    }
+
     /// Passes over exactly the next `rows` rows: whole pages without decompressing them where the page headers give
     /// their rows. Nulls and other encodings are no hindrance to it.
     pub fn skip(&mut self, rows: usize) -> Result<()> {

@@ -1,0 +1,159 @@
+"""Which rows stand on the line: a sample, a filter, and the plan that knows how many rows of each row group do.
+
+>>> check_sample(0.1, None, 0)
+(0.0, 0.1, 0)
+"""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from shardline._core import Plan, Selector, Storage
+from shardline.errors import ShardlineTypeError, ShardlineValueError
+from shardline.filters import Filter
+from shardline.partitions import Partitioning, attach, to_bytes
+
+log = logging.getLogger("shardline")
+
+Count = Callable[[Plan, Selector], list[int]]
+"""How many rows of each row group pass."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What was asked of rows. `sample`: (low, high, seed), fractions of every row group."""
+
+    filter: Filter | None = None
+    sample: tuple[float, float, int] | None = None
+    partitioning: Partitioning | None = None
+    storage: Storage | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def rule(self) -> str:
+        """What rows must pass, as JSON; "" where all do. Counts are known by it."""
+        if self.filter is None and self.sample is None:
+            return ""
+        rule: dict[str, Any] = {"filter": None if self.filter is None else self.filter.text, "sample": self.sample}
+        given = self.partitioning.types if self.partitioning is not None else None
+        of_filter = set(self.filter.columns) if self.filter is not None else set()
+        rule["folders"] = {name: str(dtype) for name, dtype in given or () if name in of_filter}
+        return json.dumps(rule)
+
+    @property
+    def topic(self) -> str:
+        """All of it as text: what makes loaders on several ranks the same."""
+        return json.dumps([self.rule, str(self.partitioning)])
+
+    def __str__(self) -> str:
+        parts = [] if self.filter is None else [f"filters={self.filter.text}"]
+        if self.sample is not None:
+            low, high, seed = self.sample
+            parts.append(f"split=({low}, {high}) (sample_seed={seed})")
+        return " and ".join(parts) or "no filter or sample"
+
+    def listed(self, paths: Sequence[str], num_threads: int) -> Plan:
+        """The plan of the files that `paths` stand for, less those whose folders a filter rules out: no footer read."""
+        if self.partitioning is None:
+            return Plan.build(list(paths), num_threads=num_threads, storage=self.storage)
+        if self.storage is not None:  # a store's listing has what its footers are read by
+            return self.fit(Plan.build(list(paths), num_threads=num_threads, storage=self.storage))
+        root, names = Plan.list_files(list(paths))
+        values = self.partitioning.values(names)
+        kept = self._kept(names, values)
+        plan = Plan.read_files(root, [names[i] for i in kept], num_threads=num_threads)
+        return plan if values is None else plan.with_partitions(to_bytes(values.take(pa.array(kept, pa.int64()))))
+
+    def fit(self, plan: Plan) -> Plan:
+        """A plan that was given, with the folders' columns and less the files that the filter rules out.
+
+        ShardlineValueError for a plan of other rows: it lists what its own filter left.
+        """
+        if plan.passing is not None:
+            rule = plan.passing[0]
+            if rule != self.rule:
+                raise ShardlineValueError(
+                    f"this plan was made for other rows ({_words(rule)}), and {self} is asked for: give the plan of a "
+                    "dataset without filters, sample and split, or the path"
+                )
+            return plan
+        plan = attach(plan, self.partitioning)
+        if self.partitioning is None or self.filter is None:
+            return plan
+        names = [name for name, _, _ in plan.files()]
+        kept = self._kept(names, self.partitioning.values(names))
+        return plan if len(kept) == len(names) else plan.select(kept)
+
+    def count(self, plan: Plan, count: Count) -> Plan:
+        """The plan with the passing rows of each row group counted, unless it has them."""
+        if not self.rule or plan.passing is not None:
+            return plan
+        selector = self.selector(plan)
+        assert selector is not None
+        return plan.with_passing(self.rule, count(plan, selector))
+
+    def selector(self, plan: Plan) -> Selector | None:
+        """What tells the rows of a plan that pass; None where all do. ShardlineTypeError for a wrong comparison."""
+        if not self.rule:
+            return None
+        program = None
+        if self.filter is not None:
+            types = {field.name: field.type for field in pa.schema(plan.schema)}
+            if plan.partition_schema is not None:
+                types |= {field.name: field.type for field in pa.schema(plan.partition_schema)}
+            program = self.filter.program(types)
+        return Selector(plan, sample=self.sample, filter=program, storage=self.storage)
+
+    def _kept(self, names: Sequence[str], values: pa.RecordBatch | None) -> list[int]:
+        everything = list(range(len(names)))
+        if self.filter is None or values is None:
+            return everything
+        types = {field.name: field.type for field in values.schema}
+        may_pass = Selector.may_pass(self.filter.program(types, partial=True), to_bytes(values))
+        kept = [i for i in everything if may_pass[i]]
+        if not kept:
+            raise none_left(self, f"the folders of all {len(names):,} files rule them out")
+        log.info("filters rule out %d of %d files by their folders", len(names) - len(kept), len(names))
+        return kept
+
+
+def none_left(rows: Rows, why: str) -> ShardlineValueError:
+    """The error for a line without a row."""
+    return ShardlineValueError(f"no row passes {rows}: {why}; ask for less, or look whether these are the right files")
+
+
+def check_sample(sample: Any, split: Any, seed: int) -> tuple[float, float, int] | None:
+    """(low, high, seed); None for all rows. ShardlineTypeError or ShardlineValueError for anything but fractions."""
+    if sample is not None and split is not None:
+        raise ShardlineValueError(f"sample={sample} is the same as split=(0, {sample}): give one of them, not both")
+    if sample is not None:
+        interval = (0.0, _fraction("sample", sample))
+    elif split is not None:
+        if not isinstance(split, Sequence) or isinstance(split, str) or len(split) != 2:
+            raise ShardlineTypeError(f"split must be two fractions, as (0.0, 0.9), not {split!r}")
+        interval = (_fraction("split", split[0]), _fraction("split", split[1]))
+    else:
+        return None
+    low, high = interval
+    if low >= high:
+        which = f"sample={sample}" if sample is not None else f"split=({low}, {high})"
+        raise ShardlineValueError(f"{which} holds no row: fractions go up, from 0 to 1")
+    return None if interval == (0.0, 1.0) else (low, high, seed)
+
+
+def _fraction(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ShardlineTypeError(f"{name} must be a fraction between 0 and 1, not {value!r}")
+    if not 0 <= value <= 1:
+        raise ShardlineValueError(f"{name} must be between 0 and 1, not {value}")
+    return float(value)
+
+
+def _words(rule: str) -> str:
+    said = json.loads(rule)
+    parts = [f"{name} {said[name]}" for name in ("filter", "sample") if said.get(name) is not None]
+    return ", ".join(parts)

@@ -1,0 +1,18 @@
+//! Which rows pass: a filter's conditions over arrays and over statistics, counted once, and found again when rows are read.
+
+mod count;
+mod facts;
+mod kernel;
+mod lane;
+mod predicate;
+mod selections;
+mod written;
+
+pub use count::{count, may_pass};
+pub use predicate::{Condition, Literal, Predicate, Step, Test};
+pub(crate) use selections::constant;
+pub use selections::{Selections, Selector};
+pub use written::schema_metadata;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! A filter as a tree of conditions on columns, bound to the columns of a plan.
+
+use std::sync::Arc;
+
+use arrow_schema::DataType;
+
+use super::lane::{LaneKind, kind};
+use crate::decode::{Column, Projection};
+use crate::files::FileTable;
+use crate::{Error, Result};
+
+/// A value that columns are compared with, in the column's own unit.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Literal {
+    /// Of integers, bools, dates, times, and decimals (unscaled).
+    Int(i128),
+    /// Of floats; and of integers and decimals, which are then compared as floats.
+    Float(f64),
+    /// Of texts and bytes.
+    Bytes(Vec<u8>),
+}
+
+/// What is asked of a column's value. A null is neither true nor false, except where it is said.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Test {
+    /// `=`
+    Equal(Literal),
+    /// `<`
+    Less(Literal),
+    /// `<=`
+    LessEqual(Literal),
+    /// `>`, which is not the opposite of `<=` where there are NaNs.
+    Greater(Literal),
+    /// `>=`
+    GreaterEqual(Literal),
+    /// One of these. A null is in it if `null`, and else is not: it is never unknown, as in pyarrow.
+    In {
+        /// The values, all of one kind.
+        values: Vec<Literal>,
+        /// Whether a null is one of them.
+        null: bool,
+    },
+    /// `=` another column's value, of the same type.
+    EqualColumn(usize),
+    /// `<` another column's value, of the same type.
+    LessColumn(usize),
+    /// A null; with `nan`, a NaN too. Never unknown.
+    Null {
+        /// Whether a NaN counts.
+        nan: bool,
+    },
+    /// A NaN.
+    Nan,
+    /// True or false, whatever the value.
+    Always(bool),
+}
+
+/// A test of one column, by its number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Condition {
+    /// Of the predicate's columns.
+    pub column: usize,
+    /// What is asked.
+    pub test: Test,
+}
+
+/// A step of a filter in postfix notation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// A condition.
+    Test(Condition),
+    /// True or false for every row.
+    Constant(Option<bool>),
+    /// Something that is not known yet: true, false or null.
+    Unknown,
+    /// Of the two steps before, Kleene's and.
+    And,
+    /// Of the two steps before, Kleene's or.
+    Or,
+    /// Of the step before.
+    Not,
+}
+
+/// A filter, well-formed, over columns that are known by name.
+#[derive(Debug, Clone)]
+pub struct Predicate {
+    pub(super) names: Vec<String>,
+    pub(super) steps: Vec<Step>,
+}
+
+impl Predicate {
+    /// A filter of these steps, whose conditions count columns by their place in `names`.
+    ///
+    /// # Errors
+    /// Steps that are no tree, columns that are not named.
+    pub fn new(names: Vec<String>, steps: Vec<Step>) -> Result<Self> {
+        let mut depth = 0_usize;
+        let bad = || Error::internal("the steps of a filter make no tree");
+        for step in &steps {
+            let taken = match step {
+                Step::And | Step::Or => 2,
+                Step::Not => 1,
+                _ => 0,
+            };
+            depth = depth.checked_sub(taken).ok_or_else(bad)? + 1;
+            if let Step::Test(Condition { column, test }) = step {
+                let other = match test {
+                    Test::EqualColumn(other) | Test::LessColumn(other) => *other,
+                    _ => *column,
+                };
+                if (*column).max(other) >= names.len() {
+                    return Err(bad());
+                }
+            }
+        }
+        if depth == 1 { Ok(Self { names, steps }) } else { Err(bad()) }
+    }
+
+    /// The names of its columns.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Its columns in a plan, as they are read.
+    ///
+    /// # Errors
+    /// A column that is not there, or of a type that the condition on it is not for.
+    pub(super) fn columns(&self, table: &FileTable) -> Result<Arc<[Column]>> {
+        let projection = Projection::new(table, Some(&self.names), false, &[])?;
+        for step in &self.steps {
+            let Step::Test(Condition { column, test }) = step else { continue };
+            let data_type = projection.columns()[*column].field.data_type();
+            let other = match test {
+                Test::EqualColumn(other) | Test::LessColumn(other) => projection.columns()[*other].field.data_type(),
+                _ => data_type,
+            };
+            if !fits(test, data_type) || plain_type(data_type) != plain_type(other) {
+                return Err(Error::Unsupported(format!(
+                    "filters compare column {:?}, which is {data_type}, with what it cannot be compared with",
+                    self.names[*column]
+                )));
+            }
+        }
+        Ok(projection.columns().into())
+    }
+}
+
+fn plain_type(data_type: &DataType) -> &DataType {
+    match data_type {
+        DataType::Dictionary(_, values) => values,
+        other => other,
+    }
+}
+
+fn fits(test: &Test, data_type: &DataType) -> bool {
+    let kind = kind(data_type);
+    let takes = |literal: &Literal| {
+        matches!(
+            (literal, kind),
+            (Literal::Int(_), Some(LaneKind::Int | LaneKind::Wide))
+                | (Literal::Float(_), Some(LaneKind::Int | LaneKind::Wide | LaneKind::Float))
+                | (Literal::Bytes(_), Some(LaneKind::Bytes))
+        )
+    };
+    match test {
+        Test::Equal(literal)
+        | Test::Less(literal)
+        | Test::LessEqual(literal)
+        | Test::Greater(literal)
+        | Test::GreaterEqual(literal) => takes(literal),
+        Test::In { values, .. } => values.iter().all(takes),
+        Test::EqualColumn(_) | Test::LessColumn(_) => kind.is_some(),
+        Test::Nan | Test::Null { nan: true } => kind == Some(LaneKind::Float),
+        Test::Null { nan: false } | Test::Always(_) => true,
+    }
+}

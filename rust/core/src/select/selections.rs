@@ -1,0 +1,266 @@
+//! The rows that pass, found when a row group is read, kept while it is, and compared with what was counted.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow_select::take::take;
+
+use super::facts::{self, Facts};
+use super::kernel;
+use super::predicate::Predicate;
+use crate::decode::{Column, ColumnReader, GroupColumn};
+use crate::fetch::{Files, OpenFile};
+use crate::files::FileTable;
+use crate::order::{RowSet, Sample};
+use crate::{Error, Result};
+
+/// Rows that are decoded and compared at a time: few enough for the cache, and whole words of bits.
+const BLOCK: u64 = 16_384;
+/// Sets that are kept, in bytes.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// What rows must pass to stand on the line, bound to the columns of a plan.
+#[derive(Debug, Clone)]
+pub struct Selector {
+    sample: Option<Sample>,
+    filter: Option<(Predicate, Arc<[Column]>)>,
+}
+
+/// What is known of a row group before its columns are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    None,
+    All,
+    Some,
+}
+
+impl Selector {
+    /// A selector of the rows in the sample that pass the filter.
+    ///
+    /// # Errors
+    /// A column that is not there, or of a type that the condition on it is not for.
+    pub fn new(table: &FileTable, sample: Option<Sample>, filter: Option<Predicate>) -> Result<Self> {
+        let filter = match filter {
+            Some(predicate) => Some((predicate.clone(), predicate.columns(table)?)),
+            None => None,
+        };
+        Ok(Self { sample, filter })
+    }
+
+    /// Whether rows must be read to be counted.
+    pub fn is_filter(&self) -> bool {
+        self.filter.is_some()
+    }
+
+    /// How many rows of a row group are in the sample: before the filter.
+    pub(super) fn sampled(&self, table: &FileTable, group: usize) -> Result<u64> {
+        let rows = table.group_rows()[group];
+        match &self.sample {
+            None => Ok(rows),
+            Some(sample) => {
+                let (hash, number) = place(table, group);
+                sample.count(rows, hash, number)
+            }
+        }
+    }
+
+    fn verdict(&self, table: &FileTable, index: usize, file: &OpenFile, group: usize) -> Verdict {
+        let Some((predicate, columns)) = &self.filter else { return Verdict::All };
+        let metadata = file.metadata.metadata();
+        let leaves = metadata.file_metadata().schema_descr();
+        let of = metadata.row_group(group - table.groups(index).start);
+        let facts: Vec<Facts> = columns
+            .iter()
+            .map(|column| match (column.partition, table.partitions()) {
+                (Some(partition), Some(values)) => Facts::of_partition(values, partition, index),
+                _ => Facts::of_group(of, leaves, file.metadata.schema(), &column.name),
+            })
+            .collect();
+        let outcomes = facts::outcomes(predicate, &facts);
+        match (outcomes.may_pass(), outcomes.all_pass()) {
+            (false, _) => Verdict::None,
+            (true, true) => Verdict::All,
+            (true, false) => Verdict::Some,
+        }
+    }
+
+    /// How many rows of a row group pass, as they are found now.
+    pub(super) fn count(&self, files: &Files, group: usize) -> Result<u64> {
+        let table = files.table();
+        let index = table.file_of_group(group);
+        if self.filter.is_some() && table.group_rows()[group] > 0 {
+            let file = files.open(index)?;
+            match self.verdict(table, index, &file, group) {
+                Verdict::None => return Ok(0),
+                Verdict::All => {}
+                Verdict::Some => return Ok(self.rows(files, group)?.len()),
+            }
+        }
+        self.sampled(table, group)
+    }
+
+    /// Which rows of a row group pass.
+    pub(super) fn rows(&self, files: &Files, group: usize) -> Result<RowSet> {
+        let table = files.table();
+        let rows = table.group_rows()[group];
+        let index = table.file_of_group(group);
+        let passing = match &self.filter {
+            Some((predicate, columns)) if rows > 0 => {
+                let file = files.open(index)?;
+                match self.verdict(table, index, &file, group) {
+                    Verdict::None => return Ok(RowSet::from_words(rows, Vec::new())),
+                    Verdict::All => RowSet::all(rows),
+                    Verdict::Some => {
+                        let found =
+                            catch_unwind(AssertUnwindSafe(|| filtered(table, &file, group, predicate, columns)));
+                        // Damaged pages make decoders panic that are not ours.
+                        let found = found.unwrap_or_else(|_| {
+                            let number = group - table.groups(index).start;
+                            let detail = "a decoder gave up; the file seems damaged: write or copy it again";
+                            Err(Error::corrupt(&file.path, format!("row group {number}: {detail}")))
+                        });
+                        // After the reading, whatever came of it.
+                        files.check(index, &file)?;
+                        found?
+                    }
+                }
+            }
+            _ => RowSet::all(rows),
+        };
+        match &self.sample {
+            None => Ok(passing),
+            Some(sample) => {
+                let (hash, number) = place(table, group);
+                Ok(sample.rows(rows, hash, number)?.and(&passing))
+            }
+        }
+    }
+}
+
+/// A row group's part of the sample's key: its file's footer hash, and its number in the file.
+fn place(table: &FileTable, group: usize) -> (u64, u64) {
+    let file = table.file(table.file_of_group(group));
+    (file.hash, (group - file.groups.start) as u64)
+}
+
+/// A value of a file's folders, once a row.
+pub(crate) fn constant(values: &RecordBatch, column: usize, file: usize, rows: usize) -> Result<ArrayRef> {
+    let indices = UInt32Array::from(vec![file as u32; rows]);
+    take(values.column(column), &indices, None).map_err(|error| Error::internal(error.to_string()))
+}
+
+fn filtered(
+    table: &FileTable,
+    file: &OpenFile,
+    group: usize,
+    predicate: &Predicate,
+    columns: &[Column],
+) -> Result<RowSet> {
+    let index = table.file_of_group(group);
+    let in_file = group - table.groups(index).start;
+    let rows = table.group_rows()[group];
+    let mut readers = columns
+        .iter()
+        .map(|column| match column.partition {
+            Some(_) => Ok(None),
+            None => {
+                let of = GroupColumn::find(file, in_file, column)?;
+                Ok(Some((of, ColumnReader::open(&of, 0)?)))
+            }
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let mut words = Vec::with_capacity(rows.div_ceil(64) as usize);
+    for start in (0..rows).step_by(BLOCK as usize) {
+        let count = (rows - start).min(BLOCK) as usize;
+        let arrays = readers
+            .iter_mut()
+            .zip(columns)
+            .map(|(reader, column)| match (reader, column.partition, table.partitions()) {
+                (Some((of, reader)), ..) => reader.read(of, column, count),
+                (None, Some(partition), Some(values)) => constant(values, partition, index, count),
+                _ => Err(Error::internal("a partition column without values")),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        words.extend(kernel::evaluate(predicate, &arrays, count)?.bit_chunks().iter_padded().take(count.div_ceil(64)));
+    }
+    Ok(RowSet::from_words(rows, words))
+}
+
+/// A set that is being found, or was: locked by the thread that finds it, so that it is found once.
+type Place = Arc<Mutex<Option<Arc<RowSet>>>>;
+
+/// The sets of the row groups that are being read.
+#[derive(Debug)]
+pub struct Selections {
+    selector: Arc<Selector>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    places: HashMap<usize, (Place, u64, u64)>,
+    clock: u64,
+    bytes: u64,
+}
+
+impl Selections {
+    /// None found yet.
+    pub fn new(selector: Arc<Selector>) -> Self {
+        Self { selector, kept: Mutex::default() }
+    }
+
+    /// The rows of a row group that pass, which are as many as were counted.
+    ///
+    /// # Errors
+    /// Another number passes than was counted, or whatever went wrong with reading.
+    pub fn rows(&self, files: &Files, group: usize) -> Result<Arc<RowSet>> {
+        let place = {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.clock += 1;
+            let now = kept.clock;
+            let entry = kept.places.entry(group).or_default();
+            entry.1 = now;
+            Arc::clone(&entry.0)
+        };
+        let mut slot = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(set) = slot.as_ref() {
+            return Ok(Arc::clone(set));
+        }
+        let table = files.table();
+        let set = Arc::new(self.selector.rows(files, group)?);
+        let counted = table.line_rows()[group];
+        if set.len() != counted {
+            let file = table.file_of_group(group);
+            return Err(Error::Changed {
+                path: table.path(file),
+                detail: format!(
+                    "row group {}: {} rows pass the filter now, and {counted} did when they were counted; restore the \
+                     file, or plan anew and start the epoch again",
+                    group - table.groups(file).start,
+                    set.len(),
+                ),
+            });
+        }
+        *slot = Some(Arc::clone(&set));
+        drop(slot);
+        self.account(group, set.memory());
+        Ok(set)
+    }
+
+    fn account(&self, group: usize, bytes: u64) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = kept.places.get_mut(&group) {
+            entry.2 = bytes + 64;
+            kept.bytes += bytes + 64;
+        }
+        while kept.bytes > MAX_BYTES && kept.places.len() > 1 {
+            let oldest = kept.places.iter().filter(|(_, entry)| entry.2 > 0).min_by_key(|(_, entry)| entry.1);
+            let Some((&oldest, _)) = oldest else { break };
+            if let Some((_, _, freed)) = kept.places.remove(&oldest) {
+                kept.bytes = kept.bytes.saturating_sub(freed);
+            }
+        }
+    }
+}

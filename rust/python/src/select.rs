@@ -1,0 +1,174 @@
+//! `Selector`: the rows that pass a sample and a filter.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use shardline_core::fetch::{Demand, Files};
+use shardline_core::files::{FileTable, batch_from_bytes, remote};
+use shardline_core::order::Sample;
+use shardline_core::select::{self, Condition, Literal, Predicate, Selections, Step, Test};
+use shardline_core::store::Options;
+use shardline_core::{Error, Result};
+
+use crate::error::{OrRaise, raise};
+use crate::plan::Plan;
+use crate::storage::{self, Storage};
+
+#[derive(FromPyObject)]
+enum Value {
+    Int(i128),
+    Float(f64),
+    Bytes(Vec<u8>),
+}
+
+impl From<Value> for Literal {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Int(value) => Self::Int(value),
+            Value::Float(value) => Self::Float(value),
+            Value::Bytes(value) => Self::Bytes(value),
+        }
+    }
+}
+
+/// The name of a step, its columns, its values, and a flag that some steps have.
+type Written = (String, Vec<usize>, Vec<Value>, Option<bool>);
+
+fn step((name, columns, values, flag): Written) -> Result<Step> {
+    let bad = || Error::internal(format!("{name} is no step of a filter"));
+    let mut values: Vec<Literal> = values.into_iter().map(Literal::from).collect();
+    let mut value = || values.pop().ok_or_else(bad);
+    let on = flag.unwrap_or(false);
+    let test = match name.as_str() {
+        "and" => return Ok(Step::And),
+        "or" => return Ok(Step::Or),
+        "not" => return Ok(Step::Not),
+        "constant" => return Ok(Step::Constant(flag)),
+        "unknown" => return Ok(Step::Unknown),
+        "equal" => Test::Equal(value()?),
+        "less" => Test::Less(value()?),
+        "less_equal" => Test::LessEqual(value()?),
+        "greater" => Test::Greater(value()?),
+        "greater_equal" => Test::GreaterEqual(value()?),
+        "in" => Test::In { values, null: on },
+        "equal_column" => Test::EqualColumn(*columns.get(1).ok_or_else(bad)?),
+        "less_column" => Test::LessColumn(*columns.get(1).ok_or_else(bad)?),
+        "null" => Test::Null { nan: on },
+        "nan" => Test::Nan,
+        "always" => Test::Always(on),
+        _ => return Err(bad()),
+    };
+    Ok(Step::Test(Condition { column: *columns.first().ok_or_else(bad)?, test }))
+}
+
+fn predicate((names, steps): (Vec<String>, Vec<Written>)) -> Result<Predicate> {
+    Predicate::new(names, steps.into_iter().map(step).collect::<Result<_>>()?)
+}
+
+/// The key-value pairs of a schema in an Arrow IPC message, in their order, those that repeat too.
+#[pyfunction]
+pub(crate) fn schema_metadata(message: &[u8]) -> PyResult<Vec<(String, String)>> {
+    select::schema_metadata(message).or_raise()
+}
+
+#[pyclass(frozen, module = "shardline._core")]
+pub(crate) struct Selector(pub(crate) Arc<select::Selector>, Options);
+
+#[pymethods]
+impl Selector {
+    #[new]
+    #[pyo3(signature = (plan, *, sample=None, filter=None, storage=None))]
+    fn new(
+        plan: &Plan,
+        sample: Option<(f64, f64, u64)>,
+        filter: Option<(Vec<String>, Vec<Written>)>,
+        storage: Option<&Storage>,
+    ) -> PyResult<Self> {
+        let made = || {
+            let sample = sample.map(|(low, high, seed)| Sample::new(low, high, seed)).transpose()?;
+            select::Selector::new(&plan.0, sample, filter.map(predicate).transpose()?)
+        };
+        Ok(Self(Arc::new(made().or_raise()?), storage::from(storage).options))
+    }
+
+    #[staticmethod]
+    fn may_pass(filter: (Vec<String>, Vec<Written>), values: &[u8]) -> PyResult<Vec<bool>> {
+        let found = || select::may_pass(&predicate(filter)?, &batch_from_bytes(values)?);
+        found().or_raise()
+    }
+
+    #[pyo3(signature = (plan, groups, *, num_threads, progress=None))]
+    fn count(
+        &self,
+        py: Python<'_>,
+        plan: &Plan,
+        groups: Vec<usize>,
+        num_threads: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Vec<u64>> {
+        let total = plan.0.num_row_groups();
+        if let Some(group) = groups.iter().find(|&&group| group >= total) {
+            return Err(raise(Error::Argument(format!("row group {group} is none of {total}"))));
+        }
+        let mut interrupted = None;
+        let counted = py.detach(|| {
+            select::count(&plan.0, self.store(), &self.0, &groups, num_threads, |done| {
+                let told = Python::attach(|py| {
+                    py.check_signals()?;
+                    progress.as_ref().map_or(Ok(()), |progress| progress.call1(py, (done,)).map(|_| ()))
+                });
+                told.map_err(|error| {
+                    interrupted = Some(error);
+                    Error::Closed
+                })
+            })
+        });
+        match interrupted {
+            Some(error) => Err(error),
+            None => counted.or_raise(),
+        }
+    }
+
+    fn resolve(
+        &self,
+        py: Python<'_>,
+        plan: &Plan,
+        slices: Vec<(usize, usize, u64, u64)>,
+    ) -> PyResult<Vec<(usize, usize, u64, u64)>> {
+        py.detach(|| self.rows(&plan.0, slices)).or_raise()
+    }
+}
+
+impl Selector {
+    /// How the plan's store is read.
+    fn store(&self) -> remote::From {
+        remote::From { options: self.1.clone(), ..remote::From::default() }
+    }
+
+    /// Of slices of passing rows, the rows of the row groups.
+    fn rows(
+        &self,
+        table: &Arc<FileTable>,
+        slices: Vec<(usize, usize, u64, u64)>,
+    ) -> Result<Vec<(usize, usize, u64, u64)>> {
+        let files = Files::with_statistics(Arc::clone(table)).reading(self.store(), Demand::default());
+        let selections = Selections::new(Arc::clone(&self.0));
+        let mut found: Vec<(usize, usize, u64, u64)> = Vec::new();
+        for (file, group, start, end) in slices {
+            if file >= table.num_files() || group >= table.groups(file).len() {
+                return Err(Error::Argument(format!("there is no row group {group} in file {file}")));
+            }
+            let set = selections.rows(&files, table.groups(file).start + group)?;
+            if end > set.len() {
+                return Err(Error::Argument(format!("row group {group} of file {file} has {} such rows", set.len())));
+            }
+            for run in set.runs(start..end) {
+                match found.last_mut() {
+                    Some(last) if (last.0, last.1, last.3) == (file, group, run.start) => last.3 = run.end,
+                    _ => found.push((file, group, run.start, run.end)),
+                }
+            }
+        }
+        Ok(found)
+    }
+}
