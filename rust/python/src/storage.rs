@@ -43,6 +43,7 @@ impl Storage {
         Ok(Self { url, pairs, keys, options })
     }
 
+    #[allow(clippy::type_complexity, reason = "what pickle wants: a function and its arguments")]
     fn __reduce__<'py>(
         slf: &Bound<'py, Self>,
     ) -> (Bound<'py, PyAny>, (String, Vec<(String, String)>, Option<Py<PyAny>>)) {

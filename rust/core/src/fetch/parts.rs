@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn what_was_read_goes_first_and_what_was_not_only_when_it_is_far_too_much() {
         let mut kept = Kept::default();
-        let mut put = |kept: &mut Kept, start: u64, read: bool| {
+        let put = |kept: &mut Kept, start: u64, read: bool| {
             kept.clock += 1;
             kept.bytes += 10;
             let part = Part::Ready { bytes: Bytes::from(vec![0; 10]), read, touched: kept.clock };
