@@ -23,6 +23,7 @@ __all__ = [
     "ShardlineRuntimeError",
     "ShardlineTypeError",
     "ShardlineValueError",
+    "Storage",
     "__version__",
     "schema_metadata",
 ]
@@ -42,11 +43,23 @@ class FileChangedError(ShardlineError, RuntimeError): ...
 class ShardlineRuntimeError(ShardlineError, RuntimeError): ...
 
 @final
+class Storage:
+    """How the store of a URL is read: options by object_store's names or fsspec's, checked. Its repr shows no value."""
+
+    def __new__(
+        cls, url: str, pairs: Sequence[tuple[str, str]], keys: Callable[[], dict[str, str]] | None = ...
+    ) -> Storage:
+        """`pairs`: names and values, those of nested options as "retry.max_retries". `keys`: asked for credentials."""
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
 class Plan:
     """The file table of one listing: what planning keeps of every footer. Frozen, hashable by digest, picklable."""
 
     @staticmethod
-    def build(paths: Sequence[str], *, num_threads: int, union: bool = ..., widen: bool = ...) -> Plan:
+    def build(
+        paths: Sequence[str], *, num_threads: int, union: bool = ..., widen: bool = ..., storage: Storage | None = ...
+    ) -> Plan:
         """`union`: the columns of all files; `widen`: of the widest type that they have in any."""
     @staticmethod
     def list_files(paths: Sequence[str]) -> tuple[str, list[str]]:
@@ -173,7 +186,12 @@ class Selector:
     """Tells which rows of a plan's row groups pass. Frozen."""
 
     def __new__(
-        cls, plan: Plan, *, sample: tuple[float, float, int] | None = ..., filter: _Program | None = ...
+        cls,
+        plan: Plan,
+        *,
+        sample: tuple[float, float, int] | None = ...,
+        filter: _Program | None = ...,
+        storage: Storage | None = ...,
     ) -> Selector:
         """`sample`: (low, high, seed). ColumnNotFoundError or ShardlineTypeError for a filter that the columns do not fit."""
     @staticmethod
@@ -272,6 +290,7 @@ class Reader:
         num_ranks: int,
         num_threads: int,
         prefetch_bytes: int,
+        storage: Storage | None = ...,
         selector: Selector | None = ...,
     ) -> Reader: ...
     def next_run(self, slot: int) -> Run | None:

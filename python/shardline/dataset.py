@@ -27,6 +27,7 @@ from shardline.ranks import find_ranks
 from shardline.resume import resume
 from shardline.selection import Rows, check_sample, none_left
 from shardline.standing import Source, Standing
+from shardline.storage import check_storage
 from shardline.vocabularies import learned, relearn
 
 if TYPE_CHECKING:
@@ -38,35 +39,23 @@ log = logging.getLogger("shardline")
 class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
     """The batches of one rank, in order, and the state of the whole job.
 
-    `path`: a file, a directory, a glob, or a list of these. `batch_size`: rows. `columns`: names, or dotted paths of
+    `path`: a file, a directory, a glob, or a list of these, here or in a store (s3://, gs://, az://, abfss://, https://),
+    which `storage_options` say how to read (docs/stores.md). `batch_size`: rows. `columns`: names, or dotted paths of
     fields, all by default. `shuffle`: mixes rows; `shuffle_seed`: 0 to 2**64 - 1, None to draw one;
     `shuffle_buffer_size`: rows mixed at a time (0: whole splits only). `split_bytes`, `split_rows`: the limits of a
     split. `output_format`: "torch", "numpy", "arrow" or "dict". `column_options`: by column, or dotted path of a field;
     `column_defaults`: of all others. `groups`: columns as one matrix (n, k): `{"x": ["f0", "f1"], "y": "label"}`.
-    `rank` of `num_ranks`. `num_shards`: a multiple of the ranks; fixes the batches for every number of ranks that
-    divides it. `num_threads`, `prefetch_bytes`: what reading may use. `plan`: a listing made before, instead of a new
-    one. `schema`: the columns of the "first" file, or the "union" of all, null where a file lacks one; `widen`: whether
-    a column is of the widest type that it has in any file. `files`: what a resumed run does with files added since:
-    "keep" its own, or "refresh" from the next epoch on. Without `rank` and `num_ranks`: those of `mesh` (one dimension
-    of a DeviceMesh), of `process_group`, or of the default group, whose first rank lists for all; the others wait
-    `plan_timeout` seconds for it. `transform`: a function of one batch, whose randomness is seeded by (seed, epoch,
-    batch).
-    `filters`: only rows that pass: conditions (column, op, value) in a list, or a pyarrow.compute expression. `sample`:
-    a fraction of the rows, or `split=(low, high)`: an interval of fractions, chosen by `sample_seed`; filters apply
-    after. `partitioning`: "hive", or a schema: `key=value` folders as columns. `show_progress`: a bar while rows that
-    pass are counted.
-    `path`: a file, a directory, a glob, or a list of these. `batch_size`: rows. `columns`: names, all by default.
-    `shuffle`: mixes rows; `shuffle_seed`: 0 to 2**64 - 1, None to draw one; `shuffle_buffer_size`: rows mixed at a time
-    (0: whole splits only). `split_bytes`, `split_rows`: the limits of a split. `output_format`: "torch", "numpy",
-    "arrow" or "dict". `rank` of `num_ranks`. `num_shards`: a multiple of the ranks; fixes the batches for every number
-    of ranks that divides it. `num_threads`, `prefetch_bytes`: what reading may use. `plan`: a listing made before,
-    instead of a new one. `files`: what a resumed run does with files added since: "keep" its own, or "refresh" from the
-    next epoch on. Without `rank` and `num_ranks`: those of `mesh` (one dimension of a DeviceMesh), of `process_group`,
-    or of the default group, whose first rank lists for all; the others wait `plan_timeout` seconds for it.
-    `filters`: only rows that pass: conditions (column, op, value) in a list, or a pyarrow.compute expression. `sample`:
-    a fraction of the rows, or `split=(low, high)`: an interval of fractions, chosen by `sample_seed`; filters apply
-    after. `partitioning`: "hive", or a schema: `key=value` folders as columns. `show_progress`: a bar while rows that
-    pass are counted. `transform`: a function of one batch, whose randomness is seeded by (seed, epoch, batch).
+    `schema`: the columns of the "first" file, or the "union" of all, null where a file lacks one; `widen`: whether a
+    column is of the widest type that it has in any file. `filters`: only rows that pass: conditions (column, op, value)
+    in a list, or a pyarrow.compute expression. `sample`: a fraction of the rows, or `split=(low, high)`: an interval of
+    fractions, chosen by `sample_seed`; filters apply after. `partitioning`: "hive", or a schema: `key=value` folders as
+    columns. `show_progress`: a bar while rows that pass are counted.
+    `rank` of `num_ranks`; without these, those of `mesh` (one dimension of a DeviceMesh), of `process_group`, or of the
+    default group, whose first rank lists for all; the others wait `plan_timeout` seconds for it. `num_shards`: a
+    multiple of the ranks; fixes the batches for every number of ranks that divides it. `num_threads`, `prefetch_bytes`:
+    what reading may use. `plan`: a listing made before, instead of a new one. `files`: what a resumed run does with
+    files added since: "keep" its own, or "refresh" from the next epoch on. `transform`: a function of one batch, whose
+    randomness is seeded by (seed, epoch, batch).
 
     Raises ShardlineFileNotFoundError, ShardlineValueError, ShardlineTypeError or ColumnNotFoundError, each naming what
     is wrong.
@@ -121,9 +110,8 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         show_progress: bool = False,
     ) -> None:
         opt.check_format(format)
-        opt.check_not_yet(
-            storage_options=storage_options,
-        )
+        paths = opt.check_paths(path) if opt.check_plan(plan) is None else None
+        storage = check_storage(storage_options, paths, plan)
         ranks = find_ranks(rank, num_ranks, mesh, process_group)
         settings = opt.Settings(
             batch_size=opt.check_int("batch_size", batch_size, 1, opt.MAX_ROWS),
@@ -151,13 +139,14 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
             files=opt.check_choice("files", files, ("keep", "refresh")),
             plan_timeout=opt.check_seconds("plan_timeout", plan_timeout),
             transform=opt.check_function("transform", transform),
+            storage=storage,
             rows=Rows(
                 check_filters(filters),
                 check_sample(sample, split, opt.check_int("sample_seed", sample_seed, 0, 2**64 - 1)),
                 check_partitioning(partitioning),
+                storage,
             ),
         )
-        paths = opt.check_paths(path) if opt.check_plan(plan) is None else None
         self._where = "a plan" if path is None else str(path)
         self._settings = settings
         channels = open_channels(ranks, paths, plan, settings)

@@ -123,7 +123,9 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
     def _start_workers(self, functions: Functions) -> tuple[Pool, bool]:
         """The worker processes: new ones, or those that persist."""
         if self._pool is None or self._pool.broken:
-            context = self.multiprocessing_context or torch.multiprocessing.get_context()
+            # A store is read by threads of this process, which a fork would not survive.
+            method = "forkserver" if self.dataset.is_remote else None
+            context = self.multiprocessing_context or torch.multiprocessing.get_context(method)
             depth = self.prefetch_factor or 2
             settings = Processes(self.num_workers, context, depth, self.timeout, self.worker_init_fn)
             pool = Pool(settings, functions, self.dataset.seed)

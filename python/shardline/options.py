@@ -7,10 +7,10 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, cast, get_args
 
-from shardline._core import Plan
+from shardline._core import Plan, Storage
 from shardline.checks import check_bool as check_bool
 from shardline.checks import check_choice as check_choice
 from shardline.checks import check_int as check_int
@@ -20,6 +20,7 @@ from shardline.column_options import check_column_options as check_column_option
 from shardline.column_options import check_groups as check_groups
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.selection import Rows
+from shardline.storage import SCHEMES
 
 OutputFormat = Literal["torch", "numpy", "arrow", "dict"]
 PathLike = str | os.PathLike[str]
@@ -72,6 +73,7 @@ class Settings:
     plan_timeout: float
     transform: Callable[[Any], Any] | None
     rows: Rows
+    storage: Storage | None = field(default=None, repr=False, compare=False)
 
     @property
     def wants_tensors(self) -> bool:
@@ -184,7 +186,7 @@ def check_columns(columns: Any) -> tuple[str, ...] | None:
 
 
 def check_paths(path: Any) -> list[str]:
-    """Local paths, globs or `file://` URLs, as text; NotImplementedError for other URLs."""
+    """Local paths, URLs of stores, and globs of these, as text; NotImplementedError for URLs of other kinds."""
     items = [path] if isinstance(path, (str, os.PathLike)) else path
     if not isinstance(items, Sequence) or isinstance(items, (bytes, bytearray)):
         raise ShardlineTypeError(f"path must be a path, or a list of paths, not {path!r}")
@@ -196,8 +198,10 @@ def check_paths(path: Any) -> list[str]:
         if "\0" in text or (not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)):
             raise ShardlineValueError(f"a path must be UTF-8 without a zero byte, not {text!r}; rename it")
         scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
-        if scheme and scheme[1].lower() != "file":
-            raise NotImplementedError(f"reading from {scheme[1]}:// is not implemented yet (local files only): {text}")
+        if scheme and scheme[1].lower() not in ("file", *SCHEMES):
+            raise NotImplementedError(
+                f"there is no reader for {scheme[1]}://; copy the files, or mount them as local ones"
+            )
         texts.append(text)
     if not texts:
         raise ShardlineValueError("path is an empty list: give at least one path")
@@ -209,11 +213,3 @@ def check_plan(plan: Any) -> Plan | None:
     if plan is None or isinstance(plan, Plan):
         return plan
     raise ShardlineTypeError(f"plan must be a Plan (dataset.plan, or Plan.load(path)), not {plan!r}")
-
-
-def check_not_yet(**arguments: Any) -> None:
-    """NotImplementedError that names the first of these arguments that was used."""
-    for name, value in arguments.items():
-        nothing = value is None or (isinstance(value, (bool, int, Mapping)) and not value)
-        if not nothing:  # an expression has no truth value: it must not be asked for one
-            raise NotImplementedError(f"{name}= is not implemented yet")

@@ -7,13 +7,13 @@
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
-from shardline._core import Plan, Selector
+from shardline._core import Plan, Selector, Storage
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.filters import Filter
 from shardline.partitions import Partitioning, attach, to_bytes
@@ -31,6 +31,7 @@ class Rows:
     filter: Filter | None = None
     sample: tuple[float, float, int] | None = None
     partitioning: Partitioning | None = None
+    storage: Storage | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def rule(self) -> str:
@@ -58,7 +59,10 @@ class Rows:
     def listed(self, paths: Sequence[str], num_threads: int, *, union: bool = False, widen: bool = False) -> Plan:
         """The plan of the files that `paths` stand for, less those whose folders a filter rules out: no footer read."""
         if self.partitioning is None:
-            return Plan.build(list(paths), num_threads=num_threads, union=union, widen=widen)
+            return Plan.build(list(paths), num_threads=num_threads, union=union, widen=widen, storage=self.storage)
+        if self.storage is not None:  # a store's listing has what its footers are read by
+            plan = Plan.build(list(paths), num_threads=num_threads, union=union, widen=widen, storage=self.storage)
+            return self.fit(plan)
         root, names = Plan.list_files(list(paths))
         values = self.partitioning.values(names)
         kept = self._kept(names, values)
@@ -103,7 +107,7 @@ class Rows:
             if plan.partition_schema is not None:
                 types |= {field.name: field.type for field in pa.schema(plan.partition_schema)}
             program = self.filter.program(types)
-        return Selector(plan, sample=self.sample, filter=program)
+        return Selector(plan, sample=self.sample, filter=program, storage=self.storage)
 
     def _kept(self, names: Sequence[str], values: pa.RecordBatch | None) -> list[int]:
         everything = list(range(len(names)))

@@ -58,6 +58,7 @@ def open_share(
         num_ranks=divisor,
         num_threads=settings.num_threads,
         prefetch_bytes=settings.prefetch_bytes,
+        storage=settings.storage,
         selector=line.selector,
     )
     return Decoded(reader, convert, share.steps, share.stride // divisor)

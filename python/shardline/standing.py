@@ -12,6 +12,7 @@ from shardline.position import Position
 from shardline.projecting import options_of
 from shardline.schema import Schema, describe_columns
 from shardline.vocabularies import learn
+from shardline.storage import is_remote
 
 
 class Source(NamedTuple):
@@ -90,6 +91,11 @@ class Standing:
     def num_threads(self) -> int:
         """The threads that decode."""
         return self._settings.num_threads
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the files are in a store."""
+        return is_remote(self._line.plan.root)
 
     @property
     def has_transform(self) -> bool:

@@ -32,6 +32,15 @@ pub enum Error {
         path: String,
     },
 
+    /// A store refused to let an object be read or listed.
+    #[error("{path}: {detail}")]
+    Denied {
+        /// The object or prefix.
+        path: String,
+        /// Who asked, what was answered, and what to do. Never a secret.
+        detail: String,
+    },
+
     /// A file is not Parquet, is truncated, or its footer or pages cannot be parsed.
     #[error("{path}: {detail}")]
     Corrupt {
@@ -106,6 +115,13 @@ pub enum Error {
     )]
     Forked,
 
+    /// A child that was forked while its parent read from a store, and reads from one itself.
+    #[error(
+        "this process was forked while its parent was reading from an object store, whose connections and threads do not \
+         survive a fork; start processes by multiprocessing_context=\"forkserver\", or fork before the parent begins to iterate"
+    )]
+    ForkedStore,
+
     /// A bug: a thread of the reader panicked, or an invariant did not hold.
     #[error("internal error in shardline: {0}; please report it")]
     Internal(String),
@@ -137,7 +153,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. } | Self::NoFiles { .. } => ErrorKind::NotFound,
-            Self::Permission { .. } => ErrorKind::Permission,
+            Self::Permission { .. } | Self::Denied { .. } => ErrorKind::Permission,
             Self::Io { .. } => ErrorKind::Io,
             Self::Corrupt { .. } | Self::Schema { .. } | Self::Argument(_) | Self::Data { .. } | Self::State(_) => {
                 ErrorKind::Value
@@ -145,7 +161,7 @@ impl Error {
             Self::UnknownColumn(_) => ErrorKind::Column,
             Self::Unsupported(_) => ErrorKind::Type,
             Self::Changed { .. } => ErrorKind::Changed,
-            Self::Closed | Self::Forked | Self::Internal(_) => ErrorKind::Runtime,
+            Self::Closed | Self::Forked | Self::ForkedStore | Self::Internal(_) => ErrorKind::Runtime,
         }
     }
 

@@ -1,7 +1,8 @@
 //! The core of shardline: an epoch is a line of rows, a shard a piece of it, a position a number on it.
 //!
-//! The modules stand in the order of the data's way: [`files`] → [`order`] → [`plan`] → [`fetch`] → [`decode`] →
-//! [`select`] → [`assemble`] → [`tensor`]. None knows one that comes after it, and there is no Python in any.
+//! The modules stand in the order of the data's way: [`store`] (object stores as bytes) → [`files`] → [`order`] →
+//! [`plan`] → [`fetch`] → [`decode`] → [`select`] → [`assemble`] → [`tensor`]. None knows one that comes after it, and there
+//! is no Python in any.
 
 mod error;
 mod memory;
@@ -13,6 +14,7 @@ pub mod files;
 pub mod order;
 pub mod plan;
 pub mod select;
+pub mod store;
 pub mod tensor;
 
 pub use error::{Error, ErrorKind, Result};

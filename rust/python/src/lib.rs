@@ -10,6 +10,7 @@ mod reader;
 mod run;
 mod select;
 mod spec;
+mod storage;
 
 use pyo3::prelude::*;
 
@@ -27,5 +28,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<run::Run>()?;
     module.add_class::<select::Selector>()?;
     module.add_function(wrap_pyfunction!(select::schema_metadata, module)?)?;
+    module.add_class::<storage::Storage>()?;
     Ok(())
 }

@@ -1,16 +1,24 @@
 //! `Plan`: a file table.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use shardline_core::Error;
 use shardline_core::decode::learn;
 use shardline_core::files::{self, Drift, FileTable, Listing, Passing};
 
 use crate::capsule::{ArrowRows, ArrowSchema};
 use crate::error::OrRaise;
 use crate::spec::column_of;
+use crate::storage::{self, Storage};
+
+/// How long a wait may go without looking for signals.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 #[pyclass(frozen, eq, hash, module = "shardline._core")]
 #[derive(Clone)]
@@ -31,10 +39,38 @@ impl std::hash::Hash for Plan {
 #[pymethods]
 impl Plan {
     #[staticmethod]
-    #[pyo3(signature = (paths, *, num_threads, union=false, widen=false))]
-    fn build(py: Python<'_>, paths: Vec<String>, num_threads: usize, union: bool, widen: bool) -> PyResult<Self> {
-        let table = py.detach(|| files::plan(&paths, num_threads, Drift { union, widen })).or_raise()?;
-        Ok(Self(Arc::new(table)))
+    #[pyo3(signature = (paths, *, num_threads, union=false, widen=false, storage=None))]
+    fn build(
+        py: Python<'_>,
+        paths: Vec<String>,
+        num_threads: usize,
+        union: bool,
+        widen: bool,
+        storage: Option<&Storage>,
+    ) -> PyResult<Self> {
+        let from = storage::from(storage);
+        let (cancel, metrics) = (from.cancel.clone(), Arc::clone(&from.metrics));
+        // A store may take minutes: this thread answers signals meanwhile.
+        let (done, wait) = mpsc::channel();
+        let wait = Mutex::new(wait);
+        let planner = thread::spawn(move || drop(done.send(files::plan(&paths, num_threads, Drift { union, widen }, &from))));
+        let table = loop {
+            match py.detach(|| wait.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(PATIENCE)) {
+                Ok(table) => break table,
+                Err(RecvTimeoutError::Disconnected) => break Err(Error::internal("the thread that planned panicked")),
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Err(signal) = py.check_signals() {
+                        cancel.cancel();
+                        drop(py.detach(|| planner.join()));
+                        return Err(signal);
+                    }
+                }
+            }
+        };
+        // Joined, so that the process may fork.
+        drop(py.detach(|| planner.join()));
+        storage::log(py, &metrics.take_notes())?;
+        Ok(Self(Arc::new(table.or_raise()?)))
     }
 
     #[staticmethod]

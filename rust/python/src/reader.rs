@@ -16,6 +16,7 @@ use crate::order::Order;
 use crate::projection::Projection;
 use crate::run::Run;
 use crate::select::Selector;
+use crate::storage::{self, Storage};
 
 /// How long a wait may go without looking for signals.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -42,7 +43,9 @@ impl Reader {
 #[pymethods]
 impl Reader {
     #[new]
-    #[pyo3(signature = (order, projection, epoch, legs, *, rank, num_ranks, num_threads, prefetch_bytes, selector=None))]
+    #[pyo3(signature = (
+        order, projection, epoch, legs, *, rank, num_ranks, num_threads, prefetch_bytes, storage=None, selector=None
+    ))]
     #[allow(clippy::too_many_arguments, reason = "keywords, as Python has them")]
     fn new(
         py: Python<'_>,
@@ -54,8 +57,10 @@ impl Reader {
         num_ranks: u64,
         num_threads: usize,
         prefetch_bytes: u64,
+        storage: Option<&Storage>,
         selector: Option<&Selector>,
     ) -> PyResult<Self> {
+        let store = storage::from(storage);
         let rows = order.order.num_rows();
         if legs.num_rows != rows {
             let message = format!("legs of {} rows on a line of {rows}", legs.num_rows);
@@ -70,7 +75,7 @@ impl Reader {
                     order.order.line(epoch)?,
                     legs.legs.last(),
                     Share { rank, num_ranks },
-                    ReaderOptions { num_threads, prefetch_bytes },
+                    ReaderOptions { num_threads, prefetch_bytes, store },
                 )
             })
             .or_raise()?;
@@ -81,7 +86,12 @@ impl Reader {
 
     fn next_run(&self, py: Python<'_>, slot: usize) -> PyResult<Option<Run>> {
         loop {
-            match py.detach(|| self.lock().poll(slot, PATIENCE)).or_raise()? {
+            let (polled, notes) = py.detach(|| {
+                let mut reader = self.lock();
+                (reader.poll(slot, PATIENCE), reader.take_notes())
+            });
+            storage::log(py, &notes)?;
+            match polled.or_raise()? {
                 Poll::Run(run) => return Ok(Some(self.run(run))),
                 Poll::End => return Ok(None),
                 Poll::Pending => py.check_signals()?,
@@ -95,7 +105,10 @@ impl Reader {
     }
 
     fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let metrics = py.detach(|| self.lock().metrics());
+        let (metrics, store) = py.detach(|| {
+            let reader = self.lock();
+            (reader.metrics(), reader.store_totals())
+        });
         let dict = PyDict::new(py);
         dict.set_item("chunks", metrics.chunks as f64)?;
         dict.set_item("rows_decoded", metrics.rows as f64)?;
@@ -103,6 +116,13 @@ impl Reader {
         dict.set_item("decode_seconds", metrics.busy.as_secs_f64())?;
         dict.set_item("wait_seconds", metrics.waited.as_secs_f64())?;
         dict.set_item("peak_prefetch_bytes", metrics.peak_bytes as f64)?;
+        if let Some(store) = store {
+            dict.set_item("store_requests", store.requests as f64)?;
+            dict.set_item("store_bytes", store.bytes as f64)?;
+            dict.set_item("store_retries", store.retries as f64)?;
+            dict.set_item("store_cache_hits", store.cache_hits as f64)?;
+            dict.set_item("store_wait_seconds", store.waited.as_secs_f64())?;
+        }
         Ok(dict)
     }
 

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use shardline_core::fetch::Files;
-use shardline_core::files::{FileTable, batch_from_bytes};
+use shardline_core::fetch::{Demand, Files};
+use shardline_core::files::{FileTable, batch_from_bytes, remote};
 use shardline_core::order::Sample;
 use shardline_core::select::{self, Condition, Literal, Predicate, Selections, Step, Test};
+use shardline_core::store::Options;
 use shardline_core::{Error, Result};
 
 use crate::error::{OrRaise, raise};
 use crate::plan::Plan;
+use crate::storage::{self, Storage};
 
 #[derive(FromPyObject)]
 enum Value {
@@ -70,22 +72,23 @@ pub(crate) fn schema_metadata(message: &[u8]) -> PyResult<Vec<(String, String)>>
 }
 
 #[pyclass(frozen, module = "shardline._core")]
-pub(crate) struct Selector(pub(crate) Arc<select::Selector>);
+pub(crate) struct Selector(pub(crate) Arc<select::Selector>, Options);
 
 #[pymethods]
 impl Selector {
     #[new]
-    #[pyo3(signature = (plan, *, sample=None, filter=None))]
+    #[pyo3(signature = (plan, *, sample=None, filter=None, storage=None))]
     fn new(
         plan: &Plan,
         sample: Option<(f64, f64, u64)>,
         filter: Option<(Vec<String>, Vec<Written>)>,
+        storage: Option<&Storage>,
     ) -> PyResult<Self> {
         let made = || {
             let sample = sample.map(|(low, high, seed)| Sample::new(low, high, seed)).transpose()?;
             select::Selector::new(&plan.0, sample, filter.map(predicate).transpose()?)
         };
-        Ok(Self(Arc::new(made().or_raise()?)))
+        Ok(Self(Arc::new(made().or_raise()?), storage::from(storage).options))
     }
 
     #[staticmethod]
@@ -109,7 +112,7 @@ impl Selector {
         }
         let mut interrupted = None;
         let counted = py.detach(|| {
-            select::count(&plan.0, &self.0, &groups, num_threads, |done| {
+            select::count(&plan.0, self.store(), &self.0, &groups, num_threads, |done| {
                 let told = Python::attach(|py| {
                     py.check_signals()?;
                     progress.as_ref().map_or(Ok(()), |progress| progress.call1(py, (done,)).map(|_| ()))
@@ -137,13 +140,18 @@ impl Selector {
 }
 
 impl Selector {
+    /// How the plan's store is read.
+    fn store(&self) -> remote::From {
+        remote::From { options: self.1.clone(), ..remote::From::default() }
+    }
+
     /// Of slices of passing rows, the rows of the row groups.
     fn rows(
         &self,
         table: &Arc<FileTable>,
         slices: Vec<(usize, usize, u64, u64)>,
     ) -> Result<Vec<(usize, usize, u64, u64)>> {
-        let files = Files::with_statistics(Arc::clone(table));
+        let files = Files::with_statistics(Arc::clone(table)).reading(self.store(), Demand::default());
         let selections = Selections::new(Arc::clone(&self.0));
         let mut found: Vec<(usize, usize, u64, u64)> = Vec::new();
         for (file, group, start, end) in slices {

@@ -169,6 +169,7 @@ impl Engine {
         state.jobs.clear();
         state.lanes = Lanes::default();
         drop(state);
+        self.files.close();
         self.work.notify_all();
         self.done.notify_all();
     }
@@ -205,6 +206,7 @@ impl Engine {
         for (index, output) in chunk.outputs.iter().enumerate() {
             state.slots[output.slot].push_back((number, index, output.rows()));
         }
+        self.files.prefetch(chunk.strands.iter().flatten().map(|slice| (slice.group as usize, slice.rows.clone())));
         let columns = self.projection.columns().len();
         for (piece, slice) in chunk.strands.iter().flatten().enumerate() {
             for range in self.column_groups(slice.group) {

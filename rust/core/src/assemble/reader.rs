@@ -9,12 +9,14 @@ use super::engine::{Engine, Metrics};
 use super::run::{Cutter, Run};
 use super::worker;
 use crate::decode::Projection;
-use crate::fetch::Files;
+use crate::fetch::{Demand, Files};
 use crate::files::FileTable;
+use crate::files::remote::From as Store;
 use crate::memory::Alive;
 use crate::order::{Leg, Line, mul_div};
 use crate::plan::{Planner, Share};
 use crate::select::{Selections, Selector};
+use crate::store::{Note, Totals, is_remote};
 use crate::{Error, Result};
 
 /// A chunk is about this many bytes, decoded.
@@ -23,12 +25,14 @@ const CHUNK_BYTES: u64 = 4 << 20;
 const CHUNK_ROWS: u64 = 65_536;
 
 /// How a reader reads.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ReaderOptions {
     /// Threads that decode.
     pub num_threads: usize,
     /// Bytes that may be read ahead of the caller.
     pub prefetch_bytes: u64,
+    /// How a store is read, if the files are in one.
+    pub store: Store,
 }
 
 /// What came of waiting for a run.
@@ -97,9 +101,14 @@ impl Reader {
                 Cutter::new(planner.batch_size(), batches, rows)
             })
             .collect();
+        // What is fetched and what is decoded share the budget.
+        let budget = if is_remote(table.root()) { options.prefetch_bytes / 2 } else { options.prefetch_bytes };
+        let columns: Vec<String> = projection.columns().iter().map(|column| column.name.clone()).collect();
+        let streams = (planner.num_slots() * columns.len().max(1)) as u64 * line.strands();
         let files = if selector.is_some() { Files::with_statistics(table) } else { Files::new(table) };
+        let files = files.reading(options.store, Demand { columns, streams, budget });
         let selections = selector.map(Selections::new);
-        let engine = Engine::new(files, projection, selections, line, planner, options.prefetch_bytes);
+        let engine = Engine::new(files, projection, selections, line, planner, budget);
         let inner = Inner {
             engine: Arc::new(engine),
             threads: Vec::new(),
@@ -150,6 +159,16 @@ impl Reader {
     /// What was done so far.
     pub fn metrics(&self) -> Metrics {
         if self.pid == std::process::id() { self.inner.engine.lock().metrics } else { Metrics::default() }
+    }
+
+    /// What was asked of a store; None for local files.
+    pub fn store_totals(&self) -> Option<Totals> {
+        if self.pid == std::process::id() { self.inner.engine.files.totals() } else { None }
+    }
+
+    /// What is worth a line in the log since the last call.
+    pub fn take_notes(&self) -> Vec<Note> {
+        if self.pid == std::process::id() { self.inner.engine.files.take_notes() } else { Vec::new() }
     }
 
     /// Stops the threads and frees what was read ahead.

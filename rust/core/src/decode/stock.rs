@@ -6,10 +6,10 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use super::GroupColumn;
 use super::column::joined;
 use crate::Result;
-use crate::fetch::LocalFile;
+use crate::fetch::Source;
 use crate::order::RowSet;
 
-type Builder = ParquetRecordBatchReaderBuilder<LocalFile>;
+type Builder = ParquetRecordBatchReaderBuilder<Source>;
 
 /// Rows that arrow-rs decodes at a time: few enough for the cache.
 const DECODE_ROWS: usize = 8192;

@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy};
 
-use super::LocalFile;
-use crate::files::FileTable;
-use crate::files::footer;
+use super::remote::{Ahead, Demand, Remote, take_fault};
+use super::{LocalFile, Source};
+use crate::files::remote::From as Store;
+use crate::files::{FileTable, footer};
+use crate::store::{Note, Totals, is_remote};
 use crate::{Error, Result};
 
 /// How many files may stay open.
@@ -24,11 +27,17 @@ pub struct OpenFile {
     /// Its path, for messages.
     pub path: String,
     /// Its bytes.
-    pub source: LocalFile,
+    pub source: Source,
     /// Its footer and Arrow schema.
     pub metadata: ArrowReaderMetadata,
-    /// When its footer was last seen to be the planned one.
-    stamp: Mutex<Stamp>,
+    /// Of a local file: when its footer was last seen to be the planned one. Objects are asked for by their ETag.
+    stamp: Option<Mutex<Stamp>>,
+}
+
+impl OpenFile {
+    pub(super) fn new(path: String, source: Source, metadata: ArrowReaderMetadata) -> Self {
+        Self { path, source, metadata, stamp: None }
+    }
 }
 
 /// What the file system says of a file's content: another stamp, and it may be another content.
@@ -54,6 +63,7 @@ pub struct Files {
     table: Arc<FileTable>,
     statistics: bool,
     cache: Mutex<Cache>,
+    remote: Option<Remote>,
 }
 
 #[derive(Debug, Default)]
@@ -64,14 +74,65 @@ struct Cache {
 }
 
 impl Files {
-    /// The files of this plan.
+    /// The files of this plan; those of a store, as nobody asked for anything in particular.
     pub fn new(table: Arc<FileTable>) -> Self {
-        Self { table, statistics: false, cache: Mutex::default() }
+        Self { table, statistics: false, cache: Mutex::default(), remote: None }
+            .reading(Store::default(), Demand::default())
     }
 
     /// The files of this plan, with the statistics in their footers, which a filter looks at.
     pub fn with_statistics(table: Arc<FileTable>) -> Self {
-        Self { statistics: true, ..Self::new(table) }
+        let files = Self { statistics: true, ..Self::new(table) };
+        files.reading(Store::default(), Demand::default())
+    }
+
+    /// The same, those of a store read as `store` says and as `demand` needs them.
+    #[must_use]
+    pub fn reading(mut self, store: Store, demand: Demand) -> Self {
+        if is_remote(self.table.root()) {
+            self.remote = Some(Remote::new(Arc::clone(&self.table), store, demand, self.statistics));
+        }
+        self
+    }
+
+    /// Begins to fetch what some rows of row groups (counted over all files) are stored in, where that takes long.
+    pub fn prefetch(&self, slices: impl Iterator<Item = (usize, Range<u64>)>) {
+        let Some(remote) = &self.remote else { return };
+        let mut of_file: Option<(usize, Vec<Ahead>)> = None;
+        for (group, rows) in slices {
+            let index = self.table.file_of_group(group);
+            // Rows that a filter leaves are numbered among themselves.
+            let all = self.table.passing().map_or(self.table.group_rows()[group], |passing| passing.counts[group]);
+            let ahead = Ahead { group: group - self.table.groups(index).start, rows, all };
+            match &mut of_file {
+                Some((last, slices)) if *last == index => slices.push(ahead),
+                other => {
+                    if let Some((last, slices)) = other.replace((index, vec![ahead])) {
+                        remote.prefetch(last, slices);
+                    }
+                }
+            }
+        }
+        if let Some((last, slices)) = of_file {
+            remote.prefetch(last, slices);
+        }
+    }
+
+    /// Ends all waiting for a store and lets go of its connections; nothing is read any more.
+    pub fn close(&self) {
+        if let Some(remote) = &self.remote {
+            remote.close();
+        }
+    }
+
+    /// What was asked of a store; None for local files.
+    pub fn totals(&self) -> Option<Totals> {
+        self.remote.as_ref().map(|remote| remote.from().metrics.totals())
+    }
+
+    /// What is worth a line in the log since the last call.
+    pub fn take_notes(&self) -> Vec<Note> {
+        self.remote.as_ref().map_or_else(Vec::new, |remote| remote.from().metrics.take_notes())
     }
 
     /// The plan.
@@ -84,6 +145,10 @@ impl Files {
     /// # Errors
     /// The file vanished, changed, or cannot be read.
     pub fn open(&self, index: usize) -> Result<Arc<OpenFile>> {
+        if let Some(remote) = &self.remote {
+            take_fault();
+            return remote.open(index);
+        }
         let place = {
             let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
             cache.clock += 1;
@@ -106,11 +171,14 @@ impl Files {
     /// Checks that an open file was not written over since it was opened: what was read before is what was planned.
     ///
     /// # Errors
-    /// The file changed.
+    /// The file changed. Of a store: whatever this thread met since it opened the file, which decoders show as damage.
     pub fn check(&self, index: usize, open: &OpenFile) -> Result<()> {
-        let file = open.source.file();
+        let (Source::Local(source), Some(stamp_seen)) = (&open.source, &open.stamp) else {
+            return take_fault().map_or(Ok(()), Err);
+        };
+        let file = source.file();
         let stamp = Stamp::from(&file.metadata().map_err(|error| Error::io(&open.path, &error))?);
-        let mut seen = open.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = stamp_seen.lock().unwrap_or_else(PoisonError::into_inner);
         if *seen != stamp {
             // Touched, linked or moved away perhaps: its footer tells.
             self.planned_footer(index, &open.path, file)?;
@@ -144,18 +212,9 @@ impl Files {
         // Taken before the footer is read: what is written from now on is noticed.
         let stamp = Stamp::from(&file.metadata().map_err(|error| Error::io(&path, &error))?);
         let footer = self.planned_footer(index, &path, &file)?;
-        // The same bytes were checked when the plan was made.
-        let of_columns =
-            if self.statistics { ParquetStatisticsPolicy::KeepAll } else { ParquetStatisticsPolicy::SkipAll };
-        let options = ParquetMetaDataOptions::new()
-            .with_column_stats_policy(of_columns)
-            .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
-            .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll);
-        let metadata = ParquetMetaDataReader::decode_metadata_with_options(&footer, Some(&options))
-            .and_then(|metadata| ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new()))
-            .map_err(|error| Error::corrupt(&path, error.to_string()))?;
-        let size = self.table.file(index).size;
-        Ok(OpenFile { path, source: LocalFile::new(file, size), metadata, stamp: Mutex::new(stamp) })
+        let metadata = parse(&path, &footer, self.statistics)?;
+        let source = Source::Local(LocalFile::new(file, self.table.file(index).size));
+        Ok(OpenFile { path, source, metadata, stamp: Some(Mutex::new(stamp)) })
     }
 
     /// The bytes of an open file's footer, if it is the one that was planned.
@@ -175,7 +234,19 @@ impl Files {
     }
 }
 
-fn changed(path: &str, what: &str) -> Error {
+/// A planned footer: its bytes were checked when the plan was made. Statistics are of use to filters only.
+pub(super) fn parse(path: &str, footer: &[u8], statistics: bool) -> Result<ArrowReaderMetadata> {
+    let of_columns = if statistics { ParquetStatisticsPolicy::KeepAll } else { ParquetStatisticsPolicy::SkipAll };
+    let options = ParquetMetaDataOptions::new()
+        .with_column_stats_policy(of_columns)
+        .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll);
+    ParquetMetaDataReader::decode_metadata_with_options(footer, Some(&options))
+        .and_then(|metadata| ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new()))
+        .map_err(|error| Error::corrupt(path, error.to_string()))
+}
+
+pub(super) fn changed(path: &str, what: &str) -> Error {
     Error::Changed {
         path: path.to_owned(),
         detail: format!("{what} since the plan was made; restore the file, or plan anew and start the epoch again"),

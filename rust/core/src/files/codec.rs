@@ -1,12 +1,13 @@
 //! A file table as bytes, to be pickled, saved and sent to other processes.
 //!
 //! ```text
-//! magic "SLplan" · version 1 · flags (1: partition values, 2: passing rows)
+//! magic "SLplan" · version 1 · flags (1: partition values, 2: passing rows, 4: tags)
 //! root · schema (Arrow IPC, as a flatbuffer) · columns × (first file with a null + 1, or 0) · number of files
 //! files × (bytes shared with the name before · rest of the name · hash, 8 bytes · size · number of row groups)
 //! number of row groups · each one's rows · each one's bytes (both as differences to the one before, zigzag)
 //! with flag 1: the partition values (Arrow IPC stream, a row a file)
 //! with flag 2: the rule · each row group's rows that pass (as the rows)
+//! with flag 4: each file's tag
 //! XXH3-64 of all before, 8 bytes
 //! ```
 //!
@@ -31,6 +32,7 @@ const VERSION: u8 = 1;
 const CHECKSUM: usize = 8;
 const PARTITIONS: u8 = 1;
 const PASSING: u8 = 2;
+const TAGS: u8 = 4;
 
 impl FileTable {
     /// The table as bytes; the same table gives the same bytes.
@@ -39,7 +41,8 @@ impl FileTable {
         out.extend_from_slice(MAGIC);
         // What cannot be written is not there to be read either: that it is missing is noticed when it is asked for.
         let partitions = self.partitions().and_then(|values| batch_to_bytes(values).ok());
-        let flags = u8::from(partitions.is_some()) * PARTITIONS + u8::from(self.passing().is_some()) * PASSING;
+        let tags = u8::from(!self.tags().is_empty()) * TAGS;
+        let flags = tags + u8::from(partitions.is_some()) * PARTITIONS + u8::from(self.passing().is_some()) * PASSING;
         out.extend_from_slice(&[VERSION, flags]);
         put_bytes(&mut out, self.root().as_bytes());
         // Without a tracker, a schema with dictionaries cannot be written.
@@ -71,6 +74,7 @@ impl FileTable {
             put_bytes(&mut out, passing.rule.as_bytes());
             put_series(&mut out, &passing.counts);
         }
+        self.tags().iter().for_each(|tag| put_bytes(&mut out, tag.as_bytes()));
         out.extend_from_slice(&xxh3_64(&out).to_le_bytes());
         out
     }
@@ -96,6 +100,7 @@ impl FileTable {
             if let Some(values) = more.partitions {
                 table = table.with_partitions(values)?;
             }
+            table = table.with_tags(more.tags)?;
             match more.passing {
                 Some(passing) => table.with_passing(passing),
                 None => Ok(table),
@@ -113,6 +118,7 @@ fn state(what: &str) -> Error {
 struct More {
     partitions: Option<RecordBatch>,
     passing: Option<Passing>,
+    tags: Vec<String>,
 }
 
 fn decode(body: &[u8], flags: u8) -> Option<(TableParts, More)> {
@@ -156,9 +162,13 @@ fn decode(body: &[u8], flags: u8) -> Option<(TableParts, More)> {
         0 => None,
         _ => Some(Passing { rule: str::from_utf8(input.bytes()?).ok()?.to_owned(), counts: input.series(groups)? }),
     };
-    let whole = input.0.is_empty() && flags & !(PARTITIONS | PASSING) == 0;
+    let mut tags = Vec::new();
+    for _ in 0..if flags & TAGS == 0 { 0 } else { files } {
+        tags.push(str::from_utf8(input.bytes()?).ok()?.to_owned());
+    }
+    let whole = input.0.is_empty() && flags & !(PARTITIONS | PASSING | TAGS) == 0;
     let parts = TableParts { root, names, hashes, sizes, group_counts, group_rows, group_bytes, schema, first_null };
-    whole.then_some((parts, More { partitions, passing }))
+    whole.then_some((parts, More { partitions, passing, tags }))
 }
 
 fn put(out: &mut Vec<u8>, mut value: u64) {

@@ -17,10 +17,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::skim;
 use crate::{Error, Result};
 
-const MAGIC: &[u8; 4] = b"PAR1";
+pub(super) const MAGIC: &[u8; 4] = b"PAR1";
 const ENCRYPTED: &[u8; 4] = b"PARE";
 /// The footer's length and the magic, at a file's end.
-const TAIL: u64 = 8;
+pub(super) const TAIL: u64 = 8;
 /// What is read of a file's end before its footer's length is known.
 const GUESS: u64 = 8 * 1024;
 
@@ -57,7 +57,7 @@ pub fn read_bytes(path: &str, file: &File) -> Result<(Vec<u8>, u64)> {
     regular(path, &metadata)?;
     let size = metadata.len();
     let mut tail = read_range(path, file, size - size.min(GUESS), size.min(GUESS))?;
-    let length = footer_length(path, file, &tail, size)?;
+    let length = footer_length(path, &tail, size, || read_range(path, file, 0, size.min(4)))?;
     let needed = length + TAIL;
     if needed > tail.len() as u64 {
         return Ok((read_range(path, file, size - needed, length)?, size));
@@ -79,8 +79,13 @@ fn regular(path: &str, metadata: &fs::Metadata) -> Result<()> {
     Err(Error::corrupt(path, "not a regular file, so not Parquet; leave it out of the paths"))
 }
 
-/// The footer's length, or what is wrong with a file whose end does not tell it.
-fn footer_length(path: &str, file: &File, tail: &[u8], size: u64) -> Result<u64> {
+/// The footer's length, or what is wrong with a file whose end does not tell it; `start` gives its first four bytes.
+pub(super) fn footer_length(
+    path: &str,
+    tail: &[u8],
+    size: u64,
+    start: impl FnOnce() -> Result<Vec<u8>>,
+) -> Result<u64> {
     if size == 0 {
         return Err(Error::corrupt(
             path,
@@ -95,7 +100,7 @@ fn footer_length(path: &str, file: &File, tail: &[u8], size: u64) -> Result<u64>
         let detail = "the footer is encrypted, and shardline cannot decrypt; write the file without encryption";
         return Err(Error::corrupt(path, detail));
     }
-    let start = read_range(path, file, 0, size.min(4))?;
+    let start = start()?;
     let begins = start == MAGIC;
     if &magic != MAGIC || !begins {
         let detail = if begins || start == ENCRYPTED {

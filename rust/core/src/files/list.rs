@@ -101,7 +101,7 @@ fn glob(given: &str, root: &str, pattern: &str) -> Result<Vec<String>> {
     Err(Error::NoFiles { message })
 }
 
-fn compile(given: &str, pattern: &str) -> Result<GlobMatcher> {
+pub(super) fn compile(given: &str, pattern: &str) -> Result<GlobMatcher> {
     // Alternatives are not in the language; braces and backslashes are letters.
     let pattern = pattern.replace('{', "[{]").replace('}', "[}]");
     let glob = GlobBuilder::new(&pattern).literal_separator(true).backslash_escape(false).build();

@@ -5,6 +5,7 @@ pub mod footer;
 pub mod list;
 pub mod name;
 mod passing;
+pub mod remote;
 mod saved;
 mod scan;
 pub mod schema;
@@ -18,11 +19,16 @@ pub use schema::Drift;
 pub use table::{FileEntry, FileTable, TableParts};
 
 use crate::Result;
+use crate::store::is_remote;
 
-/// Lists the files that `paths` stand for and reads their footers on up to `num_threads` threads.
+/// Lists the files that `paths` stand for and reads their footers: local ones on up to `num_threads` threads, those of a
+/// store as `from` says.
 ///
-/// The threads are joined before it returns, so that a process may fork afterwards.
-pub fn plan(paths: &[String], num_threads: usize, drift: Drift) -> Result<FileTable> {
+/// Threads are joined, and connections closed, before it returns, so that a process may fork afterwards.
+pub fn plan(paths: &[String], num_threads: usize, drift: Drift, from: &remote::From) -> Result<FileTable> {
+    if paths.iter().any(|path| is_remote(path)) {
+        return remote::plan(paths, drift, from);
+    }
     read(list(paths)?, num_threads, drift)
 }
 

@@ -21,7 +21,7 @@ use super::{
 use crate::{Error, Result};
 
 /// What the table keeps of a footer.
-struct Facts {
+pub(super) struct Facts {
     hash: u64,
     size: u64,
     /// Rows and bytes of each row group.
@@ -33,9 +33,9 @@ struct Facts {
 }
 
 /// The first file, which the others are compared to.
-struct Reference {
+pub(super) struct Reference {
     path: String,
-    schema: SchemaRef,
+    pub(super) schema: SchemaRef,
     columns: HashMap<String, usize>,
     drift: Drift,
     /// Those that were met, where files may differ: most files have one of a few.
@@ -52,10 +52,8 @@ pub(super) fn scan(listing: Listing, num_threads: usize, drift: Drift) -> Result
     };
     let path = name::join(&root, first);
     let footer = footer::read(&path)?;
-    schema::check_reference(&path, &footer.schema)?;
-    let met = Mutex::new(vec![footer.schema.clone()]);
-    let reference = Reference { path, schema: footer.schema.clone(), columns: columns(&footer.schema), drift, met };
-    let mut facts = vec![(0, keep(&footer, &reference.columns, drift.is_any().then(|| footer.schema.clone())))];
+    let reference = Reference::new(path, &footer, drift)?;
+    let mut facts = vec![(0, reference.own(&footer))];
     drop(footer);
 
     let next = AtomicUsize::new(1);
@@ -97,11 +95,7 @@ pub(super) fn scan(listing: Listing, num_threads: usize, drift: Drift) -> Result
         return Err(error);
     }
     facts.sort_unstable_by_key(|(file, _)| *file);
-    if !drift.is_any() {
-        return table(root, names, &facts, reference.schema);
-    }
-    let schema = all_schemas(&root, &names, &mut facts, &reference)?;
-    table(root, names, &facts, schema)
+    reference.table(root, names, facts)
 }
 
 /// The schema of all files; the nulls of each then count its columns.
@@ -134,23 +128,50 @@ fn columns(schema: &Schema) -> HashMap<String, usize> {
     schema.fields().iter().enumerate().map(|(at, field)| (field.name().clone(), at)).collect()
 }
 
-fn one(path: &str, reference: &Reference) -> Result<Facts> {
-    let footer = footer::read(path)?;
-    if !reference.drift.is_any() {
-        schema::check_same(&reference.path, &reference.schema, path, &footer.schema)?;
-        return Ok(keep(&footer, &reference.columns, None));
+impl Reference {
+    /// The first file's footer, checked.
+    pub(super) fn new(path: String, footer: &Footer, drift: Drift) -> Result<Self> {
+        schema::check_reference(&path, &footer.schema)?;
+        let met = Mutex::new(vec![footer.schema.clone()]);
+        Ok(Self { path, schema: footer.schema.clone(), columns: columns(&footer.schema), drift, met })
     }
-    let met = reference.met.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
-    let known = met.into_iter().find(|known| known.fields() == footer.schema.fields());
-    let schema = match known {
-        Some(known) => known,
-        None => {
-            schema::check_reference(path, &footer.schema)?;
-            reference.met.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(footer.schema.clone());
-            footer.schema.clone()
+
+    /// What the table keeps of the first file's own footer.
+    pub(super) fn own(&self, footer: &Footer) -> Facts {
+        keep(footer, &self.columns, self.drift.is_any().then(|| footer.schema.clone()))
+    }
+
+    /// What the table keeps of another file's footer, which has to fit.
+    pub(super) fn facts(&self, path: &str, footer: &Footer) -> Result<Facts> {
+        if !self.drift.is_any() {
+            schema::check_same(&self.path, &self.schema, path, &footer.schema)?;
+            return Ok(keep(footer, &self.columns, None));
         }
-    };
-    Ok(keep(&footer, &columns(&schema), Some(schema)))
+        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = met.into_iter().find(|known| known.fields() == footer.schema.fields());
+        let schema = match known {
+            Some(known) => known,
+            None => {
+                schema::check_reference(path, &footer.schema)?;
+                self.met.lock().unwrap_or_else(PoisonError::into_inner).push(footer.schema.clone());
+                footer.schema.clone()
+            }
+        };
+        Ok(keep(footer, &columns(&schema), Some(schema)))
+    }
+
+    /// The table of all files, of whose footers these are the facts, in the order of the files.
+    pub(super) fn table(&self, root: String, names: Vec<String>, mut facts: Vec<(usize, Facts)>) -> Result<FileTable> {
+        if !self.drift.is_any() {
+            return table(root, names, &facts, self.schema.clone());
+        }
+        let schema = all_schemas(&root, &names, &mut facts, self)?;
+        table(root, names, &facts, schema)
+    }
+}
+
+fn one(path: &str, reference: &Reference) -> Result<Facts> {
+    reference.facts(path, &footer::read(path)?)
 }
 
 fn keep(footer: &Footer, columns: &HashMap<String, usize>, schema: Option<SchemaRef>) -> Facts {
@@ -179,7 +200,12 @@ fn keep(footer: &Footer, columns: &HashMap<String, usize>, schema: Option<Schema
     Facts { hash: footer.hash, size: footer.size, groups: numbers.collect(), nulls, schema }
 }
 
-fn table(root: String, names: Vec<String>, facts: &[(usize, Facts)], schema: SchemaRef) -> Result<FileTable> {
+pub(super) fn table(
+    root: String,
+    names: Vec<String>,
+    facts: &[(usize, Facts)],
+    schema: SchemaRef,
+) -> Result<FileTable> {
     let mut first_null = vec![None; schema.fields().len()];
     let mut group_counts = Vec::with_capacity(facts.len());
     for (file, found) in facts {

@@ -68,6 +68,8 @@ pub struct FileTable {
     group_bytes: Vec<u64>,
     schema: SchemaRef,
     first_null: Vec<Option<u32>>,
+    /// Each file's tag; none for local files.
+    tags: Vec<String>,
     num_rows: u64,
     num_bytes: u64,
     digest: u128,
@@ -136,6 +138,7 @@ impl FileTable {
             group_bytes,
             schema,
             first_null,
+            tags: Vec::new(),
             num_rows,
             num_bytes,
             digest: 0,
@@ -144,6 +147,28 @@ impl FileTable {
         };
         table.digest = table.compute_digest();
         Ok(table)
+    }
+
+    /// The table with each file's tag: what its store calls its content (an ETag). It is neither in the digest nor in a state.
+    ///
+    /// # Errors
+    /// There are not as many as files.
+    pub fn with_tags(mut self, tags: Vec<String>) -> Result<Self> {
+        if !tags.is_empty() && tags.len() != self.num_files() {
+            return Err(Error::Argument("not a file table: its tags do not fit its files".to_owned()));
+        }
+        self.tags = tags;
+        Ok(self)
+    }
+
+    /// A file's tag; empty where there is none.
+    pub fn tag(&self, file: usize) -> &str {
+        self.tags.get(file).map_or("", String::as_str)
+    }
+
+    /// Each file's tag, or nothing for local files.
+    pub fn tags(&self) -> &[String] {
+        &self.tags
     }
 
     /// The directory that names are relative to.
@@ -264,7 +289,8 @@ impl FileTable {
             schema: Arc::clone(&self.schema),
             first_null: self.first_null.iter().map(|first| first.and_then(index)).collect(),
         })?;
-        Ok(Self { partitions, passing, ..selected })
+        let tags = files.iter().filter_map(|&f| self.tags.get(f).cloned()).collect();
+        Self { partitions, passing, ..selected }.with_tags(tags)
     }
 
     fn compute_digest(&self) -> u128 {

@@ -27,7 +27,7 @@ fn nulls(values: &[Option<i32>]) -> ArrayRef {
 }
 
 fn planned(dir: &Path) -> Result<FileTable> {
-    plan(&[dir.to_str().unwrap().to_owned()], 3, Drift::default())
+    plan(&[dir.to_str().unwrap().to_owned()], 3, Drift::default(), &remote::From::default())
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_plan_of_a_directory() {
         assert_eq!((footer.hash, footer.size), (file.hash, file.size));
         assert_eq!(fs::metadata(table.path(at)).unwrap().len(), file.size);
     }
-    assert_eq!(plan(&[table.path(1)], 1, Drift::default()).unwrap().root(), table.root());
+    assert_eq!(plan(&[table.path(1)], 1, Drift::default(), &remote::From::default()).unwrap().root(), table.root());
     let copy = tempfile::tempdir().unwrap();
     for file in ["a.parquet", "a-b/x.parquet", "a/b.parquet"] {
         fs::create_dir_all(copy.path().join(file).parent().unwrap()).unwrap();
@@ -101,7 +101,7 @@ fn schemas_that_differ_are_named_in_order() {
     write(&dir.path().join("048.parquet"), vec![("y", ints([1]))], 4);
     fs::write(dir.path().join("049.parquet"), b"").unwrap();
     for threads in [1, 4, 64] {
-        let error = plan(&[dir.path().to_str().unwrap().to_owned()], threads, Drift::default()).unwrap_err();
+        let error = plan(&[dir.path().to_str().unwrap().to_owned()], threads, Drift::default(), &remote::From::default()).unwrap_err();
         assert!(matches!(&error, Error::Schema { path, .. } if path.ends_with("047.parquet")), "{error}");
     }
     fs::remove_file(dir.path().join("047.parquet")).unwrap();

@@ -11,8 +11,9 @@ use arrow_array::RecordBatch;
 use super::Selector;
 use super::facts::{self, Facts};
 use super::predicate::Predicate;
-use crate::fetch::Files;
+use crate::fetch::{Demand, Files};
 use crate::files::FileTable;
+use crate::files::remote::From as Store;
 use crate::{Error, Result};
 
 /// How long the caller goes without a word of the progress.
@@ -25,6 +26,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// That of the first row group, in order, that cannot be counted.
 pub fn count(
     table: &Arc<FileTable>,
+    store: Store,
     selector: &Selector,
     groups: &[usize],
     num_threads: usize,
@@ -33,7 +35,7 @@ pub fn count(
     if !selector.is_filter() {
         return groups.iter().map(|&group| selector.sampled(table, group)).collect();
     }
-    let files = Files::with_statistics(Arc::clone(table));
+    let files = Files::with_statistics(Arc::clone(table)).reading(store, Demand::default());
     let (next, done, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
     let work = || {

@@ -145,7 +145,7 @@ fn written(rows: &Rows, group: usize, statistics: bool) -> (tempfile::TempDir, A
     let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
-    let table = files::plan(&[path.to_str().unwrap().to_owned()], 1).unwrap();
+    let table = files::plan(&[path.to_str().unwrap().to_owned()], 1, &files::remote::From::default()).unwrap();
     (dir, Arc::new(table))
 }
 
@@ -167,7 +167,7 @@ proptest! {
         let predicate = Predicate::new(names(), steps.clone()).unwrap();
         let selector = Arc::new(Selector::new(&table, sample, Some(predicate)).unwrap());
         let groups: Vec<usize> = (0..table.num_row_groups()).collect();
-        let counts = count(&table, &selector, &groups, threads, |_| Ok(())).unwrap();
+        let counts = count(&table, files::remote::From::default(), &selector, &groups, threads, |_| Ok(())).unwrap();
         let table = Arc::new(table.with_passing(Passing { rule: "r".into(), counts: counts.clone() }).unwrap());
         let files = Files::with_statistics(Arc::clone(&table));
         let selections = Selections::new(selector);
@@ -238,7 +238,8 @@ fn progress_may_stop_the_counting() {
     assert!(Selector::new(&table, None, Some(predicate)).is_err(), "an integer is never NaN");
     let predicate = Predicate::new(names(), vec![Step::Constant(Some(true))]).unwrap();
     let selector = Selector::new(&table, None, Some(predicate)).unwrap();
-    let stopped = count(&table, &selector, &[0, 1, 2], 2, |_| Err(crate::Error::Closed));
+    let stopped =
+        count(&table, files::remote::From::default(), &selector, &[0, 1, 2], 2, |_| Err(crate::Error::Closed));
     assert!(matches!(stopped, Err(crate::Error::Closed)));
-    assert_eq!(count(&table, &selector, &[1, 2], 2, |_| Ok(())).unwrap(), [1, 1]);
+    assert_eq!(count(&table, files::remote::From::default(), &selector, &[1, 2], 2, |_| Ok(())).unwrap(), [1, 1]);
 }

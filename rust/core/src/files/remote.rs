@@ -1,0 +1,233 @@
+//! Planning over a store: listing it, and reading many footers at once.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use super::footer::{self, Footer, MAGIC, TAIL};
+use super::scan::{self, Facts, Reference};
+use super::{FileTable, list, name};
+use crate::store::{Cancel, Client, Location, Metrics, Object, Options, Runtime, Scheme, Stamp, is_remote};
+use crate::{Error, Result};
+
+/// The first guess of how much of an object's end holds its footer; later ones go by the footers seen.
+const GUESS: u64 = 16 << 10;
+/// Guesses are rounded up to this, and no smaller.
+const GRAIN: u64 = 8 << 10;
+/// No guess is larger.
+const MOST: u64 = 1 << 20;
+/// Footers in hand for every request under way, so that a slow one does not hold the others up.
+const AHEAD: usize = 4;
+
+/// How a store is read.
+#[derive(Debug, Clone, Default)]
+pub struct From {
+    /// The caller's options.
+    pub options: Options,
+    /// Ends the wait.
+    pub cancel: Cancel,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Lists what the URLs stand for, all of one store, and reads the footers.
+pub(super) fn plan(urls: &[String], from: &From) -> Result<FileTable> {
+    if let Some(local) = urls.iter().find(|url| !is_remote(url)) {
+        return Err(Error::Argument(format!(
+            "{local}: this path is on this machine, and others are in a store; give one kind"
+        )));
+    }
+    let places = urls.iter().map(|url| Location::parse(url)).collect::<Result<Vec<_>>>()?;
+    let Some(first) = places.first() else { return Err(Error::Argument("no paths were given".to_owned())) };
+    if let Some(other) = places.iter().find(|place| place.base != first.base) {
+        return Err(Error::Argument(format!(
+            "{}, {}: the paths are in two stores or buckets; make a dataset of each",
+            first.base, other.base
+        )));
+    }
+    // The runtime and its connections end with this function, unless somebody else reads with them.
+    let runtime = Runtime::get()?;
+    let client = runtime.client(first, &from.options)?;
+    let planned = runtime.wait(&from.cancel, async {
+        let (root, objects) = find(&client, &places, from).await?;
+        footers(&client, &root, objects, from).await
+    });
+    drop(client);
+    drop(runtime);
+    planned
+}
+
+/// The root's key, and the objects in the order of their names.
+async fn find(client: &Arc<Client>, places: &[Location], from: &From) -> Result<(String, Vec<Object>)> {
+    let found: Vec<(String, Vec<Object>)> = stream::iter(places)
+        .map(|place| one(client, place, from))
+        .buffered(client.tuning().max_requests)
+        .try_collect()
+        .await?;
+    let roots: Vec<String> = found.iter().map(|(root, _)| root.clone()).collect();
+    let root = name::common(&roots).trim_start_matches('/').to_owned();
+    let mut objects: Vec<Object> = found.into_iter().flat_map(|(_, objects)| objects).collect();
+    objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    if let Some(twice) = objects.windows(2).find(|pair| pair[0].key == pair[1].key) {
+        return Err(Error::Argument(format!(
+            "{}: this object is named twice by the paths given; its rows would come twice: leave one of the paths out",
+            client.url(&twice[0].key)
+        )));
+    }
+    Ok((root, objects))
+}
+
+/// One place's root and its objects.
+async fn one(client: &Arc<Client>, place: &Location, from: &From) -> Result<(String, Vec<Object>)> {
+    if let Some(at) =
+        place.key.find(['*', '?', '[']).filter(|_| place.scheme != Scheme::Http || place.key.contains('*'))
+    {
+        let root = place.key[..at].rfind('/').map_or("", |slash| &place.key[..slash]);
+        let pattern = place.key[root.len()..].trim_start_matches('/');
+        return glob(client, place, root, pattern, from).await.map(|objects| (root.to_owned(), objects));
+    }
+    if !place.is_prefix
+        && let Some(object) = client.head(&place.key, &from.metrics).await?
+        && (place.scheme == Scheme::Http || object.stamp.size > 0 || name::parquet_extension(place.key.as_bytes()))
+    {
+        let parent = place.key.rfind('/').map_or("", |slash| &place.key[..slash]);
+        // Some stores show a folder as an empty object; it is one if something lies under it.
+        if object.stamp.size > 0 || under(client, &place.key, from).await?.is_empty() {
+            return Ok((parent.to_owned(), vec![object]));
+        }
+    }
+    let all = under(client, &place.key, from).await.map_err(|error| unlisted(place, error))?;
+    let count = all.len();
+    let objects: Vec<Object> =
+        all.into_iter().filter(|object| name::parquet_extension(object.key.as_bytes())).collect();
+    if objects.is_empty() {
+        let url = place.url();
+        let message = match count {
+            0 => format!("{url}: no such object, and no objects under it (names that begin with _ or . are left out)"),
+            n => format!(
+                "{url}: of {n} object(s) under it none ends in .parquet, .parq or .pq; to read others, give them or a glob"
+            ),
+        };
+        return Err(Error::NoFiles { message });
+    }
+    Ok((place.key.clone(), objects))
+}
+
+/// A web server that cannot list says so in its own way.
+fn unlisted(place: &Location, error: Error) -> Error {
+    match error {
+        Error::NotFound { .. } | Error::Io { .. } if place.scheme == Scheme::Http => Error::NoFiles {
+            message: format!(
+                "{}: no such file, and no folder that this server lists (it would have to speak WebDAV); give the files' URLs as \
+                 a list",
+                place.url()
+            ),
+        },
+        other => other,
+    }
+}
+
+/// The objects under a prefix whose names are not hidden, and that stand for no folder.
+async fn under(client: &Arc<Client>, root: &str, from: &From) -> Result<Vec<Object>> {
+    let visible = |key: &str| !name::relative(root, key).split('/').any(|part| name::hidden(part.as_bytes()));
+    let mut objects = client.list(root, visible, &from.metrics).await?;
+    objects.retain(|object| object.key.len() > root.len() && visible(&object.key));
+    objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    let folders: Vec<bool> = objects
+        .iter()
+        .map(|object| {
+            let inside = format!("{}/", object.key);
+            let at = objects.partition_point(|other| other.key < inside);
+            object.stamp.size == 0 && objects.get(at).is_some_and(|other| other.key.starts_with(&inside))
+        })
+        .collect();
+    let mut folders = folders.iter();
+    objects.retain(|_| !folders.next().copied().unwrap_or(false));
+    Ok(objects)
+}
+
+async fn glob(client: &Arc<Client>, place: &Location, root: &str, pattern: &str, from: &From) -> Result<Vec<Object>> {
+    let url = place.url();
+    let matcher = list::compile(&url, pattern)?;
+    let mut objects = under(client, root, from).await.map_err(|error| unlisted(place, error))?;
+    objects.retain(|object| matcher.is_match(name::relative(root, &object.key)));
+    if objects.is_empty() {
+        let message = format!("{url}: as a glob it matches no object (names that begin with _ or . are left out)");
+        return Err(Error::NoFiles { message });
+    }
+    Ok(objects)
+}
+
+/// Reads all footers, many at once; where files are wrong, the error is that of the first one in the line's order.
+async fn footers(client: &Arc<Client>, root: &str, objects: Vec<Object>, from: &From) -> Result<FileTable> {
+    let Some(first) = objects.first() else { return Err(Error::NoFiles { message: client.url(root) }) };
+    let (footer, stamp) = read(client, &first.key, &first.stamp, GUESS, &from.metrics).await?;
+    // Footers of one data set are much alike: a quarter more than the first one's.
+    let guess = ((footer.1 + TAIL) * 5 / 4).next_multiple_of(GRAIN).min(MOST);
+    let reference = Arc::new(Reference::new(client.url(&first.key), &footer.0)?);
+    let kept = scan::keep(&footer.0, &reference);
+    let rest = stream::iter(objects[1..].to_vec())
+        .map(|object| {
+            let (client, reference, metrics) = (Arc::clone(client), Arc::clone(&reference), Arc::clone(&from.metrics));
+            let task = tokio::spawn(async move {
+                let (footer, stamp) = read(&client, &object.key, &object.stamp, guess, &metrics).await?;
+                Ok::<_, Error>((reference.facts(&client.url(&object.key), &footer.0)?, stamp))
+            });
+            async move { task.await.unwrap_or_else(|_| Err(Error::internal("a task that read footers panicked"))) }
+        })
+        .buffered(client.tuning().max_requests * AHEAD);
+    let found: Vec<(Facts, Stamp)> = stream::iter([Ok((kept, stamp))]).chain(rest).try_collect().await?;
+    let tags = found.iter().map(|(_, stamp)| stamp.tag.clone()).collect();
+    let facts: Vec<(usize, Facts)> = found.into_iter().map(|(facts, _)| facts).enumerate().collect();
+    let names = objects.iter().map(|object| name::relative(root, &object.key).to_owned()).collect();
+    scan::table(client.url(root), names, &facts, Arc::clone(&reference.schema))?.with_tags(tags)
+}
+
+/// A footer with its length, and the stamp of the object that it is of.
+async fn read(
+    client: &Arc<Client>,
+    key: &str,
+    stamp: &Stamp,
+    guess: u64,
+    metrics: &Arc<Metrics>,
+) -> Result<((Footer, u64), Stamp)> {
+    let (bytes, stamp) = footer_bytes(client, key, stamp, guess, metrics).await?;
+    let footer = footer::parse(&client.url(key), &bytes, stamp.size)?;
+    Ok(((footer, bytes.len() as u64), stamp))
+}
+
+/// The bytes of an object's footer, in one request where `guess` is large enough.
+pub(crate) async fn footer_bytes(
+    client: &Arc<Client>,
+    key: &str,
+    stamp: &Stamp,
+    guess: u64,
+    metrics: &Arc<Metrics>,
+) -> Result<(bytes::Bytes, Stamp)> {
+    let (url, size) = (client.url(key), stamp.size);
+    let guess = guess.min(size);
+    let (tail, stamp) = kept(client, key, size - guess..size, stamp, metrics).await?;
+    let start = if tail.ends_with(MAGIC) {
+        MAGIC.to_vec()
+    } else {
+        client.get(key, 0..size.min(4), &stamp, metrics).await?.0.to_vec()
+    };
+    let length = footer::footer_length(&url, &tail, size, || Ok(start))?;
+    if length + TAIL > guess {
+        return kept(client, key, size - length - TAIL..size - TAIL, &stamp, metrics).await;
+    }
+    let end = tail.len() - TAIL as usize;
+    Ok((tail.slice(end - length as usize..end), stamp))
+}
+
+/// A range, from the local cache if there is one and it is there.
+async fn kept(
+    client: &Arc<Client>,
+    key: &str,
+    range: std::ops::Range<u64>,
+    stamp: &Stamp,
+    metrics: &Arc<Metrics>,
+) -> Result<(bytes::Bytes, Stamp)> {
+    let (mut bytes, stamp) = client.get_kept(key, vec![range], stamp, metrics).await?;
+    Ok((bytes.pop().unwrap_or_default(), stamp))
+}

@@ -1,0 +1,225 @@
+//! Ranges of objects on a local disk, kept between epochs and shared by processes.
+//!
+//! An entry is known by the object's URL, size and ETag and by the range, so that it is of no other content; a checksum
+//! ends it, so that a damaged one is none. It is written under another name and renamed, so that nobody sees half of one. The entries
+//! used longest ago go first. Whatever the disk refuses, reading goes on without it.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use super::{Metrics, Stamp};
+use crate::memory;
+
+const CHECKSUM: usize = 8;
+/// Other processes write too: what is there is counted again after this many bytes of our own, as a part of the limit.
+const RECOUNT: u64 = 16;
+
+/// A folder of entries.
+#[derive(Debug)]
+pub struct Cache {
+    folder: PathBuf,
+    limit: u64,
+    /// Bytes that are there, as far as is known, and those written since they were counted.
+    size: Mutex<Option<(u64, u64)>>,
+    refused: AtomicBool,
+}
+
+/// What an entry is of.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    url: String,
+    stamp: Stamp,
+    range: Range<u64>,
+}
+
+impl Entry {
+    /// None for an object without an ETag: nothing would tell its contents apart.
+    pub fn of(url: &str, stamp: &Stamp, range: Range<u64>) -> Option<Self> {
+        (!stamp.tag.is_empty() && !range.is_empty()).then(|| Self { url: url.to_owned(), stamp: stamp.clone(), range })
+    }
+
+    fn name(&self) -> String {
+        let mut hasher = Xxh3::new();
+        for text in [&self.url, &self.stamp.tag] {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+        for number in [self.stamp.size, self.range.start, self.range.end] {
+            hasher.update(&number.to_le_bytes());
+        }
+        format!("{:032x}", hasher.digest128())
+    }
+}
+
+impl Cache {
+    /// The cache in a folder, which need not exist yet, of at most so many bytes.
+    pub fn new(folder: PathBuf, limit: u64) -> Self {
+        Self { folder, limit, size: Mutex::new(None), refused: AtomicBool::new(false) }
+    }
+
+    fn place(&self, entry: &Entry) -> PathBuf {
+        let name = entry.name();
+        self.folder.join(&name[..2]).join(name)
+    }
+
+    /// An entry's bytes, if they are there and whole. Blocks.
+    pub fn get(&self, entry: &Entry, metrics: &Metrics) -> Option<Bytes> {
+        let place = self.place(entry);
+        let mut file = File::open(&place).ok()?;
+        let length = usize::try_from(entry.range.end - entry.range.start).ok()?;
+        let mut bytes = memory::scratch(length);
+        let mut sum = [0; CHECKSUM];
+        let whole = file.metadata().is_ok_and(|is| is.len() == (length + CHECKSUM) as u64)
+            && file.read_exact(&mut bytes).is_ok()
+            && file.read_exact(&mut sum).is_ok()
+            && xxh3_64(&bytes) == u64::from_le_bytes(sum);
+        if !whole {
+            // Whoever is at it too finds it gone, or writes it again.
+            let _ = fs::remove_file(&place);
+            return None;
+        }
+        // When it was last used; that this fails on a disk that cannot be written matters to nobody.
+        let _ = file.set_modified(SystemTime::now());
+        metrics.cache_hit();
+        Some(memory::bytes(bytes))
+    }
+
+    /// Keeps an entry. Blocks. Where the disk refuses, says so once and keeps nothing any more.
+    pub fn put(&self, entry: &Entry, bytes: &[u8], metrics: &Metrics) {
+        let size = (bytes.len() + CHECKSUM) as u64;
+        if size > self.limit / 2 || self.refused.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Err(error) = self.make_room(size).and_then(|()| self.write(&self.place(entry), bytes))
+            && !self.refused.swap(true, Ordering::Relaxed)
+        {
+            metrics.note(true, format!("the cache in {} is left alone from here on: {error}", self.folder.display()));
+        }
+    }
+
+    fn write(&self, place: &Path, bytes: &[u8]) -> std::io::Result<()> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let folder = place.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(folder)?;
+        let temporary = folder.join(format!(".{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+        let written = File::create(&temporary).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.write_all(&xxh3_64(bytes).to_le_bytes())
+        });
+        written.and_then(|()| fs::rename(&temporary, place)).inspect_err(|_| {
+            // What is left of it helps nobody.
+            let _ = fs::remove_file(&temporary);
+        })
+    }
+
+    /// Removes what was used longest ago where there is no room for so many bytes more.
+    fn make_room(&self, more: u64) -> std::io::Result<()> {
+        let mut size = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, own)) = &mut *size
+            && *known + more <= self.limit
+            && *own < self.limit / RECOUNT
+        {
+            *known += more;
+            *own += more;
+            return Ok(());
+        }
+        fs::create_dir_all(&self.folder)?;
+        let mut entries: Vec<(SystemTime, u64, PathBuf)> = walkdir::WalkDir::new(&self.folder)
+            .min_depth(2)
+            .max_depth(2)
+            .into_iter()
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                let metadata = entry.metadata().ok()?;
+                Some((metadata.modified().ok()?, metadata.len(), entry.into_path()))
+            })
+            .collect();
+        entries.sort_unstable();
+        let mut known: u64 = entries.iter().map(|(_, bytes, _)| bytes).sum();
+        // A little more than is needed, so that it is not done for every entry.
+        let wanted = if known + more > self.limit { self.limit - self.limit / 10 } else { self.limit };
+        for (_, bytes, place) in entries {
+            if known + more <= wanted {
+                break;
+            }
+            // Another process may have been quicker.
+            let _ = fs::remove_file(place);
+            known -= bytes;
+        }
+        *size = Some((known + more, 0));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(number: u64, tag: &str) -> Entry {
+        let stamp = Stamp { size: 1 << 20, tag: tag.to_owned() };
+        Entry::of("s3://b/k", &stamp, number * 100..number * 100 + 100).unwrap()
+    }
+
+    fn total(folder: &Path) -> u64 {
+        walkdir::WalkDir::new(folder)
+            .into_iter()
+            .flatten()
+            .filter(|e| e.file_type().is_file())
+            .map(|e| e.metadata().unwrap().len())
+            .sum()
+    }
+
+    #[test]
+    fn entries_come_back_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, metrics) = (Cache::new(folder.path().join("new"), 1 << 20), Metrics::default());
+        assert_eq!(cache.get(&entry(1, "a"), &metrics), None);
+        cache.put(&entry(1, "a"), &[7; 100], &metrics);
+        assert_eq!(cache.get(&entry(1, "a"), &metrics).unwrap()[..], [7; 100]);
+        assert_eq!(Cache::new(folder.path().join("new"), 1).get(&entry(1, "a"), &metrics).unwrap()[..], [7; 100]);
+        assert_eq!(cache.get(&entry(1, "b"), &metrics), None);
+        assert_eq!(cache.get(&entry(2, "a"), &metrics), None);
+        let place = cache.place(&entry(1, "a"));
+        for damage in [&[7_u8; 107][..], &[8; 108], &[]] {
+            fs::write(&place, damage).unwrap();
+            assert_eq!(cache.get(&entry(1, "a"), &metrics), None);
+            assert!(!place.exists());
+        }
+        assert!(Entry::of("s3://b/k", &Stamp::default(), 0..1).is_none());
+        assert_eq!(metrics.totals().cache_hits, 2);
+        assert!(metrics.take_notes().is_empty());
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_goes_first_and_the_limit_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, metrics) = (Cache::new(folder.path().to_owned(), 1080), Metrics::default());
+        for number in 0..40 {
+            cache.put(&entry(number, "a"), &[number as u8; 100], &metrics);
+            assert!(total(folder.path()) <= 1080);
+            assert!(cache.get(&entry(0, "a"), &metrics).is_some(), "used all the time");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        assert!(cache.get(&entry(39, "a"), &metrics).is_some());
+        assert!(cache.get(&entry(20, "a"), &metrics).is_none());
+    }
+
+    #[test]
+    fn a_disk_that_refuses_is_told_once() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (cache, metrics) = (Cache::new(file.path().join("under a file"), 1 << 20), Metrics::default());
+        for number in 0..3 {
+            cache.put(&entry(number, "a"), &[0; 100], &metrics);
+            assert_eq!(cache.get(&entry(number, "a"), &metrics), None);
+        }
+        assert_eq!(metrics.take_notes().len(), 1);
+    }
+}

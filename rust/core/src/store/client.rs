@@ -1,0 +1,341 @@
+//! One store with one set of credentials: objects looked up and ranges read, tried again where that may help.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt};
+use tokio::sync::Semaphore;
+
+use super::build::{Built, build};
+use super::cache::{Cache, Entry};
+use super::connect::Attempt;
+use super::retry::{Fault, Request, within};
+use super::scrub::Secrets;
+use super::{Location, Metrics, Options, Scheme, Tuning};
+use crate::{Error, Result, memory};
+
+/// What a cache may hold if nobody says otherwise.
+const CACHE_BYTES: u64 = 10 << 30;
+/// Said of a server that does not do what reading by position needs.
+const RANGES: &str =
+    "the server ignores the range of a request and sends the whole object; shardline needs one that knows ranges";
+
+/// What a store says of an object's content: another stamp, and it is another content.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stamp {
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its ETag, or the time it was written where it has none; empty where neither is known.
+    pub tag: String,
+}
+
+impl Stamp {
+    fn of(meta: &ObjectMeta) -> Self {
+        let tag = match &meta.e_tag {
+            // Listings and answers of one store may differ in the quotes.
+            Some(tag) => tag.trim_start_matches("W/").trim_matches('"').to_owned(),
+            None if meta.last_modified.timestamp() > 0 => format!("written {}", meta.last_modified.timestamp()),
+            None => String::new(),
+        };
+        Self { size: meta.size, tag }
+    }
+
+    /// Whether both may be the same content: what is not known differs from nothing.
+    pub fn fits(&self, other: &Self) -> bool {
+        self.size == other.size && (self.tag == other.tag || self.tag.is_empty() || other.tag.is_empty())
+    }
+}
+
+/// An object that was listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Its key.
+    pub key: String,
+    /// What the listing says of its content.
+    pub stamp: Stamp,
+}
+
+impl Object {
+    pub(super) fn of(meta: &ObjectMeta) -> Self {
+        Self { key: meta.location.as_ref().to_owned(), stamp: Stamp::of(meta) }
+    }
+}
+
+/// A client of one store.
+pub struct Client {
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) scheme: Scheme,
+    /// `s3://bucket`.
+    pub(super) base: String,
+    bucket: String,
+    identity: String,
+    secrets: Secrets,
+    pub(super) tuning: Tuning,
+    /// Requests under way.
+    pub(super) slots: Semaphore,
+    cache: Option<Arc<Cache>>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({})", self.base)
+    }
+}
+
+impl Client {
+    pub(super) fn new(location: &Location, options: &Options) -> Result<Self> {
+        let Built { store, identity, secrets } = build(location, options)?;
+        let tuning = options.tuning.clone();
+        let slots = Semaphore::new(tuning.max_requests);
+        let cache_bytes = options.cache_bytes.unwrap_or(CACHE_BYTES);
+        let cache = options.cache_dir.clone().map(|folder| Arc::new(Cache::new(folder, cache_bytes)));
+        let (base, bucket) = (location.base.clone(), location.bucket().to_owned());
+        Ok(Self { store, scheme: location.scheme, base, bucket, identity, secrets, tuning, slots, cache })
+    }
+
+    /// How often, how long and how much at a time.
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
+    }
+
+    /// Which kind of store.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// An object's URL, its key not encoded.
+    pub fn url(&self, key: &str) -> String {
+        if key.is_empty() { self.base.clone() } else { format!("{}/{key}", self.base) }
+    }
+
+    pub(super) fn path(&self, key: &str) -> Result<Path> {
+        Path::parse(key).map_err(|error| Error::Argument(format!("{}: {error}", self.url(key))))
+    }
+
+    /// An object, or None where there is none of that key.
+    ///
+    /// # Errors
+    /// Whatever else the store says.
+    pub async fn head(&self, key: &str, metrics: &Arc<Metrics>) -> Result<Option<Object>> {
+        let (url, path) = (self.url(key), self.path(key)?);
+        let request = Request { url: &url, what: "a request for its size", tuning: &self.tuning, metrics };
+        let _slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;
+        let found = request.run(|attempt| {
+            let (path, url) = (&path, &url);
+            async move {
+                let found = within(&self.tuning, "the store", self.store.head(path)).await?;
+                found.map(|meta| Object::of(&meta)).map_err(|error| self.fault(url, &error, &attempt))
+            }
+        });
+        match found.await {
+            Ok(object) => Ok(Some(object)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A range of an object, whole, of the content that `stamp` knows; and its stamp as the answers have it.
+    ///
+    /// # Errors
+    /// The object vanished, changed, may not be read, or could not be read in all tries.
+    pub async fn get(
+        &self,
+        key: &str,
+        range: Range<u64>,
+        stamp: &Stamp,
+        metrics: &Arc<Metrics>,
+    ) -> Result<(Bytes, Stamp)> {
+        let (url, path) = (self.url(key), self.path(key)?);
+        let request = Request { url: &url, what: "reading", tuning: &self.tuning, metrics };
+        let length =
+            usize::try_from(range.end - range.start).map_err(|_| Error::internal("a range larger than memory"))?;
+        let _slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;
+        // What came before a fault stays: a try goes on where the one before ended.
+        let so_far = tokio::sync::Mutex::new((memory::vec::<u8>(length), stamp.clone()));
+        request
+            .run(|attempt| {
+                let (path, url, range, so_far) = (&path, &url, &range, &so_far);
+                async move {
+                    let mut so_far = so_far.lock().await;
+                    let (bytes, stamp) = &mut *so_far;
+                    self.fill(path, url, range, bytes, stamp, &attempt, metrics).await
+                }
+            })
+            .await?;
+        let (bytes, stamp) = so_far.into_inner();
+        Ok((memory::bytes(bytes), stamp))
+    }
+
+    /// As [`get`](Self::get), of each of some ranges: from the local cache, or together by one request and then kept there.
+    pub async fn get_kept(
+        self: &Arc<Self>,
+        key: &str,
+        ranges: Vec<Range<u64>>,
+        stamp: &Stamp,
+        metrics: &Arc<Metrics>,
+    ) -> Result<(Vec<Bytes>, Stamp)> {
+        let url = self.url(key);
+        if let Some(cache) = self.cache.clone()
+            && let Some(entries) =
+                ranges.iter().map(|range| Entry::of(&url, stamp, range.clone())).collect::<Option<Vec<_>>>()
+        {
+            let found = {
+                let (cache, metrics, entries) = (Arc::clone(&cache), Arc::clone(metrics), entries.clone());
+                blocking(move || entries.iter().map(|entry| cache.get(entry, &metrics)).collect::<Option<Vec<_>>>())
+                    .await?
+            };
+            if let Some(found) = found {
+                return Ok((found, stamp.clone()));
+            }
+            let (parts, stamp) = self.get_together(key, &ranges, stamp, metrics).await?;
+            let (kept, metrics) = (parts.clone(), Arc::clone(metrics));
+            // Nobody waits for the disk.
+            drop(tokio::task::spawn_blocking(move || {
+                entries.iter().zip(&kept).for_each(|(entry, bytes)| cache.put(entry, bytes, &metrics));
+            }));
+            return Ok((parts, stamp));
+        }
+        self.get_together(key, &ranges, stamp, metrics).await
+    }
+
+    async fn get_together(
+        &self,
+        key: &str,
+        ranges: &[Range<u64>],
+        stamp: &Stamp,
+        metrics: &Arc<Metrics>,
+    ) -> Result<(Vec<Bytes>, Stamp)> {
+        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else { return Ok((Vec::new(), stamp.clone())) };
+        let (bytes, stamp) = self.get(key, first.start..last.end, stamp, metrics).await?;
+        let part =
+            |range: &Range<u64>| bytes.slice((range.start - first.start) as usize..(range.end - first.start) as usize);
+        Ok((ranges.iter().map(part).collect(), stamp))
+    }
+
+    /// Reads on into `bytes`, up to the range's end.
+    #[allow(clippy::too_many_arguments, reason = "one try of `get`, and nothing else")]
+    async fn fill(
+        &self,
+        path: &Path,
+        url: &str,
+        range: &Range<u64>,
+        bytes: &mut Vec<u8>,
+        stamp: &mut Stamp,
+        attempt: &Attempt,
+        metrics: &Metrics,
+    ) -> Result<(), Fault> {
+        let from = range.start + bytes.len() as u64;
+        if from == range.end {
+            return Ok(());
+        }
+        let options = GetOptions { range: Some(GetRange::Bounded(from..range.end)), ..GetOptions::default() };
+        let result = within(&self.tuning, "the store", self.store.get_opts(path, options)).await?;
+        let result = result.map_err(|error| self.fault(url, &error, attempt))?;
+        let found = Stamp::of(&result.meta);
+        if !stamp.fits(&found) {
+            return Err(Fault::Final(changed(url, stamp, &found)));
+        }
+        *stamp = found;
+        let mut stream = result.into_stream();
+        while let Some(piece) = within(&self.tuning, "the connection", stream.next()).await? {
+            let piece = piece.map_err(|error| self.fault(url, &error, attempt))?;
+            let wanted = usize::try_from(range.end - range.start).unwrap_or(usize::MAX) - bytes.len();
+            metrics.received(piece.len() as u64);
+            bytes.extend_from_slice(&piece[..piece.len().min(wanted)]);
+        }
+        match range.end - range.start - bytes.len() as u64 {
+            0 => Ok(()),
+            missing => Err(Fault::Again(format!("the answer ended {missing} bytes early"))),
+        }
+    }
+
+    /// What an error of `object_store` means.
+    pub(super) fn fault(&self, url: &str, error: &object_store::Error, attempt: &Attempt) -> Fault {
+        let said = self.said(error);
+        let denied = |why: &str| {
+            let detail = format!(
+                "{why} to {} in {} {:?} ({said}); check the credentials (environment or storage_options), the bucket's policy \
+                 and its region",
+                self.identity,
+                self.container(),
+                self.bucket
+            );
+            Fault::Final(Error::Denied { path: url.to_owned(), detail })
+        };
+        match (error, attempt.status()) {
+            (object_store::Error::NotFound { .. }, _) => Fault::Final(Error::NotFound { path: url.to_owned() }),
+            (object_store::Error::PermissionDenied { .. }, _) => denied("access was denied (403)"),
+            (object_store::Error::Unauthenticated { .. }, 401) => denied("access was denied (401)"),
+            (object_store::Error::Unauthenticated { .. }, _) => denied("no access without keys"),
+            (object_store::Error::Precondition { .. }, _) | (_, 416) => Fault::Final(Error::Changed {
+                path: url.to_owned(),
+                detail: format!("the object changed since the plan was made ({said}); restore it, or plan anew"),
+            }),
+            (object_store::Error::NotSupported { .. }, 200) => Fault::Final(self.io(url, RANGES)),
+            (_, 200) if said.contains("non-partial") => Fault::Final(self.io(url, RANGES)),
+            (_, 206) if said.contains("Requested") => Fault::Final(Error::Changed {
+                path: url.to_owned(),
+                detail: format!("the object's size changed since the plan was made ({said}); restore it, or plan anew"),
+            }),
+            (_, status @ (301 | 302 | 307 | 308)) => Fault::Final(
+                self.io(url, &format!("the store answered with a redirection ({status}): is region= right?")),
+            ),
+            (object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }, _) => {
+                Fault::Final(self.io(url, &said))
+            }
+            (_, status @ (408 | 425 | 429)) => Fault::Again(format!("the store answered {status}: {said}")),
+            (_, status @ 400..500) => Fault::Final(self.io(url, &format!("the store answered {status}: {said}"))),
+            (_, status @ 500..) => Fault::Again(format!("the store answered {status}: {said}")),
+            // No answer, or one that broke off.
+            _ => Fault::Again(said),
+        }
+    }
+
+    fn io(&self, url: &str, message: &str) -> Error {
+        Error::Io { path: url.to_owned(), kind: std::io::ErrorKind::Other, message: message.to_owned() }
+    }
+
+    fn container(&self) -> &'static str {
+        match self.scheme {
+            Scheme::S3 | Scheme::Gcs => "bucket",
+            Scheme::Azure => "container",
+            Scheme::Http => "host",
+        }
+    }
+
+    /// The innermost words of an error: those around it repeat the request, and each other.
+    fn said(&self, error: &dyn std::error::Error) -> String {
+        let mut innermost = error;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        let mut said: String =
+            self.secrets.scrub(&innermost.to_string()).split_whitespace().collect::<Vec<_>>().join(" ");
+        if said.len() > 300 {
+            let end = (0..=300).rev().find(|&at| said.is_char_boundary(at)).unwrap_or(0);
+            said.truncate(end);
+            said.push('…');
+        }
+        said
+    }
+}
+
+async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(run).await.map_err(|_| Error::internal("a thread that read the cache panicked"))
+}
+
+/// An object that is not the one that was planned.
+pub(crate) fn changed(url: &str, planned: &Stamp, found: &Stamp) -> Error {
+    let what = if planned.size == found.size {
+        format!("the object's ETag changed from {} to {}", planned.tag, found.tag)
+    } else {
+        format!("the object's size changed from {} to {} bytes", planned.size, found.size)
+    };
+    Error::Changed {
+        path: url.to_owned(),
+        detail: format!("{what} since the plan was made; restore the object, or plan anew and start the epoch again"),
+    }
+}

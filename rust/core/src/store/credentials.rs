@@ -1,0 +1,105 @@
+//! Keys that the caller hands out: asked for when they are needed, and again before they expire.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use object_store::CredentialProvider;
+use object_store::aws::AwsCredential;
+use object_store::azure::{AzureAccessKey, AzureCredential};
+use object_store::gcp::GcpCredential;
+use tokio::sync::Mutex;
+
+/// Keys are asked for again this long before they expire.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// Whoever knows keys.
+pub trait KeySource: fmt::Debug + Send + Sync {
+    /// The keys by object_store's names, and `expires_at` in seconds since 1970 where they expire. May block.
+    ///
+    /// # Errors
+    /// Why there are none, in words without a secret.
+    fn keys(&self) -> Result<HashMap<String, String>, String>;
+}
+
+/// Keys from a source, kept until they expire.
+pub(super) struct Kept<T> {
+    source: Arc<dyn KeySource>,
+    read: fn(&HashMap<String, String>) -> Option<T>,
+    wanted: &'static str,
+    kept: Mutex<Option<(Arc<T>, Option<SystemTime>)>>,
+}
+
+impl<T> fmt::Debug for Kept<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("credential_provider")
+    }
+}
+
+impl<T> Kept<T> {
+    fn new(
+        source: Arc<dyn KeySource>,
+        wanted: &'static str,
+        read: fn(&HashMap<String, String>) -> Option<T>,
+    ) -> Arc<Self> {
+        Arc::new(Self { source, read, wanted, kept: Mutex::new(None) })
+    }
+}
+
+fn of(keys: &HashMap<String, String>, names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| keys.get(*name)).cloned()
+}
+
+pub(super) fn aws(source: Arc<dyn KeySource>) -> Arc<Kept<AwsCredential>> {
+    Kept::new(source, "access_key_id and secret_access_key, and session_token if there is one", |keys| {
+        Some(AwsCredential {
+            key_id: of(keys, &["access_key_id", "aws_access_key_id", "key"])?,
+            secret_key: of(keys, &["secret_access_key", "aws_secret_access_key", "secret"])?,
+            token: of(keys, &["session_token", "aws_session_token", "token"]),
+        })
+    })
+}
+
+pub(super) fn gcp(source: Arc<dyn KeySource>) -> Arc<Kept<GcpCredential>> {
+    Kept::new(source, "bearer_token", |keys| Some(GcpCredential { bearer: of(keys, &["bearer_token", "token"])? }))
+}
+
+pub(super) fn azure(source: Arc<dyn KeySource>) -> Arc<Kept<AzureCredential>> {
+    Kept::new(source, "bearer_token or account_key", |keys| match of(keys, &["bearer_token", "token"]) {
+        Some(token) => Some(AzureCredential::BearerToken(token)),
+        None => {
+            Some(AzureCredential::AccessKey(AzureAccessKey::try_new(&of(keys, &["account_key", "access_key"])?).ok()?))
+        }
+    })
+}
+
+#[async_trait]
+impl<T: Send + Sync + 'static> CredentialProvider for Kept<T> {
+    type Credential = T;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<T>> {
+        let mut kept = self.kept.lock().await;
+        if let Some((keys, expires)) = kept.as_ref()
+            && expires.is_none_or(|at| SystemTime::now() + MARGIN < at)
+        {
+            return Ok(Arc::clone(keys));
+        }
+        let failed = |why: String| object_store::Error::Unauthenticated { path: String::new(), source: why.into() };
+        let source = Arc::clone(&self.source);
+        let keys = tokio::task::spawn_blocking(move || source.keys())
+            .await
+            .map_err(|_| failed("credential_provider: its thread ended".to_owned()))?
+            .map_err(|why| failed(format!("credential_provider: {why}")))?;
+        let expires = keys.get("expires_at").and_then(|at| at.parse::<f64>().ok());
+        let expires = expires
+            .filter(|at| at.is_finite() && (0.0..1e11).contains(at))
+            .map(|at| UNIX_EPOCH + Duration::from_secs_f64(at));
+        let found = (self.read)(&keys)
+            .ok_or_else(|| failed(format!("credential_provider: what it returned lacks {}", self.wanted)))?;
+        let found = Arc::new(found);
+        *kept = Some((Arc::clone(&found), expires));
+        Ok(found)
+    }
+}

@@ -1,0 +1,111 @@
+//! Tries of a request: what is worth another one, after which pause, and when it is enough.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::connect::{ATTEMPT, Attempt};
+use super::{Metrics, Tuning};
+use crate::{Error, Result};
+
+/// Why a try failed.
+pub(super) enum Fault {
+    /// Another one may succeed. In words, without a secret.
+    Again(String),
+    /// No other one will.
+    Final(Error),
+}
+
+/// A request to be tried until it succeeds: what it asks for, for messages.
+pub(super) struct Request<'a> {
+    pub(super) url: &'a str,
+    pub(super) what: &'static str,
+    pub(super) tuning: &'a Tuning,
+    pub(super) metrics: &'a Arc<Metrics>,
+}
+
+impl Request<'_> {
+    /// Tries until it succeeds, fails for good, or was tried often or long enough.
+    pub(super) async fn run<T, F>(&self, mut attempt: impl FnMut(Arc<Attempt>) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let tuning = self.tuning;
+        let begin = Instant::now();
+        let mut tries: u32 = 0;
+        loop {
+            let one = Arc::new(Attempt::new(Arc::clone(self.metrics)));
+            let started = Instant::now();
+            let result = ATTEMPT.scope(Arc::clone(&one), attempt(Arc::clone(&one))).await;
+            if started.elapsed() > tuning.slow {
+                let seconds = started.elapsed().as_secs_f64();
+                self.metrics.note(true, format!("{}: {} took {seconds:.1} s", self.url, self.what));
+            }
+            let why = match result {
+                Ok(value) => return Ok(value),
+                Err(Fault::Final(error)) => return Err(error),
+                Err(Fault::Again(why)) => why,
+            };
+            let pause = one.retry_after().unwrap_or_default().max(backoff(tuning, tries));
+            if tries >= tuning.max_retries || begin.elapsed() + pause > tuning.retry_timeout {
+                let silent = why.contains("gave nothing") || why.contains("timed out");
+                let kind = if silent { std::io::ErrorKind::TimedOut } else { std::io::ErrorKind::Other };
+                let message = format!(
+                    "{} failed {} time(s) in {:.1} s, at last with: {why}; try again later, or allow more by \
+                     storage_options={{\"retry\": {{\"max_retries\": …}}}}",
+                    self.what,
+                    tries + 1,
+                    begin.elapsed().as_secs_f64()
+                );
+                return Err(Error::Io { path: self.url.to_owned(), kind, message });
+            }
+            tries += 1;
+            self.metrics.retry();
+            let seconds = pause.as_secs_f64();
+            self.metrics.note(
+                false,
+                format!("{}: {} is tried again in {seconds:.2} s (retry {tries}): {why}", self.url, self.what),
+            );
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// The pause before the next try: twice as long each time, from half of it to all of it, so that many do not come back at once.
+fn backoff(tuning: &Tuning, tries: u32) -> Duration {
+    static DRAWN: AtomicU64 = AtomicU64::new(0);
+    let longest = tuning.init_backoff.saturating_mul(1 << tries.min(20)).min(tuning.max_backoff);
+    let seed = [DRAWN.fetch_add(1, Ordering::Relaxed), u64::from(std::process::id())].map(u64::to_le_bytes).concat();
+    let draw = (xxh3_64(&seed) >> 11) as f64 / (1_u64 << 53) as f64;
+    longest.mul_f64(0.5 + 0.5 * draw)
+}
+
+/// Gives a future so long, and says what took longer.
+pub(super) async fn within<T>(tuning: &Tuning, what: &str, future: impl Future<Output = T>) -> Result<T, Fault> {
+    let seconds = tuning.timeout.as_secs_f64();
+    tokio::time::timeout(tuning.timeout, future)
+        .await
+        .map_err(|_| Fault::Again(format!("{what} gave nothing for {seconds} s (timeout)")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_differ_and_are_bounded() {
+        let tuning = Tuning::default();
+        let mut seen = Vec::new();
+        for tries in 0..40 {
+            let pause = backoff(&tuning, tries);
+            let most = tuning.init_backoff.saturating_mul(1 << tries.min(20)).min(tuning.max_backoff);
+            assert!(pause >= most / 2 && pause <= most, "{tries}: {pause:?}");
+            seen.push(pause);
+        }
+        seen.dedup();
+        assert!(seen.len() > 30);
+    }
+}

@@ -1,0 +1,77 @@
+//! `Storage`: how a store is read; and what it has to say, in Python's log.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use shardline_core::files::remote::From;
+use shardline_core::store::{self, KeySource, Location, Note};
+
+use crate::error::OrRaise;
+
+#[pyclass(frozen, module = "shardline._core")]
+pub(crate) struct Storage {
+    url: String,
+    pairs: Vec<(String, String)>,
+    keys: Option<Py<PyAny>>,
+    options: store::Options,
+}
+
+/// A function of Python that returns keys.
+#[derive(Debug)]
+struct Keys(Py<PyAny>);
+
+impl KeySource for Keys {
+    fn keys(&self) -> Result<HashMap<String, String>, String> {
+        Python::attach(|py| {
+            let said = |error: PyErr| error.to_string();
+            self.0.bind(py).call0().map_err(said)?.extract::<HashMap<String, String>>().map_err(said)
+        })
+    }
+}
+
+#[pymethods]
+impl Storage {
+    #[new]
+    #[pyo3(signature = (url, pairs, keys=None))]
+    fn new(py: Python<'_>, url: String, pairs: Vec<(String, String)>, keys: Option<Py<PyAny>>) -> PyResult<Self> {
+        let given = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut options = store::Options::new(Location::parse(&url).or_raise()?.scheme, given).or_raise()?;
+        if let Some(keys) = &keys {
+            options = options.with_keys(Arc::new(Keys(keys.clone_ref(py))));
+        }
+        Ok(Self { url, pairs, keys, options })
+    }
+
+    #[allow(clippy::type_complexity, reason = "what pickle wants: a function and its arguments")]
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> (Bound<'py, PyAny>, (String, Vec<(String, String)>, Option<Py<PyAny>>)) {
+        let (py, this) = (slf.py(), slf.get());
+        let keys = this.keys.as_ref().map(|keys| keys.clone_ref(py));
+        (slf.get_type().into_any(), (this.url.clone(), this.pairs.clone(), keys))
+    }
+
+    /// Names only: values may be secrets.
+    fn __repr__(&self) -> String {
+        let names: Vec<&str> = self.pairs.iter().map(|(name, _)| name.as_str()).collect();
+        format!("Storage({:?}, {})", self.url, names.join(", "))
+    }
+}
+
+/// What the core needs of it.
+pub(crate) fn from(storage: Option<&Storage>) -> From {
+    From { options: storage.map(|storage| storage.options.clone()).unwrap_or_default(), ..From::default() }
+}
+
+/// Writes lines to the log called shardline.
+pub(crate) fn log(py: Python<'_>, notes: &[Note]) -> PyResult<()> {
+    if notes.is_empty() {
+        return Ok(());
+    }
+    let logger = py.import("logging")?.call_method1("getLogger", ("shardline",))?;
+    for note in notes {
+        logger.call_method1(if note.is_warning { "warning" } else { "info" }, ("%s", &note.text))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,251 @@
+"""A store that fails when it is told to: an S3 server (and plain HTTP with ranges) in threads of this process.
+
+`Store(folder)` serves the files of a folder as the bucket `bucket`. `store.faults` is asked before every request; what
+it returns is done to that request.
+"""
+
+import hashlib
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+BUCKET = "bucket"
+
+
+@dataclass(frozen=True)
+class Request:
+    """`number`: counted from 0. `range`: of the bytes asked for, or None. `key`: "" for a listing."""
+
+    number: int
+    method: str
+    key: str
+    range: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is done to a request: `kind` is a status code, or one of reset, stall, cut, short, drip, flip.
+
+    reset: no answer, the connection breaks. stall: headers never come. cut: half of the body, then it breaks.
+    short: half of the body, then an orderly end. drip: half of the body, then nothing. flip: one byte is another.
+    """
+
+    kind: int | str
+    retry_after: float | None = None
+
+
+Faults = Callable[[Request], Fault | None]
+
+
+def etag(data: bytes) -> str:
+    return '"' + hashlib.md5(data).hexdigest() + '"'
+
+
+class Store:
+    """The server. A context manager; `stall` is how long it holds a stalled connection."""
+
+    def __init__(self, folder: Path | None = None, *, page: int = 1000, stall: float = 30, latency: float = 0) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.faults: Faults = lambda request: None
+        self.requests: list[Request] = []
+        self.headers: list[dict[str, str]] = []
+        self.page = page
+        self.stall = stall
+        self.latency = latency
+        self.no_ranges = False
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        if folder is not None:
+            self.put_folder(folder)
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.store = self
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def put_folder(self, folder: Path, prefix: str = "data") -> None:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                self.objects[f"{prefix}/{path.relative_to(folder).as_posix()}"] = path.read_bytes()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def url(self) -> str:
+        return f"s3://{BUCKET}/data"
+
+    @property
+    def http_urls(self) -> list[str]:
+        return [f"{self.endpoint}/{BUCKET}/{quote(key)}" for key in self.objects]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """For tests: short pauses, and keys that are nobody's."""
+        return {
+            "endpoint_url": self.endpoint,
+            "key": "AKIDTEST",
+            "secret": "secret-of-the-tests",
+            "timeout": 1.0,
+            "retry": {"init_backoff": 0.001, "max_backoff": 0.02, "max_retries": 10},
+        }
+
+    def count(self, method: str | None = None) -> int:
+        return sum(method is None or request.method == method for request in self.requests)
+
+    def log(self, method: str, key: str, span: tuple[int, int] | None, headers: dict[str, str]) -> Request:
+        with self._lock:
+            request = Request(len(self.requests), method, key, span)
+            self.requests.append(request)
+            self.headers.append(headers)
+            return request
+
+    def hold(self) -> None:
+        self._stop.wait(self.stall)
+
+    def close(self) -> None:
+        self._stop.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+    store: Store
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self.answer()
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    def do_PROPFIND(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        self.rfile.read(length)
+        self.send(405, b"")
+
+    def answer(self) -> None:
+        store = self.server.store
+        if store.latency:
+            time.sleep(store.latency)
+        parts = urlsplit(self.path)
+        _, _, key = unquote(parts.path).lstrip("/").partition("/")
+        span = None
+        if (self.headers.get("Range") or "").startswith("bytes=") and not store.no_ranges:
+            first, _, last = self.headers["Range"][6:].partition("-")
+            span = (int(first), int(last) + 1)
+        request = store.log(self.command, key, span, dict(self.headers))
+        fault = store.faults(request)
+        if fault is not None and isinstance(fault.kind, int):
+            extra = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+            body = f"<Error><Code>Test</Code><Message>{escape(self.path)}</Message></Error>".encode()
+            return self.send(fault.kind, b"" if self.command == "HEAD" else body, extra)
+        if fault is not None and fault.kind == "reset":
+            return self.reset()
+        if fault is not None and fault.kind == "stall":
+            store.hold()
+            return self.reset()
+        if not key and "list-type" in parse_qs(parts.query):
+            return self.send(200, self.listing(parse_qs(parts.query)))
+        data = store.objects.get(key)
+        if data is None:
+            return self.send(404, b"<Error><Code>NoSuchKey</Code></Error>" if self.command == "GET" else b"")
+        headers = {"ETag": etag(data), "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT", "Accept-Ranges": "bytes"}
+        status, body = 200, data
+        if span is not None:
+            if span[0] >= len(data):
+                return self.send(416, b"", {"Content-Range": f"bytes */{len(data)}"})
+            body = data[span[0] : span[1]]
+            headers["Content-Range"] = f"bytes {span[0]}-{span[0] + len(body) - 1}/{len(data)}"
+            status = 206
+        return self.send(status, body, headers, fault)
+
+    def send(self, status: int, body: bytes, extra: dict[str, str] | None = None, fault: Fault | None = None) -> None:
+        self.send_response(status)
+        for name, value in (extra or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        kind = None if fault is None else fault.kind
+        if kind == "flip" and body:
+            at = len(body) // 2
+            body = body[:at] + bytes([body[at] ^ 0x10]) + body[at + 1 :]
+        if kind in ("cut", "short", "drip"):
+            self.wfile.write(body[: len(body) // 2])
+            self.wfile.flush()
+            if kind == "cut":
+                self.reset()
+            elif kind == "drip":
+                self.server.store.hold()
+            self.close_connection = True
+        else:
+            self.wfile.write(body)
+
+    def reset(self) -> None:
+        """Ends the connection at once, without a farewell."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+    def listing(self, query: dict[str, list[str]]) -> bytes:
+        def get(name: str) -> str:
+            return query.get(name, [""])[0]
+
+        store, prefix, delimiter = self.server.store, get("prefix"), get("delimiter")
+        after = max(get("start-after"), get("continuation-token"))
+        contents, prefixes, last, full = [], [], "", False
+        for key in sorted(store.objects):
+            if not key.startswith(prefix) or key <= after or (after.endswith("/") and key.startswith(after)):
+                continue
+            if len(contents) + len(prefixes) >= store.page:
+                full = True
+                break
+            at = key.find(delimiter, len(prefix)) if delimiter else -1
+            if at >= 0:
+                if not prefixes or prefixes[-1] != key[: at + 1]:
+                    prefixes.append(key[: at + 1])
+                last = key[: at + 1]
+            else:
+                contents.append(key)
+                last = key
+        found = "".join(
+            f"<Contents><Key>{escape(key)}</Key><LastModified>2024-01-01T00:00:00.000Z</LastModified>"
+            f"<ETag>{escape(etag(store.objects[key]))}</ETag><Size>{len(store.objects[key])}</Size></Contents>"
+            for key in contents
+        )
+        found += "".join(f"<CommonPrefixes><Prefix>{escape(key)}</Prefix></CommonPrefixes>" for key in prefixes)
+        token = f"<NextContinuationToken>{escape(last)}</NextContinuationToken>" if full else ""
+        return (
+            f'<?xml version="1.0"?><ListBucketResult><Name>{BUCKET}</Name><KeyCount>{len(contents)}</KeyCount>'
+            f"<IsTruncated>{str(full).lower()}</IsTruncated>{token}{found}</ListBucketResult>"
+        ).encode()
