@@ -46,7 +46,7 @@ def open_share(
 
     A reader can take every d-th batch, where d divides the shards: what of those is another's is decoded and dropped.
     """
-    teach(projection, line.plan, settings.num_threads)
+    teach(projection, line.plan, settings.num_threads, settings.storage)
     divisor = gcd(share.stride, legs.legs[-1][0])
     rank = share.first % divisor
     reader = Reader(

@@ -129,7 +129,9 @@ class Standing:
         given = options_of(self._settings, column).vocabulary
         if given is not None:
             return list(given)
-        words: list[Any] = learn(self._line.plan, column, self._settings.num_threads).to_pylist()
+        words: list[Any] = learn(
+            self._line.plan, column, self._settings.num_threads, self._settings.storage
+        ).to_pylist()
         return words
 
     def left_out(self) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from shardline._core import Plan, Projection
+from shardline._core import Plan, Projection, Storage
 
 log = logging.getLogger("shardline")
 _KEPT = 64
@@ -16,12 +16,12 @@ _SLOW = 1.0  # seconds of reading that are worth a line in the log
 _known: dict[tuple[str, str], pa.Array] = {}
 
 
-def learn(plan: Plan, column: str, num_threads: int) -> pa.Array:
+def learn(plan: Plan, column: str, num_threads: int, storage: Storage | None = None) -> pa.Array:
     """The distinct values of a column, in the order in which they first come: all of it is read, once."""
     key = (plan.digest, column)
     if key not in _known:
         begin = time.monotonic()
-        values = pa.record_batch(plan.vocabulary(column, num_threads)).column(0)
+        values = pa.record_batch(plan.vocabulary(column, num_threads, storage)).column(0)
         took = time.monotonic() - begin
         log.log(
             logging.INFO if took > _SLOW else logging.DEBUG,
@@ -36,10 +36,10 @@ def learn(plan: Plan, column: str, num_threads: int) -> pa.Array:
     return _known[key]
 
 
-def teach(projection: Projection, plan: Plan, num_threads: int) -> None:
+def teach(projection: Projection, plan: Plan, num_threads: int, storage: Storage | None) -> None:
     """Gives codes that have no vocabulary that of the data."""
     for path in projection.unlearned:
-        projection.teach(path, learn(plan, path, num_threads))
+        projection.teach(path, learn(plan, path, num_threads, storage))
 
 
 def learned(*plans: Plan) -> dict[tuple[str, str], Any]:

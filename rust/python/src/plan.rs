@@ -53,7 +53,8 @@ impl Plan {
         // A store may take minutes: this thread answers signals meanwhile.
         let (done, wait) = mpsc::channel();
         let wait = Mutex::new(wait);
-        let planner = thread::spawn(move || drop(done.send(files::plan(&paths, num_threads, Drift { union, widen }, &from))));
+        let planner =
+            thread::spawn(move || drop(done.send(files::plan(&paths, num_threads, Drift { union, widen }, &from))));
         let table = loop {
             match py.detach(|| wait.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(PATIENCE)) {
                 Ok(table) => break table,
@@ -170,10 +171,18 @@ impl Plan {
         format!("{:032x}", self.0.digest())
     }
 
-    fn vocabulary(&self, py: Python<'_>, column: &str, num_threads: usize) -> PyResult<ArrowRows> {
+    #[pyo3(signature = (column, num_threads, storage=None))]
+    fn vocabulary(
+        &self,
+        py: Python<'_>,
+        column: &str,
+        num_threads: usize,
+        storage: Option<&Storage>,
+    ) -> PyResult<ArrowRows> {
+        let from = storage::from(storage);
         let mut signal = None;
         let interrupted = || Python::attach(|py| py.check_signals().map_err(|error| signal = Some(error)).is_err());
-        let learned = py.detach(|| learn(&self.0, column, num_threads, interrupted));
+        let learned = py.detach(|| learn(&self.0, from, column, num_threads, interrupted));
         match signal {
             Some(error) => Err(error),
             None => column_of(column, &learned.or_raise()?),

@@ -14,8 +14,9 @@ use super::column::SourceReader;
 use super::projection::named;
 use super::vocabulary::{Vocabulary, has_keys};
 use super::{GroupColumn, Source};
-use crate::fetch::Files;
+use crate::fetch::{Demand, Files};
 use crate::files::FileTable;
+use crate::files::remote::From as Store;
 use crate::{Error, Result};
 
 /// Rows decoded at a time.
@@ -30,6 +31,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// A column of a type that has no ids; whatever keeps it from being read; `Error::Closed` when interrupted.
 pub fn learn(
     table: &Arc<FileTable>,
+    store: Store,
     name: &str,
     num_threads: usize,
     mut interrupted: impl FnMut() -> bool,
@@ -42,7 +44,7 @@ pub fn learn(
             source.field.data_type()
         )));
     }
-    let files = Files::new(Arc::clone(table));
+    let files = Files::new(Arc::clone(table)).reading(store, Demand::default());
     let groups = table.num_row_groups();
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let mut vocabulary = Vocabulary::default();

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::footer::{self, Footer, MAGIC, TAIL};
-use super::scan::{self, Facts, Reference};
+use super::scan::{Facts, Reference};
+use super::schema::Drift;
 use super::{FileTable, list, name};
 use crate::store::{Cancel, Client, Location, Metrics, Object, Options, Runtime, Scheme, Stamp, is_remote};
 use crate::{Error, Result};
@@ -31,7 +32,7 @@ pub struct From {
 }
 
 /// Lists what the URLs stand for, all of one store, and reads the footers.
-pub(super) fn plan(urls: &[String], from: &From) -> Result<FileTable> {
+pub(super) fn plan(urls: &[String], drift: Drift, from: &From) -> Result<FileTable> {
     if let Some(local) = urls.iter().find(|url| !is_remote(url)) {
         return Err(Error::Argument(format!(
             "{local}: this path is on this machine, and others are in a store; give one kind"
@@ -50,7 +51,7 @@ pub(super) fn plan(urls: &[String], from: &From) -> Result<FileTable> {
     let client = runtime.client(first, &from.options)?;
     let planned = runtime.wait(&from.cancel, async {
         let (root, objects) = find(&client, &places, from).await?;
-        footers(&client, &root, objects, from).await
+        footers(&client, &root, objects, drift, from).await
     });
     drop(client);
     drop(runtime);
@@ -159,13 +160,19 @@ async fn glob(client: &Arc<Client>, place: &Location, root: &str, pattern: &str,
 }
 
 /// Reads all footers, many at once; where files are wrong, the error is that of the first one in the line's order.
-async fn footers(client: &Arc<Client>, root: &str, objects: Vec<Object>, from: &From) -> Result<FileTable> {
+async fn footers(
+    client: &Arc<Client>,
+    root: &str,
+    objects: Vec<Object>,
+    drift: Drift,
+    from: &From,
+) -> Result<FileTable> {
     let Some(first) = objects.first() else { return Err(Error::NoFiles { message: client.url(root) }) };
     let (footer, stamp) = read(client, &first.key, &first.stamp, GUESS, &from.metrics).await?;
     // Footers of one data set are much alike: a quarter more than the first one's.
     let guess = ((footer.1 + TAIL) * 5 / 4).next_multiple_of(GRAIN).min(MOST);
-    let reference = Arc::new(Reference::new(client.url(&first.key), &footer.0)?);
-    let kept = scan::keep(&footer.0, &reference);
+    let reference = Arc::new(Reference::new(client.url(&first.key), &footer.0, drift)?);
+    let kept = reference.own(&footer.0);
     let rest = stream::iter(objects[1..].to_vec())
         .map(|object| {
             let (client, reference, metrics) = (Arc::clone(client), Arc::clone(&reference), Arc::clone(&from.metrics));
@@ -180,7 +187,7 @@ async fn footers(client: &Arc<Client>, root: &str, objects: Vec<Object>, from: &
     let tags = found.iter().map(|(_, stamp)| stamp.tag.clone()).collect();
     let facts: Vec<(usize, Facts)> = found.into_iter().map(|(facts, _)| facts).enumerate().collect();
     let names = objects.iter().map(|object| name::relative(root, &object.key).to_owned()).collect();
-    scan::table(client.url(root), names, &facts, Arc::clone(&reference.schema))?.with_tags(tags)
+    reference.table(client.url(root), names, facts)?.with_tags(tags)
 }
 
 /// A footer with its length, and the stamp of the object that it is of.

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
@@ -35,7 +35,7 @@ pub(super) struct Facts {
 /// The first file, which the others are compared to.
 pub(super) struct Reference {
     path: String,
-    pub(super) schema: SchemaRef,
+    schema: SchemaRef,
     columns: HashMap<String, usize>,
     drift: Drift,
     /// Those that were met, where files may differ: most files have one of a few.
@@ -200,12 +200,7 @@ fn keep(footer: &Footer, columns: &HashMap<String, usize>, schema: Option<Schema
     Facts { hash: footer.hash, size: footer.size, groups: numbers.collect(), nulls, schema }
 }
 
-pub(super) fn table(
-    root: String,
-    names: Vec<String>,
-    facts: &[(usize, Facts)],
-    schema: SchemaRef,
-) -> Result<FileTable> {
+fn table(root: String, names: Vec<String>, facts: &[(usize, Facts)], schema: SchemaRef) -> Result<FileTable> {
     let mut first_null = vec![None; schema.fields().len()];
     let mut group_counts = Vec::with_capacity(facts.len());
     for (file, found) in facts {

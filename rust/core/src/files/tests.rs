@@ -101,7 +101,9 @@ fn schemas_that_differ_are_named_in_order() {
     write(&dir.path().join("048.parquet"), vec![("y", ints([1]))], 4);
     fs::write(dir.path().join("049.parquet"), b"").unwrap();
     for threads in [1, 4, 64] {
-        let error = plan(&[dir.path().to_str().unwrap().to_owned()], threads, Drift::default(), &remote::From::default()).unwrap_err();
+        let error =
+            plan(&[dir.path().to_str().unwrap().to_owned()], threads, Drift::default(), &remote::From::default())
+                .unwrap_err();
         assert!(matches!(&error, Error::Schema { path, .. } if path.ends_with("047.parquet")), "{error}");
     }
     fs::remove_file(dir.path().join("047.parquet")).unwrap();

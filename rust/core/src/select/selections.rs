@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-
 use super::facts::{self, Facts};
 use super::kernel;
 use super::predicate::Predicate;
