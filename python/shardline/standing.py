@@ -11,8 +11,8 @@ from shardline.line import Line
 from shardline.position import Position
 from shardline.projecting import options_of
 from shardline.schema import Schema, describe_columns
-from shardline.vocabularies import learn
 from shardline.storage import is_remote
+from shardline.vocabularies import learn
 
 
 class Source(NamedTuple):
