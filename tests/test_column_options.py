@@ -12,7 +12,7 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 from support import examples
-from support import types as t
+from support import columns as t
 from support.functions import identity
 
 import shardline

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support import examples
-from support import types as t
+from support import columns as t
 
 import shardline
 from shardline import ColumnOptions, DataLoader, Plan, StructuredDataset

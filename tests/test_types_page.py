@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import types as t
+from support import columns as t
 
 import shardline
 from shardline import ColumnOptions, DataLoader
