@@ -11,8 +11,8 @@ import torch
 import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
-from support import examples
 from support import columns as t
+from support import examples
 from support.functions import identity
 
 import shardline

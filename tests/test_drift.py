@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import examples
 from support import columns as t
+from support import examples
 
 import shardline
 from shardline import ColumnOptions, DataLoader, Plan, StructuredDataset
