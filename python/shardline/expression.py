@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from shardline._core import schema_metadata
 from shardline.errors import ShardlineTypeError, ShardlineValueError
@@ -35,6 +33,9 @@ _WOULD_DO = (
 
 def parse(filters: Any) -> Tree:
     """The tree of a pyarrow expression, or of conditions in disjunctive normal form (a list of lists of tuples)."""
+    import pyarrow.compute as pc  # slow to import, and needed here only
+    import pyarrow.parquet as pq
+
     if isinstance(filters, pc.Expression):
         return _read(filters)
     if isinstance(filters, tuple) and len(filters) == 3 and isinstance(filters[0], str):

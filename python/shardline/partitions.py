@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from shardline._core import Plan
 from shardline.errors import ShardlineTypeError, ShardlineValueError
@@ -66,6 +65,8 @@ def check_partitioning(value: Any) -> Partitioning | None:
     """None, "hive", a pyarrow schema, a dict of types by name, or pyarrow's own hive partitioning."""
     if value is None:
         return None
+    import pyarrow.dataset as ds  # slow to import, and needed here only
+
     if isinstance(value, ds.HivePartitioning):
         return Partitioning(_fields(value.schema))
     if (isinstance(value, str) and value == "hive") or getattr(value, "type_name", None) == "hive":
