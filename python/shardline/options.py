@@ -186,7 +186,7 @@ def check_columns(columns: Any) -> tuple[str, ...] | None:
 
 
 def check_paths(path: Any) -> list[str]:
-    """Local paths, URLs of stores, and globs of these, as text; NotImplementedError for URLs of other kinds."""
+    """Local paths, URLs of stores, and globs of these, as text; ShardlineValueError for URLs of other kinds."""
     items = [path] if isinstance(path, (str, os.PathLike)) else path
     if not isinstance(items, Sequence) or isinstance(items, (bytes, bytearray)):
         raise ShardlineTypeError(f"path must be a path, or a list of paths, not {path!r}")
@@ -199,7 +199,7 @@ def check_paths(path: Any) -> list[str]:
             raise ShardlineValueError(f"a path must be UTF-8 without a zero byte, not {text!r}; rename it")
         scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
         if scheme and scheme[1].lower() not in ("file", *SCHEMES):
-            raise NotImplementedError(
+            raise ShardlineValueError(
                 f"there is no reader for {scheme[1]}://; copy the files, or mount them as local ones"
             )
         texts.append(text)

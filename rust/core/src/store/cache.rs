@@ -98,11 +98,18 @@ impl Cache {
         if size > self.limit / 2 || self.refused.load(Ordering::Relaxed) {
             return;
         }
-        if let Err(error) = self.make_room(size).and_then(|()| self.write(&self.place(entry), bytes))
+        if let Err(error) = self.keep(&self.place(entry), bytes, size)
             && !self.refused.swap(true, Ordering::Relaxed)
         {
             metrics.note(true, format!("the cache in {} is left alone from here on: {error}", self.folder.display()));
         }
+    }
+
+    /// One entry at a time: room that is made for one is not given to another that is still being written.
+    fn keep(&self, place: &Path, bytes: &[u8], size: u64) -> std::io::Result<()> {
+        let mut known = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        self.make_room(&mut known, size)?;
+        self.write(place, bytes)
     }
 
     fn write(&self, place: &Path, bytes: &[u8]) -> std::io::Result<()> {
@@ -121,9 +128,8 @@ impl Cache {
     }
 
     /// Removes what was used longest ago where there is no room for so many bytes more.
-    fn make_room(&self, more: u64) -> std::io::Result<()> {
-        let mut size = self.size.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, own)) = &mut *size
+    fn make_room(&self, size: &mut Option<(u64, u64)>, more: u64) -> std::io::Result<()> {
+        if let Some((known, own)) = size
             && *known + more <= self.limit
             && *own < self.limit / RECOUNT
         {
