@@ -17,6 +17,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use parquet::file::serialized_reader::SerializedPageReader;
 use shardline_core::decode::dense::{DenseColumn, Read};
+use shardline_core::decode::pages::pages;
 
 /// Rows decoded at once, as the flat columns like it and the lists do.
 const BATCHES: [usize; 2] = [8192, 1024];
@@ -59,8 +60,8 @@ impl File {
         let group = self.metadata.metadata().row_group(0);
         (group.columns().iter().zip(self.metadata.schema().fields()))
             .map(|(chunk, field)| {
-                let pages = SerializedPageReader::new(Arc::clone(&input), chunk, self.rows, None).unwrap();
-                DenseColumn::try_new(Box::new(pages), chunk.column_descr(), field).unwrap()
+                let pages = pages(Arc::clone(&input), chunk, self.rows).unwrap();
+                DenseColumn::try_new(pages, chunk.column_descr(), field).unwrap()
             })
             .collect()
     }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
 use arrow_select::take::take;
 use parquet::arrow::ProjectionMask;
-use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::dense::{DenseColumn, Read};
 use super::form::bundle;
 use super::matrix::Matrix;
+use super::pages::pages;
 use super::retype::retyped;
 use super::stock::StockColumn;
 use super::{Column, Node, Part, Source, Where};
@@ -282,9 +282,9 @@ fn dense(of: &GroupColumn<'_>, root: usize) -> Result<Option<DenseColumn>> {
     }
     let group = of.file.metadata.metadata().row_group(of.group);
     let chunk = group.column(first);
-    let pages = SerializedPageReader::new(Arc::new(of.file.source.clone()), chunk, group.num_rows() as usize, None)
-        .map_err(|error| of.corrupt(&error))?;
-    let dense = DenseColumn::try_new(Box::new(pages), &schema.column(first), field);
+    let source = Arc::new(of.file.source.clone());
+    let pages = pages(source, chunk, group.num_rows() as usize).map_err(|error| of.corrupt(&error))?;
+    let dense = DenseColumn::try_new(pages, &schema.column(first), field);
     Ok(dense.map(|dense| dense.with_num_values(chunk.num_values().unsigned_abs())))
 }
 

@@ -1,6 +1,6 @@
 //! From pages to Arrow: the columns that are delivered, their decoders, and what becomes of their values.
 //!
-//! `spec` (what was asked) → `projection` (which columns, and by `path` which fields in them) → `column` (pages, by `dense`
+//! `spec` (what was asked) → `projection` (which columns, and by `path` which fields in them) → `column` (`pages`, by `dense`
 //! or `stock`, to one array of the type that `retype` gives all files) → `form` (what is delivered), or `matrix`.
 
 mod column;
@@ -10,6 +10,7 @@ mod leaf;
 mod learn;
 mod matrix;
 mod number;
+pub mod pages;
 mod path;
 mod projection;
 mod retype;
