@@ -1,14 +1,8 @@
-"""`num_workers` of shardline's own loader: the same batches as without, and every way in which a worker can fail."""
+"""`num_workers` of shardline's own loader: the same batches as without, whatever a transform returns."""
 
-import gc
 import multiprocessing
 import os
 import random
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 from itertools import islice
 from pathlib import Path
 
@@ -17,62 +11,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from support import context, write_rows
 from support import functions as f
-
-import shardline
-from shardline import DataLoader
+from support import write_rows
+from support.worked import epochs, make, names, plain
 
 pytestmark = [
     pytest.mark.timeout(100),
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*starts again where the last one started:RuntimeWarning"),
 ]
+
+
 BATCHES = 25
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     return write_rows(tmp_path_factory.mktemp("workers") / "data", [[10, 20, 5], [25], [10, 10, 20]])
-
-
-def make(data, workers=0, method=None, **options):
-    options = {"batch_size": 4, "shuffle": True, "transform": f.augment, "num_threads": 2} | options
-    if workers and method:
-        options["multiprocessing_context"] = context(method)
-    return DataLoader(data, num_workers=workers, **options)
-
-
-def plain(value):
-    """Comparable with ==, bit for bit."""
-    if isinstance(value, torch.Tensor):
-        if value.is_nested:
-            return [plain(part) for part in value.unbind()]
-        if value.layout is not torch.strided:
-            value = value.to_dense()
-        return (
-            str(value.dtype),
-            tuple(value.shape),
-            torch.empty_like(value).stride(),
-            value.detach().resolve_conj().tolist(),
-        )
-    if isinstance(value, np.ndarray):
-        return str(value.dtype), value.shape, value.tolist()
-    if isinstance(value, f.Thing):
-        return plain(value.value), value.name
-    if isinstance(value, dict):
-        return {key: plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(part) for part in value]
-    return value
-
-
-def names(folder):
-    return sorted(path.name for path in Path(folder).iterdir())
-
-
-def epochs(loader, count=2):
-    return [[plain(batch) for batch in loader] for _ in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -233,213 +188,3 @@ def test_without_a_function_no_process_is_started(data, caplog):
     next(iterator)
     assert multiprocessing.active_children() == []
     assert "no process is started" in caplog.text
-
-
-def test_processes_end_with_the_epoch_or_the_iterator_or_the_loader(data):
-    loader = make(data, 2)
-    list(loader)
-    assert multiprocessing.active_children() == []
-    iterator = iter(loader)
-    next(iterator)
-    assert len(multiprocessing.active_children()) == 2
-    del iterator
-    gc.collect()
-    assert multiprocessing.active_children() == []
-    loader = make(data, 2, persistent_workers=True)
-    list(loader)
-    assert len(multiprocessing.active_children()) == 2
-    first = {child.pid for child in multiprocessing.active_children()}
-    list(islice(loader, 3))
-    list(loader)
-    assert {child.pid for child in multiprocessing.active_children()} == first
-    del loader
-    gc.collect()
-    assert multiprocessing.active_children() == []
-
-
-def test_peeking_with_workers_that_persist(data, expected):
-    loader = make(data, 2, persistent_workers=True)
-    assert plain(next(iter(loader))) == expected[0][0]
-    assert plain(next(iter(loader))) == expected[0][0]
-    assert epochs(loader) == expected[:2]
-
-
-FAILURES = [
-    ("kill", RuntimeError, "killed by SIGKILL"),
-    ("exit", RuntimeError, "exited with code 3"),
-    ("raise", ValueError, "row refused"),
-    ("memory", MemoryError, "no more"),
-    ("stop", RuntimeError, "raised StopIteration"),
-    ("local", Exception, "Local"),
-]
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize("method", ["fork", "forkserver"])
-@pytest.mark.parametrize(("what", "kind", "words"), FAILURES, ids=[case[0] for case in FAILURES])
-def test_a_worker_that_fails_is_named_and_nothing_is_lost(data, expected, method, what, kind, words):
-    where = expected[0][9]["i"][3][0]
-    loader = make(data, 2, method, transform=f.At(where, what), persistent_workers=True)
-    iterator = iter(loader)
-    before = list(islice(iterator, 9))
-    assert len(before) == 9
-    start = time.monotonic()
-    for _ in range(2):  # and again when asked again
-        with pytest.raises(kind) as caught:
-            next(iterator)
-        assert words in str(caught.value)
-        assert "shardline worker 1 (pid" in str(caught.value)
-        assert "batch 9 of epoch 0" in str(caught.value)
-    assert time.monotonic() - start < 8
-    assert loader.state_dict() == make(data).state_at(9)
-    resumed = make(data)
-    resumed.load_state_dict(loader.state_dict())
-    assert [plain(batch) for batch in resumed] == expected[0][9:]
-    assert multiprocessing.active_children() == []
-
-
-def test_a_worker_killed_from_outside(data):
-    loader = make(data, 2, transform=f.slow)
-    iterator = iter(loader)
-    next(iterator)
-    os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
-    start = time.monotonic()
-    with pytest.raises(RuntimeError, match="died on batch .*killed by SIGKILL"):
-        list(iterator)
-    assert time.monotonic() - start < 8
-    del iterator
-    assert len(list(loader)) > 20  # a new iterator has new workers
-
-
-def test_worker_init_fn_that_raises(data):
-    with pytest.raises(OSError, match="(?s)worker_init_fn of shardline worker 0.*no luck for 0"):
-        list(make(data, 2, worker_init_fn=f.bad_init))
-
-
-def test_timeout_has_torchs_meaning(data, expected):
-    loader = make(data, 2, transform=f.At(expected[0][2]["i"][3][0], "sleep"), timeout=0.5)
-    iterator = iter(loader)
-    list(islice(iterator, 2))
-    with pytest.raises(RuntimeError, match="timed out after 0.5 seconds.*batch 2 of epoch 0"):
-        next(iterator)
-    time.sleep(4)
-    assert plain(next(iterator)["i"]) == expected[0][2]["i"]  # it came late, and is not lost
-
-
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_a_function_that_cannot_be_sent(data, method):
-    with pytest.raises(TypeError, match=f"transform .*lambda.*cannot be sent.*{method}.*top level") as caught:
-        iter(make(data, 1, method, transform=lambda batch: batch))
-    assert isinstance(caught.value, shardline.ShardlineError)
-    assert multiprocessing.active_children() == []
-
-
-def test_a_reading_error_comes_in_its_turn(tmp_path):
-    folder = write_rows(tmp_path / "data", [[100_000] * 2, [100_000] * 2])
-    options = {"shuffle": False, "batch_size": 10_000, "transform": f.identity}
-    loaders = [make(folder, 0, **options), make(folder, 2, prefetch_factor=20, **options)]
-    (folder / "part-0001.parquet").unlink()
-    counts = []
-    for loader in loaders:
-        iterator, batches = iter(loader), []
-        for _ in range(2):
-            with pytest.raises(shardline.FileChangedError, match="part-0001"):
-                batches.extend(iterator)  # whatever came before the error is in it
-        counts.append(len(batches))
-    assert counts[0] == counts[1] > 10
-
-
-def test_nothing_leaks(data):
-    def held():
-        gc.collect()
-        maps = Path("/proc/self/maps").read_text().count("memfd:shardline")
-        return len(names("/proc/self/fd")), names("/dev/shm"), maps
-
-    list(make(data, 2))
-    before = held()
-    for k in range(10):
-        loader = make(data, 2, persistent_workers=bool(k % 2))
-        list(islice(loader, 5 + k))
-        del loader
-    assert held() == before
-
-
-def run(code, *arguments, **options):
-    program = "if __name__ == '__main__':\n" + textwrap.indent(textwrap.dedent(code), "    ")
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        **options,
-    )
-
-
-LOOP = """
-import sys, os, signal, warnings
-warnings.simplefilter("ignore")
-import multiprocessing, shardline
-from support import functions as f
-if sys.argv[2] == "forkserver":
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["torch", "shardline"])
-loader = shardline.DataLoader(sys.argv[1], 4, transform=f.slow, num_workers=2, multiprocessing_context=sys.argv[2])
-iterator = iter(loader)
-next(iterator)
-print(*[child.pid for child in multiprocessing.active_children()], flush=True)
-"""
-
-
-@pytest.mark.parametrize("method", ["fork", "forkserver"])
-def test_workers_die_with_their_parent(data, method):
-    shared = names("/dev/shm")
-    parent = run(LOOP + "\nfor _ in iterator: pass", data, method)
-    pids = [int(pid) for pid in parent.stdout.readline().split()]
-    assert len(pids) == 2
-    parent.send_signal(signal.SIGKILL)
-    parent.communicate(timeout=30)
-    deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}").exists() and not zombie(pid) for pid in pids):
-        assert time.monotonic() < deadline, "a worker outlives its parent"
-        time.sleep(0.1)
-    assert names("/dev/shm") == shared
-
-
-def zombie(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
-@pytest.mark.parametrize("method", ["fork", "forkserver"])
-def test_the_interpreter_exits_with_a_live_iterator(data, method):
-    process = run(LOOP, data, method)
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, "")
-
-
-def test_ctrl_c_ends_the_wait_and_loses_nothing(data):
-    code = """
-    got = [1]
-    for _ in range(3):
-        try:
-            print("waiting", flush=True)
-            for batch in iterator:
-                got.append(1)
-            break
-        except KeyboardInterrupt:
-            print("interrupted", flush=True)
-    print(len(got), loader.dataset.epoch, flush=True)
-    """
-    with run(LOOP + textwrap.dedent(code), data, "fork", start_new_session=True) as process:
-        process.stdout.readline()
-        for _ in range(2):
-            assert process.stdout.readline() == "waiting\n"
-            time.sleep(0.5)
-            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers as well
-            assert process.stdout.readline() == "interrupted\n"
-        # not communicate(): it does not see what readline() has read ahead
-        assert process.stdout.read() == "waiting\n25 1\n"
-        assert process.stderr.read() == ""
-    assert process.returncode == 0
