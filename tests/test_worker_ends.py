@@ -1,8 +1,10 @@
 """How worker processes end: with their iterator, by an error, killed, interrupted."""
 
+import copy
 import gc
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -64,11 +66,40 @@ def test_peeking_with_workers_that_persist(data, expected):
     assert epochs(loader) == expected[:2]
 
 
+def test_peeks_do_not_pile_up(data):
+    """A worker has the batches of one run to make at most, however often iter() was called."""
+    loader = make(data, 2, batch_size=1, transform=f.identity, persistent_workers=True, prefetch_factor=64)
+    for _ in range(20):
+        next(iter(loader))
+        assert max(peer.pending for peer in loader._pool._workers) <= 64
+    assert len(list(loader)) == 100
+
+
+def test_a_failure_of_a_run_that_was_left_is_nobodys(data, expected):
+    where = expected[0][3]["i"][3][0]
+    loader = make(data, 2, transform=f.At(where, "raise"), persistent_workers=True, prefetch_factor=4)
+    next(iter(loader))  # and the batch that fails is under way
+    loader.seek(5)
+    assert [plain(batch["i"]) for batch in loader] == [batch["i"] for batch in expected[0][5:]]
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda loader: pickle.loads(pickle.dumps(loader))])
+def test_a_copy_of_a_loader_has_workers_of_its_own(data, expected, again):
+    loader = make(data, 2, persistent_workers=True)
+    iterator = iter(loader)
+    before = plain(next(iterator))
+    copied = again(loader)
+    assert [before] + [plain(batch) for batch in copied] == expected[0]
+    assert [before] + [plain(batch) for batch in iterator] == expected[0]
+
+
 FAILURES = [
     ("kill", RuntimeError, "killed by SIGKILL"),
     ("exit", RuntimeError, "exited with code 3"),
     ("raise", ValueError, "row refused"),
     ("memory", MemoryError, "no more"),
+    ("timeout", TimeoutError, "the server is slow"),  # not the wait's own
+    ("eof", EOFError, "the image is truncated"),  # not the channel's end
     ("stop", RuntimeError, "raised StopIteration"),
     ("local", Exception, "Local"),
 ]
@@ -217,6 +248,25 @@ def test_the_interpreter_exits_with_a_live_iterator(data, method):
     process = run(LOOP, data, method)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
+
+
+@pytest.mark.parametrize("place", [1, 24])
+def test_ctrl_c_in_the_midst_of_an_answer_skips_nothing(data, expected, monkeypatch, place):
+    loader = make(data, 2)
+    iterator = iter(loader)
+    before = [plain(batch) for batch in islice(iterator, place)]
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shardline.peer.unpack", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            next(iterator)
+    with pytest.raises(RuntimeError, match="was lost when waiting for it was interrupted"):
+        next(iterator)
+    loader.load_state_dict(loader.state_dict())
+    assert before + [plain(batch) for batch in loader] == expected[0]
 
 
 def test_ctrl_c_ends_the_wait_and_loses_nothing(data):

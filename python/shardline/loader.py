@@ -155,6 +155,10 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         """This rank's batches in a whole epoch."""
         return len(self.dataset)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Of a copy, which has no processes yet."""
+        return {**self.__dict__, "_pool": None}
+
     def __repr__(self) -> str:
         return f"DataLoader({self.dataset!r})"
 

@@ -20,6 +20,9 @@ _SPARE = 2  # free blocks beyond the requests under way
 _MAX_FORGET = 256  # blocks that one message gives up
 _ENDING = 1.0  # seconds that a process which closed its channel has to end
 
+Heard = tuple[tuple[Any, ...], list[int]]
+"""An answer as it came: the message, and the descriptors that came with it."""
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -56,7 +59,7 @@ class Peer:
         finally:
             theirs.close()
         self.name = f"shardline worker {number} (pid {self.process.pid})"
-        self._waiting: deque[tuple[str, Block]] = deque()  # what is under way: the batch's name and block
+        self._waiting: deque[tuple[str, int, Block]] = deque()  # what is under way: the batch's name, number and block
         self._free: deque[Block] = deque()
         self._out: dict[int, weakref.ref[Bytes]] = {}
         self._forget: list[int] = []
@@ -71,8 +74,13 @@ class Peer:
         """What it works on."""
         return self._waiting[0][0] if self._waiting else "no batch"
 
-    def send(self, run: int, name: str, key: bytes, batch: Any) -> None:
-        """Hands a batch over, in a block."""
+    @property
+    def pending(self) -> int:
+        """Batches that were sent and not yet received, of earlier runs too."""
+        return len(self._waiting)
+
+    def send(self, run: int, n: int, name: str, key: bytes, batch: Any) -> None:
+        """Hands the n-th batch of a run over, in a block."""
         parcel = Parcel(batch)
         form, end = parcel.place(0)
         blob = b"" if form == self._form_out else pickle.dumps(form, protocol=5)
@@ -90,17 +98,36 @@ class Peer:
                 os.close(handle)
         self._sent += 1
         self._form_out = form
-        self._waiting.append((name, block))
+        self._waiting.append((name, n, block))
 
-    def receive(self, wait: float) -> tuple[int, Any]:
-        """(its run, the value) of the oldest request."""
-        message, handles = self.channel.receive(wait)
+    def hear(self, wait: float) -> Heard:
+        """The next answer, to be opened; TimeoutError after `wait` seconds, EOFError where the process is gone."""
+        if not self._waiting:
+            raise self.lost()
+        return self.channel.receive(wait)
+
+    def lost(self) -> ShardlineRuntimeError:
+        """Ctrl-C came between hearing and opening an answer: nothing is skipped in silence."""
+        return ShardlineRuntimeError(
+            f"an answer of {self.name} was lost when waiting for it was interrupted: call "
+            "load_state_dict(state_dict()) and then iter() to go on with the batch after the last one delivered"
+        )
+
+    def open(self, heard: Heard, run_now: int) -> tuple[int, int, Any]:
+        """(the run, the batch's number in it, the value) of the oldest request.
+
+        Raises what the functions raised, if the run is the present one: nobody waits for those before.
+        """
+        message, handles = heard
         sequence, run, status, *rest = message
         if sequence != self._sent - len(self._waiting):
-            raise ShardlineRuntimeError(f"an answer of {self.name} was lost when waiting for it was interrupted")
-        _, block = self._waiting.popleft()
+            raise self.lost()
+        _, n, block = self._waiting.popleft()
         if status != DONE:
-            pickle.loads(rest[0]).reraise()
+            self._forget.append(block.number)  # the functions may have kept views of it
+            if run == run_now:
+                pickle.loads(rest[0]).reraise()
+            return run, n, None
         number, size, place, kept = rest
         if size:
             if not handles:
@@ -126,7 +153,7 @@ class Peer:
             out.pop(answer.number, None)
 
         lease, self._out[answer.number] = answer.lease(ended)
-        return run, unpack(self._form_in, lease)
+        return run, n, unpack(self._form_in, lease)
 
     def _take(self, need: int) -> tuple[Block, int | None]:
         """A free block that is large enough, or a new one and its descriptor."""

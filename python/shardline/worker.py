@@ -52,7 +52,9 @@ def work(
             init(number)
     except Exception:
         failure = _wrap(f"in worker_init_fn of {_name(number)}")
-    with suppress(EOFError, BrokenPipeError):  # the caller is gone, or has no more use for this process
+    with suppress(
+        EOFError, BrokenPipeError, ConnectionResetError
+    ):  # the caller is gone, or has no more use for this process
         _Worker(channel, number, functions, failure).run()
 
 

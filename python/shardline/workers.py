@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from shardline.errors import ShardlineRuntimeError
-from shardline.peer import Peer, Processes
+from shardline.peer import Heard, Peer, Processes
 from shardline.source import Source
 from shardline.transform import Functions
 
@@ -24,7 +24,7 @@ _MAX_DEPTH = 64  # requests that a channel surely holds unread
 
 
 class Pool:
-    """The processes, started at once. One user at a time: `begin` a run of batches, then `send` and `receive`."""
+    """The processes, started at once. One user at a time: `begin` a run of batches, then `send` and `receive` each."""
 
     def __init__(self, settings: Processes, functions: Functions, seed: int) -> None:
         self.settings = settings
@@ -49,23 +49,50 @@ class Pool:
         """A new run: what comes back of an earlier one is dropped."""
         self._run += 1
 
-    def send(self, worker: int, name: str, key: bytes, batch: Any) -> None:
-        """Hands a batch over; `name` says which it is."""
-        peer = self._workers[worker]
+    def make_room(self, n: int) -> None:
+        """Before the n-th batch is sent: waits for what its worker still makes of earlier runs, if that is much."""
+        peer = self._of(n)
+        while peer.pending >= self.depth:
+            self._open(peer, self._hear(peer))
+
+    def send(self, n: int, name: str, key: bytes, batch: Any) -> None:
+        """Hands the n-th batch of this run over; `name` says which it is."""
+        peer = self._of(n)
         try:
-            peer.send(self._run, name, key, batch)
+            peer.send(self._run, n, name, key, batch)
         except (BrokenPipeError, ConnectionResetError):
             raise self._death(peer) from None
 
-    def receive(self, worker: int) -> Any:
-        """The oldest batch that was sent to this worker in this run, as its functions return it."""
-        peer, deadline = self._workers[worker], None
+    def receive(self, n: int) -> Any:
+        """The n-th batch of this run, as the functions return it: the oldest of its worker."""
+        peer = self._of(n)
+        while True:
+            run, number, value = self._open(peer, self._hear(peer))
+            if run == self._run:
+                if number != n:
+                    self.broken = True
+                    raise peer.lost()
+                return value
+
+    def _of(self, n: int) -> Peer:
+        return self._workers[n % self.settings.number]
+
+    def _open(self, peer: Peer, heard: Heard) -> tuple[int, int, Any]:
+        try:
+            return peer.open(heard, self._run)
+        except Exception:
+            self.broken = True
+            raise
+
+    def _hear(self, peer: Peer) -> Heard:
+        """Waits. Opening comes apart from it: what the functions raised may be a TimeoutError or an EOFError, too."""
+        deadline = None
         if self.settings.timeout > 0:
             deadline = time.monotonic() + self.settings.timeout
         while True:
             wait = _SLICE if deadline is None else min(_SLICE, max(0.001, deadline - time.monotonic()))
             try:
-                run, value = peer.receive(wait)
+                return peer.hear(wait)
             except TimeoutError:
                 for other in self._workers:
                     if not other.process.is_alive():
@@ -80,8 +107,6 @@ class Pool:
             except Exception:
                 self.broken = True
                 raise
-            if run == self._run:
-                return value
 
     def _death(self, peer: Peer) -> ShardlineRuntimeError:
         self.broken = True
@@ -110,6 +135,13 @@ def _close(pid: int, workers: list[Peer]) -> None:
             peer.process.kill()
             peer.process.join()
         peer.process.close()
+
+
+def _interrupted() -> ShardlineRuntimeError:
+    return ShardlineRuntimeError(
+        "this iterator was interrupted while it handed a batch to a worker process: call "
+        "load_state_dict(state_dict()) and then iter() to go on with the batch after the last one delivered"
+    )
 
 
 class Pooled:
@@ -145,7 +177,7 @@ class Pooled:
                 self._send_ahead()
                 if self._sent == self._taken and self._late is not None:
                     raise self._late
-                self._hand = (self._pool.receive(self._taken % self._pool.settings.number),)
+                self._hand = (self._pool.receive(self._taken),)
             return self._hand[0]
         except KeyboardInterrupt:
             raise
@@ -159,18 +191,19 @@ class Pooled:
         pool = self._pool
         most = min(self._steps, self._taken + pool.settings.number * pool.depth)
         while self._sent < most and self._late is None:
+            n = self._sent
+            pool.make_room(n)
             try:
                 batch = self._source.get()
             except Exception as error:
                 self._late = error
                 return
-            n = self._sent
             try:
-                pool.send(n % pool.settings.number, self._name(n), self._key(n), batch)
+                pool.send(n, self._name(n), self._key(n), batch)
                 self._source.advance()
                 self._sent += 1
             except BaseException as error:  # what was handed over is not known: this iterator cannot go on
-                self._error = error
+                self._error = error if isinstance(error, Exception) else _interrupted()
                 pool.broken = True
                 raise
 

@@ -84,6 +84,10 @@ class At:
                 raise ValueError("row refused")
             elif self.what == "memory":
                 raise MemoryError("no more")
+            elif self.what == "timeout":
+                raise TimeoutError("the server is slow")
+            elif self.what == "eof":
+                raise EOFError("the image is truncated")
             elif self.what == "stop":
                 raise StopIteration
             elif self.what == "local":
