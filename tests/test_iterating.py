@@ -1,6 +1,7 @@
-"""The rules of "Iterating, so that nobody is surprised", each with its own test."""
+"""The rules of iterating (docs/resume.md), each with its own test."""
 
 import random
+import signal
 import warnings
 from itertools import islice
 
@@ -291,6 +292,30 @@ def test_batches_taken_by_islice_zip_and_an_exception_count_once(make, epochs):
         for _ in loader:
             1 / 0  # noqa: B018
     assert loader.batch_index == 6
+
+
+def test_interrupts_at_any_moment_of_a_wait_lose_nothing(rows):
+    """As Ctrl-C does, an alarm raises between any two steps of the interpreter while a batch is waited for."""
+    loader = DataLoader(rows([[5] * 1000]), batch_size=5, num_threads=1, prefetch_bytes=1)
+    iterator, found, interrupts = iter(loader), [], 0
+
+    def interrupt(_, frame):
+        if frame.f_code.co_name in ("_fill", "convert", "get"):
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
+    try:
+        while len(found) < 5000:
+            try:
+                found += next(iterator)["i"].tolist()
+            except KeyboardInterrupt:
+                interrupts += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert found == list(range(5000))
+    assert interrupts > 10
 
 
 def test_nothing_is_drawn_from_global_generators(make):

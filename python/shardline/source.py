@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import gcd
 from typing import Any, NamedTuple, Protocol
 
-from shardline._core import Legs, Projection, Reader
+from shardline._core import Legs, Projection, Reader, Run
 from shardline.columns import Batch, Convert
 from shardline.errors import ShardlineRuntimeError
 from shardline.line import Line
@@ -73,7 +73,8 @@ class Decoded:
         self._left = steps
         self._every = every
         self._drop = 0
-        self._queues: list[deque[Batch]] = [deque() for _ in range(reader.num_shards)]
+        # Of each shard: a run that is not converted yet, and the batches of the one before.
+        self._slots: list[tuple[list[Run | None], deque[Batch]]] = [([], deque()) for _ in range(reader.num_shards)]
         self._turn = 0
         self._error: BaseException | None = None
         self._pid = os.getpid()
@@ -94,26 +95,32 @@ class Decoded:
         self._drop = self._every - 1
 
     def _pop(self) -> None:
-        self._queues[self._turn].popleft()
-        self._turn = (self._turn + 1) % len(self._queues)
+        self._slots[self._turn][1].popleft()
+        self._turn = (self._turn + 1) % len(self._slots)
 
     def _front(self) -> Batch:
-        queue = self._queues[self._turn]
-        if not queue:
-            self._fill(queue)
-        return queue[0]
+        return (self._slots[self._turn][1] or self._fill())[0]
 
-    def _fill(self, queue: deque[Batch]) -> None:
-        """The next run of the shard whose turn it is."""
+    def _fill(self) -> deque[Batch]:
+        """The batches of the next run of the shard whose turn it is.
+
+        Ctrl-C may come after any call, and must not lose a run: the reader's goes into the slot within one call of the
+        interpreter, and its batches take its place by one assignment.
+        """
         if self._error is not None:
             raise self._error
         if self._closed:
             raise ShardlineRuntimeError("this iterator was closed")
         try:
-            run = self._reader.next_run(self._turn)
+            runs, _ = self._slots[self._turn]
+            if not runs:
+                runs.extend(map(self._reader.next_run, (self._turn,)))
+            run = runs[0]
             if run is None:
                 raise ShardlineRuntimeError(f"the reader ended {self._left} batches early; this is a bug in shardline")
-            queue.extend(self._convert(run))
+            batches = deque(self._convert(run))
+            self._slots[self._turn] = [], batches
+            return batches
         except Exception as error:
             self._error = error
             self.close()
@@ -129,8 +136,7 @@ class Decoded:
             return
         self._closed = True
         self._reader.close()
-        for queue in self._queues:
-            queue.clear()
+        self._slots = [([], deque()) for _ in self._slots]
 
 
 class Transformed:
