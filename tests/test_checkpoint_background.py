@@ -52,6 +52,32 @@ def test_in_the_background_what_is_saved_is_what_was_there(tmp_path):
     assert read == {"list": [1, 2]}
 
 
+def test_what_every_rank_has_of_its_own_is_copied_too(tmp_path):
+    own, counts = nn.Linear(3, 3), {"sum": torch.zeros(3)}
+    expected = {k: v.clone() for k, v in own.state_dict().items()}
+    ck = Checkpointer(tmp_path, per_rank={"own": own, "counts": counts}, blocking=False)
+    go_on, write = threading.Event(), ck._saver.save
+    ck._saver.save = lambda taken: (go_on.wait(30), write(taken))
+    ck.save(1)
+    with torch.no_grad():
+        for tensor in (*own.parameters(), counts["sum"]):
+            tensor.fill_(9)
+    go_on.set()
+    ck.wait()
+    ck.restore()
+    assert same(dict(own.state_dict()), expected)
+    assert counts["sum"].tolist() == [0, 0, 0]
+
+
+def test_a_failure_in_the_background_is_said_at_once(tmp_path, caplog):
+    """The process may end without another save or wait()."""
+    _, _, ck = make(tmp_path, blocking=False)
+    with full_disk():
+        ck.save(1)
+        ck._background._thread.join()
+    assert "a checkpoint was not saved in the background: the checkpoint of step 1 could not be written" in caplog.text
+
+
 def test_a_failure_in_the_background_does_not_take_the_next_save_with_it(tmp_path):
     _, _, ck = make(tmp_path, blocking=False, on_error="warn")
     with full_disk():

@@ -1,7 +1,10 @@
 """One thing at a time done in a thread, whose error surfaces when it is waited for. The process's end waits for it."""
 
+import logging
 import threading
 from collections.abc import Callable
+
+log = logging.getLogger("shardline")
 
 
 class Background:
@@ -24,6 +27,8 @@ class Background:
                 task()
             except BaseException as error:
                 self._error = error
+                # said at once too: a process that ends now waits for this thread, but for no error
+                log.error("a checkpoint was not saved in the background: %s", error)
 
         # not a daemon: the interpreter waits for it before it ends
         self._thread = threading.Thread(target=run, name="shardline-checkpoint", daemon=False)

@@ -52,16 +52,17 @@ class Taker:
         if not self._talk.leads:
             shared = {}
         if copied:
-            shared = self._copier.copy(shared)
+            copies = self._copier.copy({**shared, **own})
+            shared, own = ({name: copies[name] for name in states} for states in (shared, own))
         else:
-            shared = {name: plain.tidy(state, name) for name, state in shared.items()}
+            shared, own = ({name: plain.tidy(state, name) for name, state in each.items()} for each in (shared, own))
         taken = Taken(
             step=step,
             epoch=self._epoch(epoch),
             metrics=_numbers(metrics),
             values=_plain(values),
             shared=shared,
-            own={name: plain.tidy(state, name) for name, state in own.items()},
+            own=own,
             plain=frozenset(name for name, part in self._parts.items() if part.is_loader or part.is_plain),
             plans=plans,
         )
