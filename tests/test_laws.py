@@ -1,4 +1,4 @@
-"""The laws of DESIGN §1 as properties, through the public interface, with simulated ranks."""
+"""The laws of docs/design.md as properties, through the public interface, with simulated ranks."""
 
 import warnings
 from dataclasses import dataclass, replace

@@ -161,7 +161,7 @@ class Order:
         split_bytes: int,
         split_rows: int | None,
     ) -> Order:
-        """`seed`: 0 ≤ seed < 2**64. `buffer`: None for the default of DESIGN, 0 to permute splits only."""
+        """`seed`: 0 ≤ seed < 2**64. `buffer`: None for the default (docs/design.md), 0 to permute splits only."""
     @property
     def num_rows(self) -> int: ...
     @property
@@ -247,7 +247,7 @@ class Legs:
     def resume(
         self, num_ranks: int, run_shards: int, *, num_shards: int | None, batch_size: int | None, drop_last: bool | None
     ) -> tuple[Legs, str]:
-        """What a run of `num_ranks` does from here, by DESIGN's rule: goes on in the last leg, begins a new one, or has
+        """What a run of `num_ranks` does from here, by the rule of docs/design.md: goes on in the last leg, begins a new one, or has
         nothing left to cut. None = not asked to be another. `run_shards` is the V of the run. The string is one of "goes on", "new leg", "over"."""
     def batch(self, g: int) -> list[tuple[int, int]]:
         """The positions of the last leg's batch g, as intervals of the line."""

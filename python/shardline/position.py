@@ -24,7 +24,7 @@ class Start(NamedTuple):
 
 
 class Position:
-    """The newest iterator's place in its epoch, and the rules that move it (DESIGN, "Iterating").
+    """The newest iterator's place in its epoch, and the rules that move it (docs/resume.md, "Rules of iterating").
 
     `first`: the legs of a fresh epoch. Frozen `Legs` in, plain numbers out.
     """

@@ -1,4 +1,4 @@
-//! The file table: what planning keeps of every footer. DESIGN calls it the *plan*.
+//! The file table: what planning keeps of every footer. docs/design.md calls it the *plan*.
 
 use std::{ops::Range, sync::Arc};
 
