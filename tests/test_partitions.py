@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support import examples, ids
 
 import shardline
-from shardline import DataLoader, Plan, StructuredDataset
+from shardline import ColumnOptions, DataLoader, Plan, StructuredDataset
 
 
 def write(root, name, rows, start=0, **columns):
@@ -205,3 +205,12 @@ def test_wrong_folders_and_arguments(tmp_path, name, options, kind, words):
     with pytest.raises(kind, match=words) as caught:
         list(DataLoader(tmp_path, **options))
     assert isinstance(caught.value, shardline.ShardlineError)
+
+
+def test_a_vocabulary_is_of_the_types_that_were_asked_for(tmp_path):
+    """In one process: what was learned of folders as numbers does not serve folders as text."""
+    root, codes = tree(tmp_path), {"year": ColumnOptions(encode="codes")}
+    for partitioning, years in (("hive", [2023, 2024]), ({"year": pa.string(), "city": pa.string()}, ["2023", "2024"])):
+        loader = DataLoader(root, 40, partitioning=partitioning, columns=["year"], column_options=codes)
+        assert loader.dataset.vocabulary("year") == years
+        assert next(iter(loader))["year"].tolist() == [0] * 20 + [1] * 20

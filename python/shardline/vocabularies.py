@@ -13,12 +13,16 @@ log = logging.getLogger("shardline")
 _KEPT = 64
 _SLOW = 1.0  # seconds of reading that are worth a line in the log
 
-_known: dict[tuple[str, str], pa.Array] = {}
+Key = tuple[str, str, str]
+"""A plan's digest, the types of its folders' columns, which are not in the digest, and the column."""
+
+_known: dict[Key, pa.Array] = {}
 
 
 def learn(plan: Plan, column: str, num_threads: int, storage: Storage | None = None) -> pa.Array:
     """The distinct values of a column, in the order in which they first come: all of it is read, once."""
-    key = (plan.digest, column)
+    folders = "" if plan.partition_schema is None else str(pa.schema(plan.partition_schema))
+    key = (plan.digest, folders, column)
     if key not in _known:
         begin = time.monotonic()
         values = pa.record_batch(plan.vocabulary(column, num_threads, storage)).column(0)
@@ -42,12 +46,12 @@ def teach(projection: Projection, plan: Plan, num_threads: int, storage: Storage
         projection.teach(path, learn(plan, path, num_threads, storage))
 
 
-def learned(*plans: Plan) -> dict[tuple[str, str], Any]:
+def learned(*plans: Plan) -> dict[Key, Any]:
     """What is known of these plans."""
     digests = {plan.digest for plan in plans}
     return {key: values for key, values in _known.items() if key[0] in digests}
 
 
-def relearn(vocabularies: Mapping[tuple[str, str], Any]) -> None:
+def relearn(vocabularies: Mapping[Key, Any]) -> None:
     """Takes what another process knew."""
     _known.update(vocabularies)
