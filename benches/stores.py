@@ -170,13 +170,8 @@ def throughput(arguments, folder):
     for name, (seconds, processor) in took.items():
         rate = size / seconds
         print(f"  {name}: {rate / 1e6:,.0f} MB/s, {rate / allowed:.0%} of fetched only; {processor:.1f} s of processor")
-    print(
-        "  "
-        + ", ".join(
-            f"shuffle={shuffle} fetched {of / size / (arguments.rounds + 1):.0%} of the bytes"
-            for shuffle, of in fetched.items()
-        )
-    )
+    for shuffle, of in fetched.items():
+        print(f"  shuffle={shuffle} fetched {of / size:.0%} of the bytes: strands share the row groups between them")
 
 
 def main():

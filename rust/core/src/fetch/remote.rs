@@ -276,3 +276,23 @@ impl Shared {
         Ok(Arc::new(OpenFile::new(path, Source::Remote(file), metadata)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_go_on_where_others_ended_and_are_new_elsewhere() {
+        let mut planned = Planned::default();
+        let mut is_new = |group, rows| planned.is_new(group, &rows, 100);
+        assert!(is_new(0, 0..40));
+        assert!(!is_new(0, 40..60));
+        assert!(is_new(0, 50..70), "another shard, from the middle on");
+        assert!(is_new(1, 60..80));
+        assert!(!is_new(0, 60..100));
+        assert!(!is_new(0, 70..100));
+        assert!(is_new(0, 0..100), "again from its start");
+        assert!(is_new(0, 40..60), "what it went on from was read to its end");
+        assert_eq!(planned.ends.len(), 2);
+    }
+}
