@@ -59,7 +59,8 @@ def stores(tmp_path_factory):
     for version in ("1.0", "2.0"):
         for indexed in (False, True):
             folder = tmp_path_factory.mktemp("pages") / "data"
-            write(folder / "a.parquet", data_page_version=version, write_page_index=indexed)
+            packed = "none" if version == "1.0" else "snappy"
+            write(folder / "a.parquet", data_page_version=version, write_page_index=indexed, compression=packed)
             made[version, indexed] = (folder, Store(folder))
     yield made
     for _, store in made.values():
