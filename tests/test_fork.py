@@ -1,12 +1,9 @@
 """A process that has read may fork, and its child may read; under every start method, and never a hang."""
 
-import os
-import signal
-import sys
-
 import pytest
 from support import context, ids, write_rows
 from support import functions as f
+from support.forks import child
 
 import shardline
 from shardline import StructuredDataset
@@ -17,26 +14,6 @@ pytestmark = pytest.mark.timeout(90)
 @pytest.fixture
 def dataset(tmp_path):
     return StructuredDataset(write_rows(tmp_path / "data", [[50, 50], [100]]), batch_size=7, shuffle=True)
-
-
-def child(function) -> None:
-    """Runs it in a forked child, under an alarm; the child's failure is this test's."""
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(20)
-            function()
-            status = 0
-        except BaseException as error:
-            print(repr(error), file=sys.stderr)
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(pid, 0)
-    assert not os.WIFSIGNALED(status), f"the child was killed by signal {os.WTERMSIG(status)}: it hung"
-    assert os.WEXITSTATUS(status) == 0
 
 
 def test_used_before_the_fork_and_after_it_in_the_child(dataset):

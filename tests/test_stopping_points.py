@@ -1,16 +1,20 @@
-"""Every stopping point of an epoch of more than 200 batches, resumed in a process of its own, into the next epoch."""
+"""Every stopping point of an epoch of more than 200 batches, resumed in a process of its own, into the next epoch.
+
+Of local files all of them; of real stores some, and all in `make test-long`.
+"""
 
 import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import stops
+from support import servers, stops
 
 BATCHES = 204
 COLD = 10
@@ -50,11 +54,11 @@ def python(*arguments, job):
     return json.loads(run.stdout)
 
 
-@pytest.mark.timeout(400)
-def test_every_stopping_point_goes_on_exactly_in_a_new_process(folder, capsys):
+def run_stops(folder, place, *, step=1, cold=0):
+    """Every `step`-th stop of an epoch of what is at `place`, the files of `folder`: how many, and what was wrong."""
     jobs, wanted = [], []
     for mode in stops.SETTINGS:
-        loader = stops.make_loader(str(folder), mode)
+        loader, here = (stops.make_loader(str(where), mode) for where in (place, folder))
         states, epochs = [loader.state_dict()], []
         for _ in range(2):
             found = []
@@ -65,6 +69,8 @@ def test_every_stopping_point_goes_on_exactly_in_a_new_process(folder, capsys):
             if not epochs:
                 states.append(loader.state_dict())  # the end was seen
             epochs.append(found)
+        if place != folder:
+            assert epochs == [[stops.digest(batch) for batch in here] for _ in range(2)]
         assert [len(epoch) for epoch in epochs] == [BATCHES, BATCHES]
         assert len(states) == BATCHES + 2
         assert (epochs[0] != epochs[1]) == (mode != "no shuffle")
@@ -75,8 +81,9 @@ def test_every_stopping_point_goes_on_exactly_in_a_new_process(folder, capsys):
                 expected = [epochs[1]]
             jobs.append((mode, json.dumps(state)))
             wanted.append((mode, stop, epochs[0][: min(stop, BATCHES)], expected))
+    jobs, wanted = jobs[::step], wanted[::step]
 
-    answers = python("grid", folder, job=jobs)
+    answers = python("grid", place, job=jobs)
     assert len({answer["pid"] for answer in answers}) == len(jobs), "each in a process of its own"
     lost = repeated = different = 0
     for (mode, stop, before, expected), answer in zip(wanted, answers, strict=True):
@@ -91,15 +98,47 @@ def test_every_stopping_point_goes_on_exactly_in_a_new_process(folder, capsys):
         repeated += len(rows) - len(set(rows))
         assert found == expected, f"{mode}, stopped after {stop} batches"
 
-    cold = range(0, len(jobs), len(jobs) // COLD + 1)
-    cold = [*cold, *range(1, 1 + COLD - len(cold))]
-    for number in cold:
+    numbers = range(0, len(jobs), len(jobs) // cold + 1) if cold else []
+    numbers = [*numbers, *range(1, 1 + cold - len(numbers))]
+    for number in numbers:
         expected = wanted[number][3]
-        assert python("child", folder, job=jobs[number])[: len(expected)] == expected
+        assert python("child", place, job=jobs[number])[: len(expected)] == expected
+    assert (lost, repeated, different) == (0, 0, 0)
+    return len(jobs)
+
+
+@pytest.mark.timeout(400)
+def test_every_stopping_point_goes_on_exactly_in_a_new_process(folder, capsys):
+    count = run_stops(folder, folder, cold=COLD)
     with capsys.disabled():
         print(
-            f"\n{len(jobs)} stopping points ({len(jobs) // 3} of each: {', '.join(stops.SETTINGS)}) of an epoch of "
-            f"{BATCHES} batches, each in a new process and into the next epoch, and {len(cold)} cold starts: {lost} "
-            f"rows lost, {repeated} repeated, {different} that went on with other batches"
+            f"\n{count} stopping points ({count // 3} of each: {', '.join(stops.SETTINGS)}) of an epoch of "
+            f"{BATCHES} batches, each in a new process and into the next epoch, and {COLD} cold starts: no row lost, "
+            "none repeated, none that went on with other batches"
         )
-    assert (lost, repeated, different) == (0, 0, 0)
+
+
+@contextmanager
+def published(name, folder, tmp_path):
+    """Where a server of this kind has the files of `folder`; processes that begin here know how to reach it."""
+    arguments = [tmp_path] if name == "seaweed" else []
+    with getattr(servers, name)(*arguments) as server, pytest.MonkeyPatch.context() as patch:
+        for key, value in server.environ.items():
+            patch.setenv(key, value)
+        place = server.publish(folder, "stops")
+        yield json.dumps(place) if isinstance(place, list) else place
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("name", ["moto", "seaweed", "gcs", "web"])
+def test_stopping_points_over_stores(folder, tmp_path, name):
+    with published(name, folder, tmp_path) as place:
+        assert run_stops(folder, place, step=59) == 11
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", ["moto", "seaweed", "gcs", "web"])
+def test_every_stopping_point_over_stores(folder, tmp_path, name):
+    with published(name, folder, tmp_path) as place:
+        assert run_stops(folder, place, cold=2) == 3 * (BATCHES + 2)

@@ -1,13 +1,10 @@
 """Forks and stores: built before a fork it reads after it; forked while somebody reads it raises; never a hang."""
 
-import os
-import signal
-import sys
-
 import pytest
 import torch.utils.data
 from support import context, ids, take, write_rows
 from support import functions as f
+from support.forks import child
 from support.store import Store
 from torchdata.stateful_dataloader import StatefulDataLoader
 
@@ -31,26 +28,6 @@ def store(tmp_path):
 @pytest.fixture
 def dataset(store):
     return StructuredDataset(store.url, batch_size=7, shuffle=True, storage_options=store.options)
-
-
-def child(function) -> None:
-    """Runs it in a forked child, under an alarm; the child's failure is this test's."""
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(20)
-            function()
-            status = 0
-        except BaseException as error:
-            print(repr(error), file=sys.stderr)
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(pid, 0)
-    assert not os.WIFSIGNALED(status), f"the child was killed by signal {os.WTERMSIG(status)}: it hung"
-    assert os.WEXITSTATUS(status) == 0
 
 
 def test_built_here_and_read_in_a_fork_and_here(dataset):

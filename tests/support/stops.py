@@ -25,7 +25,8 @@ Digest = list[Any]
 def make_loader(folder: str, mode: str) -> Any:
     import shardline
 
-    return shardline.DataLoader(folder, batch_size=10, shuffle_seed=11, num_threads=2, **SETTINGS[mode])
+    path = json.loads(folder) if folder.startswith("[") else folder  # a list of URLs
+    return shardline.DataLoader(path, batch_size=10, shuffle_seed=11, num_threads=2, **SETTINGS[mode])
 
 
 def digest(batch: dict[str, Any]) -> Digest:

@@ -20,6 +20,14 @@ from xml.sax.saxutils import escape
 BUCKET = "bucket"
 
 
+def open_store(store: "Store", path: Any = None, **arguments: Any) -> Any:
+    """A dataset of what the store serves, or of one path in it."""
+    import shardline
+
+    arguments = {"batch_size": 7, "storage_options": store.options, **arguments}
+    return shardline.StructuredDataset(store.url if path is None else path, **arguments)
+
+
 @dataclass(frozen=True)
 class Request:
     """`number`: counted from 0. `range`: of the bytes asked for, or None. `key`: "" for a listing."""

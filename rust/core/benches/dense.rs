@@ -60,7 +60,7 @@ impl File {
         let group = self.metadata.metadata().row_group(0);
         (group.columns().iter().zip(self.metadata.schema().fields()))
             .map(|(chunk, field)| {
-                let pages = pages(Arc::clone(&input), chunk, self.rows).unwrap();
+                let pages = pages(Arc::clone(&input), chunk, self.rows, None).unwrap();
                 DenseColumn::try_new(pages, chunk.column_descr(), field).unwrap()
             })
             .collect()

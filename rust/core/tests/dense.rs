@@ -102,7 +102,7 @@ fn dense(file: &Bytes, metadata: &ArrowReaderMetadata) -> Option<DenseColumn> {
     let source = Arc::new(file.clone());
     let pages: Box<dyn PageReader> = match locations {
         Some(_) => Box::new(SerializedPageReader::new(source, group.column(0), rows, locations).unwrap()),
-        None => pages(source, group.column(0), rows).unwrap(),
+        None => pages(source, group.column(0), rows, None).unwrap(),
     };
     let field = metadata.schema().field(0);
     let taken = DenseColumn::try_new(pages, group.column(0).column_descr(), field);

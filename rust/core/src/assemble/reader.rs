@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::engine::{Engine, Metrics};
 use super::run::{Cutter, Run};
 use super::worker;
-use crate::decode::Projection;
+use crate::decode::{Column, Projection};
 use crate::fetch::{Demand, Files};
 use crate::files::FileTable;
 use crate::files::remote::From as Store;
@@ -103,7 +103,10 @@ impl Reader {
             .collect();
         // What is fetched and what is decoded share the budget.
         let budget = if is_remote(table.root()) { options.prefetch_bytes / 2 } else { options.prefetch_bytes };
-        let columns: Vec<String> = projection.columns().iter().map(|column| column.name.clone()).collect();
+        let mut columns: Vec<String> = projection.columns().iter().flat_map(Column::roots).map(str::to_owned).collect();
+        columns.extend(selector.iter().flat_map(|selector| selector.roots()));
+        columns.sort_unstable();
+        columns.dedup();
         let streams = (planner.num_slots() * columns.len().max(1)) as u64 * line.strands();
         let files = if selector.is_some() { Files::with_statistics(table) } else { Files::new(table) };
         let files = files.reading(options.store, Demand { columns, streams, budget });
@@ -181,6 +184,7 @@ impl Reader {
             // A thread that panicked outside of a task has nothing left to say.
             drop(thread.join());
         }
+        self.inner.engine.files.release();
         self.inner.cutters.iter_mut().for_each(Cutter::clear);
     }
 }

@@ -217,7 +217,7 @@ pub(super) enum Decoder {
 impl SourceReader {
     pub(crate) fn open(of: &GroupColumn<'_>, row: u64) -> Result<Self> {
         let Some(root) = of.root else { return Ok(Self { decoder: Decoder::Missing, next_row: row }) };
-        let decoder = match dense(of, root)? {
+        let decoder = match dense(of, root, row)? {
             Some(mut dense) => {
                 dense.skip(row as usize).map_err(|error| of.corrupt(&error))?;
                 Decoder::Dense(Box::new(dense))
@@ -265,8 +265,8 @@ impl SourceReader {
     }
 }
 
-/// The dense decoder of a column, if it is of its kind.
-fn dense(of: &GroupColumn<'_>, root: usize) -> Result<Option<DenseColumn>> {
+/// The dense decoder of a column, if it is of its kind; it will be read from a row on.
+fn dense(of: &GroupColumn<'_>, root: usize, row: u64) -> Result<Option<DenseColumn>> {
     if !of.source.path.is_whole() {
         return Ok(None);
     }
@@ -282,8 +282,10 @@ fn dense(of: &GroupColumn<'_>, root: usize) -> Result<Option<DenseColumn>> {
     }
     let group = of.file.metadata.metadata().row_group(of.group);
     let chunk = group.column(first);
+    let places = of.file.metadata_from(of.group, row).metadata().page_index_for_row_group(of.group);
+    let places = places.page_locations(first).cloned();
     let source = Arc::new(of.file.source.clone());
-    let pages = pages(source, chunk, group.num_rows() as usize).map_err(|error| of.corrupt(&error))?;
+    let pages = pages(source, chunk, group.num_rows() as usize, places).map_err(|error| of.corrupt(&error))?;
     let dense = DenseColumn::try_new(pages, &schema.column(first), field);
     Ok(dense.map(|dense| dense.with_num_values(chunk.num_values().unsigned_abs())))
 }

@@ -10,6 +10,7 @@ use parquet::basic::Compression;
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 use snap::raw::{Decoder, decompress_len};
@@ -19,18 +20,19 @@ use crate::memory;
 /// A stored byte becomes fewer than this many: Snappy's best is 64 bytes for three.
 const MAX_RATIO: usize = 22;
 
-/// The pages of a chunk of a row group of so many rows.
+/// The pages of a chunk of a row group of so many rows; `places`: where they begin, where that is known.
 pub fn pages<R: ChunkReader + 'static>(
     reader: Arc<R>,
     chunk: &ColumnChunkMetaData,
     rows: usize,
+    places: Option<Vec<PageLocation>>,
 ) -> Result<Box<dyn PageReader>> {
     if chunk.compression() != Compression::SNAPPY {
-        return Ok(Box::new(SerializedPageReader::new(reader, chunk, rows, None)?));
+        return Ok(Box::new(SerializedPageReader::new(reader, chunk, rows, places)?));
     }
     let stored = chunk.clone().into_builder().set_compression(Compression::UNCOMPRESSED).build()?;
     Ok(Box::new(SnappyPages {
-        stored: SerializedPageReader::new(reader, &stored, rows, None)?,
+        stored: SerializedPageReader::new(reader, &stored, rows, places)?,
         decoder: Decoder::new(),
     }))
 }

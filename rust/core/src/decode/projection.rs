@@ -66,6 +66,11 @@ impl Column {
     pub fn width(&self) -> Option<u64> {
         self.sources.iter().map(Source::width).sum()
     }
+
+    /// The names of the top-level columns of the files that it is read from.
+    pub fn roots(&self) -> impl Iterator<Item = &str> {
+        self.sources.iter().filter(|source| source.partition.is_none()).map(|source| source.path.root.as_str())
+    }
 }
 
 /// The columns to deliver, in the order in which they were asked for.

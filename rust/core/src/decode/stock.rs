@@ -24,18 +24,19 @@ pub(crate) struct StockColumn {
 impl StockColumn {
     /// Opens the column at a row of its row group.
     pub(crate) fn open(of: &GroupColumn<'_>, root: usize, row: u64) -> Result<Self> {
-        Self::build(of, root, |builder| builder.with_offset(row as usize))
+        Self::build(of, root, row, |builder| builder.with_offset(row as usize))
     }
 
     /// Opens the rows of a set, from the `from`-th of them on.
     pub(crate) fn open_set(of: &GroupColumn<'_>, root: usize, set: &RowSet, from: u64) -> Result<Self> {
+        let first = if from < set.len() { set.row(from) } else { 0 };
         let runs = set.runs(from..set.len()).map(|run| run.start as usize..run.end as usize);
         let selection = RowSelection::from_consecutive_ranges(runs, set.rows() as usize);
-        Self::build(of, root, |builder| builder.with_row_selection(selection))
+        Self::build(of, root, first, |builder| builder.with_row_selection(selection))
     }
 
-    fn build(of: &GroupColumn<'_>, root: usize, select: impl FnOnce(Builder) -> Builder) -> Result<Self> {
-        let metadata = of.file.metadata.clone();
+    fn build(of: &GroupColumn<'_>, root: usize, row: u64, select: impl FnOnce(Builder) -> Builder) -> Result<Self> {
+        let metadata = of.file.metadata_from(of.group, row).clone();
         let mask = of.mask(root)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(of.file.source.clone(), metadata)
             .with_row_groups(vec![of.group])

@@ -1,12 +1,15 @@
 //! Bytes: positional reads of local files, parts of objects that are read ahead, and the files that are open.
 
 mod local;
+mod object;
 mod open;
+mod pages;
 mod parts;
 mod remote;
 mod source;
 
 pub use local::LocalFile;
+pub use object::{RemoteFile, RemoteRead};
 pub use open::{Files, OpenFile};
-pub use remote::{Demand, RemoteFile, RemoteRead};
+pub use remote::Demand;
 pub use source::{Source, SourceRead};

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy};
+use tokio::sync::OnceCell;
 
-use super::remote::{Ahead, Demand, Remote, take_fault};
-use super::{LocalFile, Source};
+use super::remote::{Demand, Remote, take_fault};
+use super::{LocalFile, RemoteFile, Source, pages};
 use crate::files::remote::From as Store;
 use crate::files::{FileTable, footer};
 use crate::store::{Note, Totals, is_remote};
@@ -32,11 +33,29 @@ pub struct OpenFile {
     pub metadata: ArrowReaderMetadata,
     /// Of a local file: when its footer was last seen to be the planned one. Objects are asked for by their ETag.
     stamp: Option<Mutex<Stamp>>,
+    /// Its footer with the place of every page; None where the file does not have these.
+    paged: OnceCell<Option<ArrowReaderMetadata>>,
 }
 
 impl OpenFile {
     pub(super) fn new(path: String, source: Source, metadata: ArrowReaderMetadata) -> Self {
-        Self { path, source, metadata, stamp: None }
+        Self { path, source, metadata, stamp: None, paged: OnceCell::new() }
+    }
+}
+
+impl OpenFile {
+    /// Its footer, with the place of every page where that spares something in reading a row group (numbered in the file)
+    /// from a row on: asked for once, of objects only, and only where they have it. Waits.
+    pub fn metadata_from(&self, group: usize, row: u64) -> &ArrowReaderMetadata {
+        match &self.source {
+            Source::Remote(object) if object.is_far(group, row) => object.wait(self.paged(object)),
+            _ => &self.metadata,
+        }
+    }
+
+    /// The same of an object, wherever it is read.
+    pub(super) async fn paged(&self, object: &RemoteFile) -> &ArrowReaderMetadata {
+        self.paged.get_or_init(|| pages::paged(object, &self.metadata)).await.as_ref().unwrap_or(&self.metadata)
     }
 }
 
@@ -97,31 +116,34 @@ impl Files {
 
     /// Begins to fetch what some rows of row groups (counted over all files) are stored in, where that takes long.
     pub fn prefetch(&self, slices: impl Iterator<Item = (usize, Range<u64>)>) {
-        let Some(remote) = &self.remote else { return };
-        let mut of_file: Option<(usize, Vec<Ahead>)> = None;
-        for (group, rows) in slices {
-            let index = self.table.file_of_group(group);
-            // Rows that a filter leaves are numbered among themselves.
-            let all = self.table.passing().map_or(self.table.group_rows()[group], |passing| passing.counts[group]);
-            let ahead = Ahead { group: group - self.table.groups(index).start, rows, all };
-            match &mut of_file {
-                Some((last, slices)) if *last == index => slices.push(ahead),
-                other => {
-                    if let Some((last, slices)) = other.replace((index, vec![ahead])) {
-                        remote.prefetch(last, slices);
-                    }
-                }
-            }
-        }
-        if let Some((last, slices)) = of_file {
-            remote.prefetch(last, slices);
+        if let Some(remote) = &self.remote {
+            remote.prefetch(slices);
         }
     }
 
-    /// Ends all waiting for a store and lets go of its connections; nothing is read any more.
+    /// Begins to open a file, where that takes long.
+    pub(crate) fn warm(&self, index: usize) {
+        if let Some(remote) = &self.remote {
+            remote.warm(index);
+        }
+    }
+
+    /// Whether the files are in a store.
+    pub(crate) fn are_remote(&self) -> bool {
+        self.remote.is_some()
+    }
+
+    /// Ends all waiting for a store; nothing is read any more.
     pub fn close(&self) {
         if let Some(remote) = &self.remote {
             remote.close();
+        }
+    }
+
+    /// Lets go of a store's connections, once those who read are gone.
+    pub fn release(&self) {
+        if let Some(remote) = &self.remote {
+            remote.release();
         }
     }
 
@@ -214,7 +236,7 @@ impl Files {
         let footer = self.planned_footer(index, &path, &file)?;
         let metadata = parse(&path, &footer, self.statistics)?;
         let source = Source::Local(LocalFile::new(file, self.table.file(index).size));
-        Ok(OpenFile { path, source, metadata, stamp: Some(Mutex::new(stamp)) })
+        Ok(OpenFile { path, source, metadata, stamp: Some(Mutex::new(stamp)), paged: OnceCell::new() })
     }
 
     /// The bytes of an open file's footer, if it is the one that was planned.

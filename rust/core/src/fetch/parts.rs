@@ -3,13 +3,15 @@
 //! Who shares a row group shares its parts, so that nothing is fetched twice while it is here. What was read to its end
 //! goes first when room is needed; what was fetched ahead and not yet read goes only when there is far too much of it.
 
-use std::collections::HashMap;
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use crate::store::{Cancel, Client, Metrics, Stamp};
 use crate::{Error, Result};
@@ -28,6 +30,42 @@ pub(super) struct Parts {
     limits: Limits,
     kept: Mutex<Kept>,
     came: Condvar,
+    /// Requests that wait for one of the slots, those for rows that are needed first before others.
+    asked: Mutex<BinaryHeap<Reverse<Asked>>>,
+    slots: Semaphore,
+}
+
+/// A request to come, of parts in a row.
+struct Asked {
+    turn: u64,
+    place: Arc<Place>,
+    parts: Vec<Range<u64>>,
+}
+
+impl Asked {
+    fn key(&self) -> (u64, u32, u64) {
+        (self.turn, self.place.file, self.parts.first().map_or(0, |part| part.start))
+    }
+}
+
+impl PartialEq for Asked {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Asked {}
+
+impl PartialOrd for Asked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Asked {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
 }
 
 impl std::fmt::Debug for Parts {
@@ -83,15 +121,22 @@ impl Parts {
         metrics: Arc<Metrics>,
         limits: Limits,
     ) -> Self {
-        Self { client, handle, cancel, metrics, limits, kept: Mutex::default(), came: Condvar::new() }
+        let slots = Semaphore::new(client.tuning().max_requests);
+        let (kept, asked, came) = (Mutex::default(), Mutex::default(), Condvar::new());
+        Self { client, handle, cancel, metrics, limits, kept, came, asked, slots }
+    }
+
+    /// The most that one request asks for.
+    pub(super) fn request_bytes(&self) -> u64 {
+        self.limits.request
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins to fetch what is not here: parts that are near to each other by one request.
-    pub(super) fn want(self: &Arc<Self>, place: &Arc<Place>, mut parts: Vec<Range<u64>>) {
+    /// Begins to fetch what is not here: parts that are near to each other by one request. Those of an earlier `turn` first.
+    pub(super) fn want(self: &Arc<Self>, place: &Arc<Place>, mut parts: Vec<Range<u64>>, turn: u64) {
         {
             let mut kept = self.lock();
             parts.retain(|part| match kept.parts.entry((place.file, part.start)) {
@@ -117,8 +162,17 @@ impl Parts {
             }
         }
         for request in requests {
-            let (parts, place) = (Arc::clone(self), Arc::clone(place));
-            self.handle.spawn(async move { parts.fetch(&place, request).await });
+            let asked = Asked { turn, place: Arc::clone(place), parts: request };
+            self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Reverse(asked));
+            let parts = Arc::clone(self);
+            // As many as there are requests, each for the first of them when its slot is free.
+            self.handle.spawn(async move {
+                let _slot = parts.slots.acquire().await;
+                let first = parts.asked.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                if let Some(Reverse(Asked { place, parts: wanted, .. })) = first {
+                    parts.fetch(&place, wanted).await;
+                }
+            });
         }
     }
 
@@ -177,7 +231,7 @@ impl Parts {
                 }
                 None => {
                     drop(kept);
-                    self.want(place, vec![part.clone()]);
+                    self.want(place, vec![part.clone()], 0);
                     kept = self.lock();
                 }
             }
@@ -190,9 +244,14 @@ impl Parts {
     }
 
     /// Bytes from anywhere, not kept.
-    pub(super) fn get_once(&self, place: &Place, range: Range<u64>) -> Result<Bytes> {
-        let got = self.handle.block_on(self.client.get(&place.key, range, &place.stamp, &self.metrics));
-        got.map(|(bytes, _)| bytes)
+    pub(super) async fn get_once(&self, place: &Place, range: Range<u64>) -> Result<Bytes> {
+        let got = self.client.get(&place.key, range, &place.stamp, &self.metrics);
+        self.cancel.or(got).await.map(|(bytes, _)| bytes)
+    }
+
+    /// Waits, on a thread that is none of the runtime's.
+    pub(super) fn wait<T>(&self, task: impl Future<Output = T>) -> T {
+        self.handle.block_on(task)
     }
 }
 

@@ -1,17 +1,13 @@
-//! Objects as files: opened, read ahead and read by position, in parts.
+//! The objects of a plan: opened when they are needed, and what will be read of them asked for.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::io::{self, BufReader, Read};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use parquet::arrow::arrow_reader::ArrowReaderMetadata;
-use parquet::errors::ParquetError;
 use tokio::sync::OnceCell;
 
+use super::object::{Ahead, RemoteFile};
 use super::open::OpenFile;
 use super::parts::{Limits, Parts, Place, vanished};
 use super::{Source, open};
@@ -20,8 +16,6 @@ use crate::files::{FileTable, footer};
 use crate::store::{Location, Runtime, Stamp};
 use crate::{Error, Result};
 
-/// Room for a page header.
-const HEADER_BYTES: usize = 512;
 /// How much of an object's end is asked for to find its footer.
 const GUESS: u64 = 64 << 10;
 /// How many bytes parsed footers may take.
@@ -32,7 +26,7 @@ const LEAST_PART: u64 = 64 << 10;
 /// What a reader reads at a time, so that parts can be cut to fit the memory they may take.
 #[derive(Debug, Clone, Default)]
 pub struct Demand {
-    /// The names of the columns.
+    /// The names of the top-level columns.
     pub columns: Vec<String>,
     /// Columns of row groups that are read side by side.
     pub streams: u64,
@@ -45,7 +39,7 @@ thread_local! {
     static FAULT: RefCell<Option<Error>> = const { RefCell::new(None) };
 }
 
-fn keep_fault(error: &Error) {
+pub(super) fn keep_fault(error: &Error) {
     FAULT.with_borrow_mut(|fault| {
         fault.get_or_insert_with(|| error.clone());
     });
@@ -56,13 +50,6 @@ pub(super) fn take_fault() -> Option<Error> {
     FAULT.take()
 }
 
-/// Rows of a row group, numbered in its file, that will be read; `all` that it has.
-pub(super) struct Ahead {
-    pub(super) group: usize,
-    pub(super) rows: Range<u64>,
-    pub(super) all: u64,
-}
-
 /// The objects of a plan, for one reader. Made when it first reads, in the process that does.
 pub(super) struct Remote {
     table: Arc<FileTable>,
@@ -70,6 +57,34 @@ pub(super) struct Remote {
     demand: Demand,
     statistics: bool,
     live: Mutex<Option<Live>>,
+    planned: Mutex<Planned>,
+}
+
+/// What was asked for ahead so far.
+#[derive(Default)]
+struct Planned {
+    /// Calls.
+    turn: u64,
+    /// Of row groups that were asked for in part, the rows up to which they were.
+    ends: HashMap<usize, Vec<u64>>,
+}
+
+impl Planned {
+    /// Whether rows of a row group do not go on where others end; from here on others may go on where they end.
+    fn is_new(&mut self, group: usize, rows: &Range<u64>, all: u64) -> bool {
+        let ends = self.ends.entry(group).or_default();
+        let before = ends.iter().position(|&end| end == rows.start && rows.start > 0);
+        if let Some(at) = before {
+            ends.swap_remove(at);
+        }
+        if rows.end < all {
+            ends.push(rows.end);
+        }
+        if ends.is_empty() {
+            self.ends.remove(&group);
+        }
+        before.is_none()
+    }
 }
 
 impl std::fmt::Debug for Remote {
@@ -109,7 +124,7 @@ struct Opened {
 
 impl Remote {
     pub(super) fn new(table: Arc<FileTable>, from: From, demand: Demand, statistics: bool) -> Self {
-        Self { table, from, demand, statistics, live: Mutex::new(None) }
+        Self { table, from, demand, statistics, live: Mutex::new(None), planned: Mutex::default() }
     }
 
     fn live(&self) -> Result<Live> {
@@ -148,22 +163,56 @@ impl Remote {
         runtime.wait(&self.from.cancel, async { shared.open(index).await })
     }
 
-    /// Begins to fetch what rows of a file are stored in. Does not wait, and says nothing of faults: who reads the rows meets them.
-    pub(super) fn prefetch(&self, index: usize, slices: Vec<Ahead>) {
+    /// Begins to fetch what rows of row groups (counted over all files) are stored in. Does not wait, and says nothing of
+    /// faults: who reads the rows meets them.
+    pub(super) fn prefetch(&self, slices: impl Iterator<Item = (usize, Range<u64>)>) {
+        let mut files: Vec<(usize, Vec<Ahead>)> = Vec::new();
+        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        planned.turn += 1;
+        let turn = planned.turn;
+        for (group, rows) in slices {
+            let index = self.table.file_of_group(group);
+            // Rows that a filter leaves are numbered among themselves.
+            let all = self.table.passing().map_or(self.table.group_rows()[group], |passing| passing.counts[group]);
+            let is_new = planned.is_new(group, &rows, all);
+            let ahead = Ahead { group: group - self.table.groups(index).start, rows, all, is_new };
+            match files.last_mut() {
+                Some((last, slices)) if *last == index => slices.push(ahead),
+                _ => files.push((index, vec![ahead])),
+            }
+        }
+        drop(planned);
+        files.into_iter().for_each(|(index, slices)| self.ahead(index, slices, turn));
+    }
+
+    fn ahead(&self, index: usize, slices: Vec<Ahead>, turn: u64) {
         let Ok(Live { shared, runtime }) = self.live() else { return };
         let Ok(handle) = runtime.handle() else { return };
+        let whole = self.table.passing().is_none();
         handle.spawn(async move {
-            if let Ok(file) = shared.open(index).await
-                && let Source::Remote(remote) = &file.source
-            {
-                remote.prefetch(&slices);
-            }
+            let Ok(file) = shared.open(index).await else { return };
+            let Source::Remote(remote) = &file.source else { return };
+            let far = |ahead: &Ahead| whole && ahead.is_new && remote.is_far(ahead.group, ahead.rows.start);
+            // Where its pages begin is one request more.
+            let metadata = if slices.iter().any(far) { file.paged(remote).await } else { &file.metadata };
+            remote.prefetch(&slices, metadata, turn);
         });
     }
 
-    /// Ends all waiting, and lets go of the runtime: the last reader's ends it.
+    /// Begins to open a file. Says nothing of faults either.
+    pub(super) fn warm(&self, index: usize) {
+        let Ok(Live { shared, runtime }) = self.live() else { return };
+        let Ok(handle) = runtime.handle() else { return };
+        handle.spawn(async move { shared.open(index).await.map(drop) });
+    }
+
+    /// Ends all waiting.
     pub(super) fn close(&self) {
         self.from.cancel.cancel();
+    }
+
+    /// Lets go of the runtime: the last reader's ends it. Nobody waits on it any longer.
+    pub(super) fn release(&self) {
         drop(self.live.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
@@ -228,171 +277,22 @@ impl Shared {
     }
 }
 
-/// An object that any number of threads read at once.
-#[derive(Debug, Clone)]
-pub struct RemoteFile(Arc<Inside>);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[derive(Debug)]
-struct Inside {
-    parts: Arc<Parts>,
-    place: Arc<Place>,
-    /// The column chunks, those of a row group one after the other, in the order of the file.
-    chunks: Vec<Chunk>,
-    /// How many of them a row group has.
-    columns: usize,
-    /// The chunks by their first byte: row groups need not stand in the order of the file.
-    by_start: Vec<u32>,
-}
-
-#[derive(Debug)]
-struct Chunk {
-    bytes: Range<u64>,
-    /// Whether its rows are read ahead; others are when they are asked for.
-    is_ahead: bool,
-    /// Bytes of a part; the last one may have less.
-    part: u64,
-    /// Parts that were asked for, from the first on.
-    wanted: AtomicU64,
-}
-
-impl RemoteFile {
-    fn new(
-        parts: Arc<Parts>,
-        place: Arc<Place>,
-        metadata: &ArrowReaderMetadata,
-        names: &[String],
-        part_bytes: u64,
-    ) -> Self {
-        let schema = metadata.parquet_schema();
-        let leaves = schema.num_columns();
-        let ahead: Vec<bool> =
-            (0..leaves).map(|leaf| names.iter().any(|name| name == schema.get_column_root(leaf).name())).collect();
-        let mut chunks = Vec::new();
-        for group in metadata.metadata().row_groups() {
-            let first = chunks.len();
-            chunks.extend((0..leaves).map(|leaf| {
-                let (start, length) = group.column(leaf).byte_range();
-                // Parts of a chunk are of one size, so that none is too small to be a request.
-                let part = length.div_ceil(length.div_ceil(part_bytes).max(1)).max(1);
-                Chunk { bytes: start..start + length, part, is_ahead: ahead[leaf], wanted: AtomicU64::new(0) }
-            }));
-            chunks[first..].sort_by_key(|chunk| chunk.bytes.start);
-        }
-        let mut by_start: Vec<u32> = (0..chunks.len() as u32).collect();
-        by_start.sort_by_key(|&at| chunks[at as usize].bytes.start);
-        Self(Arc::new(Inside { parts, place, chunks, columns: leaves, by_start }))
-    }
-
-    /// The object's size.
-    pub fn len(&self) -> u64 {
-        self.0.place.stamp.size
-    }
-
-    /// Whether it has no byte.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Begins to fetch what the rows are likely stored in: up to where their share of a chunk's bytes ends.
-    fn prefetch(&self, slices: &[Ahead]) {
-        let Inside { parts, place, columns, .. } = &*self.0;
-        let mut wanted = Vec::new();
-        for Ahead { group, rows, all } in slices {
-            for chunk in self.0.chunks.get(group * columns..(group + 1) * columns).unwrap_or_default() {
-                if !chunk.is_ahead {
-                    continue;
-                }
-                let length = chunk.bytes.end - chunk.bytes.start;
-                let until = (u128::from(length) * u128::from(rows.end) / u128::from((*all).max(1))) as u64;
-                let count = if rows.end >= *all { u64::MAX } else { (until + chunk.part / 2) / chunk.part + 1 };
-                chunk.want(count, &mut wanted);
-            }
-        }
-        parts.want(place, wanted);
-    }
-
-    /// The chunk that a byte is in, and the part of it.
-    fn part_of(&self, at: u64) -> Option<(&Chunk, Range<u64>)> {
-        let Inside { chunks, by_start, .. } = &*self.0;
-        let after = by_start.partition_point(|&chunk| chunks[chunk as usize].bytes.start <= at);
-        let chunk = &chunks[*by_start.get(after.checked_sub(1)?)? as usize];
-        if !chunk.bytes.contains(&at) {
-            return None;
-        }
-        let start = at - (at - chunk.bytes.start) % chunk.part;
-        Some((chunk, start..chunk.bytes.end.min(start + chunk.part)))
-    }
-
-    /// What is here of the bytes from `at` on, before `end`: at least one.
-    fn some(&self, at: u64, end: u64) -> Result<Bytes> {
-        let Inside { parts, place, .. } = &*self.0;
-        let Some((chunk, part)) = self.part_of(at) else {
-            return parts.get_once(place, at..end.min(self.len())).inspect_err(keep_fault);
-        };
-        // Who reads on finds the next part under way.
-        let mut wanted = Vec::new();
-        chunk.want((part.start - chunk.bytes.start) / chunk.part + 2, &mut wanted);
-        parts.want(place, wanted);
-        let bytes = parts.get(place, &part, end >= part.end).inspect_err(keep_fault)?;
-        Ok(bytes.slice((at - part.start) as usize..(end.min(part.end) - part.start) as usize))
-    }
-
-    pub(super) fn get_read(&self, start: u64) -> BufReader<RemoteRead> {
-        BufReader::with_capacity(HEADER_BYTES, RemoteRead { file: self.clone(), position: start })
-    }
-
-    pub(super) fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        let end = start.checked_add(length as u64).filter(|&end| end <= self.len());
-        // A length from a corrupt header must not allocate more than the object could fill.
-        let Some(end) = end else {
-            return Err(ParquetError::EOF(format!("{length} bytes at {start} reach past the object's end")));
-        };
-        let failed = |error: Error| ParquetError::External(Box::new(error));
-        if length == 0 {
-            return Ok(Bytes::new());
-        }
-        let first = self.some(start, end).map_err(failed)?;
-        if first.len() == length {
-            return Ok(first);
-        }
-        let mut whole = crate::memory::vec::<u8>(length);
-        whole.extend_from_slice(&first);
-        while whole.len() < length {
-            whole.extend_from_slice(&self.some(start + whole.len() as u64, end).map_err(failed)?);
-        }
-        Ok(crate::memory::bytes(whole))
-    }
-}
-
-impl Chunk {
-    /// Adds the parts up to the `count`-th that nobody asked for yet.
-    fn want(&self, count: u64, wanted: &mut Vec<Range<u64>>) {
-        let all = (self.bytes.end - self.bytes.start).div_ceil(self.part);
-        let count = count.min(all);
-        let before = self.wanted.fetch_max(count, Ordering::Relaxed);
-        wanted.extend((before..count).map(|part| {
-            let start = self.bytes.start + part * self.part;
-            start..self.bytes.end.min(start + self.part)
-        }));
-    }
-}
-
-/// Reads on from a position of its own.
-#[derive(Debug)]
-pub struct RemoteRead {
-    file: RemoteFile,
-    position: u64,
-}
-
-impl Read for RemoteRead {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let end = self.file.len().min(self.position + into.len() as u64);
-        if end <= self.position {
-            return Ok(0);
-        }
-        let bytes = self.file.some(self.position, end).map_err(io::Error::other)?;
-        into[..bytes.len()].copy_from_slice(&bytes);
-        self.position += bytes.len() as u64;
-        Ok(bytes.len())
+    #[test]
+    fn rows_go_on_where_others_ended_and_are_new_elsewhere() {
+        let mut planned = Planned::default();
+        let mut is_new = |group, rows| planned.is_new(group, &rows, 100);
+        assert!(is_new(0, 0..40));
+        assert!(!is_new(0, 40..60));
+        assert!(is_new(0, 50..70), "another shard, from the middle on");
+        assert!(is_new(1, 60..80));
+        assert!(!is_new(0, 60..100));
+        assert!(!is_new(0, 70..100));
+        assert!(is_new(0, 0..100), "again from its start");
+        assert!(is_new(0, 40..60), "what it went on from was read to its end");
+        assert_eq!(planned.ends.len(), 2);
     }
 }

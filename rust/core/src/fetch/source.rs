@@ -7,7 +7,7 @@ use parquet::errors::Result;
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::local::{At, LocalFile};
-use super::remote::{RemoteFile, RemoteRead};
+use super::object::{RemoteFile, RemoteRead};
 
 /// A file that any number of threads read at once, by position.
 #[derive(Debug, Clone)]

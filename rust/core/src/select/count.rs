@@ -10,8 +10,9 @@ use arrow_array::RecordBatch;
 
 use super::Selector;
 use super::facts::{self, Facts};
+use super::lookout::Lookout;
 use super::predicate::Predicate;
-use crate::fetch::{Demand, Files};
+use crate::fetch::Files;
 use crate::files::FileTable;
 use crate::files::remote::From as Store;
 use crate::{Error, Result};
@@ -35,7 +36,8 @@ pub fn count(
     if !selector.is_filter() {
         return groups.iter().map(|&group| selector.sampled(table, group)).collect();
     }
-    let files = Files::with_statistics(Arc::clone(table)).reading(store, Demand::default());
+    let lookout = Lookout::new(table, selector, groups);
+    let files = Files::with_statistics(Arc::clone(table)).reading(store, lookout.demand());
     let (next, done, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
     let work = || {
@@ -44,6 +46,7 @@ pub fn count(
         while !stop.load(Ordering::Relaxed) {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(&group) = groups.get(at) else { break };
+            lookout.advance(&files, at);
             match selector.count(&files, group) {
                 Ok(rows) => found.push((at, rows)),
                 Err(error) => {

@@ -4,6 +4,7 @@ mod count;
 mod facts;
 mod kernel;
 mod lane;
+mod lookout;
 mod predicate;
 mod selections;
 mod written;

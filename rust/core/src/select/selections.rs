@@ -51,6 +51,24 @@ impl Selector {
         self.filter.is_some()
     }
 
+    /// The columns that the filter reads.
+    pub(super) fn columns(&self) -> &[Column] {
+        self.filter.as_ref().map_or(&[], |(_, columns)| columns)
+    }
+
+    /// The names of the top-level columns that the filter reads.
+    pub fn roots(&self) -> Vec<String> {
+        self.columns().iter().flat_map(Column::roots).map(str::to_owned).collect()
+    }
+
+    /// Whether a row group has to be read to know which rows pass. Opens its file; one that cannot be opened is not read.
+    pub(super) fn is_read(&self, files: &Files, group: usize) -> bool {
+        let table = files.table();
+        let index = table.file_of_group(group);
+        let is_some = |file: &OpenFile| self.verdict(table, index, file, group) == Verdict::Some;
+        table.group_rows()[group] > 0 && files.open(index).is_ok_and(|file| is_some(&file))
+    }
+
     /// How many rows of a row group are in the sample: before the filter.
     pub(super) fn sampled(&self, table: &FileTable, group: usize) -> Result<u64> {
         let rows = table.group_rows()[group];

@@ -12,6 +12,7 @@ mod credentials;
 mod listing;
 mod location;
 mod metrics;
+mod names;
 mod options;
 mod retry;
 mod runtime;

@@ -13,6 +13,7 @@ use object_store::gcp::GoogleConfigKey;
 
 use super::Scheme;
 use super::credentials::KeySource;
+use super::names::{ALL, AZURE, GCS, HTTP, S3};
 use crate::{Error, Result};
 
 /// How often, how long and how much at a time.
@@ -92,98 +93,6 @@ impl PartialEq for Options {
             && self.tuning == other.tuning
     }
 }
-
-/// Names for messages, and what is suggested for one that is not known.
-const S3: &[&str] = &[
-    "access_key_id",
-    "secret_access_key",
-    "session_token",
-    "region",
-    "default_region",
-    "endpoint",
-    "endpoint_url",
-    "virtual_hosted_style_request",
-    "skip_signature",
-    "request_payer",
-    "imdsv1_fallback",
-    "metadata_endpoint",
-    "role_arn",
-    "role_session_name",
-    "web_identity_token_file",
-    "endpoint_url_sts",
-    "s3_express",
-    "container_credentials_relative_uri",
-    "container_credentials_full_uri",
-    "container_authorization_token_file",
-    "sse_customer_key_base64",
-    "key",
-    "secret",
-    "token",
-    "anon",
-    "client_kwargs",
-    "use_ssl",
-    "requester_pays",
-];
-const GCS: &[&str] = &[
-    "service_account",
-    "service_account_path",
-    "service_account_key",
-    "application_credentials",
-    "bearer_token",
-    "base_url",
-    "skip_signature",
-    "token",
-    "anon",
-    "endpoint_url",
-];
-const AZURE: &[&str] = &[
-    "account_name",
-    "account_key",
-    "access_key",
-    "client_id",
-    "client_secret",
-    "tenant_id",
-    "authority_host",
-    "sas_token",
-    "bearer_token",
-    "use_emulator",
-    "endpoint",
-    "msi_endpoint",
-    "object_id",
-    "msi_resource_id",
-    "federated_token_file",
-    "use_azure_cli",
-    "use_fabric_endpoint",
-    "skip_signature",
-    "connection_string",
-    "anon",
-    "endpoint_url",
-];
-const HTTP: &[&str] = &["headers", "client_kwargs"];
-const ALL: &[&str] = &[
-    "allow_http",
-    "allow_invalid_certificates",
-    "connect_timeout",
-    "http1_only",
-    "http2_only",
-    "pool_idle_timeout",
-    "pool_max_idle_per_host",
-    "proxy_url",
-    "proxy_ca_certificate",
-    "proxy_excludes",
-    "randomize_addresses",
-    "user_agent",
-    "disable_system_certificates",
-    "retry",
-    "timeout",
-    "max_requests",
-    "gap_bytes",
-    "request_bytes",
-    "slow_request",
-    "credential_provider",
-    "cache_dir",
-    "cache_bytes",
-];
 
 impl Options {
     /// Checks and translates what was given: name and value, those of nested mappings as `retry.max_retries`.

@@ -98,17 +98,7 @@ impl Runtime {
     /// # Errors
     /// The task's, and [`Error::Closed`].
     pub fn wait<T>(&self, cancel: &Cancel, task: impl Future<Output = Result<T>>) -> Result<T> {
-        let cancelled = async {
-            while !cancel.is_cancelled() {
-                tokio::time::sleep(SLICE).await;
-            }
-        };
-        self.handle()?.block_on(async {
-            match select(std::pin::pin!(task), std::pin::pin!(cancelled)).await {
-                Either::Left((done, _)) => done,
-                Either::Right(_) => Err(Error::Closed),
-            }
-        })
+        self.handle()?.block_on(cancel.or(task))
     }
 }
 
@@ -141,6 +131,19 @@ impl Cancel {
     /// Whoever waits gives up.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// What comes of a task, or [`Error::Closed`] soon after nobody waits any longer.
+    pub(crate) async fn or<T>(&self, task: impl Future<Output = Result<T>>) -> Result<T> {
+        let cancelled = async {
+            while !self.is_cancelled() {
+                tokio::time::sleep(SLICE).await;
+            }
+        };
+        match select(std::pin::pin!(task), std::pin::pin!(cancelled)).await {
+            Either::Left((done, _)) => done,
+            Either::Right(_) => Err(Error::Closed),
+        }
     }
 
     /// Whether nobody waits any longer.

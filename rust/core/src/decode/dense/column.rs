@@ -3,6 +3,7 @@
 use arrow_array::{ArrayRef, make_array};
 use arrow_data::ArrayData;
 use arrow_schema::DataType;
+use bytes::Bytes;
 use parquet::basic::Encoding;
 use parquet::column::page::{Page, PageReader};
 
@@ -208,8 +209,15 @@ impl Column {
             return Ok(false);
         }
         let rows = match self.pages.peek_next_page()? {
-            Some(next) if !next.is_dict => next.num_rows.or(next.num_levels.filter(|_| !self.levels.repeated)),
-            _ => None,
+            Some(next) if next.is_dict => {
+                // Alone: the page behind it may be passed over.
+                if let Some(Page::DictionaryPage { buf, num_values, encoding, .. }) = self.pages.get_next_page()? {
+                    self.set_dictionary(&buf, num_values, encoding)?;
+                }
+                return Ok(true);
+            }
+            Some(next) => next.num_rows.or(next.num_levels.filter(|_| !self.levels.repeated)),
+            None => None,
         };
         match rows {
             Some(rows) if rows <= *left => {
@@ -221,30 +229,35 @@ impl Column {
         }
     }
 
+    fn set_dictionary(&mut self, bytes: &Bytes, num_values: u32, encoding: Encoding) -> Result<()> {
+        match encoding {
+            Encoding::PLAIN | Encoding::PLAIN_DICTIONARY => self.values.set_dictionary(bytes, num_values as usize)?,
+            _ => self.lost = true,
+        }
+        Ok(())
+    }
+
     /// The next data page, after the dictionary if that comes first.
     fn fetch(&mut self) -> Result<Option<Sections>> {
         if let Some(pending) = self.pending.take() {
             return Ok(Some(pending));
         }
-        while let Some(page) = self.pages.get_next_page()? {
+        loop {
+            // Of an index, if there is one: what it says must be what the page holds.
+            let said = self.pages.peek_next_page()?.and_then(|next| next.num_rows);
+            let Some(page) = self.pages.get_next_page()? else { return Ok(None) };
             if let Page::DictionaryPage { buf, num_values, encoding, .. } = &page {
-                match encoding {
-                    Encoding::PLAIN | Encoding::PLAIN_DICTIONARY => {
-                        self.values.set_dictionary(buf, *num_values as usize)?;
-                    }
-                    _ => self.lost = true,
-                }
+                self.set_dictionary(buf, *num_values, *encoding)?;
             } else if let Some(sections) = Sections::of(page, &self.levels)? {
                 return match self.slots_left.checked_sub(sections.slots as u64) {
                     None => corrupt("the pages hold more values than the chunk"),
                     Some(rest) => {
                         self.slots_left = rest;
-                        Ok(Some(sections))
+                        Ok(Some(Sections { rows: sections.rows.or(said), ..sections }))
                     }
                 };
             }
         }
-        Ok(None)
     }
 
     /// Opens the next page; false at the chunk's end. It may begin inside a list only if that is `expected`.
@@ -269,7 +282,7 @@ impl Column {
             }
         }
         if let Some(said) = sections.rows.filter(|said| *said != rows) {
-            return corrupt(format!("a page of {rows} rows whose header says {said}"));
+            return corrupt(format!("a page of {rows} rows whose header or index says {said}"));
         }
         dense = dense && self.values.set_page(values, sections.encoding, count)?;
         let rows = if self.levels.repeated { PageRows::lists(starts, count) } else { PageRows::flat(slots) };

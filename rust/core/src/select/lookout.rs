@@ -1,0 +1,70 @@
+//! What will be read to count rows in a store, asked for ahead.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::Selector;
+use crate::fetch::{Demand, Files};
+use crate::files::FileTable;
+
+/// Bytes that may be here before they are counted.
+const BUDGET: u64 = 128 << 20;
+/// Row groups ahead, at most.
+const MOST: u64 = 64;
+/// Bytes of a row of a column whose rows differ.
+const WIDTH: u64 = 32;
+
+/// The row groups to come of those that are counted.
+pub(super) struct Lookout<'a> {
+    table: &'a Arc<FileTable>,
+    selector: &'a Selector,
+    groups: &'a [usize],
+    /// How many row groups are looked ahead.
+    depth: usize,
+    /// Those whose files were asked for, and those that were asked for themselves.
+    warmed: AtomicUsize,
+    asked: AtomicUsize,
+}
+
+impl<'a> Lookout<'a> {
+    pub(super) fn new(table: &'a Arc<FileTable>, selector: &'a Selector, groups: &'a [usize]) -> Self {
+        let width: u64 = selector.columns().iter().map(|column| column.width().unwrap_or(WIDTH)).sum();
+        let rows = groups.iter().map(|&group| table.group_rows()[group]).max().unwrap_or(0);
+        let depth = (BUDGET / (rows * width).max(1)).clamp(2, MOST) as usize;
+        let (warmed, asked) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { table, selector, groups, depth, warmed, asked }
+    }
+
+    pub(super) fn demand(&self) -> Demand {
+        let columns = self.selector.roots();
+        let streams = (self.depth * columns.len()) as u64;
+        Demand { columns, streams, budget: BUDGET }
+    }
+
+    /// Asks for what is needed soon after the `at`-th row group: footers first, then the columns of row groups whose
+    /// footers do not tell how many rows pass.
+    pub(super) fn advance(&self, files: &Files, at: usize) {
+        if !files.are_remote() {
+            return;
+        }
+        let mut last = None;
+        for &group in self.claim(&self.warmed, at + 2 * self.depth) {
+            let index = self.table.file_of_group(group);
+            if last.replace(index) != Some(index) {
+                files.warm(index);
+            }
+        }
+        for &group in self.claim(&self.asked, at + self.depth) {
+            if self.selector.is_read(files, group) {
+                files.prefetch(std::iter::once((group, 0..self.table.group_rows()[group])));
+            }
+        }
+    }
+
+    /// The row groups up to the `until`-th that nobody claimed yet.
+    fn claim(&self, claimed: &AtomicUsize, until: usize) -> &'a [usize] {
+        let until = until.min(self.groups.len());
+        let from = claimed.fetch_max(until, Ordering::Relaxed).min(until);
+        &self.groups[from..until]
+    }
+}

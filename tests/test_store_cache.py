@@ -1,0 +1,86 @@
+"""The local cache of a store: what is there is not fetched, and whatever a disk does is no fault."""
+
+import contextlib
+import time
+
+import pytest
+from support import ids, write_rows
+from support.store import Store, open_store
+
+from shardline import StructuredDataset
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_rows(tmp_path / "data", [[10, 20, 5], [25], [10, 10, 20]])
+
+
+@pytest.fixture
+def store(data):
+    with Store(data) as server:
+        yield server
+
+
+def test_a_cache_serves_later_epochs_and_processes(store, tmp_path):
+    cache = tmp_path / "cache"
+    given = {"storage_options": {**store.options, "cache_dir": cache}, "shuffle": True}
+    dataset = open_store(store, **given)
+    wanted = [ids(dataset), ids(dataset)]
+    deadline = time.monotonic() + 5
+    while True:  # nobody waits for the disk
+        before = store.count()
+        again = open_store(store, **given)
+        found = [ids(again)]
+        metrics = again.get_metrics()
+        if metrics["store_requests"] == 0 or time.monotonic() > deadline:
+            break
+    assert [*found, ids(again)] == wanted
+    assert metrics["store_cache_hits"] > 0
+    assert all(request.range is None for request in store.requests[before:]), "a listing, and no footer"
+    # Another content under the same name is not what is kept.
+    name = "data/part-0001.parquet"
+    store.objects[name] = store.objects[name].replace(b"ARROW:schema", b"ARROW:schemA")
+    changed = open_store(store, **given)
+    assert sorted(sum(ids(changed), [])) == list(range(100))
+    assert changed.get_metrics()["store_requests"] > 0
+
+
+def files_in(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def bytes_in(folder):
+    """Of the files that are there while others come and go."""
+    total = 0
+    for path in files_in(folder):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
+def test_a_cache_keeps_to_its_limit_and_a_damaged_or_refusing_disk_is_no_fault(tmp_path, caplog):
+    write_rows(tmp_path / "data", [[20_000]] * 3)
+    cache = tmp_path / "cache"
+    with Store(tmp_path / "data") as store:
+        given = {
+            "batch_size": 1000,
+            "storage_options": {**store.options, "cache_dir": str(cache), "cache_bytes": 500_000},
+        }
+        wanted = ids(StructuredDataset(tmp_path / "data", batch_size=1000))
+        dataset = open_store(store, **given)
+        for _ in range(2):
+            assert ids(dataset) == wanted
+            time.sleep(0.1)
+            assert bytes_in(cache) <= 500_000
+        for path in files_in(cache):
+            with contextlib.suppress(FileNotFoundError):
+                path.write_bytes(path.read_bytes()[:-3] + b"xyz")
+        assert ids(open_store(store, **given)) == wanted
+        (tmp_path / "file").write_bytes(b"")
+        given["storage_options"]["cache_dir"] = str(tmp_path / "file")
+        dataset = open_store(store, **given)
+        for _ in range(2):
+            assert ids(dataset) == wanted
+        warned = [record for record in caplog.records if "left alone" in record.getMessage()]
+        assert warned
+        assert all(record.levelname == "WARNING" for record in warned)
