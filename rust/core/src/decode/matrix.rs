@@ -117,7 +117,7 @@ fn interleave<T: Element + ArrowNativeType>(out: &mut Vec<T>, columns: &[Buffer]
 }
 
 /// Writes these rows of the next `WIDTH` columns, a square of values at a time: so the compiler turns it in registers.
-fn strip<T: Element, const WIDTH: usize>(
+fn strip<T: Element + Default, const WIDTH: usize>(
     written: &mut [MaybeUninit<T>],
     columns: &[&[T]],
     count: usize,
@@ -129,10 +129,14 @@ fn strip<T: Element, const WIDTH: usize>(
     let whole = rows.len() / SQUARE;
     let (blocks, rest) = written.split_at_mut(whole * SQUARE * count);
     for (index, block) in blocks.chunks_exact_mut(SQUARE * count).enumerate() {
-        let square: [[T; SQUARE]; WIDTH] = std::array::from_fn(|column| squares[column][index]);
+        let mut square = [[T::default(); SQUARE]; WIDTH];
+        for column in 0..WIDTH {
+            square[column] = squares[column][index];
+        }
         for (row, to) in block.chunks_exact_mut(count).enumerate() {
-            for (column, to) in to[place..place + WIDTH].iter_mut().enumerate() {
-                to.write(square[column][row]);
+            let to = &mut to[place..place + WIDTH];
+            for column in 0..WIDTH {
+                to[column].write(square[column][row]);
             }
         }
     }
