@@ -1,5 +1,6 @@
 //! Columns of one number each, beside one another: row-major.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ use crate::{Error, Result};
 const BLOCK_BYTES: usize = 256 << 10;
 /// Bytes that are written column by column.
 const TILE_BYTES: usize = 8 << 10;
+/// Rows that are turned at once.
+const SQUARE: usize = 4;
 
 /// A matrix that is written from its first row to its last.
 pub(crate) struct Matrix {
@@ -95,38 +98,51 @@ fn interleave<T: Element + ArrowNativeType>(out: &mut Vec<T>, columns: &[Buffer]
     let columns: Vec<&[T]> = columns.iter().map(|column| column.typed_data::<T>()).collect();
     let rows = columns.iter().map(|column| column.len()).min().unwrap_or(0);
     // So many rows that what is written stays in the first cache until its last column.
-    let tile = (TILE_BYTES / (count * size_of::<T>()).max(1)).max(8);
-    let mut first = 0;
-    while first < rows {
-        let end = rows.min(first + tile);
-        let start = out.len();
-        out.resize(start + (end - first) * count, T::default());
-        let (written, mut place) = (&mut out[start..], 0);
+    let tile = (TILE_BYTES / (count * size_of::<T>()).max(1)).next_multiple_of(SQUARE).max(2 * SQUARE);
+    out.reserve(rows * count);
+    let written = &mut out.spare_capacity_mut()[..rows * count];
+    for (number, tile_rows) in written.chunks_mut((tile * count).max(1)).enumerate() {
+        let range = number * tile..rows.min((number + 1) * tile);
+        let mut place = 0;
         while place < count {
             place += match count - place {
-                16.. => strip::<T, 16>(written, &columns[place..], count, place, first..end),
-                8.. => strip::<T, 8>(written, &columns[place..], count, place, first..end),
-                4.. => strip::<T, 4>(written, &columns[place..], count, place, first..end),
-                2.. => strip::<T, 2>(written, &columns[place..], count, place, first..end),
-                _ => strip::<T, 1>(written, &columns[place..], count, place, first..end),
+                4.. => strip::<T, 4>(tile_rows, &columns[place..], count, place, range.clone()),
+                2.. => strip::<T, 2>(tile_rows, &columns[place..], count, place, range.clone()),
+                _ => strip::<T, 1>(tile_rows, &columns[place..], count, place, range.clone()),
             };
         }
-        first = end;
     }
+    // SAFETY: `strip` wrote every column of every row of these, and `reserve` made the room.
+    unsafe { out.set_len(out.len() + rows * count) };
 }
 
-/// Writes these rows of the next `WIDTH` columns: as many as the compiler knows of, so that a row is a few instructions.
-fn strip<T: Element, const WIDTH: usize>(
-    written: &mut [T],
+/// Writes these rows of the next `WIDTH` columns, a square of values at a time: so the compiler turns it in registers.
+fn strip<T: Element + Default, const WIDTH: usize>(
+    written: &mut [MaybeUninit<T>],
     columns: &[&[T]],
     count: usize,
     place: usize,
     rows: Range<usize>,
 ) -> usize {
     let columns: [&[T]; WIDTH] = std::array::from_fn(|column| &columns[column][rows.clone()]);
-    for (index, row) in written.chunks_exact_mut(count).enumerate() {
-        for (to, column) in row[place..place + WIDTH].iter_mut().zip(columns) {
-            *to = column[index];
+    let squares: [&[[T; SQUARE]]; WIDTH] = std::array::from_fn(|column| columns[column].as_chunks().0);
+    let whole = rows.len() / SQUARE;
+    let (blocks, rest) = written.split_at_mut(whole * SQUARE * count);
+    for (index, block) in blocks.chunks_exact_mut(SQUARE * count).enumerate() {
+        let mut square = [[T::default(); SQUARE]; WIDTH];
+        for column in 0..WIDTH {
+            square[column] = squares[column][index];
+        }
+        for (row, to) in block.chunks_exact_mut(count).enumerate() {
+            let to = &mut to[place..place + WIDTH];
+            for column in 0..WIDTH {
+                to[column].write(square[column][row]);
+            }
+        }
+    }
+    for (index, to) in rest.chunks_exact_mut(count).enumerate() {
+        for (column, to) in to[place..place + WIDTH].iter_mut().enumerate() {
+            to.write(columns[column][whole * SQUARE + index]);
         }
     }
     WIDTH

@@ -1,0 +1,164 @@
+"""Filters and samples under every law."""
+
+import itertools
+import json
+import warnings
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from support import examples, ids, spec
+from support.filtered import epoch
+
+import shardline
+from shardline import StructuredDataset
+
+lines = st.fixed_dictionaries(
+    {
+        "shuffle": st.booleans(),
+        "shuffle_buffer_size": st.sampled_from([None, 0, 5, 30]),
+        "shuffle_strands": st.integers(1, 4),
+        "split_rows": st.sampled_from([None, 1, 9]),
+        "filters": st.sampled_from(
+            [[("m", "<", 6)], [("m", "=", 3)], [("i", ">", 20)], [("m", "in", [0, 9]), ("i", "<", 70)], None]
+        ),
+        "split": st.sampled_from([None, (0, 0.5), (0.3, 1.0)]),
+    }
+).filter(lambda line: line["filters"] is not None or line["split"] is not None)
+groups = st.lists(st.lists(st.integers(0, 30), max_size=4).map(tuple), min_size=1, max_size=3).map(tuple)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A folder of files with row numbers `i`, and `m`: the last digit of their squares' sum, without statistics."""
+    made = {}
+
+    def folder(sizes):
+        if sizes not in made:
+            made[sizes] = tmp_path_factory.mktemp("laws")
+            start = 0
+            for number, of_file in enumerate(sizes):
+                schema = pa.schema([("i", pa.int64()), ("m", pa.int32())])
+                with pq.ParquetWriter(made[sizes] / f"{number}.parquet", schema) as writer:
+                    for size in of_file:
+                        i = np.arange(start, start + size)
+                        m = pa.array((i * i // 7) % 10, pa.int32())
+                        writer.write_table(pa.table({"i": i, "m": m}), row_group_size=max(1, size))
+                        start += size
+        return made[sizes]
+
+    return folder
+
+
+def open_job(path, plan, line, ranks, multiple, batch_size, drop_last=False):
+    where = {"path": path} if plan is None else {"plan": plan}
+    options = {"num_ranks": ranks, "num_shards": ranks * multiple, "batch_size": batch_size, "drop_last": drop_last}
+    options |= {"columns": ["i"], "num_threads": 1}
+    try:
+        return [StructuredDataset(**where, rank=rank, **options, **line) for rank in range(ranks)]
+    except shardline.ShardlineValueError as error:
+        assume(not any(words in str(error) for words in ("no row passes", "fewer than", "no full batch")))
+        raise
+
+
+def run(datasets, steps):
+    """So many steps of all ranks (None: to the epoch's end); the job's batches in order."""
+    found = []
+    iterators = [iter(dataset) for dataset in datasets]
+    while steps is None or len(found) < steps * len(datasets):
+        batches = [next(iterator, None) for iterator in iterators]
+        assert len({batch is None for batch in batches}) == 1, "law 5"
+        if batches[0] is None:
+            break
+        found += [batch["i"].tolist() for batch in batches]
+    return found
+
+
+@examples(150)
+@given(groups, lines, st.integers(1, 3), st.integers(1, 2), st.integers(1, 6), st.lists(st.integers(0, 5), max_size=3))
+def test_laws_1_to_5(folders, sizes, line, ranks, multiple, batch_size, stops):
+    path = folders(sizes)
+    whole = open_job(path, None, line, ranks, multiple, batch_size)
+    plan = whole[0].plan
+    wanted = run(whole, None)
+    rows = [row for batch in wanted for row in batch]
+    # Coverage: what passes, once; and what passes is what the filter and the sample say.
+    selected = {**line, "shuffle": False}
+    (unshuffled,) = open_job(path, plan, selected, 1, 1, 3)
+    passed = epoch(unshuffled)
+    assert sorted(rows) == passed
+    if line["split"] is None:
+        assert passed == pq.read_table(path, filters=line["filters"]).sort_by("i")["i"].to_pylist()
+    # Purity: neither ranks nor threads nor a plan that was made before matter.
+    assert run(open_job(path, None, line, 1, ranks * multiple, batch_size), None) == wanted
+    # Resume, again and again, through JSON.
+    found, state = [], None
+    for steps in [*stops, None]:
+        datasets = open_job(path, plan, line, ranks, multiple, batch_size)
+        if state is not None:
+            for dataset in datasets:
+                dataset.load_state_dict(json.loads(json.dumps(state)))
+        steps = None if steps is None else min(steps, datasets[0].remaining - 1)
+        if steps != 0:
+            found += run(datasets, steps)
+        state = datasets[0].state_dict()
+    assert found == wanted
+
+
+@examples(100)
+@given(
+    groups, lines, st.lists(st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(0, 4)), min_size=2, max_size=3)
+)
+def test_law_4_ranks_and_batches_may_change(folders, sizes, line, history):
+    path, plan, state, found = folders(sizes), None, None, []
+    for number, (ranks, batch_size, steps) in enumerate(history):
+        datasets = open_job(path, plan, line, ranks, 1, batch_size)
+        plan = datasets[0].plan
+        if state is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # fewer rows than ranks
+                for dataset in datasets:
+                    dataset.load_state_dict(state)
+        last = number == len(history) - 1
+        if last or steps:
+            found += run(datasets, None if last else steps)
+        state = datasets[0].state_dict()
+        if datasets[0].remaining == 0 or datasets[0].epoch > 0:
+            break
+    line_rows = epoch(open_job(path, plan, line, 1, 1, 1)[0])
+    left = [line_rows[p] for start, stop in datasets[0].left_out() for p in range(start, stop)]
+    assert sorted([row for batch in found for row in batch] + left) == sorted(line_rows)
+
+
+@examples(60)
+@given(groups, lines, st.integers(1, 4), st.integers(1, 7), st.integers(0, 2))
+def test_the_order_is_as_specified(folders, sizes, line, shards, batch, at):
+    path = folders(sizes)
+    (dataset,) = open_job(path, None, line, 1, shards, batch)
+    files, listed, counts = [], [], {}
+    for name, _, _ in dataset.plan.files():
+        meta = pq.read_metadata(path / name)
+        files.append([(g.num_rows, g.total_byte_size) for g in map(meta.row_group, range(meta.num_row_groups))])
+        listed += [(name, group) for group in range(meta.num_row_groups)]
+    starts = dict(zip(listed, itertools.accumulate([rows for of in files for rows, _ in of], initial=0), strict=False))
+    (unshuffled,) = open_job(path, dataset.plan, {**line, "shuffle": False}, 1, 1, 1)
+    numbers = {place: [] for place in listed}
+    for step in range(len(unshuffled)):
+        ((name, group, row, _),) = unshuffled.rows_at(step, resolve=True)
+        numbers[name, group].append(row)
+    counts = [len(numbers[place]) for place in listed]
+    settings = spec.Settings(
+        line["shuffle"], 42, line["shuffle_buffer_size"], line["shuffle_strands"], 2**27, line["split_rows"]
+    )
+    rows = [(*listed[g], r) for g, r in spec.line(files, settings, at, counts)]
+    expected = [[rows[p] for p in positions] for positions in spec.batches(len(rows), shards, batch, False)]
+    found = [
+        [(n, g, r) for n, g, a, b in dataset.rows_at(step, epoch=at) for r in range(a, b)]
+        for step in range(len(expected))
+    ]
+    assert found == expected
+    dataset.set_epoch(at)
+    assert ids(dataset) == [[starts[n, g] + numbers[n, g][r] for n, g, r in rows] for rows in expected]
