@@ -23,8 +23,10 @@ from machine import machine
 from peers import PEERS, RESUMABLE
 from resume import resume
 
-EXTRA_BATCHES = ("D1", "D3")
+EXTRA_BATCHES = ("D1",)
 """The data sets measured at every batch size; the others at the first one only."""
+EXTRA_PEERS = ("naive", "naive-rg", "polars", "shardline", "shardline-split", "shardline-row")
+"""The readers measured at every batch size."""
 VERIFIED = ("shardline", "shardline-split", "shardline-row", "shardline-workers")
 
 
@@ -38,7 +40,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2, help="threads that each reader may use (2)")
     parser.add_argument("--scale", type=float, help="size of the data sets (1)")
     parser.add_argument("--seconds", type=float, default=1.0, help="the least that one turn reads (1)")
-    parser.add_argument("--limit", type=float, default=6.0, help="the most that one turn reads (6)")
+    parser.add_argument("--limit", type=float, default=3.0, help="the most that one turn reads (3)")
     parser.add_argument("--json", type=Path, help="where to keep the figures, beside .bench/results/")
     parser.add_argument("--no-resume", action="store_true", help="leave out the resumes at 90 %% of an epoch")
     options = parser.parse_args()
@@ -79,6 +81,8 @@ def measured(data: DataSet, batch_size: int, program: str | None, options: argpa
     spec |= {"threads": options.threads, "seconds": options.seconds, "limit": options.limit}
     failed: dict[str, Any] = {}
     turns = [key for key in options.peers if data.name in (PEERS[key].only or (data.name,))]
+    if batch_size != options.batch[0]:
+        turns = [key for key in turns if key in EXTRA_PEERS]
     order = list(turns)
     for key in order:
         reason = PEERS[key].absent()
