@@ -86,11 +86,11 @@ impl Reader {
 
     fn next_run(&self, py: Python<'_>, slot: usize) -> PyResult<Option<Run>> {
         loop {
-            let polled = py.detach(|| self.lock().poll(slot, PATIENCE));
-            if !matches!(polled, Ok(Poll::Run(_))) {
-                // Not with a run in hand, which an interrupted log would lose: its notes come with the next poll.
-                storage::log(py, &py.detach(|| self.lock().take_notes()))?;
-            }
+            let (polled, notes) = py.detach(|| {
+                let mut reader = self.lock();
+                (reader.poll(slot, PATIENCE), reader.take_notes())
+            });
+            storage::log(py, &notes)?;
             match polled.or_raise()? {
                 Poll::Run(run) => return Ok(Some(self.run(run))),
                 Poll::End => return Ok(None),
