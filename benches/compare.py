@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,8 +59,22 @@ def rows_of(batch: Any) -> int:
 def canonical(batch: Any) -> Rows:
     """Any reader's batch as `Column`s."""
     if isinstance(batch, pa.RecordBatch):
-        batch = tensors(batch)
+        batch = tensors(batch) | {
+            name: nearest(batch.column(name)) for name, kind in schema_of(batch) if pa.types.is_decimal(kind)
+        }
     return {name: canonical_column(value) for name, value in batch.items()}
+
+
+def schema_of(batch: pa.RecordBatch) -> Iterable[tuple[str, pa.DataType]]:
+    return zip(batch.schema.names, batch.schema.types, strict=True)
+
+
+def nearest(decimals: pa.Array) -> Array:
+    """Decimals as the nearest float64, which Arrow's cast is not always: it multiplies by a power of ten."""
+    low, high = np.frombuffer(decimals.buffers()[1], np.int64).reshape(-1, 2)[decimals.offset :][: len(decimals)].T
+    if np.any(high != low >> 63) or np.any(np.abs(low) >= 2**53):
+        raise ValueError("decimals of so many digits are not compared")
+    return low / 10.0**decimals.type.scale  # both exact, so that the quotient is the nearest
 
 
 def canonical_column(value: Any) -> Column:
