@@ -74,7 +74,8 @@ def nearest(decimals: pa.Array) -> Array:
     low, high = np.frombuffer(decimals.buffers()[1], np.int64).reshape(-1, 2)[decimals.offset :][: len(decimals)].T
     if np.any(high != low >> 63) or np.any(np.abs(low) >= 2**53):
         raise ValueError("decimals of so many digits are not compared")
-    return low / 10.0**decimals.type.scale  # both exact, so that the quotient is the nearest
+    exact: Array = low / 10.0**decimals.type.scale  # of two exact numbers: the nearest
+    return exact
 
 
 def canonical_column(value: Any) -> Column:
