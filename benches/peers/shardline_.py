@@ -10,7 +10,7 @@ import torch
 import shardline
 from peers import Batch
 
-# Torch's first jagged tensor imports its compiler, half a second once in a process: an import, and imports are not timed.
+# Torch's first jagged tensor imports its compiler, once in a process and in half a second: imports are not timed.
 torch.nested.nested_tensor_from_jagged(torch.zeros(1), torch.tensor([0, 1]))
 
 
