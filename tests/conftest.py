@@ -2,12 +2,15 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support import write_rows
+from support import ids, write_rows
+from support.store import Store
+
+from shardline import DataLoader
 
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
@@ -33,3 +36,32 @@ def rows(tmp_path: Path) -> Callable[..., Path]:
 def hundred(rows: Callable[..., Path]) -> Path:
     """100 rows, 0 to 99, in 3 files and 7 row groups."""
     return rows([[10, 20, 5], [25], [10, 10, 20]])
+
+
+@pytest.fixture
+def make(hundred: Path) -> Callable[..., DataLoader]:
+    """A loader of 10 batches of 10 rows, shuffled, so that epochs differ."""
+    return lambda **options: DataLoader(hundred, **{"batch_size": 10, "shuffle": True, **options})
+
+
+@pytest.fixture
+def epochs(make: Callable[..., DataLoader]) -> list[list[list[int]]]:
+    """What a run of `make()` that is never stopped delivers, epoch by epoch."""
+    loader = make()
+    found = [ids(loader) for _ in range(4)]
+    assert sorted(sum(found[0], [])) == list(range(100))
+    assert found[0] != found[1] != found[2]
+    return found
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """100 rows, 0 to 99, for a store."""
+    return write_rows(tmp_path / "data", [[10, 20, 5], [25], [10, 10, 20]])
+
+
+@pytest.fixture
+def store(data: Path) -> Iterator[Store]:
+    """A server that has them."""
+    with Store(data) as server:
+        yield server

@@ -14,22 +14,6 @@ import shardline
 from shardline import DataLoader
 
 
-@pytest.fixture
-def make(hundred):
-    """A loader of 10 batches of 10 rows, shuffled, so that epochs differ."""
-    return lambda **options: DataLoader(hundred, **{"batch_size": 10, "shuffle": True, **options})
-
-
-@pytest.fixture
-def epochs(make):
-    """What a run that is never stopped delivers, epoch by epoch."""
-    loader = make()
-    found = [ids(loader) for _ in range(4)]
-    assert sorted(sum(found[0], [])) == list(range(100))
-    assert found[0] != found[1] != found[2]
-    return found
-
-
 def test_epochs_follow_each_other_when_their_end_was_seen(make, epochs):
     loader = make()
     assert (loader.epoch, loader.batch_index, loader.remaining) == (0, 0, 10)

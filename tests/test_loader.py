@@ -9,23 +9,7 @@ import pytest
 import torch
 from support import ids, take
 
-from shardline import DataLoader, StructuredDataset
-
-
-@pytest.fixture
-def make(hundred):
-    """A loader of 10 batches of 10 rows, shuffled, so that epochs differ."""
-    return lambda **options: DataLoader(hundred, **{"batch_size": 10, "shuffle": True, **options})
-
-
-@pytest.fixture
-def epochs(make):
-    """What a run that is never stopped delivers, epoch by epoch."""
-    loader = make()
-    found = [ids(loader) for _ in range(4)]
-    assert sorted(sum(found[0], [])) == list(range(100))
-    assert found[0] != found[1] != found[2]
-    return found
+from shardline import StructuredDataset
 
 
 def test_a_batch_that_collate_refuses_is_not_delivered_and_comes_again(make, epochs):

@@ -3,22 +3,10 @@
 import contextlib
 import time
 
-import pytest
 from support import ids, write_rows
 from support.store import Store, open_store
 
 from shardline import StructuredDataset
-
-
-@pytest.fixture
-def data(tmp_path):
-    return write_rows(tmp_path / "data", [[10, 20, 5], [25], [10, 10, 20]])
-
-
-@pytest.fixture
-def store(data):
-    with Store(data) as server:
-        yield server
 
 
 def test_a_cache_serves_later_epochs_and_processes(store, tmp_path):

@@ -5,22 +5,11 @@ import time
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import ids, write_rows
+from support import ids
 from support.store import BUCKET, Store, open_store
 
 import shardline
 from shardline import StructuredDataset
-
-
-@pytest.fixture
-def data(tmp_path):
-    return write_rows(tmp_path / "data", [[10, 20, 5], [25], [10, 10, 20]])
-
-
-@pytest.fixture
-def store(data):
-    with Store(data) as server:
-        yield server
 
 
 def test_roots_globs_and_lists(store):

@@ -10,23 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from support import ids, take, write_rows
-from support.store import BUCKET, Fault, Store, open_store
+from support import ids, take
+from support.store import BUCKET, Fault, open_store
 
 from shardline import DataLoader, StructuredDataset
 
 SECRET = "secret-of-the-tests"
-
-
-@pytest.fixture
-def data(tmp_path):
-    return write_rows(tmp_path / "data", [[10, 20, 5], [25], [10, 10, 20]])
-
-
-@pytest.fixture
-def store(data):
-    with Store(data) as server:
-        yield server
 
 
 def test_headers_for_a_web_server(store):

@@ -12,17 +12,6 @@ from support.store import Store, open_store
 from shardline import DataLoader, Plan, StructuredDataset
 
 
-@pytest.fixture
-def data(tmp_path):
-    return write_rows(tmp_path / "data", [[10, 20, 5], [25], [10, 10, 20]])
-
-
-@pytest.fixture
-def store(data):
-    with Store(data) as server:
-        yield server
-
-
 @pytest.mark.parametrize(
     "shuffle", [{}, {"shuffle": True}, {"shuffle": True, "shuffle_buffer_size": 0, "num_shards": 3}]
 )
