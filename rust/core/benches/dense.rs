@@ -56,11 +56,10 @@ impl File {
     }
 
     fn dense_columns(&self) -> Vec<DenseColumn> {
-        let input = Arc::new(self.bytes.clone());
         let group = self.metadata.metadata().row_group(0);
         (group.columns().iter().zip(self.metadata.schema().fields()))
             .map(|(chunk, field)| {
-                let pages = pages(Arc::clone(&input), chunk, self.rows, None).unwrap();
+                let pages = pages(self.bytes.clone(), chunk, self.rows, None).unwrap();
                 DenseColumn::try_new(pages, chunk.column_descr(), field).unwrap()
             })
             .collect()
@@ -79,9 +78,8 @@ impl File {
     }
 
     fn pages_only(&self) {
-        let input = Arc::new(self.bytes.clone());
         for chunk in self.metadata.metadata().row_group(0).columns() {
-            let pages = SerializedPageReader::new(Arc::clone(&input), chunk, self.rows, None).unwrap();
+            let pages = SerializedPageReader::new(Arc::new(self.bytes.clone()), chunk, self.rows, None).unwrap();
             for page in pages {
                 black_box(page.unwrap());
             }

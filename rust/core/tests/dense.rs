@@ -18,10 +18,8 @@ use columns::{Column, Item, Nesting};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::column::page::PageReader;
 use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::properties::{WriterProperties, WriterVersion};
-use parquet::file::serialized_reader::SerializedPageReader;
 use proptest::prelude::*;
 use shardline_core::decode::dense::{DenseColumn, Read};
 use shardline_core::decode::pages::pages;
@@ -99,11 +97,7 @@ fn dense(file: &Bytes, metadata: &ArrowReaderMetadata) -> Option<DenseColumn> {
     let rows = group.num_rows() as usize;
     let locations = metadata.metadata().page_index_for_row_group(0);
     let locations = locations.offset_index(0).map(|index| index.page_locations().clone());
-    let source = Arc::new(file.clone());
-    let pages: Box<dyn PageReader> = match locations {
-        Some(_) => Box::new(SerializedPageReader::new(source, group.column(0), rows, locations).unwrap()),
-        None => pages(source, group.column(0), rows, None).unwrap(),
-    };
+    let pages = pages(file.clone(), group.column(0), rows, locations).unwrap();
     let field = metadata.schema().field(0);
     let taken = DenseColumn::try_new(pages, group.column(0).column_descr(), field);
     assert_eq!(taken.is_some(), DenseColumn::takes(group.column(0).column_descr(), field));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::engine::{Engine, Metrics};
 use super::run::{Cutter, Run};
 use super::worker;
-use crate::decode::{Column, Projection};
+use crate::decode::{Column, Leaf, Projection};
 use crate::fetch::{Demand, Files};
 use crate::files::FileTable;
 use crate::files::remote::From as Store;
@@ -23,6 +23,10 @@ use crate::{Error, Result};
 const CHUNK_BYTES: u64 = 4 << 20;
 /// And never more than this many rows, unless a batch is.
 const CHUNK_ROWS: u64 = 65_536;
+
+/// Arrays that all batches of a run have together, at the most: a run's become objects at once, and where these are more than 700,
+/// Python's collector of garbage looks through them each time.
+const RUN_ARRAYS: usize = 500;
 
 /// How a reader reads.
 #[derive(Debug, Clone)]
@@ -95,10 +99,11 @@ impl Reader {
         // So many rows are decoded for a chunk, of which so many pass.
         let chunk_rows = mul_div(whole, line.len(), table.num_rows().max(1)).max(1);
         let planner = Planner::new(line.clone(), leg, share, chunk_rows);
+        let most = (RUN_ARRAYS / Leaf::all(projection.columns()).len().max(1)).max(1);
         let cutters = (0..planner.num_slots())
             .map(|slot| {
                 let (batches, rows) = planner.slot_extent(slot);
-                Cutter::new(planner.batch_size(), batches, rows)
+                Cutter::new(planner.batch_size(), batches, rows, most)
             })
             .collect();
         // What is fetched and what is decoded share the budget.

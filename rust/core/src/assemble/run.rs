@@ -39,6 +39,8 @@ pub(crate) struct Cutter {
     batch_size: u64,
     batches: u64,
     rows: u64,
+    /// Batches of a run at the most.
+    most: usize,
     /// The output that is being cut, and the rows of it that were delivered.
     current: Option<(Vec<ArrayRef>, usize, usize)>,
     /// The beginning of a batch that crosses outputs.
@@ -47,8 +49,8 @@ pub(crate) struct Cutter {
 }
 
 impl Cutter {
-    pub(crate) fn new(batch_size: u64, batches: u64, rows: u64) -> Self {
-        Self { batch_size, batches, rows, current: None, parts: Vec::new(), part_rows: 0 }
+    pub(crate) fn new(batch_size: u64, batches: u64, rows: u64, most: usize) -> Self {
+        Self { batch_size, batches, rows, most, current: None, parts: Vec::new(), part_rows: 0 }
     }
 
     /// Whether every batch was delivered.
@@ -76,7 +78,7 @@ impl Cutter {
         let mut sizes = Vec::new();
         let mut taken = 0;
         if self.parts.is_empty() {
-            while self.batches > 0 {
+            while self.batches > 0 && sizes.len() < self.most {
                 let size = if self.batches == 1 { self.rows } else { self.batch_size } as usize;
                 if taken + size > available {
                     break;

@@ -1,7 +1,6 @@
 //! One column of one row group, read from any row on.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
 use arrow_select::take::take;
@@ -284,7 +283,7 @@ fn dense(of: &GroupColumn<'_>, root: usize, row: u64) -> Result<Option<DenseColu
     let chunk = group.column(first);
     let places = of.file.metadata_from(of.group, row).metadata().page_index_for_row_group(of.group);
     let places = places.page_locations(first).cloned();
-    let source = Arc::new(of.file.source.clone());
+    let source = of.file.source.clone();
     let pages = pages(source, chunk, group.num_rows() as usize, places).map_err(|error| of.corrupt(&error))?;
     let dense = DenseColumn::try_new(pages, &schema.column(first), field);
     Ok(dense.map(|dense| dense.with_num_values(chunk.num_values().unsigned_abs())))

@@ -2,13 +2,16 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
+use std::mem::MaybeUninit;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
+use rustix::io::{Errno, pread};
 
+use super::Input;
 use crate::memory;
 
 /// Room for a page header; the page itself is read with one call of its own.
@@ -49,12 +52,35 @@ impl ChunkReader for LocalFile {
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
         // A length from a corrupt header must not allocate more than the file could fill.
         if start.checked_add(length as u64).is_none_or(|end| end > self.size) {
-            return Err(ParquetError::EOF(format!("{length} bytes at {start} reach past the file's end")));
+            return Err(past_the_end(start, length));
         }
         let mut bytes = memory::scratch(length);
         self.file.read_exact_at(&mut bytes, start)?;
         Ok(memory::bytes(bytes))
     }
+}
+
+impl Input for LocalFile {
+    fn is_near(&self) -> bool {
+        true
+    }
+
+    fn fill(&self, start: u64, into: &mut [MaybeUninit<u8>]) -> Result<()> {
+        let mut done = 0;
+        while done < into.len() {
+            match pread(&*self.file, &mut into[done..], start + done as u64) {
+                Ok(([], _)) => return Err(past_the_end(start, into.len())),
+                Ok((read, _)) => done += read.len(),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(io::Error::from(error).into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn past_the_end(start: u64, length: usize) -> ParquetError {
+    ParquetError::EOF(format!("{length} bytes at {start} reach past the file's end"))
 }
 
 /// Reads on from a position of its own.

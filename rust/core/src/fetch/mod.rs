@@ -1,5 +1,6 @@
 //! Bytes: positional reads of local files, parts of objects that are read ahead, and the files that are open.
 
+mod input;
 mod local;
 mod object;
 mod open;
@@ -8,6 +9,7 @@ mod parts;
 mod remote;
 mod source;
 
+pub use input::Input;
 pub use local::LocalFile;
 pub use object::{RemoteFile, RemoteRead};
 pub use open::{Files, OpenFile};

@@ -181,13 +181,19 @@ impl RemoteFile {
         BufReader::with_capacity(HEADER_BYTES, RemoteRead { file: self.clone(), position: start })
     }
 
+    /// What is here of the bytes from `start` on.
+    pub(super) fn get_some(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        let end = self.len().min(start.saturating_add(length as u64));
+        if end <= start {
+            return Err(past_the_end(start, length));
+        }
+        self.some(start, end).map_err(failed)
+    }
+
     pub(super) fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
         let end = start.checked_add(length as u64).filter(|&end| end <= self.len());
         // A length from a corrupt header must not allocate more than the object could fill.
-        let Some(end) = end else {
-            return Err(ParquetError::EOF(format!("{length} bytes at {start} reach past the object's end")));
-        };
-        let failed = |error: Error| ParquetError::External(Box::new(error));
+        let Some(end) = end else { return Err(past_the_end(start, length)) };
         if length == 0 {
             return Ok(Bytes::new());
         }
@@ -202,6 +208,14 @@ impl RemoteFile {
         }
         Ok(crate::memory::bytes(whole))
     }
+}
+
+fn failed(error: Error) -> ParquetError {
+    ParquetError::External(Box::new(error))
+}
+
+fn past_the_end(start: u64, length: usize) -> ParquetError {
+    ParquetError::EOF(format!("{length} bytes at {start} reach past the object's end"))
 }
 
 impl Chunk {

@@ -1,11 +1,13 @@
 //! The bytes of an open file, wherever it is.
 
 use std::io::{self, BufReader, Read};
+use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use parquet::errors::Result;
 use parquet::file::reader::{ChunkReader, Length};
 
+use super::input::{Input, copy};
 use super::local::{At, LocalFile};
 use super::object::{RemoteFile, RemoteRead};
 
@@ -41,6 +43,26 @@ impl ChunkReader for Source {
         match self {
             Self::Local(file) => file.get_bytes(start, length),
             Self::Remote(file) => file.get_bytes(start, length),
+        }
+    }
+}
+
+impl Input for Source {
+    fn some(&self, start: u64, length: usize) -> Result<Bytes> {
+        match self {
+            Self::Local(file) => file.some(start, length),
+            Self::Remote(file) => file.get_some(start, length),
+        }
+    }
+
+    fn is_near(&self) -> bool {
+        matches!(self, Self::Local(_))
+    }
+
+    fn fill(&self, start: u64, into: &mut [MaybeUninit<u8>]) -> Result<()> {
+        match self {
+            Self::Local(file) => file.fill(start, into),
+            Self::Remote(file) => copy(&file.get_bytes(start, into.len())?, into),
         }
     }
 }

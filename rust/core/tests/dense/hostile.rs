@@ -14,7 +14,7 @@ use parquet::data_type::{AsBytes, DataType as ParquetType};
 use parquet::data_type::{DoubleType, FixedLenByteArrayType, FloatType, Int32Type, Int64Type};
 use parquet::errors::Result;
 use parquet::schema::types::{ColumnDescriptor, ColumnPath, Type};
-use shardline_core::decode::dense::{DenseColumn, Read};
+use shardline_core::decode::dense::{DenseColumn, DensePages, Read};
 
 /// Pages in memory.
 pub struct Pages(pub std::vec::IntoIter<Page>);
@@ -26,6 +26,8 @@ impl Iterator for Pages {
         self.0.next().map(Ok)
     }
 }
+
+impl DensePages for Pages {}
 
 impl PageReader for Pages {
     fn get_next_page(&mut self) -> Result<Option<Page>> {

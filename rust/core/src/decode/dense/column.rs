@@ -5,12 +5,12 @@ use arrow_data::ArrayData;
 use arrow_schema::DataType;
 use bytes::Bytes;
 use parquet::basic::Encoding;
-use parquet::column::page::{Page, PageReader};
+use parquet::column::page::Page;
 
 use super::kind::{Kind, Nesting};
 use super::levels::{Levels, Presence, list_starts, starts_with_list};
 use super::lists::{Offsets, PageRows};
-use super::page::Sections;
+use super::page::{DensePages, Sections};
 use super::values::Values;
 use super::{DenseError, Result, corrupt};
 
@@ -18,7 +18,7 @@ use super::{DenseError, Result, corrupt};
 const MAX_GUESS: usize = 1 << 24;
 
 pub(super) struct Column {
-    pages: Box<dyn PageReader>,
+    pages: Box<dyn DensePages>,
     levels: Levels,
     nesting: Nesting,
     item: DataType,
@@ -48,7 +48,7 @@ enum Step {
 }
 
 impl Column {
-    pub(super) fn new(pages: Box<dyn PageReader>, kind: Kind) -> Self {
+    pub(super) fn new(pages: Box<dyn DensePages>, kind: Kind) -> Self {
         Self {
             pages,
             levels: kind.levels,
@@ -245,10 +245,10 @@ impl Column {
         loop {
             // Of an index, if there is one: what it says must be what the page holds.
             let said = self.pages.peek_next_page()?.and_then(|next| next.num_rows);
-            let Some(page) = self.pages.get_next_page()? else { return Ok(None) };
+            let Some((page, stored)) = self.pages.next_dense()? else { return Ok(None) };
             if let Page::DictionaryPage { buf, num_values, encoding, .. } = &page {
                 self.set_dictionary(buf, *num_values, *encoding)?;
-            } else if let Some(sections) = Sections::of(page, &self.levels)? {
+            } else if let Some(sections) = Sections::of(page, stored, &self.levels)? {
                 return match self.slots_left.checked_sub(sections.slots as u64) {
                     None => corrupt("the pages hold more values than the chunk"),
                     Some(rest) => {

@@ -3,6 +3,7 @@
 use arrow_buffer::{ArrowNativeType, ScalarBuffer};
 use bytes::Bytes;
 
+use super::lookup::lookup;
 use super::runs::{Run, next_run};
 use super::unpack::{BLOCK, Block, unpack};
 use super::{Result, corrupt};
@@ -27,19 +28,7 @@ impl<T: ArrowNativeType> Dictionary<T> {
     }
 
     fn gather(&self, indices: &[u32], out: &mut Vec<T>) -> Result<()> {
-        let Some(last) = self.values.len().checked_sub(1) else { return self.beyond() };
-        let last = last as u32; // at most i32::MAX by construction
-        // The sign bit is set if any index is: itself over i32::MAX, or larger than `last`, which is not.
-        let signs = indices.iter().fold(0, |signs, index| signs | index | last.wrapping_sub(*index));
-        if signs >> 31 != 0 {
-            return self.beyond();
-        }
-        let values: &[T] = &self.values;
-        out.extend(indices.iter().map(|index| {
-            // SAFETY: no index is larger than `last`, the index of the last value, as was just checked.
-            unsafe { *values.get_unchecked(*index as usize) }
-        }));
-        Ok(())
+        if lookup(&self.values, indices, out) { Ok(()) } else { self.beyond() }
     }
 
     fn beyond<U>(&self) -> Result<U> {

@@ -6,25 +6,29 @@
 //! bit.
 //!
 //! The way of a page: `page` (its sections) → `levels` (all present? where do lists start?) → `lists` (rows and
-//! offsets) → `values` (a copy, `split`, or `dictionary` over `unpack`) → the output. `column` drives it, `kind` says which
-//! columns qualify, and `runs` is the encoding that levels and dictionary indices share.
+//! offsets) → `values` (a copy, `split`, or `dictionary` by `unpack` and `lookup`) → the output. `column` drives it, `kind` says
+//! which columns qualify, `runs` is the encoding that levels and dictionary indices share, and `wide` unpacks with AVX2.
 
 mod column;
 mod dictionary;
 mod kind;
 mod levels;
 mod lists;
+mod lookup;
 mod page;
 mod runs;
 mod split;
 mod unpack;
 mod values;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 use arrow_array::ArrayRef;
 use arrow_schema::Field;
-use parquet::column::page::PageReader;
 use parquet::errors::ParquetError;
 use parquet::schema::types::ColumnDescriptor;
+
+pub use self::page::{DensePages, Stored};
 
 /// A page or chunk that cannot be what its headers say, in words. The caller knows the file and the column.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,7 +67,7 @@ impl DenseColumn {
     /// A decoder of the chunk behind `pages`; `None` where the column's types or nesting are not for it.
     ///
     /// `field` is the top-level Arrow field that arrow-rs would read the column as.
-    pub fn try_new(pages: Box<dyn PageReader>, descr: &ColumnDescriptor, field: &Field) -> Option<Self> {
+    pub fn try_new(pages: Box<dyn DensePages>, descr: &ColumnDescriptor, field: &Field) -> Option<Self> {
         let kind = kind::Kind::of(descr, field)?;
         Some(Self { column: column::Column::new(pages, kind) })
     }

@@ -1,11 +1,88 @@
 //! A data page, version 1 or 2, cut into its sections.
 
+use std::mem::MaybeUninit;
+
 use bytes::Bytes;
 use parquet::basic::Encoding;
-use parquet::column::page::Page;
+use parquet::column::page::{Page, PageReader};
+use parquet::file::reader::ChunkReader;
+use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::levels::Levels;
 use super::{Result, corrupt};
+
+/// Pages, of which plain values may be left where they are stored.
+pub trait DensePages: PageReader {
+    /// The next page, perhaps without its values: then these are told apart, and follow what the page holds.
+    ///
+    /// # Errors
+    /// Those of [`PageReader::get_next_page`].
+    fn next_dense(&mut self) -> parquet::errors::Result<Option<(Page, Option<Stored>)>> {
+        Ok(self.get_next_page()?.map(|page| (page, None)))
+    }
+}
+
+impl<R: ChunkReader> DensePages for SerializedPageReader<R> {}
+
+type Fill = dyn Fn(u64, &mut [MaybeUninit<u8>]) -> parquet::errors::Result<()> + Send;
+
+/// Bytes that are read where they are used.
+pub struct Stored {
+    fill: Box<Fill>,
+    at: u64,
+    left: usize,
+}
+
+impl Stored {
+    /// The `length` bytes from `at` on; `fill` fills memory with what is stored at a place.
+    pub fn new(fill: Box<Fill>, at: u64, length: usize) -> Self {
+        Self { fill, at, left: length }
+    }
+
+    /// How many are left.
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Passes over so many of them, which are left.
+    pub(super) fn skip(&mut self, length: usize) {
+        self.at += length as u64;
+        self.left -= length;
+    }
+
+    /// Fills all of `into`, which is no longer than what is left.
+    pub(super) fn take(&mut self, into: &mut [MaybeUninit<u8>]) -> Result<()> {
+        (self.fill)(self.at, into)?;
+        self.skip(into.len());
+        Ok(())
+    }
+
+    /// All that is left.
+    pub(super) fn load(mut self) -> Result<Bytes> {
+        let mut bytes = crate::memory::vec::<u8>(self.left);
+        bytes.reserve_exact(self.left);
+        let length = self.left;
+        self.take(&mut bytes.spare_capacity_mut()[..length])?;
+        // SAFETY: `take` filled so many.
+        unsafe { bytes.set_len(length) };
+        Ok(crate::memory::bytes(bytes))
+    }
+}
+
+/// The values of a page.
+pub(super) enum Content {
+    Bytes(Bytes),
+    Stored(Stored),
+}
+
+impl Content {
+    pub(super) fn load(self) -> Result<Bytes> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Stored(stored) => stored.load(),
+        }
+    }
+}
 
 /// The parts of a data page.
 pub(super) struct Sections {
@@ -15,12 +92,13 @@ pub(super) struct Sections {
     pub(super) rows: Option<usize>,
     pub(super) encoding: Encoding,
     /// Repetition levels, definition levels, values; `None` where the levels are in the encoding of old.
-    pub(super) bytes: Option<(Bytes, Bytes, Bytes)>,
+    pub(super) bytes: Option<(Bytes, Bytes, Content)>,
 }
 
 impl Sections {
-    /// `None` for a dictionary page.
-    pub(super) fn of(page: Page, levels: &Levels) -> Result<Option<Self>> {
+    /// `None` for a dictionary page. `stored`: the values, where the page is without them.
+    pub(super) fn of(page: Page, stored: Option<Stored>, levels: &Levels) -> Result<Option<Self>> {
+        let content = |rest| stored.map_or(Content::Bytes(rest), Content::Stored);
         Ok(Some(match page {
             Page::DictionaryPage { .. } => return Ok(None),
             Page::DataPage { mut buf, num_values, encoding, def_level_encoding, rep_level_encoding, .. } => {
@@ -30,7 +108,7 @@ impl Sections {
                 if readable {
                     let rep = if levels.repeated { prefixed(&mut buf)? } else { Bytes::new() };
                     let def = if levels.max_def > 0 { prefixed(&mut buf)? } else { Bytes::new() };
-                    bytes = Some((rep, def, buf));
+                    bytes = Some((rep, def, content(buf)));
                 }
                 Self { slots: num_values as usize, rows: None, encoding, bytes }
             }
@@ -42,7 +120,7 @@ impl Sections {
                 if def > buf.len() {
                     return corrupt(format!("{def} bytes of levels in a page of {} bytes", buf.len()));
                 }
-                let bytes = Some((buf.slice(..rep), buf.slice(rep..def), buf.slice(def..)));
+                let bytes = Some((buf.slice(..rep), buf.slice(rep..def), content(buf.slice(def..))));
                 Self { slots: num_values as usize, rows: Some(num_rows as usize), encoding, bytes }
             }
         }))

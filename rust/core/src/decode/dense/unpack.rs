@@ -22,8 +22,13 @@ pub(super) fn unpack(width: u8, packed: &[u8], count: usize, out: &mut Block) ->
 }
 
 fn groups<const WIDTH: usize>(packed: &[u8], count: usize, out: &mut Block) {
-    let mut at = 0;
-    for out in out.as_chunks_mut::<8>().0.iter_mut().take(count.div_ceil(8)) {
+    let groups = count.div_ceil(8);
+    #[cfg(target_arch = "x86_64")]
+    let done = super::wide::unpack::<WIDTH>(packed, groups, out);
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    let mut at = done * WIDTH;
+    for out in out.as_chunks_mut::<8>().0[done..].iter_mut().take(groups - done) {
         if let Some(window) = packed.get(at..at + WIDTH + 8) {
             group::<WIDTH>(window, out);
         } else {

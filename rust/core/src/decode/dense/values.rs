@@ -1,10 +1,13 @@
 //! Values of a chunk, page after page, into the vector that becomes the Arrow buffer.
 
+use std::slice;
+
 use arrow_buffer::{ArrowNativeType, Buffer, ScalarBuffer};
 use bytes::Bytes;
 use parquet::basic::Encoding;
 
 use super::dictionary::{Dictionary, Indices};
+use super::page::{Content, Stored};
 use super::split::Streams;
 use super::{DenseError, Result, corrupt};
 use crate::memory::{self, Element};
@@ -14,7 +17,7 @@ pub(super) trait Values: Send {
     /// Takes the chunk's dictionary page of `count` values.
     fn set_dictionary(&mut self, bytes: &Bytes, count: usize) -> Result<()>;
     /// Goes on with a data page's values section of `count` values. False: the encoding is not for this decoder.
-    fn set_page(&mut self, bytes: Bytes, encoding: Encoding, count: usize) -> Result<bool>;
+    fn set_page(&mut self, content: Content, encoding: Encoding, count: usize) -> Result<bool>;
     /// Makes room for `count` more values; more may still come.
     fn reserve(&mut self, count: usize) -> Result<()>;
     /// Appends the page's next `count` values to the output.
@@ -92,6 +95,8 @@ struct Lanes<L: Lane> {
 /// What is left of a page's values.
 enum Section {
     Plain(Bytes),
+    /// Plain, and what is kept of them is what is stored.
+    Stored(Stored),
     Indices(Indices),
     Streams(Streams),
 }
@@ -104,7 +109,7 @@ impl<L: Lane> Lanes<L> {
 
 impl<L: Lane> Values for Lanes<L> {
     fn set_dictionary(&mut self, bytes: &Bytes, count: usize) -> Result<()> {
-        let stored = head(bytes, count, L::STORED)?;
+        let stored = head::<L>(bytes, count)?;
         let aligned = stored.as_ptr().align_offset(align_of::<L::Out>()) == 0;
         let values = if L::WHOLE && aligned {
             ScalarBuffer::new(Buffer::from(stored), 0, count)
@@ -117,9 +122,17 @@ impl<L: Lane> Values for Lanes<L> {
         Ok(())
     }
 
-    fn set_page(&mut self, bytes: Bytes, encoding: Encoding, count: usize) -> Result<bool> {
+    fn set_page(&mut self, content: Content, encoding: Encoding, count: usize) -> Result<bool> {
+        let bytes = match content {
+            Content::Stored(stored) if L::WHOLE && encoding == Encoding::PLAIN => {
+                length::<L>(count, stored.left())?;
+                self.page = Section::Stored(stored);
+                return Ok(true);
+            }
+            other => other.load()?,
+        };
         self.page = match encoding {
-            Encoding::PLAIN => Section::Plain(head(&bytes, count, L::STORED)?),
+            Encoding::PLAIN => Section::Plain(head::<L>(&bytes, count)?),
             Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY if count > 0 => {
                 Section::Indices(Indices::new(bytes)?)
             }
@@ -144,9 +157,19 @@ impl<L: Lane> Values for Lanes<L> {
     fn take(&mut self, count: usize) -> Result<()> {
         match &mut self.page {
             Section::Plain(bytes) => {
-                let stored = head(bytes, count, L::STORED)?;
+                let stored = head::<L>(bytes, count)?;
                 L::extend(&mut self.out, &stored);
                 *bytes = bytes.slice(stored.len()..);
+                Ok(())
+            }
+            Section::Stored(stored) => {
+                let length = length::<L>(count, stored.left())?;
+                self.out.reserve(count);
+                let room = self.out.spare_capacity_mut()[..count].as_mut_ptr();
+                // SAFETY: the room of `count` numbers is one of `length` bytes, since what is kept is what is stored.
+                stored.take(unsafe { slice::from_raw_parts_mut(room.cast(), length) })?;
+                // SAFETY: `take` filled them, and every number is one that may be.
+                unsafe { self.out.set_len(self.out.len() + count) };
                 Ok(())
             }
             Section::Indices(indices) => match &self.dictionary {
@@ -164,7 +187,11 @@ impl<L: Lane> Values for Lanes<L> {
     fn skip(&mut self, count: usize) -> Result<()> {
         match &mut self.page {
             Section::Plain(bytes) => {
-                *bytes = bytes.slice(head(bytes, count, L::STORED)?.len()..);
+                *bytes = bytes.slice(head::<L>(bytes, count)?.len()..);
+                Ok(())
+            }
+            Section::Stored(stored) => {
+                stored.skip(length::<L>(count, stored.left())?);
                 Ok(())
             }
             Section::Indices(indices) => indices.skip(count),
@@ -186,10 +213,15 @@ impl<L: Lane> Values for Lanes<L> {
     }
 }
 
-/// The first `count` values of `size` bytes.
-fn head(bytes: &Bytes, count: usize, size: usize) -> Result<Bytes> {
-    match count.checked_mul(size) {
-        Some(length) if length <= bytes.len() => Ok(bytes.slice(..length)),
-        _ => corrupt(format!("{count} values of {size} bytes in {} bytes", bytes.len())),
+/// The first `count` values.
+fn head<L: Lane>(bytes: &Bytes, count: usize) -> Result<Bytes> {
+    Ok(bytes.slice(..length::<L>(count, bytes.len())?))
+}
+
+/// How many bytes `count` values take, of those that there are.
+fn length<L: Lane>(count: usize, bytes: usize) -> Result<usize> {
+    match count.checked_mul(L::STORED) {
+        Some(length) if length <= bytes => Ok(length),
+        _ => corrupt(format!("{count} values of {} bytes in {bytes} bytes", L::STORED)),
     }
 }

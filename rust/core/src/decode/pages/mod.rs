@@ -1,0 +1,36 @@
+//! The pages of a column chunk, read and decompressed into memory that is used again.
+//!
+//! The parquet crate's reader takes fresh memory for every page, and two calls for its header. It serves the codecs that are
+//! not for [`codec`] here.
+
+mod codec;
+mod header;
+mod stored;
+
+use std::sync::Arc;
+
+use parquet::errors::Result;
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::page_index::offset_index::PageLocation;
+use parquet::file::serialized_reader::SerializedPageReader;
+
+use self::codec::Codec;
+use self::stored::StoredPages;
+use super::dense::DensePages;
+use crate::fetch::Input;
+
+/// The pages of a chunk of a row group of so many rows; `places`: where they begin, where that is known.
+///
+/// # Errors
+/// A codec that there is not.
+pub fn pages<I: Input>(
+    input: I,
+    chunk: &ColumnChunkMetaData,
+    rows: usize,
+    places: Option<Vec<PageLocation>>,
+) -> Result<Box<dyn DensePages>> {
+    Ok(match Codec::of(chunk.compression())? {
+        Some(codec) => Box::new(StoredPages::new(input, chunk, codec, rows, places)),
+        None => Box::new(SerializedPageReader::new(Arc::new(input), chunk, rows, places)?),
+    })
+}

@@ -1,0 +1,285 @@
+//! The pages of a chunk as they are stored, one behind the other.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use parquet::basic::Encoding;
+use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::page_index::offset_index::PageLocation;
+
+use super::codec::Codec;
+use super::header::{Header, Kind, header};
+use crate::decode::dense::{DensePages, Stored};
+use crate::fetch::Input;
+
+/// Bytes that are read to find a page's header.
+const HEADER_BYTES: usize = 512;
+/// A near chunk that is no larger is read at once.
+const SMALL_BYTES: u64 = 64 << 10;
+/// Plain values of no fewer bytes are read where they are used.
+const APART_BYTES: usize = 32 << 10;
+
+/// Reads a chunk's pages in their order.
+pub(super) struct StoredPages<I> {
+    input: I,
+    codec: Option<Codec>,
+    /// Whether the column has repetition levels, and definition levels.
+    levels: [bool; 2],
+    /// Where the next page begins, or its content if its header was read.
+    at: u64,
+    end: u64,
+    /// The header of the next page, if it was read.
+    next: Option<Header>,
+    /// Bytes read ahead, and where they begin.
+    ahead: (u64, Bytes),
+    places: Option<Places>,
+}
+
+/// Where pages begin, of an index.
+struct Places {
+    dictionary: bool,
+    pages: VecDeque<PageLocation>,
+    rows: usize,
+}
+
+impl<I: Input> StoredPages<I> {
+    pub(super) fn new(
+        input: I,
+        chunk: &ColumnChunkMetaData,
+        codec: Option<Codec>,
+        rows: usize,
+        places: Option<Vec<PageLocation>>,
+    ) -> Self {
+        let (start, length) = chunk.byte_range();
+        let levels = [chunk.column_descr().max_rep_level() > 0, chunk.column_descr().max_def_level() > 0];
+        let places = places.map(|pages| Places {
+            // What is before the first data page can only be a dictionary.
+            dictionary: pages.first().is_some_and(|first| first.offset.unsigned_abs() != start),
+            pages: pages.into(),
+            rows,
+        });
+        let ahead = (start, Bytes::new());
+        Self { input, codec, levels, at: start, end: start.saturating_add(length), next: None, ahead, places }
+    }
+
+    fn left(&self) -> usize {
+        usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX)
+    }
+
+    /// The bytes from here on that were read ahead.
+    fn held(&self) -> Bytes {
+        let (start, bytes) = &self.ahead;
+        let from = self.at.checked_sub(*start).and_then(|from| usize::try_from(from).ok());
+        from.filter(|&from| from < bytes.len()).map_or_else(Bytes::new, |from| bytes.slice(from..))
+    }
+
+    /// The next `length` bytes, which are in the chunk.
+    fn bytes(&mut self, length: usize) -> Result<Bytes> {
+        let held = self.held();
+        if held.len() >= length {
+            return Ok(held.slice(..length));
+        }
+        self.input.get_bytes(self.at, length)
+    }
+
+    /// Makes more bytes from here on be held than were.
+    fn read_ahead(&mut self) -> Result<()> {
+        let held = self.held();
+        let mut length = (2 * held.len()).max(HEADER_BYTES);
+        if self.input.is_near() && self.left() as u64 <= SMALL_BYTES {
+            length = self.left();
+        }
+        let more = self.input.some(self.at + held.len() as u64, length.min(self.left()) - held.len())?;
+        self.ahead = (self.at, if held.is_empty() { more } else { [held, more].concat().into() });
+        Ok(())
+    }
+
+    /// Reads the next page's header, and passes over pages that are neither data nor dictionary. False at the chunk's end.
+    fn open(&mut self) -> Result<bool> {
+        while self.next.is_none() {
+            if !self.go_to_place() {
+                return Ok(false);
+            }
+            let Some((found, length)) = header(&self.held())? else {
+                if self.held().len() >= self.left() {
+                    return Err(ParquetError::EOF("the chunk ends in a page's header".into()));
+                }
+                self.read_ahead()?;
+                continue;
+            };
+            self.at += length as u64;
+            if found.stored > self.left() {
+                return Err(ParquetError::EOF(format!(
+                    "a page of {} bytes in a chunk's last {}",
+                    found.stored,
+                    self.left()
+                )));
+            }
+            if found.kind == Kind::Other {
+                self.at += found.stored as u64;
+                self.pass();
+            } else {
+                self.next = Some(found);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Goes where the next page begins; false where there is none.
+    fn go_to_place(&mut self) -> bool {
+        match &self.places {
+            Some(places) if !places.dictionary => match places.pages.front() {
+                Some(page) => self.at = page.offset.unsigned_abs(),
+                None => return false,
+            },
+            _ => {}
+        }
+        self.left() > 0
+    }
+
+    /// Takes note that the next page was passed.
+    fn pass(&mut self) {
+        if let Some(places) = &mut self.places
+            && !std::mem::take(&mut places.dictionary)
+        {
+            places.pages.pop_front();
+        }
+    }
+
+    /// How many bytes of a plain page that is stored as it is come before its values; None where these are not to be read
+    /// apart. It is read as far as that.
+    fn levels_bytes(&mut self, page: &Header) -> Result<Option<usize>> {
+        if page.crc.is_some() || !self.input.is_near() || page.stored < APART_BYTES {
+            return Ok(None);
+        }
+        match page.kind {
+            Kind::V2 { encoding: Encoding::PLAIN, def_bytes, rep_bytes, is_compressed, .. }
+                if self.codec.is_none() || !is_compressed =>
+            {
+                Ok(Some(def_bytes as usize + rep_bytes as usize).filter(|&levels| levels <= page.stored))
+            }
+            Kind::V1 { encoding: Encoding::PLAIN, def: Encoding::RLE, rep: Encoding::RLE, .. }
+                if self.codec.is_none() =>
+            {
+                let mut levels = 0;
+                for _ in self.levels.into_iter().filter(|is_there| *is_there) {
+                    let Some(length) =
+                        self.bytes((levels + 4).min(page.stored))?.get(levels..).and_then(<[u8]>::first_chunk).copied()
+                    else {
+                        return Ok(None);
+                    };
+                    levels += 4 + u32::from_le_bytes(length) as usize;
+                    if levels > page.stored {
+                        return Ok(None);
+                    }
+                }
+                Ok(Some(levels))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The page, with its content.
+    fn page(&mut self, page: Header, bytes: Bytes) -> Result<Page> {
+        if page.crc.is_some_and(|crc| crc != crc32fast::hash(&bytes)) {
+            return Err(ParquetError::General("Page CRC checksum mismatch".into()));
+        }
+        let mut unpacked = |plain: u32, is_compressed: bool| match &mut self.codec {
+            Some(codec) if is_compressed => codec.decompressed(&bytes, plain as usize, page.size),
+            _ => Ok(bytes.clone()),
+        };
+        let statistics = None;
+        Ok(match page.kind {
+            Kind::Dictionary { values: num_values, encoding, is_sorted } => {
+                Page::DictionaryPage { buf: unpacked(0, true)?, num_values, encoding, is_sorted }
+            }
+            Kind::V1 { values: num_values, encoding, def: def_level_encoding, rep: rep_level_encoding } => {
+                let buf = unpacked(0, true)?;
+                Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, statistics }
+            }
+            Kind::V2 { values, nulls, rows, encoding, def_bytes, rep_bytes, is_compressed } => Page::DataPageV2 {
+                buf: unpacked(def_bytes.saturating_add(rep_bytes), is_compressed)?,
+                num_values: values,
+                encoding,
+                num_nulls: nulls,
+                num_rows: rows,
+                def_levels_byte_len: def_bytes,
+                rep_levels_byte_len: rep_bytes,
+                is_compressed,
+                statistics,
+            },
+            Kind::Other => return Err(ParquetError::General("a page of an unknown type".into())),
+        })
+    }
+
+    fn next_page(&mut self, apart: bool) -> Result<Option<(Page, Option<Stored>)>> {
+        if !self.open()? {
+            return Ok(None);
+        }
+        let Some(mut page) = self.next.take() else { return Ok(None) };
+        let levels = if apart { self.levels_bytes(&page)? } else { None };
+        let bytes = self.bytes(levels.unwrap_or(page.stored))?;
+        let stored = levels.map(|levels| {
+            let input = self.input.clone();
+            Stored::new(Box::new(move |at, into| input.fill(at, into)), self.at + levels as u64, page.stored - levels)
+        });
+        self.at += page.stored as u64;
+        self.pass();
+        if let (Some(_), Kind::V2 { is_compressed, .. }) = (&stored, &mut page.kind) {
+            *is_compressed = false;
+        }
+        Ok(Some((self.page(page, bytes)?, stored)))
+    }
+}
+
+impl<I: Input> DensePages for StoredPages<I> {
+    fn next_dense(&mut self) -> Result<Option<(Page, Option<Stored>)>> {
+        self.next_page(true)
+    }
+}
+
+impl<I: Input> PageReader for StoredPages<I> {
+    fn get_next_page(&mut self) -> Result<Option<Page>> {
+        Ok(self.next_page(false)?.map(|(page, _)| page))
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+        if let Some(places) = &self.places {
+            if places.dictionary {
+                return Ok(Some(PageMetadata { num_rows: None, num_levels: None, is_dict: true }));
+            }
+            let Some(page) = places.pages.front() else { return Ok(None) };
+            let row = |page: &PageLocation| page.first_row_index.unsigned_abs() as usize;
+            let next = places.pages.get(1).map_or(places.rows, row);
+            let num_rows = Some(next.saturating_sub(row(page)));
+            return Ok(Some(PageMetadata { num_rows, num_levels: None, is_dict: false }));
+        }
+        self.open()?;
+        Ok(self.next.as_ref().map(|page| {
+            let (num_rows, num_levels, is_dict) = match page.kind {
+                Kind::V1 { values, .. } => (None, Some(values as usize), false),
+                Kind::V2 { values, rows, .. } => (Some(rows as usize), Some(values as usize), false),
+                Kind::Dictionary { .. } | Kind::Other => (None, None, true),
+            };
+            PageMetadata { num_rows, num_levels, is_dict }
+        }))
+    }
+
+    fn skip_next_page(&mut self) -> Result<()> {
+        if self.places.is_none() && self.open()? {
+            self.at += self.next.take().map_or(0, |page| page.stored as u64);
+        }
+        self.pass();
+        Ok(())
+    }
+}
+
+impl<I: Input> Iterator for StoredPages<I> {
+    type Item = Result<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}
