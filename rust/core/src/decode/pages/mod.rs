@@ -34,3 +34,6 @@ pub fn pages<I: Input>(
         None => Box::new(SerializedPageReader::new(Arc::new(input), chunk, rows, places)?),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! The pages are those that the parquet crate's reader gives, whatever is asked in between; damage is an error.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use arrow_array::types::Int32Type;
+use arrow_array::{ArrayRef, Int32Array, ListArray, RecordBatch};
+use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use parquet::column::page::{Page, PageReader};
+use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::file::serialized_reader::SerializedPageReader;
+use proptest::prelude::*;
+
+use super::pages;
+use crate::decode::dense::DensePages;
+
+#[derive(Debug, Clone)]
+struct Written {
+    codec: Compression,
+    v2: bool,
+    dictionary: bool,
+    lists: bool,
+    rows: usize,
+    page_rows: usize,
+}
+
+fn written() -> impl Strategy<Value = Written> {
+    let codec = prop_oneof![
+        3 => Just(Compression::UNCOMPRESSED),
+        1 => Just(Compression::SNAPPY),
+        1 => Just(Compression::ZSTD(ZstdLevel::default())),
+        1 => Just(Compression::LZ4_RAW),
+        1 => Just(Compression::GZIP(GzipLevel::default())),
+    ];
+    (codec, any::<bool>(), any::<bool>(), any::<bool>(), 1_usize..40_000, 100_usize..20_000).prop_map(
+        |(codec, v2, dictionary, lists, rows, page_rows)| Written { codec, v2, dictionary, lists, rows, page_rows },
+    )
+}
+
+impl Written {
+    fn file(&self) -> Bytes {
+        let value = |row: usize| (row as i32).wrapping_mul(0x9e37_79b9_u32 as i32) >> (row % 3 * 9);
+        let array: ArrayRef = if self.lists {
+            let list = |row: usize| Some((0..row % 4).map(move |i| Some(value(row + i))).collect::<Vec<_>>());
+            Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>((0..self.rows).map(list)))
+        } else {
+            Arc::new(Int32Array::from_iter((0..self.rows).map(|row| (row % 1000 != 999).then(|| value(row)))))
+        };
+        let batch = RecordBatch::try_from_iter([("x", array)]).unwrap();
+        let properties = WriterProperties::builder()
+            .set_compression(self.codec)
+            .set_dictionary_enabled(self.dictionary)
+            .set_writer_version(if self.v2 { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 })
+            .set_write_batch_size(100)
+            .set_data_page_row_count_limit(self.page_rows)
+            .build();
+        let mut file = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        file.into()
+    }
+}
+
+/// All that is said of a page, and its bytes.
+fn said(page: &Page) -> (String, Bytes) {
+    let mut bare = page.clone();
+    let (Page::DataPage { buf, .. } | Page::DataPageV2 { buf, .. } | Page::DictionaryPage { buf, .. }) = &mut bare;
+    let bytes = std::mem::take(buf);
+    if let Page::DataPage { statistics, .. } | Page::DataPageV2 { statistics, .. } = &mut bare {
+        *statistics = None;
+    }
+    (format!("{bare:?}").replace("is_compressed: true", "is_compressed: false"), bytes)
+}
+
+/// The pages of the file's column by this module's reader, and by the crate's.
+fn both(file: &Bytes, metadata: &ArrowReaderMetadata, index: bool) -> (Box<dyn DensePages>, Box<dyn PageReader>) {
+    let group = metadata.metadata().row_group(0);
+    let places = metadata.metadata().page_index_for_row_group(0);
+    let places = places.page_locations(0).cloned().filter(|_| index);
+    let rows = group.num_rows() as usize;
+    let theirs = SerializedPageReader::new(Arc::new(file.clone()), group.column(0), rows, places.clone());
+    (pages(file.clone(), group.column(0), rows, places).unwrap(), Box::new(theirs.unwrap()))
+}
+
+fn load(file: &Bytes) -> ArrowReaderMetadata {
+    let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
+    ArrowReaderMetadata::load(file, options).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn pages_are_those_of_the_crate(
+        written in written(), index: bool, steps in proptest::collection::vec(0_u8..6, 1..30),
+    ) {
+        let file = written.file();
+        let (mut ours, mut theirs) = both(&file, &load(&file), index);
+        for step in steps.iter().chain([&5]).cycle() {
+            match step {
+                0 => {
+                    let peeked = |pages: &mut dyn PageReader| {
+                        let next = pages.peek_next_page().unwrap();
+                        next.map(|next| (next.is_dict, next.num_rows, next.num_levels))
+                    };
+                    prop_assert_eq!(peeked(&mut *ours), peeked(&mut *theirs));
+                    continue;
+                }
+                1 if theirs.peek_next_page().unwrap().is_some_and(|next| !next.is_dict) => {
+                    ours.skip_next_page().unwrap();
+                    theirs.skip_next_page().unwrap();
+                    continue;
+                }
+                _ => {}
+            }
+            let mine = match step {
+                2 => ours.get_next_page().unwrap().map(|page| said(&page)),
+                _ => ours.next_dense().unwrap().map(|(page, stored)| {
+                    let (words, mut bytes) = said(&page);
+                    if let Some(stored) = stored {
+                        bytes = [bytes, stored.load().unwrap()].concat().into();
+                    }
+                    (words, bytes)
+                }),
+            };
+            let page = theirs.get_next_page().unwrap().map(|page| said(&page));
+            prop_assert_eq!(&mine, &page);
+            if page.is_none() {
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn damage_neither_panics_nor_goes_on_for_ever(
+        written in written(), index: bool, at in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..9),
+    ) {
+        let whole = written.file();
+        let metadata = load(&whole);
+        let (start, length) = metadata.metadata().row_group(0).column(0).byte_range();
+        let mut damaged = whole.to_vec();
+        for (index, byte) in at {
+            // Headers are where it matters: most of these fall into the first, and into the pages' beginnings.
+            let place = index.index(length as usize);
+            damaged[start as usize + if byte % 2 == 0 { place.min(40) } else { place }] ^= byte;
+        }
+        let (mut ours, _) = both(&damaged.into(), &metadata, index);
+        let mut count = 0;
+        while let Ok(Some(_)) = ours.get_next_page() {
+            count += 1;
+            prop_assert!(count <= length, "more pages than bytes");
+        }
+    }
+}
