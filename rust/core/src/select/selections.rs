@@ -183,7 +183,17 @@ fn filtered(
             .iter_mut()
             .map(|(of, reader)| reader.read(of, None, start..start + count as u64))
             .collect::<Result<Vec<_>>>()?;
-        words.extend(kernel::evaluate(predicate, &arrays, count)?.bit_chunks().iter_padded().take(count.div_ceil(64)));
+        let passing = match &predicate.evaluator {
+            None => kernel::evaluate(predicate, &arrays, count)?,
+            Some(evaluator) => {
+                kernel::asked(evaluator.as_ref(), predicate.names(), &arrays, count).map_err(|detail| {
+                    let first = readers.first().map_or(0, |(of, _)| of.first_row) + start;
+                    let last = first + count as u64 - 1;
+                    Error::Data { path: file.path.clone(), detail: format!("among rows {first} to {last}: {detail}") }
+                })?
+            }
+        };
+        words.extend(passing.bit_chunks().iter_padded().take(count.div_ceil(64)));
     }
     Ok(RowSet::from_words(rows, words))
 }
