@@ -12,6 +12,7 @@ mod lists;
 mod nulls;
 pub(crate) mod pad;
 mod plan;
+mod scalars;
 mod text;
 mod values;
 
