@@ -52,6 +52,14 @@ def test_without_union_a_missing_column_names_both_files(tmp_path):
     write(tmp_path, {"x": [1], "y": [1]}, {"x": [2]})
     with pytest.raises(shardline.ShardlineValueError, match=r'1\.parquet: column "y" .*missing.*0\.parquet.*union'):
         DataLoader(tmp_path)
+    write(tmp_path, {"x": pa.array([1], pa.int32())}, {"x": [1]})
+    with pytest.raises(shardline.ShardlineValueError, match=r'1\.parquet: column "x" .*0\.parquet; .*take widen=True$'):
+        DataLoader(tmp_path)
+    write(tmp_path, {"x": [1]}, {"x": [1.5]})
+    with pytest.raises(
+        shardline.ShardlineValueError, match=r'1\.parquet: column "x" .*0\.parquet; .*leave the file out$'
+    ):
+        DataLoader(tmp_path)
     with pytest.raises(ValueError, match="schema must be one of 'first', 'union'"):
         DataLoader(tmp_path, schema="all")
     with pytest.raises(TypeError, match="widen"):

@@ -191,9 +191,13 @@ class Selector:
         *,
         sample: tuple[float, float, int] | None = ...,
         filter: _Program | None = ...,
+        evaluate: Callable[[Any], Any] | None = ...,
         storage: Storage | None = ...,
     ) -> Selector:
-        """`sample`: (low, high, seed). ColumnNotFoundError or ShardlineTypeError for a filter that the columns do not fit."""
+        """`sample`: (low, high, seed). ColumnNotFoundError or ShardlineTypeError for a filter that the columns do not fit.
+
+        `evaluate`: of the filter's columns (with `__arrow_c_array__`), a bool array: for a filter with an "unknown" step.
+        """
     @staticmethod
     def may_pass(filter: _Program, values: bytes) -> list[bool]:
         """Of every row of an Arrow IPC stream: whether the filter may be true where its columns have these values."""

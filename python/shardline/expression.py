@@ -1,10 +1,12 @@
 """pyarrow's expressions as trees of plain tuples, and as one text for each meaning.
 
 A tree is ("and" | "or", a, b), ("not", a), ("constant", bool | None), ("compare", operator, column, scalar),
-("columns", operator, column, other), ("in", column, scalars), ("null", column, nan), ("nan", column).
+("columns", operator, column, other), ("in", column, scalars), ("null", column, nan), ("nan", column), or
+("other", text, columns): what only pyarrow evaluates, as text and with the columns that it names.
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,17 +29,17 @@ _TURNED = {"less": "greater", "less_equal": "greater_equal", "greater": "less", 
 _MAX_TEXT = 2000
 _WOULD_DO = (
     "give conditions (column, op, value) in a list, or a list of such lists, with op one of =, !=, <, <=, >, >=, in, "
-    "not in; or a pyarrow.compute expression of comparisons, isin, is_null, is_valid, is_nan, &, | and ~"
+    "not in; or a pyarrow.compute expression"
 )
 
 
-def parse(filters: Any) -> Tree:
-    """The tree of a pyarrow expression, or of conditions in disjunctive normal form (a list of lists of tuples)."""
+def parse(filters: Any) -> tuple[Tree, Any]:
+    """The tree of a pyarrow expression or of conditions in disjunctive normal form (lists of tuples), and pyarrow's."""
     import pyarrow.compute as pc  # slow to import, and needed here only
     import pyarrow.parquet as pq
 
     if isinstance(filters, pc.Expression):
-        return _read(filters)
+        return _read(filters), filters
     if isinstance(filters, tuple) and len(filters) == 3 and isinstance(filters[0], str):
         filters = [filters]
     try:
@@ -46,7 +48,7 @@ def parse(filters: Any) -> Tree:
         raise ShardlineValueError(f"filters={filters!r} is not understood ({error}): {_WOULD_DO}") from error
     if not isinstance(expression, pc.Expression):
         raise ShardlineTypeError(f"filters={filters!r} is not understood: {_WOULD_DO}")
-    return _read(expression)
+    return _read(expression), expression
 
 
 def columns_of(tree: Tree) -> Iterator[str]:
@@ -61,6 +63,8 @@ def columns_of(tree: Tree) -> Iterator[str]:
             yield from (name, other)
         case ("compare", _, name, _) | ("in" | "null", name, _) | ("nan", name):
             yield name
+        case ("other", _, names):
+            yield from names
 
 
 def text_of(tree: Tree) -> str:
@@ -87,6 +91,8 @@ def _text(tree: Tree) -> str:
             return f"({name!r} in [{', '.join(sorted({_value(value) for value in values}))}])"
         case ("null", name, nan):
             return f"({name!r} is null{' or NaN' if nan else ''})"
+        case ("other", text, _):
+            return str(text)
         case _:
             return f"({tree[1]!r} is NaN)"
 
@@ -110,7 +116,7 @@ class _Written:
         return self.literals.column(int(number))[0]
 
     def term(self) -> Any:
-        """A tree, a column as ("field", name), a literal as ("literal", scalar), or None at an `end`."""
+        """A tree, a column as ("field", name), a field in it as ("path", names), a literal as ("literal", scalar)."""
         key, value = next(self.pairs)
         match key:
             case "literal":
@@ -130,7 +136,7 @@ class _Written:
                     self.pairs = _back((key, inner), self.pairs)
                     arguments.append(self.term())
             case "nested_field_ref":
-                raise ShardlineTypeError("filters= names a field inside a column; filter by whole columns")
+                return ("path", [name for _, name in itertools.islice(self.pairs, int(value))])
         raise ShardlineTypeError(f"filters= holds {key}, which is not understood: {_WOULD_DO}")
 
 
@@ -143,7 +149,9 @@ def _read(expression: Any) -> Tree:
     try:
         written = _Written(expression)
     except (ValueError, TypeError, pa.ArrowException) as error:
-        raise ShardlineTypeError(f"filters={expression} cannot be read: {error}") from error
+        raise ShardlineTypeError(
+            f"filters={expression} cannot be read ({error}): name columns by their names"
+        ) from error
     return _truth(written.term())
 
 
@@ -156,6 +164,8 @@ def _truth(term: Any) -> Tree:
             raise ShardlineTypeError(f"filters= holds the value {scalar}, which is neither true nor false: {_WOULD_DO}")
         case ("field", name):
             return ("compare", "equal", name, pa.scalar(True))
+        case ("path", _):
+            return _other("", [term], None)
     tree: Tree = term
     return tree
 
@@ -180,6 +190,27 @@ def _call(name: str, arguments: list[Any], options: Any) -> Tree:
             return ("not", ("null", column, False))
         case "is_nan", (("field", column),):
             return ("nan", column)
-    raise ShardlineTypeError(
-        f"filters= uses {name!r} in a way that is not understood here: {_WOULD_DO}, each of a column and a value"
-    )
+    return _other(name, arguments, options)
+
+
+def _other(function: str, arguments: list[Any], options: Any) -> Tree:
+    """A call that has no kernel in the core: as text, the same for the same call."""
+    parts, columns = [], []
+    for argument in arguments:
+        match argument:
+            case ("literal", scalar):
+                parts.append(f"{_value(scalar)}: {scalar.type}")
+            case ("field", name):
+                parts.append(f"column {name!r}")
+                columns.append(name)
+            case ("path", names):
+                parts.append(f"column {'.'.join(map(repr, names))}")
+                columns.append(names[0])
+            case tree:
+                parts.append(_text(tree))
+                columns += columns_of(tree)
+    for name, value in {} if options is None else options.items():
+        if name != "_type_name":
+            parts.append(f"{name}={value}: {value.type}")
+    text = f"{function}({', '.join(parts)})" if function else parts[0]
+    return ("other", text, tuple(columns))

@@ -1,8 +1,8 @@
 """A filter: a tree of conditions, and the steps that the core takes, once the columns' types are known."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,7 @@ class Filter:
     """What rows must pass. Picklable."""
 
     tree: Tree
+    expression: Any = field(default=None, repr=False, compare=False)
 
     @cached_property
     def text(self) -> str:
@@ -53,7 +54,7 @@ def check_filters(filters: Any) -> Filter | None:
     """The filter, None where there is none; ShardlineTypeError or ShardlineValueError where it is not understood."""
     if filters is None or (isinstance(filters, (list, tuple)) and not filters):
         return None
-    return Filter(parse(filters))
+    return Filter(*parse(filters))
 
 
 class _Compiler:
@@ -87,6 +88,8 @@ class _Compiler:
             self._add("unknown")
             return
         match tree:
+            case ("other", _, columns):
+                self._unknown(columns)
             case ("and" | "or", a, b):
                 self.steps_of(a)
                 self.steps_of(b)
@@ -111,6 +114,12 @@ class _Compiler:
                         f"filters= asks whether column {name!r} ({self._type(name)}) is NaN; only floats are"
                     )
                 self._add("nan", [name])
+
+    def _unknown(self, columns: Iterable[str]) -> None:
+        """What pyarrow evaluates: of these columns, known to nothing else."""
+        for column in columns:
+            self._type(column)
+        self._add("unknown", list(columns))
 
     def _compare(self, operator: str, name: str, scalar: pa.Scalar) -> None:
         value = _convert(name, self._type(name), scalar)
@@ -143,10 +152,8 @@ class _Compiler:
     def _columns(self, operator: str, name: str, other: str) -> None:
         left, right = self._type(name), self._type(other)
         if left != right:
-            raise ShardlineTypeError(
-                f"filters= compares column {name!r} ({left}) with column {other!r} ({right}): only columns of one type "
-                "can be compared"
-            )
+            self._unknown((name, other))
+            return
         if operator.startswith("greater"):
             operator, name, other = operator.replace("greater", "less"), other, name
         match operator:

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from shardline._core import Plan, Selector, Storage
+from shardline.asking import Ask
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.filters import Filter
 from shardline.partitions import Partitioning, attach, to_bytes
@@ -101,13 +102,15 @@ class Rows:
         """What tells the rows of a plan that pass; None where all do. ShardlineTypeError for a wrong comparison."""
         if not self.rule:
             return None
-        program = None
+        program, evaluate = None, None
         if self.filter is not None:
             types = {field.name: field.type for field in pa.schema(plan.schema)}
             if plan.partition_schema is not None:
                 types |= {field.name: field.type for field in pa.schema(plan.partition_schema)}
             program = self.filter.program(types)
-        return Selector(plan, sample=self.sample, filter=program, storage=self.storage)
+            if any(name == "unknown" for name, *_ in program[1]):
+                evaluate = Ask(self.filter.expression)
+        return Selector(plan, sample=self.sample, filter=program, evaluate=evaluate, storage=self.storage)
 
     def _kept(self, names: Sequence[str], values: pa.RecordBatch | None) -> list[int]:
         everything = list(range(len(names)))

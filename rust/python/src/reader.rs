@@ -130,3 +130,11 @@ impl Reader {
         py.detach(|| self.lock().close());
     }
 }
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // Its threads may wait for the interpreter, to ask pyarrow about a filter: who waits for them lets go of it.
+        let reader = self.reader.get_mut().unwrap_or_else(PoisonError::into_inner);
+        Python::try_attach(|py| py.detach(|| reader.close()));
+    }
+}

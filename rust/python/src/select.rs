@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
+use arrow_array::{BooleanArray, RecordBatch, StructArray};
 use pyo3::prelude::*;
 use shardline_core::fetch::{Demand, Files};
 use shardline_core::files::{FileTable, batch_from_bytes, remote};
 use shardline_core::order::Sample;
-use shardline_core::select::{self, Condition, Literal, Predicate, Selections, Step, Test};
+use shardline_core::select::{self, Condition, Evaluator, Literal, Predicate, Selections, Step, Test};
 use shardline_core::store::Options;
 use shardline_core::{Error, Result};
 
+use crate::capsule::ArrowRows;
 use crate::error::{OrRaise, raise};
 use crate::plan::Plan;
+use crate::spec::array_of;
 use crate::storage::{self, Storage};
 
 #[derive(FromPyObject)]
@@ -65,6 +69,24 @@ fn predicate((names, steps): (Vec<String>, Vec<Written>)) -> Result<Predicate> {
     Predicate::new(names, steps.into_iter().map(step).collect::<Result<_>>()?)
 }
 
+/// A function of Python's that gets the filter's columns and gives back whether each row passes.
+#[derive(Debug)]
+struct Asked(Py<PyAny>);
+
+impl Evaluator for Asked {
+    fn passing(&self, columns: &RecordBatch) -> std::result::Result<BooleanArray, String> {
+        // Threads that wait for the interpreter hold no lock that a thread in it waits for.
+        let asked = Python::try_attach(|py| {
+            let schema = columns.schema().as_ref().clone();
+            let rows = ArrowRows { schema, rows: StructArray::from(columns.clone()) };
+            let found = self.0.bind(py).call1((rows,)).and_then(|found| array_of(&found));
+            let found = found.map_err(|error| error.value(py).to_string())?;
+            found.as_boolean_opt().cloned().ok_or_else(|| "it is neither true nor false".to_owned())
+        });
+        asked.unwrap_or_else(|| Err("Python is shutting down".into()))
+    }
+}
+
 /// The key-value pairs of a schema in an Arrow IPC message, in their order, those that repeat too.
 #[pyfunction]
 pub(crate) fn schema_metadata(message: &[u8]) -> PyResult<Vec<(String, String)>> {
@@ -77,16 +99,21 @@ pub(crate) struct Selector(pub(crate) Arc<select::Selector>, Options);
 #[pymethods]
 impl Selector {
     #[new]
-    #[pyo3(signature = (plan, *, sample=None, filter=None, storage=None))]
+    #[pyo3(signature = (plan, *, sample=None, filter=None, evaluate=None, storage=None))]
     fn new(
         plan: &Plan,
         sample: Option<(f64, f64, u64)>,
         filter: Option<(Vec<String>, Vec<Written>)>,
+        evaluate: Option<Py<PyAny>>,
         storage: Option<&Storage>,
     ) -> PyResult<Self> {
         let made = || {
             let sample = sample.map(|(low, high, seed)| Sample::new(low, high, seed)).transpose()?;
-            select::Selector::new(&plan.0, sample, filter.map(predicate).transpose()?)
+            let mut filter = filter.map(predicate).transpose()?;
+            if let Some(evaluate) = evaluate {
+                filter = filter.map(|filter| filter.evaluated_by(Arc::new(Asked(evaluate))));
+            }
+            select::Selector::new(&plan.0, sample, filter)
         };
         Ok(Self(Arc::new(made().or_raise()?), storage::from(storage).options))
     }

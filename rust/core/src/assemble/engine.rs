@@ -16,7 +16,7 @@ use crate::plan::{Chunk, Planner};
 use crate::select::Selections;
 use crate::{Error, Result};
 
-/// The columns of a lane hold at least this many bytes a row group, so that small row groups are few tasks.
+/// The sources of a lane hold at least this many bytes a row group, so that small row groups are few tasks.
 const LANE_BYTES: u64 = 256 << 10;
 
 /// What a reader has done so far.
@@ -207,17 +207,17 @@ impl Engine {
             state.slots[output.slot].push_back((number, index, output.rows()));
         }
         self.files.prefetch(chunk.strands.iter().flatten().map(|slice| (slice.group as usize, slice.rows.clone())));
-        let columns = self.projection.columns().len();
         for (piece, slice) in chunk.strands.iter().flatten().enumerate() {
-            for range in self.column_groups(slice.group) {
-                let key = LaneKey { group: slice.group, columns: range };
+            for sources in self.parts(slice.group) {
+                let key = LaneKey { group: slice.group, sources };
                 let task = Task { job: number, piece, rows: slice.rows.clone() };
                 if let Some(lane) = state.lanes.add(key, task) {
                     state.ready.push(Reverse((number, lane)));
                 }
             }
         }
-        state.jobs.insert(number, Job::new(chunk, columns, bytes));
+        let sources: Vec<usize> = self.projection.columns().iter().map(|column| column.sources.len()).collect();
+        state.jobs.insert(number, Job::new(chunk, &sources, bytes));
         // A lane that every slot's turn passed by twice is one that nobody reads on.
         let rounds = 2 * state.slots.len() as u64 + 2;
         if number.is_multiple_of(rounds) {
@@ -225,13 +225,13 @@ impl Engine {
         }
     }
 
-    /// The columns of a row group in as many parts as its size is worth.
-    fn column_groups(&self, group: u32) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
-        let columns = self.projection.columns().len();
+    /// The sources of a row group in as many parts as its size is worth.
+    fn parts(&self, group: u32) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+        let sources = self.projection.num_sources();
         let rows = self.files.table().line_rows()[group as usize];
-        let parts = (rows * self.projection.row_bytes()).div_ceil(LANE_BYTES).clamp(1, columns.max(1) as u64) as usize;
+        let parts = (rows * self.projection.row_bytes()).div_ceil(LANE_BYTES).clamp(1, sources.max(1) as u64) as usize;
         (0..parts)
-            .map(move |part| part * columns / parts..(part + 1) * columns / parts)
+            .map(move |part| part * sources / parts..(part + 1) * sources / parts)
             .filter(|range| !range.is_empty())
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use arrow_array::{Array, ArrayRef};
 
 use super::gather;
+use crate::decode::{Column, beside};
 use crate::order::Line;
 use crate::plan::Chunk;
 use crate::{Error, Result};
@@ -14,8 +15,8 @@ use crate::{Error, Result};
 pub(crate) struct Job {
     /// What it is made of.
     pub(crate) work: Arc<Work>,
-    /// Of every column, its pieces in order.
-    pieces: Vec<Column>,
+    /// Of every column, the pieces of its sources.
+    pieces: Vec<Pieces>,
     /// Columns that are not done.
     missing: usize,
     /// The finished columns of every output.
@@ -36,20 +37,22 @@ pub(crate) struct Work {
 }
 
 #[derive(Debug)]
-struct Column {
-    pieces: Vec<Option<ArrayRef>>,
+struct Pieces {
+    /// Of every source, in order.
+    sources: Vec<Vec<Option<ArrayRef>>>,
     missing: usize,
 }
 
 impl Job {
-    pub(crate) fn new(chunk: Chunk, columns: usize, bytes: u64) -> Self {
-        let pieces = chunk.strands.iter().map(Vec::len).sum();
-        let outputs = chunk.outputs.iter().map(|_| Some(vec![None; columns])).collect();
-        let column = |_| Column { pieces: vec![None; pieces], missing: pieces };
+    /// `sources`: how many each column has.
+    pub(crate) fn new(chunk: Chunk, sources: &[usize], bytes: u64) -> Self {
+        let pieces: usize = chunk.strands.iter().map(Vec::len).sum();
+        let outputs = chunk.outputs.iter().map(|_| Some(vec![None; sources.len()])).collect();
+        let of = |&count: &usize| Pieces { sources: vec![vec![None; pieces]; count], missing: count * pieces };
         Self {
             work: Arc::new(Work { chunk, permutation: OnceLock::new() }),
-            pieces: (0..columns).map(column).collect(),
-            missing: if pieces == 0 { 0 } else { columns },
+            pieces: sources.iter().map(of).collect(),
+            missing: if pieces == 0 { 0 } else { sources.len() },
             outputs,
             error: None,
             bytes,
@@ -57,12 +60,19 @@ impl Job {
         }
     }
 
-    /// Takes a decoded piece; gives back all pieces of the column once this was the last.
-    pub(crate) fn put_piece(&mut self, column: usize, piece: usize, array: ArrayRef) -> Option<Vec<ArrayRef>> {
+    /// Takes a decoded piece of a column's source; gives back all pieces of all its sources once this was the last.
+    pub(crate) fn put_piece(
+        &mut self,
+        column: usize,
+        source: usize,
+        piece: usize,
+        array: ArrayRef,
+    ) -> Option<Vec<Vec<ArrayRef>>> {
         let of = &mut self.pieces[column];
-        of.pieces[piece] = Some(array);
+        of.sources[source][piece] = Some(array);
         of.missing -= 1;
-        (of.missing == 0).then(|| std::mem::take(&mut of.pieces).into_iter().flatten().collect())
+        let all = |pieces: Vec<Option<ArrayRef>>| pieces.into_iter().flatten().collect();
+        (of.missing == 0).then(|| std::mem::take(&mut of.sources).into_iter().map(all).collect())
     }
 
     /// Takes a finished column, an array an output; says whether the chunk is done.
@@ -112,10 +122,16 @@ impl Job {
 }
 
 impl Work {
-    /// Makes a column's outputs from its pieces.
-    pub(crate) fn finish(&self, pieces: &[ArrayRef], line: &Line) -> Result<Vec<ArrayRef>> {
+    /// Makes a column's outputs from the pieces of its sources.
+    pub(crate) fn finish(
+        &self,
+        column: &Column,
+        mut sources: Vec<Vec<ArrayRef>>,
+        line: &Line,
+    ) -> Result<Vec<ArrayRef>> {
+        let pieces = if column.is_matrix { vec![beside(column, &sources)?] } else { sources.pop().unwrap_or_default() };
         let Some(window) = &self.chunk.window else {
-            return Ok(vec![gather::join(pieces)?]);
+            return Ok(vec![gather::join(&pieces)?]);
         };
         let permutation = self.permutation.get_or_init(|| line.permutation(window));
         self.chunk
@@ -124,7 +140,7 @@ impl Work {
             .map(|output| {
                 let picks: Vec<&[u32]> =
                     output.picks.iter().map(|pick| &permutation[pick.start as usize..pick.end as usize]).collect();
-                gather::pick(pieces, &picks)
+                gather::pick(&pieces, &picks)
             })
             .collect()
     }
@@ -145,12 +161,12 @@ mod tests {
         let picks = std::iter::once(0..1).collect();
         let group = crate::order::GroupSlice { group: 0, rows: 0..1 };
         let chunk = Chunk { strands: vec![vec![group]], window: None, outputs: vec![Output { slot: 0, picks }] };
-        let mut job = Job::new(chunk, 2, 0);
+        let mut job = Job::new(chunk, &[1, 1], 0);
         job.fail(Error::internal("the first column"));
         assert!(job.is_done());
         let array: ArrayRef = Arc::new(arrow_array::Int32Array::from(vec![1]));
-        let pieces = job.put_piece(1, 0, array).expect("it was the only one");
-        assert!(!job.put_column(1, pieces));
+        let mut sources = job.put_piece(1, 0, 0, array).expect("it was the only one");
+        assert!(!job.put_column(1, sources.remove(0)));
         assert!(job.is_done() && job.take(0).is_err());
     }
 }

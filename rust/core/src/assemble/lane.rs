@@ -1,4 +1,4 @@
-//! Lanes: some columns of an open row group, read on from a row by one thread at a time.
+//! Lanes: some sources of an open row group, read on from a row by one thread at a time.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use arrow_array::ArrayRef;
 
 use super::worker::words;
-use crate::decode::{Column, ColumnReader, GroupColumn, Projection};
+use crate::decode::{GroupColumn, Projection, Source, SourceReader};
 use crate::fetch::{Files, OpenFile};
 use crate::files::FileTable;
 use crate::order::RowSet;
@@ -30,13 +30,13 @@ pub(crate) struct Task {
 pub(crate) struct LaneKey {
     /// The row group, numbered through all files.
     pub(crate) group: u32,
-    /// Its columns, numbered as projected.
-    pub(crate) columns: Range<usize>,
+    /// The columns that are read, numbered as the projection has them.
+    pub(crate) sources: Range<usize>,
 }
 
 /// The open decoders of a lane; opened by the thread that first works on it.
 #[derive(Default)]
-pub(crate) struct Decoders(Option<Vec<ColumnReader>>);
+pub(crate) struct Decoders(Option<Vec<SourceReader>>);
 
 /// What a lane's row group is read with.
 #[derive(Clone, Copy)]
@@ -48,7 +48,7 @@ pub(crate) struct Reading<'a> {
 }
 
 impl Decoders {
-    /// Decodes a task's rows of every column of the lane.
+    /// Decodes a task's rows of every source of the lane.
     pub(crate) fn read(
         &mut self,
         Reading { files, projection, selections }: Reading<'_>,
@@ -59,11 +59,11 @@ impl Decoders {
         let index = table.file_of_group(key.group as usize);
         let file = files.open(index)?;
         let group = key.group as usize - table.groups(index).start;
-        let columns = &projection.columns()[key.columns.clone()];
+        let sources: Vec<&Source> = key.sources.clone().map(|source| projection.source(source)).collect();
         let arrays = catch_unwind(AssertUnwindSafe(|| {
             let set = selections.map(|selections| selections.rows(files, key.group as usize)).transpose()?;
             let set = set.as_deref().filter(|set| set.words().is_some());
-            self.decode(&file, &Place { table, index, group, set }, columns, rows)
+            self.decode(&file, &Place { table, index, group, set }, &sources, rows)
         }));
         // Damaged pages make decoders panic that are not ours.
         let arrays = arrays.unwrap_or_else(|panic| {
@@ -78,27 +78,20 @@ impl Decoders {
         arrays
     }
 
-    fn decode(
+    fn decode<'a>(
         &mut self,
-        file: &OpenFile,
-        place: &Place<'_>,
-        columns: &[Column],
+        file: &'a OpenFile,
+        place: &Place<'a>,
+        sources: &[&'a Source],
         rows: &Range<u64>,
     ) -> Result<Vec<ArrayRef>> {
         let &Place { table, index, group, set } = place;
-        let mut of = Vec::with_capacity(columns.len());
-        for column in columns {
-            let mut sources = Vec::with_capacity(column.sources.len());
-            for source in &column.sources {
-                sources.push(GroupColumn::find(table, index, file, group, source)?);
-            }
-            of.push(sources);
-        }
+        let find = |source: &&'a Source| GroupColumn::find(table, index, file, group, source);
+        let of = sources.iter().map(find).collect::<Result<Vec<_>>>()?;
         if self.0.is_none() {
-            self.0 = Some(of.iter().map(|of| ColumnReader::open(of, set, rows.start)).collect::<Result<_>>()?);
+            self.0 = Some(of.iter().map(|of| SourceReader::at(of, set, rows.start)).collect::<Result<_>>()?);
         }
-        let readers = self.0.iter_mut().flatten();
-        readers.zip(&of).zip(columns).map(|((reader, of), column)| reader.read(of, column, set, rows.clone())).collect()
+        self.0.iter_mut().flatten().zip(&of).map(|(reader, of)| reader.read(of, set, rows.clone())).collect()
     }
 }
 

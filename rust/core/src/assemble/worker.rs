@@ -47,22 +47,23 @@ pub(crate) fn work(engine: &Engine) {
     }
 }
 
-/// Decodes a piece of some columns, and finishes those columns that it was the last piece of.
+/// Decodes a piece of some sources, and finishes those columns that it was the last piece of.
 fn piece(engine: &Engine, key: &LaneKey, task: &Task, decoders: &mut Decoders) -> Result<()> {
     let arrays = decoders.read(engine.reading(), key, &task.rows)?;
-    let mut complete: Vec<(usize, Vec<ArrayRef>)> = Vec::new();
+    let mut complete: Vec<(usize, Vec<Vec<ArrayRef>>)> = Vec::new();
     let work = {
         let mut state = engine.lock();
         let Some(job) = state.jobs.get_mut(&task.job) else { return Ok(()) };
-        for (column, array) in key.columns.clone().zip(arrays) {
-            if let Some(pieces) = job.put_piece(column, task.piece, array) {
-                complete.push((column, pieces));
+        for (source, array) in key.sources.clone().zip(arrays) {
+            let (column, place) = engine.projection.place(source);
+            if let Some(sources) = job.put_piece(column, place, task.piece, array) {
+                complete.push((column, sources));
             }
         }
         job.work.clone()
     };
-    for (column, pieces) in complete {
-        let outputs = work.finish(&pieces, &engine.line)?;
+    for (column, sources) in complete {
+        let outputs = work.finish(&engine.projection.columns()[column], sources, &engine.line)?;
         let bytes: u64 = outputs.iter().map(|array| array_bytes(array.as_ref())).sum();
         let mut state = engine.lock();
         state.metrics.bytes += bytes;

@@ -7,12 +7,10 @@ use arrow_select::take::take;
 use parquet::arrow::ProjectionMask;
 
 use super::dense::{DenseColumn, Read};
-use super::form::bundle;
-use super::matrix::Matrix;
 use super::pages::pages;
 use super::retype::retyped;
 use super::stock::StockColumn;
-use super::{Column, Node, Part, Source, Where};
+use super::{Source, Where};
 use crate::fetch::OpenFile;
 use crate::files::FileTable;
 use crate::order::RowSet;
@@ -116,86 +114,6 @@ impl<'a> GroupColumn<'a> {
     }
 }
 
-/// Reads a column of a row group on from a row: each of its sources.
-pub struct ColumnReader {
-    sources: Vec<SourceReader>,
-}
-
-impl ColumnReader {
-    /// Opens the column's sources at a row of their row group.
-    ///
-    /// # Errors
-    /// Pages that cannot be read.
-    pub fn open(of: &[GroupColumn<'_>], set: Option<&RowSet>, row: u64) -> Result<Self> {
-        let open = |of: &GroupColumn<'_>| match set {
-            None => SourceReader::open(of, row),
-            Some(set) => SourceReader::open_set(of, set, row),
-        };
-        Ok(Self { sources: of.iter().map(open).collect::<Result<_>>()? })
-    }
-
-    /// The next rows, in the form that the column is delivered in. `rows`: of the row group, or of the set, where there is one.
-    ///
-    /// # Errors
-    /// Pages that cannot be read, or values that the form does not hold.
-    pub fn read(
-        &mut self,
-        of: &[GroupColumn<'_>],
-        column: &Column,
-        set: Option<&RowSet>,
-        rows: Range<u64>,
-    ) -> Result<ArrayRef> {
-        match (self.sources.as_mut_slice(), of) {
-            ([only], [of]) if !column.is_matrix => {
-                let count = (rows.end - rows.start) as usize;
-                bundle(only.read(of, set, rows)?, count)
-            }
-            _ => self.matrix(of, column, set, rows),
-        }
-    }
-
-    fn matrix(
-        &mut self,
-        of: &[GroupColumn<'_>],
-        column: &Column,
-        set: Option<&RowSet>,
-        range: Range<u64>,
-    ) -> Result<ArrayRef> {
-        let rows = (range.end - range.start) as usize;
-        let Some(number) = of.first().and_then(|of| of.source.form.number()) else {
-            return Err(Error::internal("a matrix of no numbers"));
-        };
-        let mut matrices: Vec<Matrix> = Vec::with_capacity(column.keys.len());
-        for place in 0..column.keys.len() {
-            matrices.push(Matrix::new(rows, of.len(), if place == 0 { number.width() } else { 1 }));
-        }
-        let block = matrices.first().map_or(rows, Matrix::block);
-        let mut done = 0;
-        while done < rows {
-            let now = block.min(rows - done);
-            let start = range.start + done as u64;
-            let next = start..start + now as u64;
-            let arrays: Vec<Vec<ArrayRef>> = self
-                .sources
-                .iter_mut()
-                .zip(of)
-                .map(|(reader, of)| reader.read(of, set, next.clone()))
-                .collect::<Result<_>>()?;
-            for (place, matrix) in matrices.iter_mut().enumerate() {
-                let columns = arrays.iter().map(|of| of.get(place).cloned()).collect::<Option<Vec<_>>>();
-                matrix.write(&columns.ok_or_else(|| Error::internal("a column without its mask"))?)?;
-            }
-            done += now;
-        }
-        let made = matrices.into_iter().zip(&column.keys).enumerate().map(|(place, (matrix, key))| {
-            let number = if place == 0 { number } else { super::Number::Bool };
-            let bits = number == super::Number::Bool && matches!(key.node, Node::Part(Part::Arrow));
-            matrix.finish(&number.carrier(), bits)
-        });
-        bundle(made.collect::<Result<_>>()?, rows)
-    }
-}
-
 /// Reads a source of a row group on from a row.
 pub(crate) struct SourceReader {
     pub(super) decoder: Decoder,
@@ -214,6 +132,14 @@ pub(super) enum Decoder {
 }
 
 impl SourceReader {
+    /// Opens the source at a row of its row group, or of the set, where there is one.
+    pub(crate) fn at(of: &GroupColumn<'_>, set: Option<&RowSet>, row: u64) -> Result<Self> {
+        match set {
+            None => Self::open(of, row),
+            Some(set) => Self::open_set(of, set, row),
+        }
+    }
+
     pub(crate) fn open(of: &GroupColumn<'_>, row: u64) -> Result<Self> {
         let Some(root) = of.root else { return Ok(Self { decoder: Decoder::Missing, next_row: row }) };
         let decoder = match dense(of, root, row)? {
@@ -233,7 +159,8 @@ impl SourceReader {
         retyped(array, of.source.field.data_type())
     }
 
-    fn read(&mut self, of: &GroupColumn<'_>, set: Option<&RowSet>, rows: Range<u64>) -> Result<Vec<ArrayRef>> {
+    /// The next rows, in the form that they are delivered in. `rows`: of the row group, or of the set, where there is one.
+    pub(crate) fn read(&mut self, of: &GroupColumn<'_>, set: Option<&RowSet>, rows: Range<u64>) -> Result<ArrayRef> {
         let from = Where { path: &of.file.path, column: &of.source.name, first_row: of.first_row, set: None };
         let (array, from) = match set {
             None => {
@@ -245,7 +172,7 @@ impl SourceReader {
                 (retyped(self.decode_set(of, set, rows)?, of.source.field.data_type())?, from)
             }
         };
-        of.source.form.arrays(&array, from)
+        of.source.form.apply(&array, from)
     }
 
     fn decode(&mut self, of: &GroupColumn<'_>, rows: usize) -> Result<ArrayRef> {

@@ -77,6 +77,8 @@ impl Column {
 #[derive(Debug, Clone)]
 pub struct Projection {
     columns: Vec<Column>,
+    /// Of every source, its column and its place in it.
+    places: Vec<(usize, usize)>,
     row_bytes: u64,
 }
 
@@ -130,7 +132,9 @@ impl Projection {
         // The footers tell how long encoded rows are; decoded, values of a dictionary take about twice that.
         let encoded = table.num_bytes() / table.num_rows().max(1);
         let row_bytes = (fixed + if varies { 2 * encoded } else { 0 }).max(1);
-        Ok(Self { columns, row_bytes })
+        let places = columns.iter().enumerate();
+        let places = places.flat_map(|(column, of)| (0..of.sources.len()).map(move |place| (column, place))).collect();
+        Ok(Self { columns, places, row_bytes })
     }
 
     /// The columns.
@@ -141,6 +145,22 @@ impl Projection {
     /// All sources of all columns.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.columns.iter().flat_map(|column| &column.sources)
+    }
+
+    /// How many sources all columns have.
+    pub fn num_sources(&self) -> usize {
+        self.places.len()
+    }
+
+    /// A source's column, and its place in it.
+    pub fn place(&self, source: usize) -> (usize, usize) {
+        self.places[source]
+    }
+
+    /// A source, numbered through all columns.
+    pub fn source(&self, source: usize) -> &Source {
+        let (column, place) = self.places[source];
+        &self.columns[column].sources[place]
     }
 
     /// The paths of columns (and of fields in them) whose codes stand for values that are not known yet.

@@ -52,10 +52,7 @@ pub fn merge(
                 *known = Arc::new(known.as_ref().clone().with_data_type(wide));
                 path.clone_into(origin);
             }
-            None => {
-                let how = if drift.widen { "" } else { " or take widen=True where one holds the other" };
-                return Err(differ(origin, known, path, found, how));
-            }
+            None => return Err(differ(origin, known, path, found)),
         }
     }
     if drift.union {
@@ -145,7 +142,7 @@ pub fn check_same(first: &str, reference: &Schema, path: &str, schema: &Schema) 
         };
         let Some(found) = found else { return Err(missing(first, wanted, path)) };
         if !same_type(wanted.data_type(), found.data_type()) {
-            return Err(differ(first, wanted, path, found, ""));
+            return Err(differ(first, wanted, path, found));
         }
     }
     if schema.fields().len() > reference.fields().len() {
@@ -166,12 +163,13 @@ fn missing(first: &str, wanted: &Field, path: &str) -> Error {
     )
 }
 
-fn differ(first: &str, wanted: &Field, path: &str, found: &Field, or: &str) -> Error {
+fn differ(first: &str, wanted: &Field, path: &str, found: &Field) -> Error {
+    let or = if wider(wanted.data_type(), found.data_type(), true).is_some() { ", or take widen=True" } else { "" };
     differs(
         path,
         format!(
-            "column \"{}\" is {} here and {} in the first file that has it, {first}; cast one of them, or leave the file \
-             out{or}",
+            "column \"{}\" is {} here and {} in the first file that has it, {first}; cast one of them or leave the \
+             file out{or}",
             wanted.name(),
             found.data_type(),
             wanted.data_type(),
@@ -266,6 +264,10 @@ mod tests {
         assert_eq!(both, wanted.map(|(name, of)| (name.to_owned(), of)));
         let error = merged(Drift { union: true, widen: false }, &[a.clone(), b.clone()]).unwrap_err().to_string();
         assert!(error.contains("1.parquet") && error.contains("0.parquet") && error.contains("widen=True"), "{error}");
+        let error = same(&a, &schema(&[("y", list("item", Float64, true)), ("x", Int32)])).unwrap_err().to_string();
+        assert!(error.contains("or take widen=True"), "{error}");
+        let error = same(&a, &schema(&[("y", Utf8), ("x", Int32)])).unwrap_err().to_string();
+        assert!(!error.contains("widen"), "{error}");
         let error = merged(Drift { union: false, widen: true }, &[a.clone(), b]).unwrap_err().to_string();
         assert!(error.contains("\"y\"") && error.contains("missing") && error.contains("union"), "{error}");
         let unsigned = schema(&[("x", UInt32), ("y", list("item", Float32, true))]);

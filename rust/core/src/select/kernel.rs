@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 use std::hash::Hash;
+use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef};
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_buffer::BooleanBuffer;
+use arrow_schema::{Field, Schema};
 
 use super::lane::{Lane, lane, plain};
-use super::predicate::{Condition, Literal, Predicate, Step, Test};
+use super::predicate::{Condition, Evaluator, Literal, Predicate, Step, Test};
 use crate::{Error, Result};
 
 /// Kleene's three values, a bit a row.
@@ -34,6 +36,25 @@ impl Truth {
         let all = |set: bool| if set { BooleanBuffer::new_set(rows) } else { BooleanBuffer::new_unset(rows) };
         Self { yes: all(value == Some(true)), no: all(value == Some(false)) }
     }
+}
+
+/// The rows that pass by another's evaluation; what it could not do, in words.
+pub(super) fn asked(
+    evaluator: &dyn Evaluator,
+    names: &[String],
+    arrays: &[ArrayRef],
+    rows: usize,
+) -> std::result::Result<BooleanBuffer, String> {
+    let arrays = arrays.iter().map(plain).collect::<Result<Vec<_>>>().map_err(|error| error.to_string())?;
+    let fields: Vec<Field> =
+        names.iter().zip(&arrays).map(|(name, array)| Field::new(name, array.data_type().clone(), true)).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    let batch = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options);
+    let found = evaluator.passing(&batch.map_err(|error| error.to_string())?)?;
+    if found.len() != rows {
+        return Err(format!("{} values came of {rows} rows", found.len()));
+    }
+    Ok(Truth::of(found.values().clone(), &found).yes)
 }
 
 /// The rows that pass, of `rows` rows; `arrays`: the predicate's columns.

@@ -10,7 +10,7 @@ mod selections;
 mod written;
 
 pub use count::{count, may_pass};
-pub use predicate::{Condition, Literal, Predicate, Step, Test};
+pub use predicate::{Condition, Evaluator, Literal, Predicate, Step, Test};
 pub use selections::{Selections, Selector};
 pub use written::schema_metadata;
 

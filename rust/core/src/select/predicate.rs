@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use arrow_array::{BooleanArray, RecordBatch, new_empty_array};
 use arrow_schema::DataType;
 
+use super::kernel;
 use super::lane::{LaneKind, kind};
 use crate::decode::{Asked, Column, Projection};
 use crate::files::FileTable;
@@ -81,11 +83,21 @@ pub enum Step {
     Not,
 }
 
+/// What evaluates a whole filter where a step of it has no kernel here.
+pub trait Evaluator: std::fmt::Debug + Send + Sync {
+    /// Which rows the filter is true of; the columns are the predicate's.
+    ///
+    /// # Errors
+    /// What it could not do, in words.
+    fn passing(&self, columns: &RecordBatch) -> std::result::Result<BooleanArray, String>;
+}
+
 /// A filter, well-formed, over columns that are known by name.
 #[derive(Debug, Clone)]
 pub struct Predicate {
     pub(super) names: Vec<String>,
     pub(super) steps: Vec<Step>,
+    pub(super) evaluator: Option<Arc<dyn Evaluator>>,
 }
 
 impl Predicate {
@@ -113,7 +125,13 @@ impl Predicate {
                 }
             }
         }
-        if depth == 1 { Ok(Self { names, steps }) } else { Err(bad()) }
+        if depth == 1 { Ok(Self { names, steps, evaluator: None }) } else { Err(bad()) }
+    }
+
+    /// The same, evaluated by another: then its steps serve only to leave out what none of, or all of which passes.
+    #[must_use]
+    pub fn evaluated_by(self, evaluator: Arc<dyn Evaluator>) -> Self {
+        Self { evaluator: Some(evaluator), ..self }
     }
 
     /// The names of its columns.
@@ -143,6 +161,10 @@ impl Predicate {
                     self.names[*column]
                 )));
             }
+        }
+        if let Some(evaluator) = &self.evaluator {
+            let none = projection.sources().map(|source| new_empty_array(source.field.data_type())).collect::<Vec<_>>();
+            kernel::asked(evaluator.as_ref(), &self.names, &none, 0).map_err(Error::Unsupported)?;
         }
         Ok(projection.columns().into())
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::facts::{self, Facts};
 use super::kernel;
 use super::predicate::Predicate;
-use crate::decode::{Column, ColumnReader, GroupColumn};
+use crate::decode::{Column, GroupColumn, SourceReader};
 use crate::fetch::{Files, OpenFile};
 use crate::files::FileTable;
 use crate::order::{RowSet, Sample};
@@ -172,8 +172,8 @@ fn filtered(
     let rows = table.group_rows()[group];
     let mut readers = Vec::with_capacity(columns.len());
     for column in columns {
-        let of = [GroupColumn::find(table, index, file, in_file, &column.sources[0])?];
-        let reader = ColumnReader::open(&of, None, 0)?;
+        let of = GroupColumn::find(table, index, file, in_file, &column.sources[0])?;
+        let reader = SourceReader::open(&of, 0)?;
         readers.push((of, reader));
     }
     let mut words = Vec::with_capacity(rows.div_ceil(64) as usize);
@@ -181,10 +181,19 @@ fn filtered(
         let count = (rows - start).min(BLOCK) as usize;
         let arrays = readers
             .iter_mut()
-            .zip(columns)
-            .map(|((of, reader), column)| reader.read(of, column, None, start..start + count as u64))
+            .map(|(of, reader)| reader.read(of, None, start..start + count as u64))
             .collect::<Result<Vec<_>>>()?;
-        words.extend(kernel::evaluate(predicate, &arrays, count)?.bit_chunks().iter_padded().take(count.div_ceil(64)));
+        let passing = match &predicate.evaluator {
+            None => kernel::evaluate(predicate, &arrays, count)?,
+            Some(evaluator) => {
+                kernel::asked(evaluator.as_ref(), predicate.names(), &arrays, count).map_err(|detail| {
+                    let first = readers.first().map_or(0, |(of, _)| of.first_row) + start;
+                    let last = first + count as u64 - 1;
+                    Error::Data { path: file.path.clone(), detail: format!("among rows {first} to {last}: {detail}") }
+                })?
+            }
+        };
+        words.extend(passing.bit_chunks().iter_padded().take(count.div_ceil(64)));
     }
     Ok(RowSet::from_words(rows, words))
 }

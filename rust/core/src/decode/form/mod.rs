@@ -12,6 +12,7 @@ mod lists;
 mod nulls;
 pub(crate) mod pad;
 mod plan;
+mod scalars;
 mod text;
 mod values;
 
@@ -179,20 +180,12 @@ impl Form {
         }
     }
 
-    /// Checks decoded rows and brings them into this form: one array a key.
+    /// Checks decoded rows and brings them into this form: an array a key, several as the fields of a struct array.
     ///
     /// # Errors
     /// Values that the form does not hold, each with its file, column and row.
-    pub(crate) fn arrays(&self, array: &ArrayRef, from: Where<'_>) -> Result<Vec<ArrayRef>> {
-        self.op.run(array, None, &At { from, row: &|row| row })
-    }
-
-    /// As [`Self::arrays`]; several as the fields of a struct array.
-    ///
-    /// # Errors
-    /// As those of `arrays`.
     pub fn apply(&self, array: &ArrayRef, from: Where<'_>) -> Result<ArrayRef> {
-        let arrays = self.arrays(array, from)?;
+        let arrays = self.op.run(array, None, &At { from, row: &|row| row })?;
         bundle(arrays, array.len())
     }
 }
