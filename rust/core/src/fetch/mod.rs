@@ -1,6 +1,7 @@
 //! Bytes: positional reads of local files, parts of objects that are read ahead, and the files that are open.
 
 mod local;
+mod metadata;
 mod object;
 mod open;
 mod pages;
@@ -9,6 +10,7 @@ mod remote;
 mod source;
 
 pub use local::LocalFile;
+pub use metadata::FileMetadata;
 pub use object::{RemoteFile, RemoteRead};
 pub use open::{Files, OpenFile};
 pub use remote::Demand;
