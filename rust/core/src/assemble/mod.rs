@@ -4,6 +4,7 @@
 //! last piece of a column joins them, or gathers them by the window's permutation ([`job`]). What is read ahead is bounded
 //! in bytes, and the chunk that the caller waits for is always admitted ([`engine`]).
 
+mod decoders;
 mod engine;
 mod gather;
 mod job;

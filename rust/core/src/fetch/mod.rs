@@ -1,5 +1,6 @@
 //! Bytes: positional reads of local files, parts of objects that are read ahead, and the files that are open.
 
+mod held;
 mod local;
 mod metadata;
 mod object;
@@ -9,6 +10,7 @@ mod parts;
 mod remote;
 mod source;
 
+pub use held::HeldFile;
 pub use local::LocalFile;
 pub use metadata::FileMetadata;
 pub use object::{RemoteFile, RemoteRead};
