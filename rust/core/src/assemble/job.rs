@@ -1,10 +1,12 @@
 //! A chunk in the making: the pieces that its columns still wait for, and the columns that are done.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use arrow_array::{Array, ArrayRef};
 
 use super::gather;
+use super::picks::Spots;
 use crate::order::Line;
 use crate::plan::Chunk;
 use crate::{Error, Result};
@@ -32,7 +34,8 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) struct Work {
     pub(crate) chunk: Chunk,
-    permutation: OnceLock<Vec<u32>>,
+    /// Where the window's rows are; None where that takes too many bits, and the pieces are laid end to end.
+    spots: OnceLock<Option<Spots>>,
 }
 
 #[derive(Debug)]
@@ -47,7 +50,7 @@ impl Job {
         let outputs = chunk.outputs.iter().map(|_| Some(vec![None; columns])).collect();
         let column = |_| Column { pieces: vec![None; pieces], missing: pieces };
         Self {
-            work: Arc::new(Work { chunk, permutation: OnceLock::new() }),
+            work: Arc::new(Work { chunk, spots: OnceLock::new() }),
             pieces: (0..columns).map(column).collect(),
             missing: if pieces == 0 { 0 } else { columns },
             outputs,
@@ -117,16 +120,22 @@ impl Work {
         let Some(window) = &self.chunk.window else {
             return Ok(vec![gather::join(pieces)?]);
         };
-        let permutation = self.permutation.get_or_init(|| line.permutation(window));
-        self.chunk
-            .outputs
-            .iter()
-            .map(|output| {
-                let picks: Vec<&[u32]> =
-                    output.picks.iter().map(|pick| &permutation[pick.start as usize..pick.end as usize]).collect();
-                gather::pick(pieces, &picks)
-            })
-            .collect()
+        let make = |lengths: &[usize]| Spots::new(&line.permutation(window), lengths.iter().copied());
+        let lengths: Vec<usize> = pieces.iter().map(|piece| piece.len()).collect();
+        if let Some(spots) = self.spots.get_or_init(|| make(&lengths)) {
+            return self.picked(pieces, spots);
+        }
+        let whole = gather::join(pieces)?;
+        let spots = make(&[whole.len()]).ok_or_else(|| Error::internal("a window of more than 2³² rows"))?;
+        self.picked(&[whole], &spots)
+    }
+
+    fn picked(&self, pieces: &[ArrayRef], spots: &Spots) -> Result<Vec<ArrayRef>> {
+        let output = |picks: &[Range<u64>]| {
+            let picks: Vec<&[u32]> = picks.iter().map(|pick| spots.of(pick.clone())).collect();
+            gather::pick(pieces, spots.picks(&picks))
+        };
+        self.chunk.outputs.iter().map(|of| output(&of.picks)).collect()
     }
 }
 

@@ -9,6 +9,7 @@ mod engine;
 mod gather;
 mod job;
 mod lane;
+mod picks;
 mod reader;
 mod run;
 mod worker;
