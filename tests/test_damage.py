@@ -155,3 +155,35 @@ def test_an_error_read_ahead_among_other_columns_is_raised_and_never_waited_for(
             for _ in iterator:
                 pass
         assert loader.batch_index <= 150
+
+
+def test_rows_decoded_ahead_under_row_shuffle_bring_no_error_forward(tmp_path):
+    """Damage in rows that no window has asked for yet is met when one does, whatever is decoded with those before."""
+    rng = np.random.default_rng(8)
+    path = tmp_path / "a.parquet"
+    table = pa.table({"id": pa.array(rng.integers(0, 2**60, 40_000)), "x": pa.array(rng.random(40_000))})
+    options = {"use_dictionary": False, "compression": "none", "data_page_size": 2048, "write_page_checksum": True}
+    pq.write_table(table, path, row_group_size=10_000, **options)
+    whole = [batch["id"].tolist() for batch in shuffled(tmp_path)]
+    data = path.read_bytes()
+    damaged = bytearray(data)
+    for column in (0, 1):
+        for start, end in page_bytes(path, column):
+            damaged[start + (end - start) * 2 // 3] ^= 1
+    path.write_bytes(bytes(damaged))
+    counts = set()
+    for prefetch in (1, "1MiB", "256MiB"):
+        found = []
+        with pytest.raises(ShardlineError, match=r"a\.parquet"):
+            for batch in shuffled(tmp_path, prefetch_bytes=prefetch):
+                found.append(batch["id"].tolist())
+        counts.add(len(found))
+        assert found == whole[: len(found)]
+    # The page with the damage begins before it, and so does the window.
+    (count,) = counts
+    assert 0.5 * len(whole) < count < 0.7 * len(whole)
+
+
+def shuffled(path, **options):
+    more = {"num_threads": 2, **options}
+    return DataLoader(path, batch_size=100, shuffle=True, shuffle_buffer_size=800, **more)

@@ -207,3 +207,28 @@ def test_paths_may_be_objects_and_lists(tmp_path):
         assert ids(DataLoader(form, batch_size=3)) == [[0, 1, 2]]
     with pytest.raises(shardline.ShardlineError, match="a.parquet"):
         DataLoader([path, path])
+
+
+@pytest.mark.parametrize("columns", [None, ["a"], ["text", "z"], ["z"]])
+def test_small_row_groups_are_read_as_they_stand(tmp_path, columns):
+    """Files that are read by one call, of one schema or of another, with columns that are far apart among them."""
+    for i in range(60):
+        n = 1 + i * 7 % 40
+        table = pa.table(
+            {
+                "a": pa.array(range(i, i + n), pa.int32()),
+                "wide": pa.array(["w" * 5000] * n if i % 3 else ["w"] * n),
+                "text": pa.array([f"{i} {j}" for j in range(n)]),
+                "z": pa.array([[float(j)] * (j % 4) for j in range(n)], pa.list_(pa.float32())),
+            }
+        )
+        if i % 4 == 1:
+            table = table.select(["z", "text", "a", "wide"])
+        pq.write_table(table, tmp_path / f"{i:03}.parquet", row_group_size=11, use_dictionary=i % 2 == 0)
+    wanted = pq.read_table(sorted(tmp_path.glob("*.parquet"))[0]).schema.names if columns is None else columns
+    expected = []
+    for path in sorted(tmp_path.glob("*.parquet")):
+        expected += pq.read_table(path, columns=wanted).select(wanted).to_pylist()
+    loader = DataLoader(tmp_path, batch_size=13, columns=columns, output_format="arrow")
+    for _ in range(2):
+        assert [row for batch in loader for row in batch.to_pylist()] == expected

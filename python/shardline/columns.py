@@ -5,12 +5,14 @@ memory through DLPack; jagged ones become nested tensors (n, j…) over (values,
 """
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
+from shardline import jagged
 from shardline._core import Projection, Run
 from shardline.errors import ShardlineTypeError
 from shardline.options import OutputFormat
@@ -23,7 +25,6 @@ _from_dlpack: Callable[[Any], torch.Tensor] = torch.utils.dlpack.from_dlpack
 # A plain `Tensor.split` gives views that share one autograd version counter, so that an in-place write to one batch
 # would invalidate what autograd saved of another. `unsafe_split` gives each its own; disjoint slices make it safe.
 _split: Callable[..., Sequence[torch.Tensor]] = torch.unsafe_split_with_sizes
-_nested: Callable[..., torch.Tensor] = torch.nested.nested_tensor_from_jagged
 
 
 def converter(output_format: OutputFormat, projection: Projection) -> Convert:
@@ -46,7 +47,9 @@ def converter(output_format: OutputFormat, projection: Projection) -> Convert:
         sizes = run.sizes
         if not columns:
             return [{} for _ in sizes]
-        return [dict(zip(names, values, strict=True)) for values in zip(*[c(run, sizes) for c in columns], strict=True)]
+        # In C from batch to batch.
+        rows = zip(*[column(run, sizes) for column in columns], strict=True)
+        return list(map(dict, map(zip, repeat(names), rows)))
 
     return convert
 
@@ -127,9 +130,8 @@ def _torch_pairs(run: Run, part: int, sizes: list[int]) -> list[tuple[torch.Tens
 
 
 def _torch_jagged(part: int) -> _Column:
-    # torch imports for a second when the first nested tensor is made: not when the first batch is waited for.
-    _nested(torch.empty(0), torch.zeros(2, dtype=torch.int64))
-    return lambda run, sizes: [_nested(values, offsets) for values, offsets in _torch_pairs(run, part, sizes)]
+    make = jagged.maker()
+    return lambda run, sizes: [make(values, offsets) for values, offsets in _torch_pairs(run, part, sizes)]
 
 
 def _torch_ragged(part: int) -> _Column:

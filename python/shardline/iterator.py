@@ -84,7 +84,7 @@ class BatchIterator(Iterator[Any]):
             self.close()
             raise StopIteration
         source = self._source
-        if source is None or not self._release.alive:
+        if source is None:
             raise ShardlineRuntimeError("this iterator was closed")
         if self._moving:
             self.close()
@@ -115,12 +115,13 @@ class BatchIterator(Iterator[Any]):
 
     def refresh_metrics(self) -> None:
         """Brings the reader's counters up to date; at its close they are kept."""
-        if self._source is not None and self._release.alive:
+        if self._source is not None:
             self._metrics.update(self._source.metrics())
 
     def close(self) -> None:
         """Stops threads and processes and frees their memory; idempotent."""
         self._release()
+        self._source = None
 
 
 def _close(pid: int, source: Source | None, progress: Any, metrics: dict[str, float]) -> None:

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use arrow_array::ArrayRef;
 
+use super::decoders::Reading;
 use super::job::Job;
-use super::lane::{LaneKey, Lanes, Reading, Task};
+use super::lane::{LaneKey, Lanes, Task};
 use crate::decode::Projection;
 use crate::fetch::Files;
 use crate::order::Line;
@@ -43,6 +44,8 @@ pub(crate) struct Engine {
     selections: Option<Selections>,
     pub(crate) line: Line,
     budget: u64,
+    /// Rows of a row group that are decoded beyond those that a chunk needs.
+    ahead: u64,
     state: Mutex<State>,
     work: Condvar,
     done: Condvar,
@@ -77,6 +80,7 @@ impl Engine {
         line: Line,
         planner: Planner,
         budget: u64,
+        ahead: u64,
     ) -> Self {
         let slots = vec![VecDeque::new(); planner.num_slots()];
         let state = State {
@@ -93,12 +97,13 @@ impl Engine {
             metrics: Metrics::default(),
         };
         let (work, done) = (Condvar::new(), Condvar::new());
-        Self { files, projection, selections, line, budget, state: Mutex::new(state), work, done }
+        Self { files, projection, selections, line, budget, ahead, state: Mutex::new(state), work, done }
     }
 
     /// What lanes are read with.
     pub(crate) fn reading(&self) -> Reading<'_> {
-        Reading { files: &self.files, projection: &self.projection, selections: self.selections.as_ref() }
+        let selections = self.selections.as_ref();
+        Reading { files: &self.files, projection: &self.projection, selections, ahead: self.ahead }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {

@@ -2,17 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use arrow_array::ArrayRef;
-
-use super::worker::words;
-use crate::decode::{GroupColumn, Projection, Source, SourceReader};
-use crate::fetch::{Files, OpenFile};
-use crate::files::FileTable;
-use crate::order::RowSet;
-use crate::select::Selections;
-use crate::{Error, Result};
+use super::decoders::Decoders;
 
 /// Rows of a row group that one chunk waits for.
 #[derive(Debug, Clone)]
@@ -34,78 +25,7 @@ pub(crate) struct LaneKey {
     pub(crate) sources: Range<usize>,
 }
 
-/// The open decoders of a lane; opened by the thread that first works on it.
-#[derive(Default)]
-pub(crate) struct Decoders(Option<Vec<SourceReader>>);
-
-/// What a lane's row group is read with.
-#[derive(Clone, Copy)]
-pub(crate) struct Reading<'a> {
-    pub(crate) files: &'a Files,
-    pub(crate) projection: &'a Projection,
-    /// None where all rows stand on the line.
-    pub(crate) selections: Option<&'a Selections>,
-}
-
-impl Decoders {
-    /// Decodes a task's rows of every source of the lane.
-    pub(crate) fn read(
-        &mut self,
-        Reading { files, projection, selections }: Reading<'_>,
-        key: &LaneKey,
-        rows: &Range<u64>,
-    ) -> Result<Vec<ArrayRef>> {
-        let table = files.table();
-        let index = table.file_of_group(key.group as usize);
-        let file = files.open(index)?;
-        let group = key.group as usize - table.groups(index).start;
-        let sources: Vec<&Source> = key.sources.clone().map(|source| projection.source(source)).collect();
-        let arrays = catch_unwind(AssertUnwindSafe(|| {
-            let set = selections.map(|selections| selections.rows(files, key.group as usize)).transpose()?;
-            let set = set.as_deref().filter(|set| set.words().is_some());
-            self.decode(&file, &Place { table, index, group, set }, &sources, rows)
-        }));
-        // Damaged pages make decoders panic that are not ours.
-        let arrays = arrays.unwrap_or_else(|panic| {
-            let detail = format!(
-                "row group {group}: a decoder gave up ({}); the file seems damaged: write or copy it again",
-                words(panic.as_ref())
-            );
-            Err(Error::corrupt(&file.path, detail))
-        });
-        // After the reading, whatever came of it: bytes of another file are neither rows nor a corrupt page.
-        files.check(index, &file)?;
-        arrays
-    }
-
-    fn decode<'a>(
-        &mut self,
-        file: &'a OpenFile,
-        place: &Place<'a>,
-        sources: &[&'a Source],
-        rows: &Range<u64>,
-    ) -> Result<Vec<ArrayRef>> {
-        let &Place { table, index, group, set } = place;
-        let find = |source: &&'a Source| GroupColumn::find(table, index, file, group, source);
-        let of = sources.iter().map(find).collect::<Result<Vec<_>>>()?;
-        if self.0.is_none() {
-            self.0 = Some(of.iter().map(|of| SourceReader::at(of, set, rows.start)).collect::<Result<_>>()?);
-        }
-        self.0.iter_mut().flatten().zip(&of).map(|(reader, of)| reader.read(of, set, rows.clone())).collect()
-    }
-}
-
-/// A row group that is read.
-struct Place<'a> {
-    table: &'a FileTable,
-    /// Of the file.
-    index: usize,
-    /// The row group, numbered in the file.
-    group: usize,
-    /// The rows that stand on the line; None where all do.
-    set: Option<&'a RowSet>,
-}
-
+/// A place in a row group that chunk after chunk is read on from.
 pub(crate) struct Lane {
     pub(crate) key: LaneKey,
     /// The row after the last task.

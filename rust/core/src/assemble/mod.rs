@@ -4,10 +4,12 @@
 //! last piece of a column joins them, or gathers them by the window's permutation ([`job`]). What is read ahead is bounded
 //! in bytes, and the chunk that the caller waits for is always admitted ([`engine`]).
 
+mod decoders;
 mod engine;
 mod gather;
 mod job;
 mod lane;
+mod picks;
 mod reader;
 mod run;
 mod worker;

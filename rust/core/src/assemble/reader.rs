@@ -116,7 +116,8 @@ impl Reader {
         let files = if selector.is_some() { Files::with_statistics(table) } else { Files::new(table) };
         let files = files.reading(options.store, Demand { columns, streams, budget });
         let selections = selector.map(Selections::new);
-        let engine = Engine::new(files, projection, selections, line, planner, budget);
+        let ahead = rows_ahead(&line, planner.num_slots() as u64, projection.row_bytes(), options.prefetch_bytes);
+        let engine = Engine::new(files, projection, selections, line, planner, budget, ahead);
         let inner = Inner {
             engine: Arc::new(engine),
             threads: Vec::new(),
@@ -192,6 +193,15 @@ impl Reader {
         self.inner.engine.files.release();
         self.inner.cutters.iter_mut().for_each(Cutter::clear);
     }
+}
+
+/// The rows of further windows that are decoded of a row group with those of one: a chunk in all, or what the budget
+/// leaves to each of the strands that are open.
+fn rows_ahead(line: &Line, slots: u64, row_bytes: u64, prefetch_bytes: u64) -> u64 {
+    let open = (slots * line.strands()).max(1);
+    let rows = CHUNK_BYTES.min(prefetch_bytes / open) / row_bytes.max(1);
+    let windows = rows.checked_div(line.window_rows()).unwrap_or(0);
+    windows.saturating_sub(1) * line.window_rows()
 }
 
 impl Inner {

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use arrow_array::ArrayRef;
 
+use super::decoders::Decoders;
 use super::engine::Engine;
 use super::job::array_bytes;
-use super::lane::{Decoders, LaneKey, Task};
+use super::lane::{LaneKey, Task};
 use crate::{Error, Result};
 
 /// Works until the engine is closed.
@@ -26,8 +27,10 @@ pub(crate) fn work(engine: &Engine) {
 
         let begin = Instant::now();
         let result = if wanted { guarded(|| piece(engine, &key, &task, &mut decoders)) } else { Ok(()) };
-        if !wanted || result.is_err() {
-            // These stand at another row now; the lane's next task opens its own.
+        let group_rows = engine.files.table().line_rows()[key.group as usize];
+        if !wanted || result.is_err() || task.rows.end == group_rows {
+            // These stand at another row now, and the lane's next task opens its own; or there is none. To let go of them
+            // takes a while, with small row groups as long as reading: not under the lock.
             decoders = Decoders::default();
         }
         let busy = begin.elapsed();
@@ -40,7 +43,6 @@ pub(crate) fn work(engine: &Engine) {
             job.fail(error);
             engine.notify_done();
         }
-        let group_rows = engine.files.table().line_rows()[key.group as usize];
         if let Some(job) = state.lanes.stop(lane, decoders, group_rows) {
             state.ready.push(Reverse((job, lane)));
         }

@@ -11,7 +11,7 @@ use super::pages::pages;
 use super::retype::retyped;
 use super::stock::StockColumn;
 use super::{Source, Where};
-use crate::fetch::OpenFile;
+use crate::fetch::{self, OpenFile};
 use crate::files::FileTable;
 use crate::order::RowSet;
 use crate::{Error, Result};
@@ -21,6 +21,8 @@ use crate::{Error, Result};
 pub struct GroupColumn<'a> {
     /// The file.
     pub file: &'a OpenFile,
+    /// Where its bytes come from.
+    pub bytes: &'a fetch::Source,
     /// The row group, numbered in the file.
     pub group: usize,
     /// The first row of the row group, numbered in the file.
@@ -74,7 +76,7 @@ impl<'a> GroupColumn<'a> {
         };
         let root = Some(source.index).filter(named).or_else(|| (0..fields.len()).find(named));
         let root = root.filter(|_| folder.is_none());
-        Ok(Self { file, group, first_row, source, root, folder })
+        Ok(Self { file, bytes: &file.source, group, first_row, source, root, folder })
     }
 
     /// The leaves in this file that hold the source.
@@ -85,6 +87,15 @@ impl<'a> GroupColumn<'a> {
         let (within, _) = self.source.path.resolve(self.file.metadata.schema().field(root).data_type())?;
         let first = first.ok_or_else(|| self.corrupt(&"it has no leaves"))?;
         Ok(within.map(|leaf| first + leaf).filter(|&leaf| leaf < schema.num_columns()).collect())
+    }
+
+    /// Where its chunks lie in the file.
+    pub(crate) fn place(&self) -> Result<Option<Range<u64>>> {
+        let Some(root) = self.root else { return Ok(None) };
+        let group = self.file.metadata.metadata().row_group(self.group);
+        let chunks = self.leaves(root)?.into_iter().map(|leaf| group.column(leaf).byte_range());
+        let ranges = chunks.map(|(start, length)| start..start.saturating_add(length));
+        Ok(ranges.reduce(|one, other| one.start.min(other.start)..one.end.max(other.end)))
     }
 
     /// What is to be read of a column at this place.
@@ -210,7 +221,7 @@ fn dense(of: &GroupColumn<'_>, root: usize, row: u64) -> Result<Option<DenseColu
     let chunk = group.column(first);
     let places = of.file.metadata_from(of.group, row).metadata().page_index_for_row_group(of.group);
     let places = places.page_locations(first).cloned();
-    let source = of.file.source.clone();
+    let source = of.bytes.clone();
     let pages = pages(source, chunk, group.num_rows() as usize, places).map_err(|error| of.corrupt(&error))?;
     let dense = DenseColumn::try_new(pages, &schema.column(first), field);
     Ok(dense.map(|dense| dense.with_num_values(chunk.num_values().unsigned_abs())))

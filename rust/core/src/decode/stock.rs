@@ -36,9 +36,9 @@ impl StockColumn {
     }
 
     fn build(of: &GroupColumn<'_>, root: usize, row: u64, select: impl FnOnce(Builder) -> Builder) -> Result<Self> {
-        let metadata = of.file.metadata_from(of.group, row).clone();
+        let metadata = of.file.metadata_from(of.group, row).arrow().map_err(|error| of.corrupt(&error))?;
         let mask = of.mask(root)?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(of.file.source.clone(), metadata)
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(of.bytes.clone(), metadata.clone())
             .with_row_groups(vec![of.group])
             .with_projection(mask)
             .with_batch_size(DECODE_ROWS);

@@ -1,7 +1,9 @@
 //! Bytes: positional reads of local files, parts of objects that are read ahead, and the files that are open.
 
+mod held;
 mod input;
 mod local;
+mod metadata;
 mod object;
 mod open;
 mod pages;
@@ -9,8 +11,10 @@ mod parts;
 mod remote;
 mod source;
 
+pub use held::HeldFile;
 pub use input::Input;
 pub use local::LocalFile;
+pub use metadata::FileMetadata;
 pub use object::{RemoteFile, RemoteRead};
 pub use open::{Files, OpenFile};
 pub use remote::Demand;

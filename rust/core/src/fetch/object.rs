@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::errors::ParquetError;
 
+use super::FileMetadata;
 use super::parts::{Parts, Place};
 use super::remote::keep_fault;
 use crate::{Error, Result};
@@ -61,7 +61,7 @@ impl RemoteFile {
     pub(super) fn new(
         parts: Arc<Parts>,
         place: Arc<Place>,
-        metadata: &ArrowReaderMetadata,
+        metadata: &FileMetadata,
         names: &[String],
         part_bytes: u64,
     ) -> Self {
@@ -121,7 +121,7 @@ impl RemoteFile {
 
     /// Begins to fetch what the rows are likely stored in: from their pages on, where `metadata` knows these, up to where
     /// their share of a chunk's bytes ends. `turn`: how early they are needed.
-    pub(super) fn prefetch(&self, slices: &[Ahead], metadata: &ArrowReaderMetadata, turn: u64) {
+    pub(super) fn prefetch(&self, slices: &[Ahead], metadata: &FileMetadata, turn: u64) {
         let mut wanted = Vec::new();
         for Ahead { group, rows, all, is_new } in slices {
             let pages = metadata.metadata().page_index_for_row_group(*group);

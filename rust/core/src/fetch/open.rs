@@ -1,19 +1,18 @@
 //! The files that are open: their descriptors and parsed footers, the least recently used closed first.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::fs::{self, File};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::file::metadata::{ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy};
+use parquet::file::metadata::{ParquetMetaDataOptions, ParquetStatisticsPolicy};
 use tokio::sync::OnceCell;
 
 use super::remote::{Demand, Remote, take_fault};
-use super::{LocalFile, RemoteFile, Source, pages};
+use super::{FileMetadata, LocalFile, RemoteFile, Source, pages};
 use crate::files::remote::From as Store;
-use crate::files::{FileTable, footer};
+use crate::files::{FileTable, footer, shape, skim};
 use crate::store::{Note, Totals, is_remote};
 use crate::{Error, Result};
 
@@ -30,15 +29,15 @@ pub struct OpenFile {
     /// Its bytes.
     pub source: Source,
     /// Its footer and Arrow schema.
-    pub metadata: ArrowReaderMetadata,
+    pub metadata: FileMetadata,
     /// Of a local file: when its footer was last seen to be the planned one. Objects are asked for by their ETag.
     stamp: Option<Mutex<Stamp>>,
     /// Its footer with the place of every page; None where the file does not have these.
-    paged: OnceCell<Option<ArrowReaderMetadata>>,
+    paged: OnceCell<Option<FileMetadata>>,
 }
 
 impl OpenFile {
-    pub(super) fn new(path: String, source: Source, metadata: ArrowReaderMetadata) -> Self {
+    pub(super) fn new(path: String, source: Source, metadata: FileMetadata) -> Self {
         Self { path, source, metadata, stamp: None, paged: OnceCell::new() }
     }
 }
@@ -46,7 +45,7 @@ impl OpenFile {
 impl OpenFile {
     /// Its footer, with the place of every page where that spares something in reading a row group (numbered in the file)
     /// from a row on: asked for once, of objects only, and only where they have it. Waits.
-    pub fn metadata_from(&self, group: usize, row: u64) -> &ArrowReaderMetadata {
+    pub fn metadata_from(&self, group: usize, row: u64) -> &FileMetadata {
         match &self.source {
             Source::Remote(object) if object.is_far(group, row) => object.wait(self.paged(object)),
             _ => &self.metadata,
@@ -54,7 +53,7 @@ impl OpenFile {
     }
 
     /// The same of an object, wherever it is read.
-    pub(super) async fn paged(&self, object: &RemoteFile) -> &ArrowReaderMetadata {
+    pub(super) async fn paged(&self, object: &RemoteFile) -> &FileMetadata {
         self.paged.get_or_init(|| pages::paged(object, &self.metadata)).await.as_ref().unwrap_or(&self.metadata)
     }
 }
@@ -67,8 +66,8 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-impl From<&Metadata> for Stamp {
-    fn from(of: &Metadata) -> Self {
+impl From<&fs::Metadata> for Stamp {
+    fn from(of: &fs::Metadata) -> Self {
         Self { size: of.len(), written: (of.mtime(), of.mtime_nsec()), changed: (of.ctime(), of.ctime_nsec()) }
     }
 }
@@ -257,15 +256,15 @@ impl Files {
 }
 
 /// A planned footer: its bytes were checked when the plan was made. Statistics are of use to filters only.
-pub(super) fn parse(path: &str, footer: &[u8], statistics: bool) -> Result<ArrowReaderMetadata> {
+pub(super) fn parse(path: &str, footer: &[u8], statistics: bool) -> Result<FileMetadata> {
     let of_columns = if statistics { ParquetStatisticsPolicy::KeepAll } else { ParquetStatisticsPolicy::SkipAll };
     let options = ParquetMetaDataOptions::new()
         .with_column_stats_policy(of_columns)
         .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
         .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll);
-    ParquetMetaDataReader::decode_metadata_with_options(footer, Some(&options))
-        .and_then(|metadata| ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new()))
-        .map_err(|error| Error::corrupt(path, error.to_string()))
+    let seen = skim::skim(footer).map_err(str::to_owned);
+    let parsed = seen.and_then(|seen| shape::decode(footer, &seen, options));
+    parsed.map(|(parquet, schema)| FileMetadata::new(parquet, schema)).map_err(|what| Error::corrupt(path, what))
 }
 
 pub(super) fn changed(path: &str, what: &str) -> Error {

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
-use super::RemoteFile;
+use super::{FileMetadata, RemoteFile};
 
 /// Of an object's end, to learn where its pages begin.
 const MOST: u64 = 16 << 20;
 
 /// A footer with the places of all pages. None where the object does not have them, where they cannot be, or cannot be
 /// read: it is read without then, and who reads meets what is wrong with the store.
-pub(super) async fn paged(object: &RemoteFile, metadata: &ArrowReaderMetadata) -> Option<ArrowReaderMetadata> {
+pub(super) async fn paged(object: &RemoteFile, metadata: &FileMetadata) -> Option<FileMetadata> {
     let plain = metadata.metadata();
     let columns = plain.row_groups().iter().flat_map(|group| group.columns());
     let ranges: Vec<_> = columns.map(ColumnChunkMetaData::offset_index_range).collect::<Option<_>>()?;
@@ -25,8 +24,7 @@ pub(super) async fn paged(object: &RemoteFile, metadata: &ArrowReaderMetadata) -
         .with_offset_index_policy(PageIndexPolicy::Optional);
     reader.read_page_indexes_sized(&end, object.len()).ok()?;
     let paged = reader.finish().ok().filter(is_sound)?;
-    let options = ArrowReaderOptions::new().with_schema(Arc::clone(metadata.schema()));
-    ArrowReaderMetadata::try_new(Arc::new(paged), options).ok()
+    Some(FileMetadata::new(paged, Arc::clone(metadata.schema())))
 }
 
 /// Whether the pages lie in their chunks, one behind the other, and begin at rows that there are.

@@ -8,13 +8,10 @@ use std::{
 };
 
 use arrow_schema::SchemaRef;
-use parquet::{
-    arrow::parquet_to_arrow_schema,
-    file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData},
-};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataOptions, RowGroupMetaData};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::skim;
+use super::{shape, skim};
 use crate::{Error, Result};
 
 pub(super) const MAGIC: &[u8; 4] = b"PAR1";
@@ -150,19 +147,17 @@ fn read_range(path: &str, file: &File, start: u64, length: u64) -> Result<Vec<u8
 pub fn parse(path: &str, footer_bytes: &[u8], file_size: u64) -> Result<Footer> {
     let bad =
         |what: String| Error::corrupt(path, format!("the footer is corrupt: {what}; write or copy the file again"));
-    if skim::check_schema_shape(footer_bytes).map_err(|what| bad(what.to_owned()))? {
+    let seen = skim::skim(footer_bytes).map_err(|what| bad(what.to_owned()))?;
+    if seen.encrypted {
         let detail = "its columns are encrypted, and shardline cannot decrypt; write the file without encryption";
         return Err(Error::corrupt(path, detail));
     }
-    let metadata = ParquetMetaDataReader::decode_metadata(footer_bytes).map_err(|e| bad(e.to_string()))?;
+    let (metadata, schema) = shape::decode(footer_bytes, &seen, ParquetMetaDataOptions::new()).map_err(bad)?;
     let data_end = file_size
         .checked_sub(TAIL + footer_bytes.len() as u64)
         .ok_or_else(|| bad(format!("it is larger than the file ({file_size} bytes)")))?;
     check(&metadata, data_end).map_err(bad)?;
-    let file = metadata.file_metadata();
-    let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())
-        .map_err(|e| bad(format!("its schema cannot be read as Arrow: {e}")))?;
-    Ok(Footer { schema: Arc::new(schema), metadata: Arc::new(metadata), hash: hash(footer_bytes), size: file_size })
+    Ok(Footer { schema, metadata: Arc::new(metadata), hash: hash(footer_bytes), size: file_size })
 }
 
 fn check(metadata: &ParquetMetaData, data_end: u64) -> Result<(), String> {

@@ -9,7 +9,8 @@ pub mod remote;
 mod saved;
 mod scan;
 pub mod schema;
-mod skim;
+pub(crate) mod shape;
+pub(crate) mod skim;
 mod table;
 
 pub use footer::Footer;

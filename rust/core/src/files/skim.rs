@@ -5,6 +5,8 @@
 //! schema's elements and looks at nothing but their numbers of children. It also sees whether columns are encrypted under a
 //! plain footer, which the parser, built without decryption, does not say.
 
+use std::ops::Range;
+
 /// How deep a schema may nest. Writers stay far below; Arrow's schema format, which plans are saved with, is verified to 62.
 const MAX_DEPTH: usize = 60;
 /// How deep Thrift structs may nest in what is skipped.
@@ -12,13 +14,25 @@ const MAX_SKIP: u32 = 32;
 
 type Found<T> = Result<T, &'static str>;
 
-/// Checks that the schema in a footer is a tree whose elements' children exist, nested no deeper than is read safely. True
-/// where the file's columns are encrypted.
-pub(super) fn check_schema_shape(footer: &[u8]) -> Found<bool> {
+/// What was seen in a footer.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Seen {
+    /// Whether the file's columns are encrypted.
+    pub(super) encrypted: bool,
+    /// The bytes of the schema; None where they are not all in one place.
+    pub(super) schema: Option<Range<usize>>,
+    /// The bytes of the writer's keys and values.
+    pub(super) key_values: Range<usize>,
+}
+
+/// Checks that the schema in a footer is a tree whose elements' children exist, nested no deeper than is read safely.
+pub(crate) fn skim(footer: &[u8]) -> Found<Seen> {
     let mut input = Input(footer);
     let mut last = 0;
-    let mut encrypted = false;
+    let mut seen = Seen::default();
+    let (mut schemas, mut key_values) = (0, 0);
     while let Some((id, kind)) = input.field(&mut last)? {
+        let start = footer.len() - input.0.len();
         if id == 2 {
             if kind != LIST {
                 return Err("its schema is not a list");
@@ -28,12 +42,19 @@ pub(super) fn check_schema_shape(footer: &[u8]) -> Found<bool> {
                 return Err("its schema is not a list of elements");
             }
             check_elements(&mut input, count)?;
+            seen.schema = Some(start..footer.len() - input.0.len());
+            schemas += 1;
         } else {
-            encrypted |= id == 8;
+            seen.encrypted |= id == 8;
             input.skip(kind, MAX_SKIP)?;
+            if id == 5 {
+                seen.key_values = start..footer.len() - input.0.len();
+                key_values += 1;
+            }
         }
     }
-    Ok(encrypted)
+    seen.schema = seen.schema.filter(|_| schemas == 1 && key_values <= 1);
+    Ok(seen)
 }
 
 fn check_elements(input: &mut Input<'_>, count: u64) -> Found<()> {
@@ -205,16 +226,18 @@ mod tests {
 
     #[test]
     fn shapes() {
-        assert_eq!(check_schema_shape(&schema(&[2, 0, 1, 0])), Ok(false));
-        assert_eq!(check_schema_shape(&schema(&[])), Ok(false));
-        assert!(check_schema_shape(&schema(&[2, 0])).is_err());
-        assert!(check_schema_shape(&schema(&[i64::from(i32::MAX)])).is_err());
-        assert!(check_schema_shape(&schema(&[-1])).is_err());
-        assert!(check_schema_shape(&schema(&[1; 100])).is_err());
+        let plain = |bytes: &[u8]| Seen { schema: Some(1..bytes.len() - 1), ..Seen::default() };
+        for children in [&[2, 0, 1, 0], [].as_slice()] {
+            assert_eq!(skim(&schema(children)), Ok(plain(&schema(children))));
+        }
+        assert!(skim(&schema(&[2, 0])).is_err());
+        assert!(skim(&schema(&[i64::from(i32::MAX)])).is_err());
+        assert!(skim(&schema(&[-1])).is_err());
+        assert!(skim(&schema(&[1; 100])).is_err());
         let deep: Vec<i64> = (0..100_000).map(|i| i64::from(i < 99_999)).collect();
-        assert_eq!(check_schema_shape(&schema(&deep)), Err("its schema nests too deep"));
+        assert_eq!(skim(&schema(&deep)), Err("its schema nests too deep"));
         let wide: Vec<i64> = (0..100_000).map(|i| if i == 0 { 99_999 } else { 0 }).collect();
-        assert_eq!(check_schema_shape(&schema(&wide)), Ok(false));
-        assert!(check_schema_shape(&[]).is_err());
+        assert_eq!(skim(&schema(&wide)), Ok(plain(&schema(&wide))));
+        assert!(skim(&[]).is_err());
     }
 }

@@ -46,6 +46,11 @@ impl Line {
         self.window > 0
     }
 
+    /// w: the rows of a strand in a window; 0 without row shuffle.
+    pub fn window_rows(&self) -> u64 {
+        self.window
+    }
+
     /// k: strands read side by side.
     pub fn strands(&self) -> u64 {
         self.strands
