@@ -1,12 +1,10 @@
 //! A chunk in the making: the pieces that its columns still wait for, and the columns that are done.
 
-use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use arrow_array::{Array, ArrayRef};
 
 use super::gather;
-use super::picks::Spots;
 use crate::decode::{Column, beside};
 use crate::order::Line;
 use crate::plan::Chunk;
@@ -35,10 +33,7 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) struct Work {
     pub(crate) chunk: Chunk,
-    /// Where the window's rows are; None where that takes too many bits, and the pieces are laid end to end.
-    spots: OnceLock<Option<Spots>>,
-    /// Where they are once the pieces are one.
-    whole: OnceLock<Option<Spots>>,
+    permutation: OnceLock<Vec<u32>>,
 }
 
 #[derive(Debug)]
@@ -55,7 +50,7 @@ impl Job {
         let outputs = chunk.outputs.iter().map(|_| Some(vec![None; sources.len()])).collect();
         let of = |&count: &usize| Pieces { sources: vec![vec![None; pieces]; count], missing: count * pieces };
         Self {
-            work: Arc::new(Work { chunk, spots: OnceLock::new(), whole: OnceLock::new() }),
+            work: Arc::new(Work { chunk, permutation: OnceLock::new() }),
             pieces: sources.iter().map(of).collect(),
             missing: if pieces == 0 { 0 } else { sources.len() },
             outputs,
@@ -138,23 +133,16 @@ impl Work {
         let Some(window) = &self.chunk.window else {
             return Ok(vec![gather::join(&pieces)?]);
         };
-        let make = |pieces: &[ArrayRef]| Spots::new(&line.permutation(window), pieces.iter().map(|piece| piece.len()));
-        // The pieces of a matrix are one by now.
-        let spots = if column.is_matrix { &self.whole } else { &self.spots };
-        if let Some(spots) = spots.get_or_init(|| make(&pieces)) {
-            return self.picked(&pieces, spots);
-        }
-        let whole = [gather::join(&pieces)?];
-        let spots = self.whole.get_or_init(|| make(&whole)).as_ref();
-        self.picked(&whole, spots.ok_or_else(|| Error::internal("a window of more than 2³² rows"))?)
-    }
-
-    fn picked(&self, pieces: &[ArrayRef], spots: &Spots) -> Result<Vec<ArrayRef>> {
-        let output = |picks: &[Range<u64>]| {
-            let picks: Vec<&[u32]> = picks.iter().map(|pick| spots.of(pick.clone())).collect();
-            gather::pick(pieces, spots.picks(&picks))
-        };
-        self.chunk.outputs.iter().map(|of| output(&of.picks)).collect()
+        let permutation = self.permutation.get_or_init(|| line.permutation(window));
+        self.chunk
+            .outputs
+            .iter()
+            .map(|output| {
+                let picks: Vec<&[u32]> =
+                    output.picks.iter().map(|pick| &permutation[pick.start as usize..pick.end as usize]).collect();
+                gather::pick(&pieces, &picks)
+            })
+            .collect()
     }
 }
 

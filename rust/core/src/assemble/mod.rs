@@ -9,7 +9,6 @@ mod engine;
 mod gather;
 mod job;
 mod lane;
-mod picks;
 mod reader;
 mod run;
 mod worker;
