@@ -143,7 +143,7 @@ def test_what_pyarrow_cannot_do_names_the_rows(tmp_path):
     for filters, words in (
         (pc.field("i") + (2**63 - 60) > 0, "rows 60 to 89: filters=.*overflow"),
         (pc.divide(pc.scalar(100), pc.field("i") - 95) > 0, "rows 90 to 99: filters=.*divide by zero"),
-        (pc.field("s").cast(pa.int32()) > 0, "rows 0 to 29: filters=.*Failed to parse string: 'text 0'"),
+        (pc.field("s").cast(pa.int32()) > 0, "rows 0 to 29: filters=.*Failed to parse string: 'text"),
     ):
         with pytest.raises(shardline.ShardlineValueError, match=f"a.parquet: among {words}"):
             StructuredDataset(tmp_path, filters=filters, columns=["i"])
