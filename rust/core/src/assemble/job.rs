@@ -24,6 +24,8 @@ pub(crate) struct Job {
     error: Option<Error>,
     /// Bytes that it counts for in the budget.
     pub(crate) bytes: u64,
+    /// Bytes that it is decoded from, until it is.
+    pub(crate) raw_bytes: u64,
     /// Bytes of the arrays that were made so far.
     pub(crate) actual_bytes: u64,
 }
@@ -42,7 +44,7 @@ struct Column {
 }
 
 impl Job {
-    pub(crate) fn new(chunk: Chunk, columns: usize, bytes: u64) -> Self {
+    pub(crate) fn new(chunk: Chunk, columns: usize, bytes: u64, raw_bytes: u64) -> Self {
         let pieces = chunk.strands.iter().map(Vec::len).sum();
         let outputs = chunk.outputs.iter().map(|_| Some(vec![None; columns])).collect();
         let column = |_| Column { pieces: vec![None; pieces], missing: pieces };
@@ -53,6 +55,7 @@ impl Job {
             outputs,
             error: None,
             bytes,
+            raw_bytes,
             actual_bytes: 0,
         }
     }
@@ -145,7 +148,7 @@ mod tests {
         let picks = std::iter::once(0..1).collect();
         let group = crate::order::GroupSlice { group: 0, rows: 0..1 };
         let chunk = Chunk { strands: vec![vec![group]], window: None, outputs: vec![Output { slot: 0, picks }] };
-        let mut job = Job::new(chunk, 2, 0);
+        let mut job = Job::new(chunk, 2, 0, 0);
         job.fail(Error::internal("the first column"));
         assert!(job.is_done());
         let array: ArrayRef = Arc::new(arrow_array::Int32Array::from(vec![1]));

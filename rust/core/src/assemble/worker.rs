@@ -38,7 +38,7 @@ pub(crate) fn work(engine: &Engine) {
             && let Some(job) = state.jobs.get_mut(&task.job)
         {
             job.fail(error);
-            engine.notify_done();
+            engine.notify_done(task.job);
         }
         let group_rows = engine.files.table().line_rows()[key.group as usize];
         if let Some(job) = state.lanes.stop(lane, decoders, group_rows) {
@@ -73,7 +73,7 @@ fn piece(engine: &Engine, key: &LaneKey, task: &Task, decoders: &mut Decoders) -
             state.account(task.job, bytes);
             state.metrics.chunks += 1;
             state.metrics.rows += work.chunk.rows();
-            engine.notify_done();
+            engine.notify_done(task.job);
         }
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! Bytes: positional reads of local files, parts of objects that are read ahead, and the files that are open.
 
+mod cuts;
+mod kept;
 mod local;
 mod object;
 mod open;
