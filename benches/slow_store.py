@@ -12,6 +12,7 @@ import asyncio
 import os
 import socket
 import sys
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -99,9 +100,10 @@ class Store(asyncio.Protocol):
             return query.get(name, [""])[0]
 
         after, prefix = max(get("start-after"), get("continuation-token")), get("prefix")
-        keys = [key for key in self.keys if key > after and key.startswith(prefix)]
-        page = keys[:PAGE]
-        more = f"<NextContinuationToken>{page[-1]}</NextContinuationToken>" if len(keys) > PAGE else ""
+        start = max(bisect_right(self.keys, after), bisect_left(self.keys, prefix))
+        found = [key for key in self.keys[start : start + PAGE + 1] if key.startswith(prefix)]
+        page = found[:PAGE]
+        more = f"<NextContinuationToken>{page[-1]}</NextContinuationToken>" if len(found) > PAGE else ""
         entries = "".join(
             f"<Contents><Key>{key}</Key><LastModified>2024-01-01T00:00:00.000Z</LastModified><ETag>1</ETag>"
             f"<Size>{self.objects[key][1]}</Size></Contents>"

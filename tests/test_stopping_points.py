@@ -46,7 +46,7 @@ def python(*arguments, job):
         input=json.dumps(job),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,  # of a long run; the test has its own
         env={**os.environ, "PYTHONPATH": path},
         check=False,
     )
@@ -130,7 +130,7 @@ def published(name, folder, tmp_path):
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("name", ["moto", "seaweed", "gcs", "web"])
+@pytest.mark.parametrize("name", ["moto", "seaweed", "gcs", "azure", "web"])
 def test_stopping_points_over_stores(folder, tmp_path, name):
     with published(name, folder, tmp_path) as place:
         assert run_stops(folder, place, step=59) == 11
@@ -138,7 +138,7 @@ def test_stopping_points_over_stores(folder, tmp_path, name):
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", ["moto", "seaweed", "gcs", "web"])
+@pytest.mark.parametrize("name", ["moto", "seaweed", "gcs", "azure", "web"])
 def test_every_stopping_point_over_stores(folder, tmp_path, name):
     with published(name, folder, tmp_path) as place:
         assert run_stops(folder, place, cold=2) == 3 * (BATCHES + 2)

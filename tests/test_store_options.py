@@ -35,6 +35,8 @@ def test_unknown_options_suggest_the_near_one(store):
             open_store(store, storage_options={name: SECRET})
     with pytest.raises(ValueError, match="max_retries"):
         open_store(store, storage_options={"retry": {"max_retry": 1}})
+    with pytest.raises(ValueError, match="read_timeout is timeout"):
+        open_store(store, storage_options={"config_kwargs": {"read_timeout": 5, "retries": {"max_attempts": 3}}})
     with pytest.raises(TypeError, match="dict"):
         open_store(store, storage_options="anon")
     with pytest.raises(TypeError, match="'?retry"):
@@ -93,6 +95,39 @@ def test_keys_of_a_provider_are_asked_for_again_before_they_expire(store):
         StructuredDataset(store.url, storage_options={**options, "credential_provider": broken})
     with pytest.raises(PermissionError, match="secret_access_key"):
         StructuredDataset(store.url, storage_options={**options, "credential_provider": dict})
+
+
+@pytest.mark.parametrize("status", [429, 503, 400])
+def test_a_throttled_service_of_keys_is_asked_again_and_its_keys_are_renewed(store, tmp_path, monkeypatch, status):
+    """Those of a container, which expire soon."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "token").write_text("token-of-the-pod")
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{store.endpoint}/keys/of-the-pod")
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(tmp_path / "token"))
+    keys = {"AccessKeyId": "AKIDPOD", "SecretAccessKey": SECRET, "Token": "t", "Expiration": "2020-01-01T00:00:00Z"}
+    store.objects["of-the-pod"] = json.dumps(keys).encode()
+    asked = []
+
+    def faults(request):
+        if request.key == "of-the-pod":
+            asked.append(request)
+            return Fault(status) if len(asked) <= 2 else None
+        return None
+
+    store.faults, store.words = faults, "Throttling"
+    options = {name: store.options[name] for name in ("endpoint_url", "timeout", "retry")}
+    dataset = open_store(store, storage_options=options)
+    planned = len(asked)
+    assert sum(ids(dataset), []) == list(range(100))
+    assert len(asked) > planned > 2
+    assert sum("AKIDPOD/" in found for found in authorization(store)) > 5
+    del store.objects["of-the-pod"]
+    store.faults = lambda request: Fault(status) if request.key == "of-the-pod" else None
+    options["retry"] = {**options["retry"], "max_retries": 2}
+    with pytest.raises(OSError, match="failed 3 time") as caught:
+        open_store(store, storage_options=options)
+    assert SECRET not in str(caught.value)
 
 
 def test_the_docs_way_to_read_a_profile(store, tmp_path, monkeypatch):

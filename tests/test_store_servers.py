@@ -1,4 +1,5 @@
-"""The laws, unchanged, over real servers: S3 (moto in this process, and SeaweedFS), Google's, and the web."""
+"""The laws, unchanged, over real servers: S3 (moto in this process, and SeaweedFS), Google's, a stand-in of
+Azure's, and the web."""
 
 import inspect
 import os
@@ -14,7 +15,7 @@ LAWS = [name for name, function in inspect.getmembers(test_laws, inspect.isfunct
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 
 
-@pytest.fixture(scope="module", params=["moto", "seaweed", "gcs", "web"])
+@pytest.fixture(scope="module", params=["moto", "seaweed", "gcs", "azure", "web"])
 def server(request, tmp_path_factory):
     folder = [tmp_path_factory.mktemp("seaweed")] if request.param == "seaweed" else []
     with getattr(servers, request.param)(*folder) as running, pytest.MonkeyPatch.context() as patch:

@@ -60,6 +60,8 @@ def _flatten(options: Mapping[Any, Any]) -> tuple[list[tuple[str, str]], "_Provi
             if value is not None and not callable(value):
                 raise ShardlineTypeError(f"storage_options: {_PROVIDER} must be a function without arguments")
             provider = None if value is None else _Provider(value)
+        elif name == "config_kwargs":
+            pairs.append((name, ""))  # the core says what replaces it
         elif name in _NESTED:
             if not isinstance(value, Mapping):
                 raise ShardlineTypeError(f"storage_options: {name} must be a dict, not a {type(value).__name__}")

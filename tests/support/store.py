@@ -1,5 +1,7 @@
 """A store that fails when it is told to: an S3 server (and plain HTTP with ranges) in threads of this process.
 
+It lists as Azure's does too, for who asks it that way: a stand-in, since no server of Azure's can be had.
+
 `Store(folder)` serves the files of a folder as the bucket `bucket`. `store.faults` is asked before every request; what
 it returns is done to that request.
 """
@@ -11,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 BUCKET = "bucket"
+AZURE = "devstoreaccount1/"
+"""What a path of Azure's emulator begins with."""
 
 
 def open_store(store: "Store", path: Any = None, **arguments: Any) -> Any:
@@ -53,6 +58,7 @@ class Fault:
 Faults = Callable[[Request], Fault | None]
 
 
+@lru_cache(32)
 def etag(data: bytes) -> str:
     return '"' + hashlib.md5(data).hexdigest() + '"'
 
@@ -69,6 +75,7 @@ class Store:
         self.stall = stall
         self.latency = latency
         self.no_ranges = False
+        self.words = "Test"
         self._lock = threading.Lock()
         self._stop = threading.Event()
         if folder is not None:
@@ -165,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
         if store.latency:
             time.sleep(store.latency)
         parts = urlsplit(self.path)
-        _, _, key = unquote(parts.path).lstrip("/").partition("/")
+        _, _, key = unquote(parts.path).lstrip("/").removeprefix(AZURE).partition("/")
         span = None
         if (self.headers.get("Range") or "").startswith("bytes=") and not store.no_ranges:
             first, _, last = self.headers["Range"][6:].partition("-")
@@ -174,15 +181,15 @@ class _Handler(BaseHTTPRequestHandler):
         fault = store.faults(request)
         if fault is not None and isinstance(fault.kind, int):
             extra = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-            body = f"<Error><Code>Test</Code><Message>{escape(self.path)}</Message></Error>".encode()
+            body = f"<Error><Code>{store.words}</Code><Message>{escape(self.path)}</Message></Error>".encode()
             return self.send(fault.kind, b"" if self.command == "HEAD" else body, extra)
         if fault is not None and fault.kind == "reset":
             return self.reset()
         if fault is not None and fault.kind == "stall":
             store.hold()
             return self.reset()
-        if not key and "list-type" in parse_qs(parts.query):
-            return self.send(200, self.listing(parse_qs(parts.query)))
+        if not key and (query := parse_qs(parts.query)):
+            return self.send(200, self.blobs(query) if "comp" in query else self.listing(query))
         data = store.objects.get(key)
         if data is None:
             return self.send(404, b"<Error><Code>NoSuchKey</Code></Error>" if self.command == "GET" else b"")
@@ -225,35 +232,55 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
-    def listing(self, query: dict[str, list[str]]) -> bytes:
-        def get(name: str) -> str:
-            return query.get(name, [""])[0]
-
-        store, prefix, delimiter = self.server.store, get("prefix"), get("delimiter")
-        after = max(get("start-after"), get("continuation-token"))
-        contents, prefixes, last, full = [], [], "", False
+    def page(self, prefix: str, delimiter: str, after: str) -> tuple[list[str], list[str], str]:
+        """The keys and prefixes after one, and where the next page begins, if there is one."""
+        store = self.server.store
+        keys: list[str] = []
+        prefixes: list[str] = []
+        last = ""
         for key in sorted(store.objects):
             if not key.startswith(prefix) or key <= after or (after.endswith("/") and key.startswith(after)):
                 continue
-            if len(contents) + len(prefixes) >= store.page:
-                full = True
-                break
             at = key.find(delimiter, len(prefix)) if delimiter else -1
-            if at >= 0:
-                if not prefixes or prefixes[-1] != key[: at + 1]:
-                    prefixes.append(key[: at + 1])
-                last = key[: at + 1]
-            else:
-                contents.append(key)
-                last = key
+            if at >= 0 and prefixes and prefixes[-1] == key[: at + 1]:
+                continue
+            if len(keys) + len(prefixes) >= store.page:
+                return keys, prefixes, last
+            last = key if at < 0 else key[: at + 1]
+            (keys if at < 0 else prefixes).append(last)
+        return keys, prefixes, ""
+
+    def listing(self, query: dict[str, list[str]]) -> bytes:
+        """As S3 lists."""
+        given = {name: values[0] for name, values in query.items()}
+        after = max(given.get("start-after", ""), given.get("continuation-token", ""))
+        keys, prefixes, more = self.page(given.get("prefix", ""), given.get("delimiter", ""), after)
+        objects = self.server.store.objects
         found = "".join(
             f"<Contents><Key>{escape(key)}</Key><LastModified>2024-01-01T00:00:00.000Z</LastModified>"
-            f"<ETag>{escape(etag(store.objects[key]))}</ETag><Size>{len(store.objects[key])}</Size></Contents>"
-            for key in contents
+            f"<ETag>{escape(etag(objects[key]))}</ETag><Size>{len(objects[key])}</Size></Contents>"
+            for key in keys
         )
         found += "".join(f"<CommonPrefixes><Prefix>{escape(key)}</Prefix></CommonPrefixes>" for key in prefixes)
-        token = f"<NextContinuationToken>{escape(last)}</NextContinuationToken>" if full else ""
+        token = f"<NextContinuationToken>{escape(more)}</NextContinuationToken>" if more else ""
         return (
-            f'<?xml version="1.0"?><ListBucketResult><Name>{BUCKET}</Name><KeyCount>{len(contents)}</KeyCount>'
-            f"<IsTruncated>{str(full).lower()}</IsTruncated>{token}{found}</ListBucketResult>"
+            f'<?xml version="1.0"?><ListBucketResult><Name>{BUCKET}</Name><KeyCount>{len(keys)}</KeyCount>'
+            f"<IsTruncated>{str(bool(more)).lower()}</IsTruncated>{token}{found}</ListBucketResult>"
+        ).encode()
+
+    def blobs(self, query: dict[str, list[str]]) -> bytes:
+        """As Azure lists."""
+        given = {name: values[0] for name, values in query.items()}
+        keys, prefixes, more = self.page(given.get("prefix", ""), given.get("delimiter", ""), given.get("marker", ""))
+        objects = self.server.store.objects
+        found = "".join(
+            f"<Blob><Name>{escape(key)}</Name><Properties><Last-Modified>Mon, 01 Jan 2024 00:00:00 GMT</Last-Modified>"
+            f"<Etag>{escape(etag(objects[key]))}</Etag><Content-Length>{len(objects[key])}</Content-Length>"
+            f"<Content-Type>application/parquet</Content-Type></Properties></Blob>"
+            for key in keys
+        )
+        found += "".join(f"<BlobPrefix><Name>{escape(key)}</Name></BlobPrefix>" for key in prefixes)
+        return (
+            f'<?xml version="1.0"?><EnumerationResults><Blobs>{found}</Blobs>'
+            f"<NextMarker>{escape(more)}</NextMarker></EnumerationResults>"
         ).encode()

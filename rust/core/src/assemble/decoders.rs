@@ -92,6 +92,9 @@ impl Decoders {
         let sources: Vec<&decode::Source> = key.sources.clone().map(|source| projection.source(source)).collect();
         let arrays = catch_unwind(AssertUnwindSafe(|| {
             let set = selections.map(|selections| selections.rows(files, key.group as usize)).transpose()?;
+            if let Some(set) = &set {
+                file.cut(group, set);
+            }
             let set = set.as_deref().filter(|set| set.words().is_some());
             self.decode(&file, &Place { table, index, group, set }, &sources, rows)
         }));

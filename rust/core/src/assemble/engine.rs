@@ -12,9 +12,9 @@ use super::job::Job;
 use super::lane::{LaneKey, Lanes, Task};
 use crate::decode::Projection;
 use crate::fetch::Files;
-use crate::order::Line;
+use crate::order::{GroupSlice, Line, mul_div};
 use crate::plan::{Chunk, Planner};
-use crate::select::Selections;
+use crate::select::{Scout, Selections};
 use crate::{Error, Result};
 
 /// The sources of a lane hold at least this many bytes a row group, so that small row groups are few tasks.
@@ -42,6 +42,8 @@ pub(crate) struct Engine {
     pub(crate) files: Files,
     pub(crate) projection: Projection,
     selections: Option<Selections>,
+    /// Looks ahead for the rows that pass, of objects.
+    scout: Option<Scout>,
     pub(crate) line: Line,
     budget: u64,
     /// Rows of a row group that are decoded beyond those that a chunk needs.
@@ -65,6 +67,8 @@ pub(crate) struct State {
     /// The slot that the caller waits for.
     waiting: Option<usize>,
     used_bytes: u64,
+    /// Bytes that unfinished chunks are decoded from, those of rows that do not pass among them.
+    raw_bytes: u64,
     pub(crate) closed: bool,
     pub(crate) metrics: Metrics,
 }
@@ -93,11 +97,13 @@ impl Engine {
             slots,
             waiting: None,
             used_bytes: 0,
+            raw_bytes: 0,
             closed: false,
             metrics: Metrics::default(),
         };
         let (work, done) = (Condvar::new(), Condvar::new());
-        Self { files, projection, selections, line, budget, ahead, state: Mutex::new(state), work, done }
+        let scout = (selections.is_some() && files.are_remote()).then(Scout::default);
+        Self { files, projection, selections, scout, line, budget, ahead, state: Mutex::new(state), work, done }
     }
 
     /// What lanes are read with.
@@ -125,8 +131,21 @@ impl Engine {
         }
     }
 
-    /// Tells the caller that a chunk is done.
-    pub(crate) fn notify_done(&self) {
+    /// Whether there is somebody to look ahead.
+    pub(crate) fn has_scout(&self) -> bool {
+        self.scout.is_some()
+    }
+
+    /// Looks ahead until the engine is closed.
+    pub(crate) fn scout(&self) {
+        if let (Some(scout), Some(selections)) = (&self.scout, &self.selections) {
+            scout.run(&self.files, selections);
+        }
+    }
+
+    /// Tells the caller that a chunk is done: nothing is read for it any longer.
+    pub(crate) fn notify_done(&self, number: u64) {
+        self.files.finish(number);
         self.done.notify_all();
     }
 
@@ -175,6 +194,9 @@ impl Engine {
         state.lanes = Lanes::default();
         drop(state);
         self.files.close();
+        if let Some(scout) = &self.scout {
+            scout.close();
+        }
         self.work.notify_all();
         self.done.notify_all();
     }
@@ -188,12 +210,14 @@ impl Engine {
             }
             let Some(chunk) = &state.next_chunk else { break };
             let bytes = chunk.rows() * self.projection.row_bytes();
+            let raw = self.raw_bytes(chunk);
             let awaited = state.waiting.is_some_and(|slot| state.slots[slot].is_empty());
-            if !awaited && !state.jobs.is_empty() && state.used_bytes + bytes > self.budget {
+            let is_full = state.used_bytes + bytes > self.budget || state.raw_bytes + raw > self.budget;
+            if !awaited && !state.jobs.is_empty() && is_full {
                 break;
             }
             if let Some(chunk) = state.next_chunk.take() {
-                self.start(state, chunk, bytes);
+                self.start(state, chunk, bytes, raw);
                 admitted = true;
             }
         }
@@ -203,15 +227,34 @@ impl Engine {
         admitted
     }
 
-    fn start(&self, state: &mut State, chunk: Chunk, bytes: u64) {
+    /// Bytes that a chunk of an object's rows is decoded from, those between the rows that pass among them.
+    fn raw_bytes(&self, chunk: &Chunk) -> u64 {
+        let Some((_, selections)) = self.scout.as_ref().zip(self.selections.as_ref()) else { return 0 };
+        let table = self.files.table();
+        let of = |slice: &GroupSlice| {
+            let (group, rows) = (slice.group as usize, slice.rows.end - slice.rows.start);
+            mul_div(rows, table.group_rows()[group], table.line_rows()[group].max(1))
+        };
+        let rows: u64 = chunk.strands.iter().flatten().map(of).sum();
+        rows.saturating_mul(self.projection.row_bytes() + selections.row_bytes())
+    }
+
+    fn start(&self, state: &mut State, chunk: Chunk, bytes: u64, raw: u64) {
         let number = state.next_job;
         state.next_job += 1;
         state.used_bytes += bytes;
+        state.raw_bytes += raw;
         state.metrics.peak_bytes = state.metrics.peak_bytes.max(state.used_bytes);
         for (index, output) in chunk.outputs.iter().enumerate() {
             state.slots[output.slot].push_back((number, index, output.rows()));
         }
-        self.files.prefetch(chunk.strands.iter().flatten().map(|slice| (slice.group as usize, slice.rows.clone())));
+        match &self.scout {
+            None => {
+                let slices = chunk.strands.iter().flatten();
+                self.files.prefetch(number, slices.map(|slice| (slice.group as usize, slice.rows.clone())));
+            }
+            Some(scout) => scout.ask(&self.files, number, chunk.strands.iter().flatten()),
+        }
         for (piece, slice) in chunk.strands.iter().flatten().enumerate() {
             for sources in self.parts(slice.group) {
                 let key = LaneKey { group: slice.group, sources };
@@ -222,7 +265,7 @@ impl Engine {
             }
         }
         let sources: Vec<usize> = self.projection.columns().iter().map(|column| column.sources.len()).collect();
-        state.jobs.insert(number, Job::new(chunk, &sources, bytes));
+        state.jobs.insert(number, Job::new(chunk, &sources, bytes, raw));
         // A lane that every slot's turn passed by twice is one that nobody reads on.
         let rounds = 2 * state.slots.len() as u64 + 2;
         if number.is_multiple_of(rounds) {
@@ -258,6 +301,7 @@ impl State {
     /// Puts the bytes that a finished chunk really takes in the place of the estimate.
     pub(crate) fn account(&mut self, number: u64, bytes: u64) {
         if let Some(job) = self.jobs.get_mut(&number) {
+            self.raw_bytes -= std::mem::take(&mut job.raw_bytes);
             self.used_bytes = self.used_bytes.saturating_sub(job.bytes) + bytes;
             job.bytes = bytes;
             self.metrics.peak_bytes = self.metrics.peak_bytes.max(self.used_bytes);

@@ -25,6 +25,8 @@ pub(crate) struct Job {
     error: Option<Error>,
     /// Bytes that it counts for in the budget.
     pub(crate) bytes: u64,
+    /// Bytes that it is decoded from, until it is.
+    pub(crate) raw_bytes: u64,
     /// Bytes of the arrays that were made so far.
     pub(crate) actual_bytes: u64,
 }
@@ -45,7 +47,7 @@ struct Pieces {
 
 impl Job {
     /// `sources`: how many each column has.
-    pub(crate) fn new(chunk: Chunk, sources: &[usize], bytes: u64) -> Self {
+    pub(crate) fn new(chunk: Chunk, sources: &[usize], bytes: u64, raw_bytes: u64) -> Self {
         let pieces: usize = chunk.strands.iter().map(Vec::len).sum();
         let outputs = chunk.outputs.iter().map(|_| Some(vec![None; sources.len()])).collect();
         let of = |&count: &usize| Pieces { sources: vec![vec![None; pieces]; count], missing: count * pieces };
@@ -56,6 +58,7 @@ impl Job {
             outputs,
             error: None,
             bytes,
+            raw_bytes,
             actual_bytes: 0,
         }
     }
@@ -161,7 +164,7 @@ mod tests {
         let picks = std::iter::once(0..1).collect();
         let group = crate::order::GroupSlice { group: 0, rows: 0..1 };
         let chunk = Chunk { strands: vec![vec![group]], window: None, outputs: vec![Output { slot: 0, picks }] };
-        let mut job = Job::new(chunk, &[1, 1], 0);
+        let mut job = Job::new(chunk, &[1, 1], 0, 0);
         job.fail(Error::internal("the first column"));
         assert!(job.is_done());
         let array: ArrayRef = Arc::new(arrow_array::Int32Array::from(vec![1]));

@@ -1,5 +1,6 @@
 //! The reader: one rank's batches of one leg, from its cursor to its end.
 
+use std::collections::BTreeSet;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -108,13 +109,13 @@ impl Reader {
             .collect();
         // What is fetched and what is decoded share the budget.
         let budget = if is_remote(table.root()) { options.prefetch_bytes / 2 } else { options.prefetch_bytes };
-        let mut columns: Vec<String> = projection.columns().iter().flat_map(Column::roots).map(str::to_owned).collect();
-        columns.extend(selector.iter().flat_map(|selector| selector.roots()));
-        columns.sort_unstable();
-        columns.dedup();
-        let streams = (planner.num_slots() * columns.len().max(1)) as u64 * line.strands();
+        let columns: BTreeSet<&str> = projection.columns().iter().flat_map(Column::roots).collect();
+        let columns: Vec<String> = columns.into_iter().map(str::to_owned).collect();
+        let filters = selector.iter().flat_map(|selector| selector.roots()).collect::<Vec<_>>();
+        let side_by_side = columns.len() + filters.iter().filter(|name| !columns.contains(name)).count();
+        let streams = (planner.num_slots() * side_by_side.max(1)) as u64 * line.strands();
         let files = if selector.is_some() { Files::with_statistics(table) } else { Files::new(table) };
-        let files = files.reading(options.store, Demand { columns, streams, budget });
+        let files = files.reading(options.store, Demand { columns, filters, streams, budget });
         let selections = selector.map(Selections::new);
         let ahead = rows_ahead(&line, planner.num_slots() as u64, projection.row_bytes(), options.prefetch_bytes);
         let engine = Engine::new(files, projection, selections, line, planner, budget, ahead);
@@ -212,6 +213,14 @@ impl Inner {
             let thread = std::thread::Builder::new()
                 .name(format!("shardline-{number}"))
                 .spawn(move || worker::work(&engine))
+                .map_err(|error| Error::io("starting a thread", &error))?;
+            self.threads.push(thread);
+        }
+        if self.engine.has_scout() && self.threads.len() == self.num_threads {
+            let engine = Arc::clone(&self.engine);
+            let thread = std::thread::Builder::new()
+                .name("shardline-scout".to_owned())
+                .spawn(move || engine.scout())
                 .map_err(|error| Error::io("starting a thread", &error))?;
             self.threads.push(thread);
         }

@@ -41,7 +41,7 @@ pub(crate) fn work(engine: &Engine) {
             && let Some(job) = state.jobs.get_mut(&task.job)
         {
             job.fail(error);
-            engine.notify_done();
+            engine.notify_done(task.job);
         }
         if let Some(job) = state.lanes.stop(lane, decoders, group_rows) {
             state.ready.push(Reverse((job, lane)));
@@ -76,7 +76,7 @@ fn piece(engine: &Engine, key: &LaneKey, task: &Task, decoders: &mut Decoders) -
             state.account(task.job, bytes);
             state.metrics.chunks += 1;
             state.metrics.rows += work.chunk.rows();
-            engine.notify_done();
+            engine.notify_done(task.job);
         }
     }
     Ok(())

@@ -1,7 +1,9 @@
 //! Bytes: positional reads of local files, parts of objects that are read ahead, and the files that are open.
 
+mod cuts;
 mod held;
 mod input;
+mod kept;
 mod local;
 mod metadata;
 mod object;

@@ -2,22 +2,25 @@
 
 use std::io::{self, BufReader, Read};
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 
 use super::FileMetadata;
+use super::cuts::{cuts, pages_of};
 use super::parts::{Parts, Place};
-use super::remote::keep_fault;
+use super::remote::{Demand, keep_fault};
+use crate::order::RowSet;
 use crate::{Error, Result};
 
 /// Room for a page header.
 const HEADER_BYTES: usize = 512;
+/// Most writers' pages are no larger.
+const PAGE_BYTES: u64 = 1 << 20;
 
 /// Rows of a row group, numbered in its file, that will be read; `all` that it has.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Ahead {
     pub(super) group: usize,
     pub(super) rows: Range<u64>,
@@ -25,6 +28,18 @@ pub(super) struct Ahead {
     /// Whether nobody reads up to their first: what came before may be gone, or is not wanted.
     pub(super) is_new: bool,
 }
+
+/// For what a column is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// To find the rows that pass.
+    Filter,
+    /// To be delivered.
+    Deliver,
+}
+
+/// Parts in a row, and the one after them.
+type Row = (Vec<Range<u64>>, Option<Range<u64>>);
 
 /// An object that any number of threads read at once.
 #[derive(Debug, Clone)]
@@ -38,10 +53,16 @@ struct Inside {
     chunks: Vec<Chunk>,
     /// How many of them a row group has.
     columns: usize,
-    /// Rows of the row groups.
-    rows: Vec<u64>,
+    groups: Vec<Group>,
     /// The chunks by their first byte: row groups need not stand in the order of the file.
     by_start: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Group {
+    rows: u64,
+    /// Whether of some chunks only pages are fetched, once that is known.
+    is_cut: OnceLock<bool>,
 }
 
 #[derive(Debug)]
@@ -49,12 +70,12 @@ struct Chunk {
     /// The column, numbered among the leaves.
     leaf: usize,
     bytes: Range<u64>,
-    /// Whether its rows are read ahead; others are when they are asked for.
-    is_ahead: bool,
+    filters: bool,
+    delivers: bool,
     /// Bytes of a part; the last one may have less.
     part: u64,
-    /// Parts that were asked for, from the first on.
-    wanted: AtomicU64,
+    /// The parts that hold the rows of a set, if these alone are read.
+    cuts: OnceLock<Vec<Range<u64>>>,
 }
 
 impl RemoteFile {
@@ -62,15 +83,17 @@ impl RemoteFile {
         parts: Arc<Parts>,
         place: Arc<Place>,
         metadata: &FileMetadata,
-        names: &[String],
+        demand: &Demand,
         part_bytes: u64,
     ) -> Self {
         let schema = metadata.parquet_schema();
         let leaves = schema.num_columns();
-        let ahead: Vec<bool> =
-            (0..leaves).map(|leaf| names.iter().any(|name| name == schema.get_column_root(leaf).name())).collect();
+        let of = |names: &[String]| -> Vec<bool> {
+            (0..leaves).map(|leaf| names.iter().any(|name| name == schema.get_column_root(leaf).name())).collect()
+        };
+        let (filters, delivers) = (of(&demand.filters), of(&demand.columns));
         // Of a chunk in parts two are here at a time: one of two parts is no larger as a whole.
-        let most = (2 * part_bytes).min(parts.request_bytes().max(part_bytes));
+        let most = (2 * part_bytes).min(parts.limits().request.max(part_bytes));
         let mut chunks = Vec::new();
         for group in metadata.metadata().row_groups() {
             let first = chunks.len();
@@ -78,14 +101,22 @@ impl RemoteFile {
                 let (start, length) = group.column(leaf).byte_range();
                 // Parts of a chunk are of one size, so that none is too small to be a request.
                 let part = if length <= most { length } else { length.div_ceil(length.div_ceil(part_bytes)) }.max(1);
-                Chunk { leaf, bytes: start..start + length, part, is_ahead: ahead[leaf], wanted: AtomicU64::new(0) }
+                let (bytes, cuts) = (start..start + length, OnceLock::new());
+                Chunk { leaf, bytes, filters: filters[leaf], delivers: delivers[leaf], part, cuts }
             }));
-            chunks[first..].sort_by_key(|chunk| chunk.bytes.start);
+            chunks[first..].sort_by_key(|chunk| (chunk.bytes.start, chunk.bytes.end));
         }
         let mut by_start: Vec<u32> = (0..chunks.len() as u32).collect();
-        by_start.sort_by_key(|&at| chunks[at as usize].bytes.start);
-        let rows = metadata.metadata().row_groups().iter().map(|group| group.num_rows().unsigned_abs()).collect();
-        Self(Arc::new(Inside { parts, place, chunks, columns: leaves, rows, by_start }))
+        by_start.sort_by_key(|&at| (chunks[at as usize].bytes.start, chunks[at as usize].bytes.end));
+        // Chunks that overlap are those of a damaged footer: who reads them anyway gets what stands there.
+        let apart = |pair: &[u32]| chunks[pair[0] as usize].bytes.end <= chunks[pair[1] as usize].bytes.start;
+        if !by_start.windows(2).all(apart) {
+            by_start.clear();
+            chunks.clear();
+        }
+        let group = |rows: i64| Group { rows: rows.unsigned_abs(), is_cut: OnceLock::new() };
+        let groups = metadata.metadata().row_groups().iter().map(|of| group(of.num_rows())).collect();
+        Self(Arc::new(Inside { parts, place, chunks, columns: leaves, groups, by_start }))
     }
 
     /// The object's size.
@@ -113,68 +144,118 @@ impl RemoteFile {
         chunks.get(group * columns..(group + 1) * columns).unwrap_or_default()
     }
 
-    /// Whether a row lies so far inside its row group that to know where its pages begin spares parts of what is before it.
-    pub(super) fn is_far(&self, group: usize, row: u64) -> bool {
-        let all = self.0.rows.get(group).copied().unwrap_or(0);
-        self.chunks(group).iter().any(|chunk| chunk.is_ahead && chunk.share(row, all) >= chunk.part)
+    fn rows(&self, group: usize) -> u64 {
+        self.0.groups.get(group).map_or(0, |group| group.rows)
     }
 
-    /// Begins to fetch what the rows are likely stored in: from their pages on, where `metadata` knows these, up to where
-    /// their share of a chunk's bytes ends. `turn`: how early they are needed.
-    pub(super) fn prefetch(&self, slices: &[Ahead], metadata: &FileMetadata, turn: u64) {
-        let mut wanted = Vec::new();
-        for Ahead { group, rows, all, is_new } in slices {
-            let pages = metadata.metadata().page_index_for_row_group(*group);
-            for chunk in self.chunks(*group).iter().filter(|chunk| chunk.is_ahead) {
-                let until = chunk.share(rows.end, *all);
-                let count = if rows.end >= *all { u64::MAX } else { (until + chunk.part / 2) / chunk.part + 1 };
-                if !is_new {
-                    chunk.want(chunk.wanted.load(Ordering::Relaxed)..count, &mut wanted);
-                    continue;
-                }
-                let pages = pages.page_locations(chunk.leaf).map(Vec::as_slice).unwrap_or_default();
-                let row = rows.start as i64;
-                let before = pages.partition_point(|page| page.first_row_index <= row);
-                // The dictionary, and the page that the first row is on.
-                if let (Some(first), Some(page)) = (pages.first(), before.checked_sub(1).and_then(|at| pages.get(at))) {
-                    let part = |byte: i64| byte.unsigned_abs().saturating_sub(chunk.bytes.start) / chunk.part;
-                    let dictionary =
-                        part(first.offset - 1) + u64::from(first.offset.unsigned_abs() > chunk.bytes.start);
-                    chunk.want(0..dictionary.min(part(page.offset)), &mut wanted);
-                    chunk.want(part(page.offset)..count, &mut wanted);
-                } else {
-                    chunk.want(0..count, &mut wanted);
+    /// Whether a row lies so far inside its row group that to know where its pages begin spares parts of what is before it.
+    pub(super) fn is_far(&self, group: usize, row: u64) -> bool {
+        let all = self.rows(group);
+        self.chunks(group).iter().any(|chunk| chunk.is_for(Use::Deliver) && chunk.share(row, all) >= chunk.part)
+    }
+
+    /// Whether rows of the set lie so far apart that to know their pages spares a request's worth of what is between.
+    /// Whole columns were read to find the set: these are here.
+    pub(super) fn is_sparse(&self, group: usize, set: &RowSet) -> bool {
+        let (all, gap) = (self.rows(group), self.0.parts.limits().gap);
+        let longest = set.longest_gap();
+        self.chunks(group).iter().any(|chunk| chunk.may_be_cut() && chunk.share(longest, all) > gap)
+    }
+
+    /// Whether of some chunks of a row group only pages are read; None where that was not looked at.
+    pub(super) fn is_cut(&self, group: usize) -> Option<bool> {
+        self.0.groups.get(group).and_then(|group| group.is_cut.get().copied())
+    }
+
+    /// Reads of a row group only the pages that hold rows of the set, where they are known (`metadata`).
+    pub(super) fn cut(&self, group: usize, cut: Option<(&RowSet, &FileMetadata)>) {
+        let mut is_cut = false;
+        if let Some((set, metadata)) = cut {
+            let pages = metadata.metadata().page_index_for_row_group(group);
+            for chunk in self.chunks(group).iter().filter(|chunk| chunk.may_be_cut()) {
+                if let Some(pages) = pages.page_locations(chunk.leaf) {
+                    is_cut = true;
+                    chunk.cuts.get_or_init(|| cuts(pages, &chunk.bytes, set, chunk.part));
                 }
             }
         }
-        self.0.parts.want(&self.0.place, wanted, turn);
+        if let Some(group) = self.0.groups.get(group) {
+            group.is_cut.get_or_init(|| is_cut);
+        }
     }
 
-    /// The chunk that a byte is in, and the part of it.
-    fn part_of(&self, at: u64) -> Option<(&Chunk, Range<u64>)> {
+    /// Begins to fetch what the rows are likely stored in: their pages, where these alone are read; else from their pages
+    /// on, where `metadata` knows these, up to where their share of a chunk's bytes ends. `turn`: how early they are needed.
+    pub(super) fn prefetch(&self, slices: &[Ahead], metadata: &FileMetadata, turn: u64, purpose: Use) {
+        let (mut wanted, mut held) = (Vec::new(), Vec::new());
+        for Ahead { group, rows, all, is_new } in slices {
+            let pages = metadata.metadata().page_index_for_row_group(*group);
+            for chunk in self.chunks(*group).iter().filter(|chunk| chunk.is_for(purpose)) {
+                let pages = pages.page_locations(chunk.leaf).map(Vec::as_slice).unwrap_or_default();
+                if let Some(cuts) = chunk.cuts.get() {
+                    let of_rows = pages_of(pages, rows);
+                    let dictionary = pages.first().map_or(0, |first| first.offset.unsigned_abs());
+                    let is_read = |cut: &&Range<u64>| {
+                        cut.start < dictionary || (cut.start < of_rows.end && of_rows.start < cut.end)
+                    };
+                    wanted.extend(cuts.iter().filter(is_read).cloned());
+                    continue;
+                }
+                let count = if rows.end >= *all { u64::MAX } else { chunk.upto(rows.end, *all) };
+                let before = pages.partition_point(|page| page.first_row_index <= rows.start as i64);
+                if !is_new {
+                    // The rows before were likely to need parts of these rows, and asked for them.
+                    let asked = chunk.upto(rows.start, *all);
+                    held.extend(chunk.parts(chunk.share(rows.start, *all) / chunk.part..asked));
+                    wanted.extend(chunk.parts(asked..count));
+                } else if let (Some(first), Some(page)) =
+                    (pages.first(), before.checked_sub(1).and_then(|at| pages.get(at)))
+                {
+                    // The dictionary, and the page that the first row is on.
+                    let part = |byte: i64| byte.unsigned_abs().saturating_sub(chunk.bytes.start) / chunk.part;
+                    let dictionary =
+                        part(first.offset - 1) + u64::from(first.offset.unsigned_abs() > chunk.bytes.start);
+                    wanted.extend(chunk.parts(0..dictionary.min(part(page.offset))));
+                    wanted.extend(chunk.parts(part(page.offset)..count));
+                } else {
+                    wanted.extend(chunk.parts(0..count));
+                }
+            }
+        }
+        self.0.parts.want(&self.0.place, wanted, held, turn);
+    }
+
+    /// The parts that hold the bytes of a chunk from `at` on, up to `end` or as far as parts are in a row; and the next one.
+    fn parts_of(&self, at: u64, end: u64) -> Option<Row> {
         let Inside { chunks, by_start, .. } = &*self.0;
         let after = by_start.partition_point(|&chunk| chunks[chunk as usize].bytes.start <= at);
         let chunk = &chunks[*by_start.get(after.checked_sub(1)?)? as usize];
         if !chunk.bytes.contains(&at) {
             return None;
         }
-        let start = at - (at - chunk.bytes.start) % chunk.part;
-        Some((chunk, start..chunk.bytes.end.min(start + chunk.part)))
+        if let Some(cuts) = chunk.cuts.get() {
+            let upto = cuts.partition_point(|cut| cut.start <= at);
+            if let Some(cut) = upto.checked_sub(1).and_then(|last| cuts.get(last)).filter(|cut| cut.contains(&at)) {
+                return Some((vec![cut.clone()], None));
+            }
+        }
+        let number = |byte: u64| (byte - chunk.bytes.start) / chunk.part;
+        let last = number(end.min(chunk.bytes.end).max(at + 1) - 1);
+        Some((chunk.parts(number(at)..last + 1).collect(), chunk.parts(last + 1..last + 2).next()))
     }
 
-    /// What is here of the bytes from `at` on, before `end`: at least one.
-    fn some(&self, at: u64, end: u64) -> Result<Bytes> {
+    /// What is here of the bytes from `at` on, before `end`, in a row: at least one; all that one chunk has if it is to be `whole`.
+    fn some(&self, at: u64, end: u64, whole: bool) -> Result<Vec<Bytes>> {
         let Inside { parts, place, .. } = &*self.0;
-        let Some((chunk, part)) = self.part_of(at) else {
-            return parts.wait(parts.get_once(place, at..end.min(self.len()))).inspect_err(keep_fault);
+        let Some((held, next)) = self.parts_of(at, if whole { end } else { at + 1 }) else {
+            let found = parts.wait(parts.get_once(place, at..end.min(self.len())));
+            return found.map(|bytes| vec![bytes]).inspect_err(keep_fault);
         };
-        // Who reads on finds the next part under way.
-        let mut wanted = Vec::new();
-        let number = (part.start - chunk.bytes.start) / chunk.part;
-        chunk.want(number.max(chunk.wanted.load(Ordering::Relaxed))..number + 2, &mut wanted);
-        parts.want(place, wanted, 0);
-        let bytes = parts.get(place, &part, end >= part.end).inspect_err(keep_fault)?;
-        Ok(bytes.slice((at - part.start) as usize..(end.min(part.end) - part.start) as usize))
+        let found = parts.get(place, &held, next, end).inspect_err(keep_fault)?;
+        let slice = |(part, bytes): (&Range<u64>, Bytes)| {
+            bytes.slice((at.max(part.start) - part.start) as usize..(end.min(part.end) - part.start) as usize)
+        };
+        Ok(held.iter().zip(found).map(slice).collect())
     }
 
     pub(super) fn get_read(&self, start: u64) -> BufReader<RemoteRead> {
@@ -187,7 +268,8 @@ impl RemoteFile {
         if end <= start {
             return Err(past_the_end(start, length));
         }
-        self.some(start, end).map_err(failed)
+        let found = self.some(start, end, false).map_err(failed)?;
+        found.into_iter().next().ok_or_else(|| past_the_end(start, length))
     }
 
     pub(super) fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
@@ -197,14 +279,15 @@ impl RemoteFile {
         if length == 0 {
             return Ok(Bytes::new());
         }
-        let first = self.some(start, end).map_err(failed)?;
-        if first.len() == length {
-            return Ok(first);
+        let mut found = self.some(start, end, true).map_err(failed)?;
+        if found.len() == 1 && found[0].len() == length {
+            return Ok(found.remove(0));
         }
         let mut whole = crate::memory::vec::<u8>(length);
-        whole.extend_from_slice(&first);
+        found.iter().for_each(|bytes| whole.extend_from_slice(bytes));
         while whole.len() < length {
-            whole.extend_from_slice(&self.some(start + whole.len() as u64, end).map_err(failed)?);
+            let found = self.some(start + whole.len() as u64, end, true).map_err(failed)?;
+            found.iter().for_each(|bytes| whole.extend_from_slice(bytes));
         }
         Ok(crate::memory::bytes(whole))
     }
@@ -219,21 +302,37 @@ fn past_the_end(start: u64, length: usize) -> ParquetError {
 }
 
 impl Chunk {
+    fn is_for(&self, purpose: Use) -> bool {
+        match purpose {
+            Use::Filter => self.filters,
+            Use::Deliver => self.delivers,
+        }
+    }
+
+    /// Whether it may be read in pages: not one that is read as a whole to find the rows.
+    fn may_be_cut(&self) -> bool {
+        self.delivers && !self.filters
+    }
+
     /// Where a row's share of the bytes ends, if all rows have equal ones.
     fn share(&self, row: u64, all: u64) -> u64 {
         let length = self.bytes.end - self.bytes.start;
         (u128::from(length) * u128::from(row) / u128::from(all.max(1))) as u64
     }
 
-    /// Adds these parts, whether they were asked for before or not: those that are here are not fetched again.
-    fn want(&self, parts: Range<u64>, wanted: &mut Vec<Range<u64>>) {
+    /// How many parts, from the first on, rows up to this one are likely stored in: a page is read as a whole.
+    fn upto(&self, row: u64, all: u64) -> u64 {
+        let page = PAGE_BYTES.min(2 * self.part).max(self.part / 2);
+        (self.share(row, all) + page).div_ceil(self.part)
+    }
+
+    /// These parts, as far as there are any.
+    fn parts(&self, numbers: Range<u64>) -> impl Iterator<Item = Range<u64>> + use<'_> {
         let all = (self.bytes.end - self.bytes.start).div_ceil(self.part);
-        let count = parts.end.min(all);
-        self.wanted.fetch_max(count, Ordering::Relaxed);
-        wanted.extend((parts.start..count).map(|part| {
-            let start = self.bytes.start + part * self.part;
+        (numbers.start..numbers.end.min(all)).map(|number| {
+            let start = self.bytes.start + number * self.part;
             start..self.bytes.end.min(start + self.part)
-        }));
+        })
     }
 }
 
@@ -250,8 +349,9 @@ impl Read for RemoteRead {
         if end <= self.position {
             return Ok(0);
         }
-        let bytes = self.file.some(self.position, end).map_err(io::Error::other)?;
-        into[..bytes.len()].copy_from_slice(&bytes);
+        let found = self.file.some(self.position, end, false).map_err(io::Error::other)?;
+        let Some(bytes) = found.first() else { return Ok(0) };
+        into[..bytes.len()].copy_from_slice(bytes);
         self.position += bytes.len() as u64;
         Ok(bytes.len())
     }

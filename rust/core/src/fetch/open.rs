@@ -13,6 +13,7 @@ use super::remote::{Demand, Remote, take_fault};
 use super::{FileMetadata, LocalFile, RemoteFile, Source, pages};
 use crate::files::remote::From as Store;
 use crate::files::{FileTable, footer, shape, skim};
+use crate::order::RowSet;
 use crate::store::{Note, Totals, is_remote};
 use crate::{Error, Result};
 
@@ -47,8 +48,20 @@ impl OpenFile {
     /// from a row on: asked for once, of objects only, and only where they have it. Waits.
     pub fn metadata_from(&self, group: usize, row: u64) -> &FileMetadata {
         match &self.source {
-            Source::Remote(object) if object.is_far(group, row) => object.wait(self.paged(object)),
+            Source::Remote(object) if object.is_cut(group) == Some(true) || object.is_far(group, row) => {
+                object.wait(self.paged(object))
+            }
             _ => &self.metadata,
+        }
+    }
+
+    /// Says that only rows of the set are read of a row group: where it says where its pages are, and the rows lie far
+    /// apart, no other pages are fetched. Of objects only. Waits.
+    pub fn cut(&self, group: usize, set: &RowSet) {
+        let Source::Remote(object) = &self.source else { return };
+        if object.is_cut(group).is_none() {
+            let is_sparse = set.words().is_some() && object.is_sparse(group, set);
+            object.cut(group, is_sparse.then(|| (set, object.wait(self.paged(object)))));
         }
     }
 
@@ -113,10 +126,39 @@ impl Files {
         self
     }
 
-    /// Begins to fetch what some rows of row groups (counted over all files) are stored in, where that takes long.
-    pub fn prefetch(&self, slices: impl Iterator<Item = (usize, Range<u64>)>) {
+    /// Begins to fetch what rows of row groups (counted over all files) are stored in, where that takes long, and holds it
+    /// until the turn is finished. Turns are counted from 0, and needed in that order.
+    pub fn prefetch(&self, turn: u64, slices: impl Iterator<Item = (usize, Range<u64>)>) {
         if let Some(remote) = &self.remote {
-            remote.prefetch(slices);
+            remote.prefetch(turn, slices);
+        }
+    }
+
+    /// Begins to fetch all of a row group's columns that a filter reads.
+    pub(crate) fn prefetch_filter(&self, turn: u64, group: usize) {
+        if let Some(remote) = &self.remote {
+            remote.prefetch_filter(turn, group);
+        }
+    }
+
+    /// As [`prefetch`](Self::prefetch), of rows of a set that is known by now.
+    pub(crate) fn prefetch_set(&self, turn: u64, group: usize, set: &RowSet, rows: Range<u64>) {
+        if let Some(remote) = &self.remote {
+            remote.prefetch_set(turn, group, set, rows);
+        }
+    }
+
+    /// Begins a turn of which it is not known yet what it needs.
+    pub(crate) fn begin(&self, turn: u64) {
+        if let Some(remote) = &self.remote {
+            remote.begin(turn);
+        }
+    }
+
+    /// Says that the rows of a turn were read, or that nobody wants them any longer.
+    pub(crate) fn finish(&self, turn: u64) {
+        if let Some(remote) = &self.remote {
+            remote.finish(turn);
         }
     }
 

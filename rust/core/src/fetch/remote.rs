@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use super::object::{Ahead, RemoteFile};
+use super::kept::Limits;
+use super::object::{Ahead, RemoteFile, Use};
 use super::open::OpenFile;
-use super::parts::{Limits, Parts, Place, vanished};
+use super::parts::{Parts, Place, vanished};
 use super::{Source, open};
 use crate::files::remote::{From, footer_bytes};
 use crate::files::{FileTable, footer};
+use crate::order::RowSet;
 use crate::store::{Location, Runtime, Stamp};
 use crate::{Error, Result};
 
@@ -22,12 +24,16 @@ const GUESS: u64 = 64 << 10;
 const MAX_FOOTER_BYTES: usize = 64 << 20;
 /// Parts are at least this large: less is not worth a request.
 const LEAST_PART: u64 = 64 << 10;
+/// What is fetched ahead may be this much more than what may be kept, however little that is: a window, or a chunk.
+const SLACK: u64 = 64 << 20;
 
 /// What a reader reads at a time, so that parts can be cut to fit the memory they may take.
 #[derive(Debug, Clone, Default)]
 pub struct Demand {
-    /// The names of the top-level columns.
+    /// The names of the top-level columns that are delivered.
     pub columns: Vec<String>,
+    /// The names of those that a filter reads.
+    pub filters: Vec<String>,
     /// Columns of row groups that are read side by side.
     pub streams: u64,
     /// Bytes that may be kept.
@@ -60,12 +66,9 @@ pub(super) struct Remote {
     planned: Mutex<Planned>,
 }
 
-/// What was asked for ahead so far.
+/// What was asked for ahead so far: of row groups that were asked for in part, the rows up to which they were.
 #[derive(Default)]
 struct Planned {
-    /// Calls.
-    turn: u64,
-    /// Of row groups that were asked for in part, the rows up to which they were.
     ends: HashMap<usize, Vec<u64>>,
 }
 
@@ -106,7 +109,7 @@ struct Shared {
     from: From,
     client: Arc<crate::store::Client>,
     parts: Arc<Parts>,
-    columns: Vec<String>,
+    demand: Demand,
     statistics: bool,
     part_bytes: u64,
     open: Mutex<Opened>,
@@ -138,18 +141,19 @@ impl Remote {
         let runtime = Runtime::get()?;
         let location = Location::of(self.table.root())?;
         let client = runtime.client(&location, &self.from.options)?;
-        let Demand { columns, streams, budget } = self.demand.clone();
-        let streams = streams.max(1);
+        let demand = self.demand.clone();
+        let (streams, budget) = (demand.streams.max(1), demand.budget);
         let part_bytes = (budget / (2 * streams)).clamp(LEAST_PART, client.tuning().request_bytes.max(LEAST_PART));
         let capacity = budget.max(2 * streams * part_bytes);
         let (cancel, metrics) = (self.from.cancel.clone(), Arc::clone(&self.from.metrics));
         // A gap that is a part itself is one that will be wanted.
         let gap = client.tuning().gap_bytes.min(part_bytes * 2 / 5);
-        let limits = Limits { capacity, gap, request: client.tuning().request_bytes };
+        let (request, requests) = (client.tuning().request_bytes, client.tuning().max_requests);
+        let limits = Limits { capacity, most: 2 * capacity + SLACK, gap, request, requests };
         let parts = Parts::new(Arc::clone(&client), runtime.handle()?.clone(), cancel, metrics, limits);
         let (table, from) = (Arc::clone(&self.table), self.from.clone());
         let (parts, statistics, open) = (Arc::new(parts), self.statistics, Mutex::default());
-        let shared = Shared { table, from, client, parts, columns, statistics, part_bytes, open };
+        let shared = Shared { table, from, client, parts, demand, statistics, part_bytes, open };
         let made = Live { shared: Arc::new(shared), runtime };
         *live = Some(made.clone());
         Ok(made)
@@ -165,15 +169,12 @@ impl Remote {
 
     /// Begins to fetch what rows of row groups (counted over all files) are stored in. Does not wait, and says nothing of
     /// faults: who reads the rows meets them.
-    pub(super) fn prefetch(&self, slices: impl Iterator<Item = (usize, Range<u64>)>) {
+    pub(super) fn prefetch(&self, turn: u64, slices: impl Iterator<Item = (usize, Range<u64>)>) {
         let mut files: Vec<(usize, Vec<Ahead>)> = Vec::new();
         let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
-        planned.turn += 1;
-        let turn = planned.turn;
         for (group, rows) in slices {
             let index = self.table.file_of_group(group);
-            // Rows that a filter leaves are numbered among themselves.
-            let all = self.table.passing().map_or(self.table.group_rows()[group], |passing| passing.counts[group]);
+            let all = self.table.group_rows()[group];
             let is_new = planned.is_new(group, &rows, all);
             let ahead = Ahead { group: group - self.table.groups(index).start, rows, all, is_new };
             match files.last_mut() {
@@ -182,21 +183,56 @@ impl Remote {
             }
         }
         drop(planned);
-        files.into_iter().for_each(|(index, slices)| self.ahead(index, slices, turn));
+        self.begin(turn);
+        files.into_iter().for_each(|(index, slices)| self.ahead(index, slices, turn, Use::Deliver));
     }
 
-    fn ahead(&self, index: usize, slices: Vec<Ahead>, turn: u64) {
+    pub(super) fn prefetch_filter(&self, turn: u64, group: usize) {
+        let (index, all) = (self.table.file_of_group(group), self.table.group_rows()[group]);
+        let ahead = Ahead { group: group - self.table.groups(index).start, rows: 0..all, all, is_new: true };
+        self.ahead(index, vec![ahead], turn, Use::Filter);
+    }
+
+    /// `rows`: of the set.
+    pub(super) fn prefetch_set(&self, turn: u64, group: usize, set: &RowSet, rows: Range<u64>) {
+        if rows.is_empty() {
+            return;
+        }
+        let (index, all) = (self.table.file_of_group(group), set.rows());
+        let is_new = self.planned.lock().unwrap_or_else(PoisonError::into_inner).is_new(group, &rows, set.len());
+        // Who goes on stands behind the row before.
+        let start = if is_new { set.row(rows.start) } else { set.row(rows.start - 1) + 1 };
+        let rows = start..set.row(rows.end - 1) + 1;
+        let ahead = Ahead { group: group - self.table.groups(index).start, rows, all, is_new };
+        self.ahead(index, vec![ahead], turn, Use::Deliver);
+    }
+
+    fn ahead(&self, index: usize, slices: Vec<Ahead>, turn: u64, purpose: Use) {
         let Ok(Live { shared, runtime }) = self.live() else { return };
         let Ok(handle) = runtime.handle() else { return };
-        let whole = self.table.passing().is_none();
         handle.spawn(async move {
             let Ok(file) = shared.open(index).await else { return };
             let Source::Remote(remote) = &file.source else { return };
-            let far = |ahead: &Ahead| whole && ahead.is_new && remote.is_far(ahead.group, ahead.rows.start);
+            let knows = |ahead: &Ahead| {
+                remote.is_cut(ahead.group) == Some(true)
+                    || (ahead.is_new && remote.is_far(ahead.group, ahead.rows.start))
+            };
             // Where its pages begin is one request more.
-            let metadata = if slices.iter().any(far) { file.paged(remote).await } else { &file.metadata };
-            remote.prefetch(&slices, metadata, turn);
+            let metadata = if slices.iter().any(knows) { file.paged(remote).await } else { &file.metadata };
+            remote.prefetch(&slices, metadata, turn, purpose);
         });
+    }
+
+    pub(super) fn begin(&self, turn: u64) {
+        if let Ok(Live { shared, .. }) = self.live() {
+            shared.parts.begin(turn);
+        }
+    }
+
+    pub(super) fn finish(&self, turn: u64) {
+        if let Some(Live { shared, .. }) = &*self.live.lock().unwrap_or_else(PoisonError::into_inner) {
+            shared.parts.finish(turn);
+        }
     }
 
     /// Begins to open a file. Says nothing of faults either.
@@ -272,7 +308,7 @@ impl Shared {
         }
         let metadata = open::parse(&path, &footer, self.statistics)?;
         let place = Arc::new(Place { file: index as u32, key, stamp });
-        let file = RemoteFile::new(Arc::clone(&self.parts), place, &metadata, &self.columns, self.part_bytes);
+        let file = RemoteFile::new(Arc::clone(&self.parts), place, &metadata, &self.demand, self.part_bytes);
         Ok(Arc::new(OpenFile::new(path, Source::Remote(file), metadata)))
     }
 }

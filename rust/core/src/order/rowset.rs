@@ -98,6 +98,23 @@ impl RowSet {
         self.rows
     }
 
+    /// Whether any of these rows is in the set.
+    pub fn has(&self, rows: Range<u64>) -> bool {
+        let Some(Bits { words, .. }) = &self.bits else { return !rows.is_empty() };
+        let words = &words[..words.len().min(rows.end.div_ceil(64) as usize)];
+        find(words, rows.start, false).is_some_and(|row| row < rows.end)
+    }
+
+    /// The most rows in a row that are not in the set.
+    pub fn longest_gap(&self) -> u64 {
+        let (mut longest, mut last) = (0, 0);
+        for run in self.runs(0..self.count) {
+            longest = longest.max(run.start - last);
+            last = run.end;
+        }
+        longest.max(self.rows - last)
+    }
+
     /// The rows of the row group that these rows of the set are, neighbours joined.
     pub fn runs(&self, indices: Range<u64>) -> Runs<'_> {
         let left = indices.end.saturating_sub(indices.start);
@@ -181,6 +198,11 @@ mod tests {
             prop_assert!(runs.windows(2).all(|pair| pair[0].end < pair[1].start), "neighbours are joined");
             let found: Vec<u64> = runs.into_iter().flatten().collect();
             prop_assert_eq!(&found[..], &rows[range.start as usize..range.end as usize]);
+            let some = (bits.len() as f64 * from) as usize..(bits.len() as f64 * to) as usize;
+            let has = bits.get(some.clone()).is_some_and(|bits| bits.contains(&true));
+            prop_assert_eq!(set.has(some.start as u64..some.end as u64), has);
+            let longest = bits.split(|bit| *bit).map(<[bool]>::len).max().unwrap_or(0);
+            prop_assert_eq!(set.longest_gap(), longest as u64);
         }
 
         #[test]

@@ -57,6 +57,7 @@ pub fn count(
                     }
                 }
             }
+            lookout.finish(&files, at);
             done.fetch_add(1, Ordering::Relaxed);
         }
         found

@@ -1,5 +1,6 @@
 //! What will be read to count rows in a store, asked for ahead.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,8 +12,6 @@ use crate::files::FileTable;
 const BUDGET: u64 = 128 << 20;
 /// Row groups ahead, at most.
 const MOST: u64 = 64;
-/// Bytes of a row of a column whose rows differ.
-const WIDTH: u64 = 32;
 
 /// The row groups to come of those that are counted.
 pub(super) struct Lookout<'a> {
@@ -28,17 +27,16 @@ pub(super) struct Lookout<'a> {
 
 impl<'a> Lookout<'a> {
     pub(super) fn new(table: &'a Arc<FileTable>, selector: &'a Selector, groups: &'a [usize]) -> Self {
-        let width: u64 = selector.columns().iter().map(|column| column.width().unwrap_or(WIDTH)).sum();
         let rows = groups.iter().map(|&group| table.group_rows()[group]).max().unwrap_or(0);
-        let depth = (BUDGET / (rows * width).max(1)).clamp(2, MOST) as usize;
+        let depth = (BUDGET / (rows * selector.row_bytes()).max(1)).clamp(2, MOST) as usize;
         let (warmed, asked) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Self { table, selector, groups, depth, warmed, asked }
     }
 
     pub(super) fn demand(&self) -> Demand {
-        let columns = self.selector.roots();
-        let streams = (self.depth * columns.len()) as u64;
-        Demand { columns, streams, budget: BUDGET }
+        let filters = self.selector.roots();
+        let streams = (self.depth * filters.len()) as u64;
+        Demand { columns: Vec::new(), filters, streams, budget: BUDGET }
     }
 
     /// Asks for what is needed soon after the `at`-th row group: footers first, then the columns of row groups whose
@@ -48,23 +46,28 @@ impl<'a> Lookout<'a> {
             return;
         }
         let mut last = None;
-        for &group in self.claim(&self.warmed, at + 2 * self.depth) {
-            let index = self.table.file_of_group(group);
+        for turn in self.claim(&self.warmed, at + 2 * self.depth) {
+            let index = self.table.file_of_group(self.groups[turn]);
             if last.replace(index) != Some(index) {
                 files.warm(index);
             }
         }
-        for &group in self.claim(&self.asked, at + self.depth) {
-            if self.selector.is_read(files, group) {
-                files.prefetch(std::iter::once((group, 0..self.table.group_rows()[group])));
+        for turn in self.claim(&self.asked, at + self.depth) {
+            if self.selector.is_read(files, self.groups[turn]) {
+                files.begin(turn as u64);
+                files.prefetch_filter(turn as u64, self.groups[turn]);
             }
         }
     }
 
+    /// Says that a row group was counted.
+    pub(super) fn finish(&self, files: &Files, at: usize) {
+        files.finish(at as u64);
+    }
+
     /// The row groups up to the `until`-th that nobody claimed yet.
-    fn claim(&self, claimed: &AtomicUsize, until: usize) -> &'a [usize] {
+    fn claim(&self, claimed: &AtomicUsize, until: usize) -> Range<usize> {
         let until = until.min(self.groups.len());
-        let from = claimed.fetch_max(until, Ordering::Relaxed).min(until);
-        &self.groups[from..until]
+        claimed.fetch_max(until, Ordering::Relaxed).min(until)..until
     }
 }

@@ -6,11 +6,13 @@ mod kernel;
 mod lane;
 mod lookout;
 mod predicate;
+mod scout;
 mod selections;
 mod written;
 
 pub use count::{count, may_pass};
 pub use predicate::{Condition, Evaluator, Literal, Predicate, Step, Test};
+pub use scout::Scout;
 pub use selections::{Selections, Selector};
 pub use written::schema_metadata;
 

@@ -17,6 +17,8 @@ use crate::{Error, Result};
 const BLOCK: u64 = 16_384;
 /// Sets that are kept, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
+/// Bytes of a row of a column whose rows differ.
+const WIDTH: u64 = 32;
 
 /// What rows must pass to stand on the line, bound to the columns of a plan.
 #[derive(Debug, Clone)]
@@ -54,6 +56,11 @@ impl Selector {
     /// The columns that the filter reads.
     pub(super) fn columns(&self) -> &[Column] {
         self.filter.as_ref().map_or(&[], |(_, columns)| columns)
+    }
+
+    /// About the bytes of a row that the filter reads, decoded.
+    pub fn row_bytes(&self) -> u64 {
+        self.columns().iter().map(|column| column.width().unwrap_or(WIDTH)).sum()
     }
 
     /// The names of the top-level columns that the filter reads.
@@ -219,6 +226,19 @@ impl Selections {
     /// None found yet.
     pub fn new(selector: Arc<Selector>) -> Self {
         Self { selector, kept: Mutex::default() }
+    }
+
+    /// About the bytes of a row that are read to know whether it passes.
+    pub fn row_bytes(&self) -> u64 {
+        self.selector.row_bytes()
+    }
+
+    /// Whether the rows of a row group are to be found by reading it. Opens its file.
+    pub(super) fn is_read(&self, files: &Files, group: usize) -> bool {
+        let place = self.kept.lock().unwrap_or_else(PoisonError::into_inner).places.get(&group).map(|of| of.0.clone());
+        // Locked: somebody reads it.
+        let is_known = place.is_some_and(|place| place.try_lock().map_or(true, |set| set.is_some()));
+        !is_known && self.selector.is_read(files, group)
     }
 
     /// The rows of a row group that pass, which are as many as were counted.

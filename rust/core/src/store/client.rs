@@ -208,10 +208,11 @@ impl Client {
         stamp: &Stamp,
         metrics: &Arc<Metrics>,
     ) -> Result<(Vec<Bytes>, Stamp)> {
-        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else { return Ok((Vec::new(), stamp.clone())) };
-        let (bytes, stamp) = self.get(key, first.start..last.end, stamp, metrics).await?;
-        let part =
-            |range: &Range<u64>| bytes.slice((range.start - first.start) as usize..(range.end - first.start) as usize);
+        let start = ranges.iter().map(|range| range.start).min();
+        let end = ranges.iter().map(|range| range.end).max();
+        let (Some(start), Some(end)) = (start, end) else { return Ok((Vec::new(), stamp.clone())) };
+        let (bytes, stamp) = self.get(key, start..end, stamp, metrics).await?;
+        let part = |range: &Range<u64>| bytes.slice((range.start - start) as usize..(range.end - start) as usize);
         Ok((ranges.iter().map(part).collect(), stamp))
     }
 
@@ -285,6 +286,10 @@ impl Client {
             ),
             (object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }, _) => {
                 Fault::Final(self.io(url, &said))
+            }
+            // The service that hands out keys has no status of its own for it.
+            (_, status @ 400) if said.contains("Throttling") => {
+                Fault::Again(format!("the store answered {status}: {said}"))
             }
             (_, status @ (408 | 425 | 429)) => Fault::Again(format!("the store answered {status}: {said}")),
             (_, status @ 400..500) => Fault::Final(self.io(url, &format!("the store answered {status}: {said}"))),

@@ -143,6 +143,14 @@ impl Options {
     }
 
     fn take_store(&mut self, scheme: Scheme, name: &str, value: &str) -> Result<()> {
+        if name == "config_kwargs" {
+            return Err(Error::Argument(
+                "storage_options has \"config_kwargs\", which is botocore's: connect_timeout stands alone here, read_timeout is \
+                 timeout, retries is retry, max_pool_connections is max_requests, proxies is proxy_url, and the addressing_style \
+                 \"virtual\" is virtual_hosted_style_request"
+                    .to_owned(),
+            ));
+        }
         if let Some(header) = name.strip_prefix("headers.") {
             self.headers.insert(header.to_owned(), value.to_owned());
             return Ok(());
@@ -307,6 +315,7 @@ mod tests {
             assert!(error.contains(near) && !error.contains("hunter2"), "{error}");
         }
         assert!(Options::new(Scheme::S3, [("profile", "p")]).unwrap_err().to_string().contains("credential_provider"));
+        assert!(Options::new(Scheme::S3, [("config_kwargs", "")]).unwrap_err().to_string().contains("retry"));
         assert!(Options::new(Scheme::S3, [("timeout", "-1")]).is_err());
     }
 }
