@@ -46,7 +46,7 @@ def python(*arguments, job):
         input=json.dumps(job),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,  # of a long run; the test has its own
         env={**os.environ, "PYTHONPATH": path},
         check=False,
     )

@@ -9,6 +9,10 @@ fn place(file: u32) -> Arc<Place> {
     Arc::new(Place { file, key: String::new(), stamp: Stamp::default() })
 }
 
+fn one(part: Range<u64>) -> Vec<Range<u64>> {
+    std::iter::once(part).collect()
+}
+
 fn came(asked: &Asked) -> Result<Vec<Bytes>, Error> {
     Ok(asked.parts.iter().map(|part| Bytes::from(vec![0; (part.end - part.start) as usize])).collect())
 }
@@ -52,7 +56,7 @@ fn a_part_of_two_turns_stays_until_both_have_read_it() {
     let mut limits = LIMITS;
     for turn in 0..2 {
         kept.begin(turn);
-        kept.ask(&place(0), vec![0..50], turn, &LIMITS);
+        kept.ask(&place(0), one(0..50), turn, &LIMITS);
     }
     let asked = kept.next(&LIMITS).unwrap();
     assert!(kept.next(&LIMITS).is_none(), "asked for once");
@@ -74,10 +78,10 @@ fn what_nobody_wants_any_longer_is_not_fetched_and_what_is_waited_for_is_at_once
     for turn in 0..3 {
         kept.begin(turn);
     }
-    kept.ask(&place(0), vec![0..50], 0, &LIMITS);
-    kept.ask(&place(1), vec![0..50], 1, &LIMITS);
+    kept.ask(&place(0), one(0..50), 0, &LIMITS);
+    kept.ask(&place(1), one(0..50), 1, &LIMITS);
     let narrow = Limits { most: 60, ..LIMITS };
-    kept.ask(&place(2), vec![0..50], 2, &LIMITS);
+    kept.ask(&place(2), one(0..50), 2, &LIMITS);
     let first = kept.next(&narrow).unwrap();
     assert!(kept.next(&narrow).is_none(), "there is room for one");
     kept.finish(1);
@@ -90,7 +94,7 @@ fn what_nobody_wants_any_longer_is_not_fetched_and_what_is_waited_for_is_at_once
     assert!(kept.is_nowhere((1, 0, 50)) && kept.is_here((2, 0, 50)));
     kept.finish(9);
     kept.begin(9);
-    kept.ask(&place(3), vec![0..50], 9, &LIMITS);
+    kept.ask(&place(3), one(0..50), 9, &LIMITS);
     assert!(kept.is_nowhere((3, 0, 50)), "a turn that ended before it began");
 }
 
@@ -111,7 +115,7 @@ proptest! {
                     asked_for.entry(turn).or_default();
                 }
                 1 if asked_for.contains_key(&turn) => {
-                    kept.ask(&place(0), vec![part], turn, &LIMITS);
+                    kept.ask(&place(0), one(part), turn, &LIMITS);
                     asked_for.entry(turn).or_default().push((key, false));
                 }
                 2 if asked_for.remove(&turn).is_some() => kept.finish(turn),

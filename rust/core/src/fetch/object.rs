@@ -38,6 +38,9 @@ pub(super) enum Use {
     Deliver,
 }
 
+/// Parts in a row, and the one after them.
+type Row = (Vec<Range<u64>>, Option<Range<u64>>);
+
 /// An object that any number of threads read at once.
 #[derive(Debug, Clone)]
 pub struct RemoteFile(Arc<Inside>);
@@ -223,7 +226,7 @@ impl RemoteFile {
     }
 
     /// The parts that hold the bytes of a chunk from `at` on, up to `end` or as far as parts are in a row; and the next one.
-    fn parts_of(&self, at: u64, end: u64) -> Option<(Vec<Range<u64>>, Option<Range<u64>>)> {
+    fn parts_of(&self, at: u64, end: u64) -> Option<Row> {
         let Inside { chunks, by_start, .. } = &*self.0;
         let after = by_start.partition_point(|&chunk| chunks[chunk as usize].bytes.start <= at);
         let chunk = &chunks[*by_start.get(after.checked_sub(1)?)? as usize];
