@@ -6,9 +6,8 @@ CARGO ?= cargo
 BIN := $(VENV)/bin
 DEMO ?= .demo
 
-# Rust tests run in the release profile: they share the compiled dependencies with the extension, and
-# property tests are many times faster. `make test CARGO_TEST=--profile=dev` gives overflow checks instead.
-CARGO_TEST ?= --release
+# Rust tests are optimised: property tests are many times faster so. Clippy shares what the build scripts made.
+CARGO_TEST ?= --profile=tested
 
 # Cargo's own commands see the same settings as maturin, so that nothing is compiled twice.
 export PYO3_PYTHON := $(abspath $(BIN)/python)
@@ -97,7 +96,7 @@ lint: lint-python lint-rust ## formatting, clippy, ruff, mypy, and the stub agai
 
 lint-rust: | $(BIN)/.made
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --locked $(CARGO_TEST) -- -D warnings
 
 lint-python: $(BIN)/.installed
 	$(BIN)/ruff format --check

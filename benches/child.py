@@ -54,9 +54,11 @@ def build_pages_only() -> tuple[str | None, str]:
     cargo = shutil.which("cargo")
     if cargo is None:
         return None, "cargo is not installed"
-    command = [cargo, "build", "--release", "--example", "pages_only", "-p", "shardline-core"]
+    # As `make test` builds: of one package alone, cargo would compile the dependencies with other features once more.
+    command = [cargo, "build", "--release", "--locked", "--workspace", "--example", "pages_only"]
     command += ["--message-format=json-render-diagnostics"]
-    done = subprocess.run(command, cwd=HERE.parent, check=False, stdout=subprocess.PIPE, text=True)
+    environ = {"PYO3_PYTHON": sys.executable, **os.environ}
+    done = subprocess.run(command, cwd=HERE.parent, env=environ, check=False, stdout=subprocess.PIPE, text=True)
     for line in done.stdout.splitlines():
         message = json.loads(line)
         if message.get("executable") and message["target"]["name"] == "pages_only":

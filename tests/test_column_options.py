@@ -390,3 +390,19 @@ def test_nested_nulls_are_named(tmp_path, type_, values):
         shardline.ShardlineValueError, match=r'a\.parquet: column "c.*" has nulls \(the first at row 1\)'
     ):
         list(DataLoader(tmp_path))
+
+
+@pytest.mark.parametrize("output", ["arrow", "dict"])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_more_different_values_than_the_codes_of_files_number_is_an_error_that_says_what_to_do(
+    tmp_path, output, shuffle
+):
+    for number in range(3):
+        words = pa.array([f"{number} {n}" for n in range(100)]).dictionary_encode()
+        words = words.cast(pa.dictionary(pa.int8(), pa.string()))
+        pq.write_table(pa.table({"s": words}), tmp_path / f"{number}.parquet")
+    given = {"batch_size": 150, "output_format": output, "shuffle": shuffle}
+    with pytest.raises(shardline.ShardlineTypeError, match=r'column "s".*Int8.*encode="codes"'):
+        list(DataLoader(tmp_path, **given))
+    codes = list(DataLoader(tmp_path, **given, column_options={"s": ColumnOptions(encode="codes")}))
+    assert sum(len(batch["s"]) for batch in codes) == 300

@@ -97,6 +97,21 @@ def test_keys_of_a_provider_are_asked_for_again_before_they_expire(store):
         StructuredDataset(store.url, storage_options={**options, "credential_provider": dict})
 
 
+def test_a_refusal_names_the_key_and_not_what_the_answer_repeats(store):
+    token = "token+of/the+session=="
+    store.faults = lambda request: Fault(403)
+    store.words = f"<Token-0>{token}</Token-0>"
+
+    def provider():
+        return {"access_key_id": "AKIDLENT", "secret_access_key": SECRET, "session_token": token}
+
+    options = {"endpoint_url": store.endpoint, "credential_provider": provider}
+    with pytest.raises(PermissionError, match=r"credential_provider \(access key AKIDLENT\)") as caught:
+        StructuredDataset(store.url, storage_options=options)
+    assert token not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
 @pytest.mark.parametrize("status", [429, 503, 400])
 def test_a_throttled_service_of_keys_is_asked_again_and_its_keys_are_renewed(store, tmp_path, monkeypatch, status):
     """Those of a container, which expire soon."""

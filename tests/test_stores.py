@@ -108,6 +108,44 @@ def test_filters_samples_and_partitions(tmp_path):
             assert ids(resumed) == wanted[2:]
 
 
+def test_of_files_that_folders_rule_out_nothing_is_read(tmp_path):
+    for year in (2023, 2024):
+        write_rows(tmp_path / "data" / f"year={year}", [[30, 20]], start=1000 * year)
+    with Store(tmp_path / "data") as store:
+        store.objects["data/year=2023/broken.parquet"] = b"not Parquet, and in nobody's way"
+        given = {"partitioning": "hive", "filters": [("year", "=", 2024)]}
+        found = open_store(store, **given)
+        assert sum(ids(found), []) == list(range(2_024_000, 2_024_050))
+        assert {request.key.split("/")[1] for request in store.requests if request.range} == {"year=2024"}
+        with pytest.raises(ValueError, match="no row passes.*all 3 files"):
+            open_store(store, partitioning="hive", filters=[("year", "=", 2025)])
+        with pytest.raises(ValueError, match="broken.parquet"):
+            open_store(store, partitioning="hive")
+
+
+def test_of_a_field_in_a_column_its_leaf_alone_is_fetched(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = 50_000
+    users = [pa.array(rng.random(rows)) for _ in range(9)] + [pa.array(rng.integers(0, 99, rows).astype("i1"))]
+    table = pa.table({"user": pa.StructArray.from_arrays(users, [*"abcdefghi", "age"]), "i": np.arange(rows)})
+    pq.write_table(table, tmp_path / "a.parquet", use_dictionary=False, compression="none")
+    with Store(tmp_path) as store:
+        for given in ({"columns": ["user.age"]}, {"columns": ["user.age", "i"], "shuffle": True}):
+            arguments = {"batch_size": 1000, "output_format": "arrow", **given}
+            found = open_store(store, **arguments)
+            wanted = pa.Table.from_batches(list(StructuredDataset(tmp_path, **arguments)))
+            assert pa.Table.from_batches(list(found)).equals(wanted)
+            assert found.get_metrics()["store_bytes"] < rows * (1 + 8 * ("i" in given["columns"])) + 70_000
+
+
+def test_shards_of_one_row_group_fetch_it_once(tmp_path):
+    write_rows(tmp_path, [[200_000]])
+    with Store(tmp_path) as store:
+        dataset = open_store(store, batch_size=1000, num_shards=4)
+        assert len(sum(ids(dataset), [])) == 200_000
+        assert dataset.get_metrics()["store_bytes"] < 1.05 * len(store.objects["data/part-0000.parquet"])
+
+
 @pytest.mark.parametrize("statistics", [True, False])
 def test_what_a_filter_counts_is_fetched_many_at_once_and_only_where_it_must_be(tmp_path, statistics):
     (tmp_path / "data").mkdir()

@@ -58,15 +58,19 @@ class Plan:
 
     @staticmethod
     def build(
-        paths: Sequence[str], *, num_threads: int, union: bool = ..., widen: bool = ..., storage: Storage | None = ...
+        paths: Sequence[str],
+        *,
+        num_threads: int,
+        union: bool = ...,
+        widen: bool = ...,
+        storage: Storage | None = ...,
+        keep: Callable[[list[str]], list[int]] | None = ...,
     ) -> Plan:
-        """`union`: the columns of all files; `widen`: of the widest type that they have in any."""
-    @staticmethod
-    def list_files(paths: Sequence[str]) -> tuple[str, list[str]]:
-        """(root, names in their order): the files that `paths` stand for, none of them opened."""
-    @staticmethod
-    def read_files(root: str, names: Sequence[str], *, num_threads: int, union: bool = ..., widen: bool = ...) -> Plan:
-        """The plan of files that were listed."""
+        """`union`: the columns of all files; `widen`: of the widest type that they have in any.
+
+        `keep`: asked with the names of all files, in order, which of them are wanted (indices, ascending); no footer of
+        another one is read. On a thread of its own.
+        """
     @staticmethod
     def from_bytes(data: bytes) -> Plan: ...
     def to_bytes(self) -> bytes: ...

@@ -59,16 +59,25 @@ class Rows:
 
     def listed(self, paths: Sequence[str], num_threads: int, *, union: bool = False, widen: bool = False) -> Plan:
         """The plan of the files that `paths` stand for, less those whose folders a filter rules out: no footer read."""
-        if self.partitioning is None:
-            return Plan.build(list(paths), num_threads=num_threads, union=union, widen=widen, storage=self.storage)
-        if self.storage is not None:  # a store's listing has what its footers are read by
-            plan = Plan.build(list(paths), num_threads=num_threads, union=union, widen=widen, storage=self.storage)
-            return self.fit(plan)
-        root, names = Plan.list_files(list(paths))
-        values = self.partitioning.values(names)
-        kept = self._kept(names, values)
-        plan = Plan.read_files(root, [names[i] for i in kept], num_threads=num_threads, union=union, widen=widen)
-        return plan if values is None else plan.with_partitions(to_bytes(values.take(pa.array(kept, pa.int64()))))
+        of_folders: list[pa.RecordBatch] = []
+
+        def keep(names: list[str]) -> list[int]:
+            assert self.partitioning is not None
+            values = self.partitioning.values(names)
+            kept = self._kept(names, values)
+            if values is not None:
+                of_folders.append(values.take(pa.array(kept, pa.int64())))
+            return kept
+
+        plan = Plan.build(
+            list(paths),
+            num_threads=num_threads,
+            union=union,
+            widen=widen,
+            storage=self.storage,
+            keep=None if self.partitioning is None else keep,
+        )
+        return plan.with_partitions(to_bytes(of_folders[0])) if of_folders else plan
 
     def fit(self, plan: Plan) -> Plan:
         """A plan that was given, with the folders' columns and less the files that the filter rules out.

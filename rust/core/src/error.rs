@@ -1,5 +1,6 @@
 //! Everything that can go wrong, each with the name that a person needs to mend it.
 
+use std::any::Any;
 use std::io;
 
 /// The result of every fallible function of this crate.
@@ -184,4 +185,13 @@ impl Error {
     pub fn internal(detail: impl Into<String>) -> Self {
         Self::Internal(detail.into())
     }
+}
+
+/// What a panic said.
+pub(crate) fn panic_words(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|message| (*message).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a thread panicked".into())
 }

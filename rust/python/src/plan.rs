@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use shardline_core::Error;
 use shardline_core::decode::learn;
-use shardline_core::files::{self, Drift, FileTable, Listing, Passing};
+use shardline_core::files::{self, Drift, FileTable, Keep, Passing};
 
 use crate::capsule::{ArrowRows, ArrowSchema};
 use crate::error::OrRaise;
@@ -36,10 +36,25 @@ impl std::hash::Hash for Plan {
     }
 }
 
+/// A function of Python's that tells which files are wanted; what it raised is kept for the thread that waits.
+fn asking(
+    keep: Py<PyAny>,
+    raised: Arc<Mutex<Option<PyErr>>>,
+) -> impl Fn(&[String]) -> Result<Vec<usize>, Error> + Send + 'static {
+    move |names| {
+        Python::attach(|py| {
+            keep.call1(py, (names.to_vec(),)).and_then(|kept| kept.extract(py)).map_err(|error| {
+                *raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                Error::Closed
+            })
+        })
+    }
+}
+
 #[pymethods]
 impl Plan {
     #[staticmethod]
-    #[pyo3(signature = (paths, *, num_threads, union=false, widen=false, storage=None))]
+    #[pyo3(signature = (paths, *, num_threads, union=false, widen=false, storage=None, keep=None))]
     fn build(
         py: Python<'_>,
         paths: Vec<String>,
@@ -47,14 +62,19 @@ impl Plan {
         union: bool,
         widen: bool,
         storage: Option<&Storage>,
+        keep: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let from = storage::from(storage);
         let (cancel, metrics) = (from.cancel.clone(), Arc::clone(&from.metrics));
+        let raised = Arc::new(Mutex::new(None));
+        let keep = keep.map(|keep| asking(keep, Arc::clone(&raised)));
         // A store may take minutes: this thread answers signals meanwhile.
         let (done, wait) = mpsc::channel();
         let wait = Mutex::new(wait);
-        let planner =
-            thread::spawn(move || drop(done.send(files::plan(&paths, num_threads, Drift { union, widen }, &from))));
+        let planner = thread::spawn(move || {
+            let keep = keep.as_ref().map(|keep| keep as Keep<'_>);
+            drop(done.send(files::plan(&paths, num_threads, Drift { union, widen }, &from, keep)));
+        });
         let table = loop {
             match py.detach(|| wait.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(PATIENCE)) {
                 Ok(table) => break table,
@@ -71,28 +91,10 @@ impl Plan {
         // Joined, so that the process may fork.
         drop(py.detach(|| planner.join()));
         storage::log(py, &metrics.take_notes())?;
+        if let Some(error) = raised.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(error);
+        }
         Ok(Self(Arc::new(table.or_raise()?)))
-    }
-
-    #[staticmethod]
-    fn list_files(py: Python<'_>, paths: Vec<String>) -> PyResult<(String, Vec<String>)> {
-        let Listing { root, names } = py.detach(|| files::list(&paths)).or_raise()?;
-        Ok((root, names))
-    }
-
-    #[staticmethod]
-    #[pyo3(signature = (root, names, *, num_threads, union=false, widen=false))]
-    fn read_files(
-        py: Python<'_>,
-        root: String,
-        names: Vec<String>,
-        num_threads: usize,
-        union: bool,
-        widen: bool,
-    ) -> PyResult<Self> {
-        let drift = Drift { union, widen };
-        let table = py.detach(|| files::read(Listing { root, names }, num_threads, drift)).or_raise()?;
-        Ok(Self(Arc::new(table)))
     }
 
     fn with_partitions(&self, py: Python<'_>, values: &[u8]) -> PyResult<Self> {

@@ -28,9 +28,15 @@ pub(crate) struct Reader {
     columns: Arc<[Column]>,
     leaves: Arc<[Leaf]>,
     num_shards: usize,
+    pid: u32,
 }
 
 impl Reader {
+    /// Whether this is a child that was forked since: another thread may have held the lock then, for ever here.
+    fn is_forked(&self) -> bool {
+        self.pid != std::process::id()
+    }
+
     fn run(&self, run: assemble::Run) -> Run {
         Run { run, columns: Arc::clone(&self.columns), leaves: Arc::clone(&self.leaves) }
     }
@@ -81,10 +87,19 @@ impl Reader {
             .or_raise()?;
         let columns = projection.0.columns().into();
         let leaves = Leaf::all(projection.0.columns()).into();
-        Ok(Self { num_shards: reader.num_slots(), reader: Mutex::new(reader), columns, leaves })
+        Ok(Self {
+            num_shards: reader.num_slots(),
+            reader: Mutex::new(reader),
+            columns,
+            leaves,
+            pid: std::process::id(),
+        })
     }
 
     fn next_run(&self, py: Python<'_>, slot: usize) -> PyResult<Option<Run>> {
+        if self.is_forked() {
+            return Err(raise(Error::Forked));
+        }
         loop {
             let (polled, notes) = py.detach(|| {
                 let mut reader = self.lock();
@@ -105,10 +120,14 @@ impl Reader {
     }
 
     fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (metrics, store) = py.detach(|| {
-            let reader = self.lock();
-            (reader.metrics(), reader.store_totals())
-        });
+        let (metrics, store) = if self.is_forked() {
+            Default::default()
+        } else {
+            py.detach(|| {
+                let reader = self.lock();
+                (reader.metrics(), reader.store_totals())
+            })
+        };
         let dict = PyDict::new(py);
         dict.set_item("chunks", metrics.chunks as f64)?;
         dict.set_item("rows_decoded", metrics.rows as f64)?;
@@ -127,6 +146,9 @@ impl Reader {
     }
 
     fn close(&self, py: Python<'_>) {
+        if self.is_forked() {
+            return;
+        }
         py.detach(|| self.lock().close());
     }
 }

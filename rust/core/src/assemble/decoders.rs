@@ -7,8 +7,8 @@ use arrow_array::ArrayRef;
 
 use super::gather;
 use super::lane::LaneKey;
-use super::worker::words;
 use crate::decode::{self, GroupColumn, Projection, SourceReader};
+use crate::error::panic_words;
 use crate::fetch::{Files, OpenFile, Source};
 use crate::files::FileTable;
 use crate::order::RowSet;
@@ -63,7 +63,8 @@ impl Decoders {
             return Ok(parts.remove(0));
         }
         let of_source = |source: usize| parts.iter().map(|part| part[source].clone()).collect::<Vec<_>>();
-        (0..key.sources.len()).map(|source| gather::join(&of_source(source))).collect()
+        let name = |source: usize| reading.projection.source(key.sources.start + source).name.as_str();
+        (0..key.sources.len()).map(|source| gather::join(name(source), &of_source(source))).collect()
     }
 
     /// Decodes these rows, and keeps those after them that it decodes with them.
@@ -102,7 +103,7 @@ impl Decoders {
         let arrays = arrays.unwrap_or_else(|panic| {
             let detail = format!(
                 "row group {group}: a decoder gave up ({}); the file seems damaged: write or copy it again",
-                words(panic.as_ref())
+                panic_words(panic.as_ref())
             );
             Err(Error::corrupt(&file.path, detail))
         });
@@ -129,7 +130,8 @@ impl Decoders {
             }
             self.readers = Some(of.iter().map(|of| SourceReader::at(of, set, rows.start)).collect::<Result<_>>()?);
         }
-        self.readers.iter_mut().flatten().zip(&of).map(|(reader, of)| reader.read(of, set, rows.clone())).collect()
+        let readers = self.readers.iter_mut().flatten().zip(&of);
+        readers.map(|(reader, of)| of.guarded(|| reader.read(of, set, rows.clone()))).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, GenericListArray, OffsetSizeTrait, StructArray, UInt32Array};
 use arrow_buffer::{ArrowNativeType, Buffer, OffsetBuffer, ScalarBuffer};
-use arrow_schema::{DataType, FieldRef};
+use arrow_schema::{ArrowError, DataType, FieldRef};
 
 use crate::decode::{rebuild, value_bytes};
 use crate::memory::{self, Element};
@@ -17,31 +17,38 @@ fn internal(error: impl std::fmt::Display) -> Error {
     Error::internal(error.to_string())
 }
 
-/// The pieces end to end.
-pub(crate) fn join(pieces: &[ArrayRef]) -> Result<ArrayRef> {
+/// The pieces of a column end to end.
+pub(crate) fn join(column: &str, pieces: &[ArrayRef]) -> Result<ArrayRef> {
     if let [only] = pieces {
         return Ok(only.clone());
     }
-    if let Some(joined) = each_field(pieces, join)? {
+    if let Some(joined) = each_field(pieces, |pieces| join(column, pieces))? {
         return Ok(joined);
     }
     if let Some(joined) = join_numbers(pieces)? {
         return Ok(joined);
     }
     let pieces: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
-    arrow_select::concat::concat(&pieces).map_err(internal)
+    arrow_select::concat::concat(&pieces).map_err(|error| match error {
+        ArrowError::DictionaryKeyOverflowError => Error::Unsupported(format!(
+            "column {column:?}: its row groups together have more different values than {} can number; ask for codes of the whole \
+             data set by column_options={{{column:?}: ColumnOptions(encode=\"codes\")}}",
+            pieces[0].data_type()
+        )),
+        other => internal(other),
+    })
 }
 
-/// The rows at `picks` of the pieces laid end to end.
-pub(crate) fn pick(pieces: &[ArrayRef], picks: &[&[u32]]) -> Result<ArrayRef> {
-    if let Some(picked) = each_field(pieces, |pieces| pick(pieces, picks))? {
+/// The rows at `picks` of the pieces of a column laid end to end.
+pub(crate) fn pick(column: &str, pieces: &[ArrayRef], picks: &[&[u32]]) -> Result<ArrayRef> {
+    if let Some(picked) = each_field(pieces, |pieces| pick(column, pieces, picks))? {
         return Ok(picked);
     }
     if let Some(picked) = pick_numbers(pieces, picks)? {
         return Ok(picked);
     }
     let indices = UInt32Array::from(picks.concat());
-    arrow_select::take::take(&join(pieces)?, &indices, None).map_err(internal)
+    arrow_select::take::take(&join(column, pieces)?, &indices, None).map_err(internal)
 }
 
 /// Struct arrays without nulls of their own (a column and its mask, a dict), field by field.
@@ -319,10 +326,10 @@ mod tests {
                 let picks: Vec<u32> = picks.iter().map(|i| i.index(total) as u32).collect();
                 let whole: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
                 let whole = arrow_select::concat::concat(&whole).unwrap();
-                prop_assert_eq!(&join(&pieces).unwrap(), &whole);
+                prop_assert_eq!(&join("x", &pieces).unwrap(), &whole);
                 let (left, right) = picks.split_at(picks.len() / 2);
                 let expected = arrow_select::take::take(&whole, &UInt32Array::from(picks.clone()), None).unwrap();
-                prop_assert_eq!(&pick(&pieces, &[left, right]).unwrap(), &expected);
+                prop_assert_eq!(&pick("x", &pieces, &[left, right]).unwrap(), &expected);
             }
         }
     }

@@ -134,7 +134,7 @@ impl Work {
     ) -> Result<Vec<ArrayRef>> {
         let pieces = if column.is_matrix { vec![beside(column, &sources)?] } else { sources.pop().unwrap_or_default() };
         let Some(window) = &self.chunk.window else {
-            return Ok(vec![gather::join(&pieces)?]);
+            return Ok(vec![gather::join(&column.name, &pieces)?]);
         };
         let permutation = self.permutation.get_or_init(|| line.permutation(window));
         self.chunk
@@ -143,7 +143,7 @@ impl Work {
             .map(|output| {
                 let picks: Vec<&[u32]> =
                     output.picks.iter().map(|pick| &permutation[pick.start as usize..pick.end as usize]).collect();
-                gather::pick(&pieces, &picks)
+                gather::pick(&column.name, &pieces, &picks)
             })
             .collect()
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::engine::{Engine, Metrics};
 use super::run::{Cutter, Run};
 use super::worker;
-use crate::decode::{Column, Leaf, Projection};
+use crate::decode::{Column, Leaf, Projection, wanted};
 use crate::fetch::{Demand, Files};
 use crate::files::FileTable;
 use crate::files::remote::From as Store;
@@ -109,11 +109,12 @@ impl Reader {
             .collect();
         // What is fetched and what is decoded share the budget.
         let budget = if is_remote(table.root()) { options.prefetch_bytes / 2 } else { options.prefetch_bytes };
-        let columns: BTreeSet<&str> = projection.columns().iter().flat_map(Column::roots).collect();
-        let columns: Vec<String> = columns.into_iter().map(str::to_owned).collect();
-        let filters = selector.iter().flat_map(|selector| selector.roots()).collect::<Vec<_>>();
-        let side_by_side = columns.len() + filters.iter().filter(|name| !columns.contains(name)).count();
-        let streams = (planner.num_slots() * side_by_side.max(1)) as u64 * line.strands();
+        let of_filter = || selector.iter().flat_map(|selector| selector.columns());
+        let side_by_side: BTreeSet<&str> =
+            projection.columns().iter().chain(of_filter()).flat_map(Column::roots).collect();
+        let streams = (planner.num_slots() * side_by_side.len().max(1)) as u64 * line.strands();
+        let columns = wanted(projection.sources());
+        let filters = wanted(of_filter().flat_map(|column| &column.sources));
         let files = if selector.is_some() { Files::with_statistics(table) } else { Files::new(table) };
         let files = files.reading(options.store, Demand { columns, filters, streams, budget });
         let selections = selector.map(Selections::new);

@@ -116,7 +116,7 @@ impl Cutter {
         let columns = (0..projection.columns().len())
             .map(|column| {
                 let pieces: Vec<ArrayRef> = parts.iter().map(|part| part[column].clone()).collect();
-                super::gather::join(&pieces)
+                super::gather::join(&projection.columns()[column].name, &pieces)
             })
             .collect::<Result<_>>()?;
         Ok(Some(Run::new(columns, vec![size])))

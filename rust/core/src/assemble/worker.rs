@@ -1,6 +1,5 @@
 //! A thread of the pool: takes the lane whose chunk is needed first, decodes its next piece, finishes what that completes.
 
-use std::any::Any;
 use std::cmp::Reverse;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -11,6 +10,7 @@ use super::decoders::Decoders;
 use super::engine::Engine;
 use super::job::array_bytes;
 use super::lane::{LaneKey, Task};
+use crate::error::panic_words;
 use crate::{Error, Result};
 
 /// Works until the engine is closed.
@@ -84,14 +84,5 @@ fn piece(engine: &Engine, key: &LaneKey, task: &Task, decoders: &mut Decoders) -
 
 /// A panic must reach the side that waits, as an error.
 fn guarded(task: impl FnOnce() -> Result<()>) -> Result<()> {
-    catch_unwind(AssertUnwindSafe(task)).unwrap_or_else(|panic| Err(Error::internal(words(panic.as_ref()))))
-}
-
-/// What a panic said.
-pub(crate) fn words(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|message| (*message).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a thread panicked".into())
+    catch_unwind(AssertUnwindSafe(task)).unwrap_or_else(|panic| Err(Error::internal(panic_words(panic.as_ref()))))
 }

@@ -1,6 +1,7 @@
 //! One column of one row group, read from any row on.
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow_array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
 use arrow_select::take::take;
@@ -10,8 +11,9 @@ use super::dense::{DenseColumn, Read};
 use super::pages::pages;
 use super::retype::retyped;
 use super::stock::StockColumn;
-use super::{Source, Where};
-use crate::fetch::{self, OpenFile};
+use super::{Path, Source, Where};
+use crate::error::panic_words;
+use crate::fetch::{self, FileMetadata, Leaves, OpenFile};
 use crate::files::FileTable;
 use crate::order::RowSet;
 use crate::{Error, Result};
@@ -65,8 +67,6 @@ impl<'a> GroupColumn<'a> {
         if group >= file.metadata.metadata().num_row_groups() {
             return Err(Error::internal(format!("{}: row group {group} is not there", file.path)));
         }
-        let fields = file.metadata.schema().fields();
-        let named = |index: &usize| fields.get(*index).is_some_and(|field| *field.name() == source.path.root);
         let start = table.groups(index).start;
         let first_row = table.group_rows()[start..start + group].iter().sum();
         let folder = match (source.partition, table.partitions()) {
@@ -74,19 +74,13 @@ impl<'a> GroupColumn<'a> {
             (Some(column), Some(values)) => Some(Folder { values, column, file: index }),
             (Some(_), None) => return Err(Error::internal("a partition column without values")),
         };
-        let root = Some(source.index).filter(named).or_else(|| (0..fields.len()).find(named));
-        let root = root.filter(|_| folder.is_none());
+        let root = root(&file.metadata, &source.path, source.index).filter(|_| folder.is_none());
         Ok(Self { file, bytes: &file.source, group, first_row, source, root, folder })
     }
 
     /// The leaves in this file that hold the source.
     fn leaves(&self, root: usize) -> Result<Vec<usize>> {
-        let schema = self.file.metadata.parquet_schema();
-        // Leaves stand in the order of their roots, each of which has one at least.
-        let first = (root..schema.num_columns()).find(|&leaf| schema.get_column_root_idx(leaf) == root);
-        let (within, _) = self.source.path.resolve(self.file.metadata.schema().field(root).data_type())?;
-        let first = first.ok_or_else(|| self.corrupt(&"it has no leaves"))?;
-        Ok(within.map(|leaf| first + leaf).filter(|&leaf| leaf < schema.num_columns()).collect())
+        leaves(&self.file.metadata, &self.source.path, root)?.ok_or_else(|| self.corrupt(&"it has no leaves"))
     }
 
     /// Where its chunks lie in the file.
@@ -115,6 +109,13 @@ impl<'a> GroupColumn<'a> {
         }
     }
 
+    /// What comes of reading it: damaged pages make decoders panic that are not ours.
+    pub(crate) fn guarded<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
+        catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+            Err(self.corrupt(&format_args!("a decoder gave up ({})", panic_words(panic.as_ref()))))
+        })
+    }
+
     /// Pages of it that cannot be read.
     pub(crate) fn corrupt(&self, what: &dyn std::fmt::Display) -> Error {
         let detail = format!(
@@ -123,6 +124,32 @@ impl<'a> GroupColumn<'a> {
         );
         Error::corrupt(&self.file.path, detail)
     }
+}
+
+/// Where the path's column stands among a file's top-level fields: most likely at `index`, as in the plan.
+fn root(metadata: &FileMetadata, path: &Path, index: usize) -> Option<usize> {
+    let fields = metadata.schema().fields();
+    let named = |index: &usize| fields.get(*index).is_some_and(|field| *field.name() == path.root);
+    Some(index).filter(named).or_else(|| (0..fields.len()).find(named))
+}
+
+/// The leaves of a column of a file that hold what the path names; None where the column has none.
+fn leaves(metadata: &FileMetadata, path: &Path, root: usize) -> Result<Option<Vec<usize>>> {
+    let schema = metadata.parquet_schema();
+    // Leaves stand in the order of their roots, each of which has one at least.
+    let first = (root..schema.num_columns()).find(|&leaf| schema.get_column_root_idx(leaf) == root);
+    let (within, _) = path.resolve(metadata.schema().field(root).data_type())?;
+    Ok(first.map(|first| within.map(|leaf| first + leaf).filter(|&leaf| leaf < schema.num_columns()).collect()))
+}
+
+/// What is fetched for these sources: their leaves. Of a file that is not as it was planned none; to read it says so.
+pub(crate) fn wanted<'a>(sources: impl Iterator<Item = &'a Source>) -> Leaves {
+    let sources = sources.filter(|source| source.partition.is_none());
+    let paths: Vec<(Path, usize)> = sources.map(|source| (source.path.clone(), source.index)).collect();
+    Leaves::new(move |metadata| {
+        let of = |(path, index): &(Path, usize)| leaves(metadata, path, root(metadata, path, *index)?).ok().flatten();
+        paths.iter().filter_map(of).flatten().collect()
+    })
 }
 
 /// Reads a source of a row group on from a row.

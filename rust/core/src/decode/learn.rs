@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 
-use super::column::SourceReader;
+use super::column::{SourceReader, wanted};
 use super::projection::named;
 use super::vocabulary::{Vocabulary, has_keys};
 use super::{GroupColumn, Source};
@@ -21,6 +21,8 @@ use crate::{Error, Result};
 
 /// Rows decoded at a time.
 const ROWS: usize = 8192;
+/// Bytes of a store's objects that may be here.
+const BUDGET: u64 = 128 << 20;
 /// How long to wait before asking whether to go on.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -44,7 +46,9 @@ pub fn learn(
             source.field.data_type()
         )));
     }
-    let files = Files::new(Arc::clone(table)).reading(store, Demand::default());
+    let columns = wanted(std::iter::once(&source));
+    let demand = Demand { columns, streams: num_threads as u64, budget: BUDGET, ..Demand::default() };
+    let files = Files::new(Arc::clone(table)).reading(store, demand);
     let groups = table.num_row_groups();
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let mut vocabulary = Vocabulary::default();
@@ -67,7 +71,14 @@ pub fn learn(
         drop(sender);
         // Row groups come in any order, and count in theirs.
         let (mut early, mut wanted) = (BTreeMap::new(), 0);
+        let mut asked = Instant::now();
         let result = loop {
+            if asked.elapsed() >= PATIENCE {
+                if interrupted() {
+                    break Err(Error::Closed);
+                }
+                asked = Instant::now();
+            }
             match receiver.recv_timeout(PATIENCE) {
                 Ok((group, Ok(found))) => {
                     early.insert(group, found);
@@ -77,7 +88,6 @@ pub fn learn(
                     }
                 }
                 Ok((_, Err(error))) => break Err(error),
-                Err(RecvTimeoutError::Timeout) if interrupted() => break Err(Error::Closed),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) if wanted == groups => break Ok(()),
                 Err(RecvTimeoutError::Disconnected) => {
@@ -86,7 +96,8 @@ pub fn learn(
             }
         };
         stop.store(true, Ordering::Relaxed);
-        result
+        // A store may be silent for long.
+        result.inspect_err(|_| files.close())
     })?;
     Ok(vocabulary.to_array(is_string(item)))
 }
@@ -99,16 +110,18 @@ fn of_group(files: &Files, source: &Source, group: usize, stop: &AtomicBool) -> 
     let of = GroupColumn::find(table, index, &file, group - first, source)?;
     let mut vocabulary = Vocabulary::default();
     let mut left = usize::try_from(table.group_rows()[group]).map_err(|_| Error::internal("2**64 rows"))?;
-    if left > 0 {
-        let mut reader = SourceReader::open(&of, 0)?;
+    let read = of.guarded(|| {
+        let mut reader = if left > 0 { SourceReader::open(&of, 0)? } else { return Ok(()) };
         while left > 0 && !stop.load(Ordering::Relaxed) {
             let rows = left.min(ROWS);
             items(&reader.values(&of, rows)?, &mut vocabulary);
             left -= rows;
         }
-    }
+        Ok(())
+    });
+    // After the reading, whatever came of it: bytes of another file are no damage.
     files.check(index, &file)?;
-    Ok(vocabulary)
+    read.map(|()| vocabulary)
 }
 
 fn items(array: &ArrayRef, into: &mut Vocabulary) {

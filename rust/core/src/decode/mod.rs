@@ -22,6 +22,7 @@ mod vocabulary;
 
 pub use column::GroupColumn;
 pub(crate) use column::SourceReader;
+pub(crate) use column::wanted;
 pub(crate) use form::pad::{Filler, padded, rebuild};
 pub use form::{Form, Key, Node, Part, Role, Where};
 pub(crate) use form::{trim_list, value_bytes};

@@ -168,8 +168,6 @@ impl Kept {
             let key = (place.file, part.start, part.end);
             let is_new = self.is_nowhere(key);
             self.hold(key);
-            // This turn has not read it.
-            self.change(key, Part::unread);
             is_new
         });
         parts.sort_unstable_by_key(|part| part.start);
@@ -197,15 +195,26 @@ impl Kept {
         }
     }
 
-    /// Holds a part, here or not: it does not go.
+    /// Holds a part, here or not: it does not go, whoever read it before.
     pub(super) fn hold(&mut self, key: Key) {
         self.parts.entry(key).or_insert(Part { holders: 0, state: State::Flying });
-        self.change(key, |part| part.holders += 1);
+        self.change(key, |part| {
+            part.holders += 1;
+            part.unread();
+        });
     }
 
     /// Lets go of a part.
     pub(super) fn release(&mut self, key: Key) {
         self.change(key, |part| part.holders = part.holders.saturating_sub(1));
+        self.forget(key);
+    }
+
+    /// Forgets a fault that nobody waits to hear of: who comes later asks again.
+    fn forget(&mut self, key: Key) {
+        if self.parts.get(&key).is_some_and(|part| part.holders == 0 && matches!(part.state, State::Failed(_))) {
+            self.parts.remove(&key);
+        }
     }
 
     /// Whether a part is neither here, nor under way, nor asked for.
@@ -304,6 +313,7 @@ impl Kept {
             Err(error) => {
                 for key in asked.keys() {
                     self.change(key, |part| part.state = State::Failed(error.clone()));
+                    self.forget(key);
                 }
             }
         }

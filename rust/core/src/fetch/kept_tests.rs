@@ -98,6 +98,40 @@ fn what_nobody_wants_any_longer_is_not_fetched_and_what_is_waited_for_is_at_once
     assert!(kept.is_nowhere((3, 0, 50)), "a turn that ended before it began");
 }
 
+#[test]
+fn what_is_waited_for_with_others_does_not_go_though_a_turn_has_read_it() {
+    let mut kept = Kept::default();
+    kept.begin(0);
+    kept.ask(&place(0), one(0..50), 0, &LIMITS);
+    let asked = kept.next(&LIMITS).unwrap();
+    kept.arrived(&asked, came(&asked), &LIMITS);
+    assert!(kept.ready((0, 0, 50), true).is_some());
+    kept.hold((0, 0, 50));
+    kept.make_room(&Limits { capacity: 0, ..LIMITS });
+    assert!(kept.is_here((0, 0, 50)));
+    kept.release((0, 0, 50));
+    kept.finish(0);
+    kept.make_room(&Limits { capacity: 0, ..LIMITS });
+    assert!(!kept.is_here((0, 0, 50)));
+    kept.check();
+}
+
+#[test]
+fn a_fault_that_nobody_waits_to_hear_of_is_forgotten() {
+    let mut kept = Kept::default();
+    kept.begin(0);
+    kept.ask(&place(0), one(0..50), 0, &LIMITS);
+    let asked = kept.next(&LIMITS).unwrap();
+    kept.arrived(&asked, Err(Error::Closed), &LIMITS);
+    assert!(!kept.is_nowhere((0, 0, 50)), "its turn may come to it");
+    kept.finish(0);
+    assert!(kept.is_nowhere((0, 0, 50)));
+    let asked = kept.start(Asked { place: place(0), parts: one(0..50) });
+    kept.arrived(&asked, Err(Error::Closed), &LIMITS);
+    assert!(kept.is_nowhere((0, 0, 50)));
+    kept.check();
+}
+
 proptest! {
     #[test]
     fn what_a_turn_holds_stays_and_the_counts_are_right(
@@ -132,7 +166,9 @@ proptest! {
                     // Who waits for it meets the error.
                     for key in asked.keys() {
                         if at == 7 {
-                            prop_assert!(matches!(kept.look(key, false), Look::Failed(_)));
+                            let is_held = kept.parts.get(&key).is_some_and(|part| part.holders > 0);
+                            let found = kept.look(key, false);
+                            prop_assert!(if is_held { matches!(found, Look::Failed(_)) } else { matches!(found, Look::Nowhere) });
                             asked_for.values_mut().for_each(|of| of.retain(|(other, _)| *other != key));
                         }
                     }

@@ -19,5 +19,5 @@ pub use local::LocalFile;
 pub use metadata::FileMetadata;
 pub use object::{RemoteFile, RemoteRead};
 pub use open::{Files, OpenFile};
-pub use remote::Demand;
+pub use remote::{Demand, Leaves};
 pub use source::{Source, SourceRead};

@@ -86,12 +86,8 @@ impl RemoteFile {
         demand: &Demand,
         part_bytes: u64,
     ) -> Self {
-        let schema = metadata.parquet_schema();
-        let leaves = schema.num_columns();
-        let of = |names: &[String]| -> Vec<bool> {
-            (0..leaves).map(|leaf| names.iter().any(|name| name == schema.get_column_root(leaf).name())).collect()
-        };
-        let (filters, delivers) = (of(&demand.filters), of(&demand.columns));
+        let leaves = metadata.parquet_schema().num_columns();
+        let (filters, delivers) = (demand.filters.of(metadata), demand.columns.of(metadata));
         // Of a chunk in parts two are here at a time: one of two parts is no larger as a whole.
         let most = (2 * part_bytes).min(parts.limits().request.max(part_bytes));
         let mut chunks = Vec::new();

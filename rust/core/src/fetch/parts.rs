@@ -105,8 +105,8 @@ impl Parts {
         } else {
             let got = self.client.get_kept(&place.key, parts.clone(), &place.stamp, &self.metrics);
             // Somebody waits for it, whatever happens.
-            let got = AssertUnwindSafe(got).catch_unwind().await;
-            got.unwrap_or_else(|_| Err(Error::internal("a request for a part of an object panicked")))
+            let panicked = |_| Err(Error::internal("a request for a part of an object panicked"));
+            self.cancel.or(AssertUnwindSafe(got).catch_unwind().map(|got| got.unwrap_or_else(panicked))).await
         };
         let result = result.map(|(parts, _)| parts).map_err(|error| match error {
             Error::NotFound { path } => vanished(&path),
@@ -194,7 +194,11 @@ impl Parts {
             match kept.look(key, to_end) {
                 Look::Ready(bytes) => return (kept, Ok(bytes)),
                 Look::Failed(error) => return (kept, Err(error)),
-                Look::UnderWay => kept = self.came.wait_timeout(kept, SLICE).unwrap_or_else(PoisonError::into_inner).0,
+                // It may have gone meanwhile, and have been asked for anew by a turn, for which there is no room.
+                Look::UnderWay => match kept.due(key) {
+                    Some(asked) => self.send(asked),
+                    None => kept = self.came.wait_timeout(kept, SLICE).unwrap_or_else(PoisonError::into_inner).0,
+                },
                 Look::Nowhere => {
                     let asked = kept.start(Asked { place: Arc::clone(place), parts: vec![part.clone()] });
                     self.send(asked);

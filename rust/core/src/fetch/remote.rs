@@ -11,7 +11,7 @@ use super::kept::Limits;
 use super::object::{Ahead, RemoteFile, Use};
 use super::open::OpenFile;
 use super::parts::{Parts, Place, vanished};
-use super::{Source, open};
+use super::{FileMetadata, Source, open};
 use crate::files::remote::{From, footer_bytes};
 use crate::files::{FileTable, footer};
 use crate::order::RowSet;
@@ -30,14 +30,48 @@ const SLACK: u64 = 64 << 20;
 /// What a reader reads at a time, so that parts can be cut to fit the memory they may take.
 #[derive(Debug, Clone, Default)]
 pub struct Demand {
-    /// The names of the top-level columns that are delivered.
-    pub columns: Vec<String>,
-    /// The names of those that a filter reads.
-    pub filters: Vec<String>,
+    /// The leaves that are delivered.
+    pub columns: Leaves,
+    /// Those that a filter reads.
+    pub filters: Leaves,
     /// Columns of row groups that are read side by side.
     pub streams: u64,
     /// Bytes that may be kept.
     pub budget: u64,
+}
+
+/// Leaves of a file, by its own footer: files of a plan need not have them in one order.
+#[derive(Clone)]
+pub struct Leaves(Arc<Find>);
+
+type Find = dyn Fn(&FileMetadata) -> Vec<usize> + Send + Sync;
+
+impl Leaves {
+    /// Those that `find` tells.
+    pub fn new(find: impl Fn(&FileMetadata) -> Vec<usize> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(find))
+    }
+
+    /// Of each leaf of a file, whether it is one of them.
+    pub(super) fn of(&self, metadata: &FileMetadata) -> Vec<bool> {
+        let mut found = vec![false; metadata.parquet_schema().num_columns()];
+        for leaf in (self.0)(metadata) {
+            found[leaf] = true;
+        }
+        found
+    }
+}
+
+impl Default for Leaves {
+    fn default() -> Self {
+        Self::new(|_| Vec::new())
+    }
+}
+
+impl std::fmt::Debug for Leaves {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Leaves")
+    }
 }
 
 thread_local! {

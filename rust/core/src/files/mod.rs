@@ -19,23 +19,39 @@ pub use passing::{Passing, batch_from_bytes, batch_to_bytes};
 pub use schema::Drift;
 pub use table::{FileEntry, FileTable, TableParts};
 
-use crate::Result;
 use crate::store::is_remote;
+use crate::{Error, Result};
 
-/// Lists the files that `paths` stand for and reads their footers: local ones on up to `num_threads` threads, those of a
-/// store as `from` says.
+/// Of the names of all files, which are wanted: places in them, ascending.
+pub type Keep<'a> = &'a dyn Fn(&[String]) -> Result<Vec<usize>>;
+
+/// Lists the files that `paths` stand for and reads the footers of those that `keep` wants: local ones on up to
+/// `num_threads` threads, those of a store as `from` says.
 ///
 /// Threads are joined, and connections closed, before it returns, so that a process may fork afterwards.
-pub fn plan(paths: &[String], num_threads: usize, drift: Drift, from: &remote::From) -> Result<FileTable> {
+pub fn plan(
+    paths: &[String],
+    num_threads: usize,
+    drift: Drift,
+    from: &remote::From,
+    keep: Option<Keep<'_>>,
+) -> Result<FileTable> {
     if paths.iter().any(|path| is_remote(path)) {
-        return remote::plan(paths, drift, from);
+        return remote::plan(paths, drift, from, keep);
     }
-    read(list(paths)?, num_threads, drift)
+    let Listing { root, names } = list(paths)?;
+    let names = match keep {
+        Some(keep) => kept(keep(&names)?, &names)?,
+        None => names,
+    };
+    scan::scan(Listing { root, names }, num_threads, drift)
 }
 
-/// Reads the footers of files that were listed, on up to `num_threads` threads, which are joined before it returns.
-pub fn read(listing: Listing, num_threads: usize, drift: Drift) -> Result<FileTable> {
-    scan::scan(listing, num_threads, drift)
+/// Those at these places.
+fn kept<T: Clone>(places: Vec<usize>, all: &[T]) -> Result<Vec<T>> {
+    let place =
+        |at: usize| all.get(at).cloned().ok_or_else(|| Error::internal(format!("a file {at} of {}", all.len())));
+    places.into_iter().map(place).collect()
 }
 
 #[cfg(test)]

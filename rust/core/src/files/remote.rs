@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use super::footer::{self, Footer, MAGIC, TAIL};
 use super::scan::{Facts, Reference};
 use super::schema::Drift;
-use super::{FileTable, list, name};
+use super::{FileTable, Keep, kept, list, name};
 use crate::store::{Cancel, Client, Location, Metrics, Object, Options, Runtime, Scheme, Stamp, is_remote};
 use crate::{Error, Result};
 
@@ -32,7 +32,7 @@ pub struct From {
 }
 
 /// Lists what the URLs stand for, all of one store, and reads the footers.
-pub(super) fn plan(urls: &[String], drift: Drift, from: &From) -> Result<FileTable> {
+pub(super) fn plan(urls: &[String], drift: Drift, from: &From, keep: Option<Keep<'_>>) -> Result<FileTable> {
     if let Some(local) = urls.iter().find(|url| !is_remote(url)) {
         return Err(Error::Argument(format!(
             "{local}: this path is on this machine, and others are in a store; give one kind"
@@ -50,7 +50,10 @@ pub(super) fn plan(urls: &[String], drift: Drift, from: &From) -> Result<FileTab
     let runtime = Runtime::get()?;
     let client = runtime.client(first, &from.options)?;
     let planned = runtime.wait(&from.cancel, async {
-        let (root, objects) = find(&client, &places, from).await?;
+        let (root, mut objects) = find(&client, &places, from).await?;
+        if let Some(keep) = keep {
+            objects = kept(keep(&names(&root, &objects))?, &objects)?;
+        }
         footers(&client, &root, objects, drift, from).await
     });
     drop(client);
@@ -186,8 +189,11 @@ async fn footers(
     let found: Vec<(Facts, Stamp)> = stream::iter([Ok((kept, stamp))]).chain(rest).try_collect().await?;
     let tags = found.iter().map(|(_, stamp)| stamp.tag.clone()).collect();
     let facts: Vec<(usize, Facts)> = found.into_iter().map(|(facts, _)| facts).enumerate().collect();
-    let names = objects.iter().map(|object| name::relative(root, &object.key).to_owned()).collect();
-    reference.table(client.url(root), names, facts)?.with_tags(tags)
+    reference.table(client.url(root), names(root, &objects), facts)?.with_tags(tags)
+}
+
+fn names(root: &str, objects: &[Object]) -> Vec<String> {
+    objects.iter().map(|object| name::relative(root, &object.key).to_owned()).collect()
 }
 
 /// A footer with its length, and the stamp of the object that it is of.
@@ -213,7 +219,7 @@ pub(crate) async fn footer_bytes(
 ) -> Result<(bytes::Bytes, Stamp)> {
     let (url, size) = (client.url(key), stamp.size);
     let guess = guess.min(size);
-    let (tail, stamp) = kept(client, key, size - guess..size, stamp, metrics).await?;
+    let (tail, stamp) = range(client, key, size - guess..size, stamp, metrics).await?;
     let start = if tail.ends_with(MAGIC) {
         MAGIC.to_vec()
     } else {
@@ -221,14 +227,14 @@ pub(crate) async fn footer_bytes(
     };
     let length = footer::footer_length(&url, &tail, size, || Ok(start))?;
     if length + TAIL > guess {
-        return kept(client, key, size - length - TAIL..size - TAIL, &stamp, metrics).await;
+        return range(client, key, size - length - TAIL..size - TAIL, &stamp, metrics).await;
     }
     let end = tail.len() - TAIL as usize;
     Ok((tail.slice(end - length as usize..end), stamp))
 }
 
 /// A range, from the local cache if there is one and it is there.
-async fn kept(
+async fn range(
     client: &Arc<Client>,
     key: &str,
     range: std::ops::Range<u64>,

@@ -27,7 +27,7 @@ fn nulls(values: &[Option<i32>]) -> ArrayRef {
 }
 
 fn planned(dir: &Path) -> Result<FileTable> {
-    plan(&[dir.to_str().unwrap().to_owned()], 3, Drift::default(), &remote::From::default())
+    plan(&[dir.to_str().unwrap().to_owned()], 3, Drift::default(), &remote::From::default(), None)
 }
 
 #[test]
@@ -49,7 +49,10 @@ fn a_plan_of_a_directory() {
         assert_eq!((footer.hash, footer.size), (file.hash, file.size));
         assert_eq!(fs::metadata(table.path(at)).unwrap().len(), file.size);
     }
-    assert_eq!(plan(&[table.path(1)], 1, Drift::default(), &remote::From::default()).unwrap().root(), table.root());
+    assert_eq!(
+        plan(&[table.path(1)], 1, Drift::default(), &remote::From::default(), None).unwrap().root(),
+        table.root()
+    );
     let copy = tempfile::tempdir().unwrap();
     for file in ["a.parquet", "a-b/x.parquet", "a/b.parquet"] {
         fs::create_dir_all(copy.path().join(file).parent().unwrap()).unwrap();
@@ -102,7 +105,7 @@ fn schemas_that_differ_are_named_in_order() {
     fs::write(dir.path().join("049.parquet"), b"").unwrap();
     for threads in [1, 4, 64] {
         let error =
-            plan(&[dir.path().to_str().unwrap().to_owned()], threads, Drift::default(), &remote::From::default())
+            plan(&[dir.path().to_str().unwrap().to_owned()], threads, Drift::default(), &remote::From::default(), None)
                 .unwrap_err();
         assert!(matches!(&error, Error::Schema { path, .. } if path.ends_with("047.parquet")), "{error}");
     }

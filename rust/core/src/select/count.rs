@@ -46,7 +46,7 @@ pub fn count(
         while !stop.load(Ordering::Relaxed) {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(&group) = groups.get(at) else { break };
-            lookout.advance(&files, at);
+            lookout.advance(&files, at, &stop);
             match selector.count(&files, group) {
                 Ok(rows) => found.push((at, rows)),
                 Err(error) => {
@@ -82,7 +82,11 @@ pub fn count(
         }
         drop(finished);
         while waiting.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            progress(done.load(Ordering::Relaxed)).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+            progress(done.load(Ordering::Relaxed)).inspect_err(|_| {
+                stop.store(true, Ordering::Relaxed);
+                // A store may be silent for long.
+                files.close();
+            })?;
         }
         for thread in threads {
             let found = thread.join().map_err(|_| Error::internal("a thread that counted rows panicked"))?;

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::Selector;
-use crate::fetch::{Demand, Files};
+use crate::decode::wanted;
+use crate::fetch::{Demand, Files, Leaves};
 use crate::files::FileTable;
 
 /// Bytes that may be here before they are counted.
@@ -34,14 +35,15 @@ impl<'a> Lookout<'a> {
     }
 
     pub(super) fn demand(&self) -> Demand {
-        let filters = self.selector.roots();
-        let streams = (self.depth * filters.len()) as u64;
-        Demand { columns: Vec::new(), filters, streams, budget: BUDGET }
+        let columns = self.selector.columns();
+        let streams = (self.depth * columns.len()) as u64;
+        let filters = wanted(columns.iter().flat_map(|column| &column.sources));
+        Demand { columns: Leaves::default(), filters, streams, budget: BUDGET }
     }
 
     /// Asks for what is needed soon after the `at`-th row group: footers first, then the columns of row groups whose
-    /// footers do not tell how many rows pass.
-    pub(super) fn advance(&self, files: &Files, at: usize) {
+    /// footers do not tell how many rows pass. `stop`: nobody wants to know any longer.
+    pub(super) fn advance(&self, files: &Files, at: usize, stop: &AtomicBool) {
         if !files.are_remote() {
             return;
         }
@@ -53,6 +55,9 @@ impl<'a> Lookout<'a> {
             }
         }
         for turn in self.claim(&self.asked, at + self.depth) {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
             if self.selector.is_read(files, self.groups[turn]) {
                 files.begin(turn as u64);
                 files.prefetch_filter(turn as u64, self.groups[turn]);

@@ -54,18 +54,13 @@ impl Selector {
     }
 
     /// The columns that the filter reads.
-    pub(super) fn columns(&self) -> &[Column] {
+    pub(crate) fn columns(&self) -> &[Column] {
         self.filter.as_ref().map_or(&[], |(_, columns)| columns)
     }
 
     /// About the bytes of a row that the filter reads, decoded.
     pub fn row_bytes(&self) -> u64 {
         self.columns().iter().map(|column| column.width().unwrap_or(WIDTH)).sum()
-    }
-
-    /// The names of the top-level columns that the filter reads.
-    pub fn roots(&self) -> Vec<String> {
-        self.columns().iter().flat_map(Column::roots).map(str::to_owned).collect()
     }
 
     /// Whether a row group has to be read to know which rows pass. Opens its file; one that cannot be opened is not read.

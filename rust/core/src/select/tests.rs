@@ -145,9 +145,14 @@ fn written(rows: &Rows, group: usize, statistics: bool) -> (tempfile::TempDir, A
     let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
-    let table =
-        files::plan(&[path.to_str().unwrap().to_owned()], 1, files::Drift::default(), &files::remote::From::default())
-            .unwrap();
+    let table = files::plan(
+        &[path.to_str().unwrap().to_owned()],
+        1,
+        files::Drift::default(),
+        &files::remote::From::default(),
+        None,
+    )
+    .unwrap();
     (dir, Arc::new(table))
 }
 

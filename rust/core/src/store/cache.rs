@@ -4,6 +4,8 @@
 //! ends it, so that a damaged one is none. It is written under another name and renamed, so that nobody sees half of one. The entries
 //! used longest ago go first. Whatever the disk refuses, reading goes on without it.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::ops::Range;
@@ -18,9 +20,14 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use super::{Metrics, Stamp};
 use crate::memory;
 
+/// Under the caller's folder, which may hold other things: what is removed for room is ours.
+const OWN: &str = "shardline";
 const CHECKSUM: usize = 8;
 /// Other processes write too: what is there is counted again after this many bytes of our own, as a part of the limit.
 const RECOUNT: u64 = 16;
+
+/// Folders that refused, in the life of this process: a client lives for one planning or one epoch.
+static REFUSED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// A folder of entries.
 #[derive(Debug)]
@@ -60,9 +67,9 @@ impl Entry {
 }
 
 impl Cache {
-    /// The cache in a folder, which need not exist yet, of at most so many bytes.
-    pub fn new(folder: PathBuf, limit: u64) -> Self {
-        Self { folder, limit, size: Mutex::new(None), refused: AtomicBool::new(false) }
+    /// The cache under a folder, which need not exist yet, of at most so many bytes.
+    pub fn new(folder: &Path, limit: u64) -> Self {
+        Self { folder: folder.join(OWN), limit, size: Mutex::new(None), refused: AtomicBool::new(false) }
     }
 
     fn place(&self, entry: &Entry) -> PathBuf {
@@ -92,7 +99,7 @@ impl Cache {
         Some(memory::bytes(bytes))
     }
 
-    /// Keeps an entry. Blocks. Where the disk refuses, says so once and keeps nothing any more.
+    /// Keeps an entry. Blocks. Where the disk refuses, says so once a process and keeps nothing any more.
     pub fn put(&self, entry: &Entry, bytes: &[u8], metrics: &Metrics) {
         let size = (bytes.len() + CHECKSUM) as u64;
         if size > self.limit / 2 || self.refused.load(Ordering::Relaxed) {
@@ -100,6 +107,7 @@ impl Cache {
         }
         if let Err(error) = self.keep(&self.place(entry), bytes, size)
             && !self.refused.swap(true, Ordering::Relaxed)
+            && REFUSED.lock().unwrap_or_else(PoisonError::into_inner).insert(self.folder.clone())
         {
             metrics.note(true, format!("the cache in {} is left alone from here on: {error}", self.folder.display()));
         }
@@ -143,7 +151,7 @@ impl Cache {
             .max_depth(2)
             .into_iter()
             .filter_map(|entry| {
-                let entry = entry.ok()?;
+                let entry = entry.ok().filter(|entry| entry.file_type().is_file() && is_own(entry.file_name()))?;
                 let metadata = entry.metadata().ok()?;
                 Some((metadata.modified().ok()?, metadata.len(), entry.into_path()))
             })
@@ -162,6 +170,15 @@ impl Cache {
         }
         *size = Some((known + more, 0));
         Ok(())
+    }
+}
+
+/// Whether an entry has this name, or what is being written has.
+fn is_own(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    match name.strip_prefix('.').and_then(|numbers| numbers.split_once('-')) {
+        Some((process, number)) => [process, number].iter().all(|of| of.bytes().all(|b| b.is_ascii_digit())),
+        None => name.len() == 32 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')),
     }
 }
 
@@ -186,11 +203,11 @@ mod tests {
     #[test]
     fn entries_come_back_whole_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
-        let (cache, metrics) = (Cache::new(folder.path().join("new"), 1 << 20), Metrics::default());
+        let (cache, metrics) = (Cache::new(&folder.path().join("new"), 1 << 20), Metrics::default());
         assert_eq!(cache.get(&entry(1, "a"), &metrics), None);
         cache.put(&entry(1, "a"), &[7; 100], &metrics);
         assert_eq!(cache.get(&entry(1, "a"), &metrics).unwrap()[..], [7; 100]);
-        assert_eq!(Cache::new(folder.path().join("new"), 1).get(&entry(1, "a"), &metrics).unwrap()[..], [7; 100]);
+        assert_eq!(Cache::new(&folder.path().join("new"), 1).get(&entry(1, "a"), &metrics).unwrap()[..], [7; 100]);
         assert_eq!(cache.get(&entry(1, "b"), &metrics), None);
         assert_eq!(cache.get(&entry(2, "a"), &metrics), None);
         let place = cache.place(&entry(1, "a"));
@@ -207,7 +224,7 @@ mod tests {
     #[test]
     fn what_was_used_longest_ago_goes_first_and_the_limit_holds() {
         let folder = tempfile::tempdir().unwrap();
-        let (cache, metrics) = (Cache::new(folder.path().to_owned(), 1080), Metrics::default());
+        let (cache, metrics) = (Cache::new(folder.path(), 1080), Metrics::default());
         for number in 0..40 {
             cache.put(&entry(number, "a"), &[number as u8; 100], &metrics);
             assert!(total(folder.path()) <= 1080);
@@ -221,11 +238,35 @@ mod tests {
     #[test]
     fn a_disk_that_refuses_is_told_once() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let (cache, metrics) = (Cache::new(file.path().join("under a file"), 1 << 20), Metrics::default());
-        for number in 0..3 {
+        let metrics = Metrics::default();
+        for number in 0..6 {
+            // As every planning and every epoch makes one.
+            let cache = Cache::new(&file.path().join("under a file"), 1 << 20);
             cache.put(&entry(number, "a"), &[0; 100], &metrics);
+            cache.put(&entry(number, "b"), &[0; 100], &metrics);
             assert_eq!(cache.get(&entry(number, "a"), &metrics), None);
         }
         assert_eq!(metrics.take_notes().len(), 1);
+    }
+
+    #[test]
+    fn what_is_not_its_own_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = "0".repeat(32);
+        let others = ["a/b", "a/b/c", "shardline/x", "shardline/ab/notes.txt", "shardline/ab/.x-1"].map(|other| {
+            let place = folder.path().join(other).join(&name).with_extension("parquet");
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            fs::write(&place, [0; 5_000]).unwrap();
+            place
+        });
+        let theirs = folder.path().join("00").join(&name);
+        fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+        fs::write(&theirs, [0; 5_000]).unwrap();
+        let (cache, metrics) = (Cache::new(folder.path(), 500), Metrics::default());
+        (0..20).for_each(|number| cache.put(&entry(number, "a"), &[0; 100], &metrics));
+        assert!(cache.get(&entry(19, "a"), &metrics).is_some());
+        assert!(cache.get(&entry(0, "a"), &metrics).is_none());
+        assert!(theirs.exists() && others.iter().all(|other| other.exists()));
+        assert!(metrics.take_notes().is_empty());
     }
 }

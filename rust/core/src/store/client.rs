@@ -91,7 +91,7 @@ impl Client {
         let tuning = options.tuning.clone();
         let slots = Semaphore::new(tuning.max_requests);
         let cache_bytes = options.cache_bytes.unwrap_or(CACHE_BYTES);
-        let cache = options.cache_dir.clone().map(|folder| Arc::new(Cache::new(folder, cache_bytes)));
+        let cache = options.cache_dir.as_deref().map(|folder| Arc::new(Cache::new(folder, cache_bytes)));
         let (base, bucket) = (location.base.clone(), location.bucket().to_owned());
         Ok(Self { store, scheme: location.scheme, base, bucket, identity, secrets, tuning, slots, cache })
     }
@@ -192,10 +192,11 @@ impl Client {
             }
             let (parts, stamp) = self.get_together(key, &ranges, stamp, metrics).await?;
             let (kept, metrics) = (parts.clone(), Arc::clone(metrics));
-            // Nobody waits for the disk.
-            drop(tokio::task::spawn_blocking(move || {
+            // Waited for: a runtime that ends forgets what still waits for a thread, and what waits holds memory.
+            blocking(move || {
                 entries.iter().zip(&kept).for_each(|(entry, bytes)| cache.put(entry, bytes, &metrics));
-            }));
+            })
+            .await?;
             return Ok((parts, stamp));
         }
         self.get_together(key, &ranges, stamp, metrics).await
@@ -255,12 +256,15 @@ impl Client {
 
     /// What an error of `object_store` means.
     pub(super) fn fault(&self, url: &str, error: &object_store::Error, attempt: &Attempt) -> Fault {
-        let said = self.said(error);
+        let said = self.said(error, attempt);
         let denied = |why: &str| {
+            let identity = match attempt.key_id().filter(|id| !self.identity.contains(id.as_str())) {
+                Some(id) => format!("{} (access key {id})", self.identity),
+                None => self.identity.clone(),
+            };
             let detail = format!(
-                "{why} to {} in {} {:?} ({said}); check the credentials (environment or storage_options), the bucket's policy \
-                 and its region",
-                self.identity,
+                "{why} to {identity} in {} {:?} ({said}); check the credentials (environment or storage_options), the bucket's \
+                 policy and its region",
                 self.container(),
                 self.bucket
             );
@@ -312,13 +316,13 @@ impl Client {
     }
 
     /// The innermost words of an error: those around it repeat the request, and each other.
-    fn said(&self, error: &dyn std::error::Error) -> String {
+    fn said(&self, error: &dyn std::error::Error, attempt: &Attempt) -> String {
         let mut innermost = error;
         while let Some(source) = innermost.source() {
             innermost = source;
         }
-        let mut said: String =
-            self.secrets.scrub(&innermost.to_string()).split_whitespace().collect::<Vec<_>>().join(" ");
+        let clean = attempt.scrub(&self.secrets.scrub(&innermost.to_string()));
+        let mut said: String = clean.split_whitespace().collect::<Vec<_>>().join(" ");
         if said.len() > 300 {
             let end = (0..=300).rev().find(|&at| said.is_char_boundary(at)).unwrap_or(0);
             said.truncate(end);

@@ -1,16 +1,18 @@
 //! Between `object_store` and the network: every response is seen here, for its status and its Retry-After.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::{HeaderMap, HeaderValue};
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 
 use super::Metrics;
+use super::scrub::Secrets;
 
 /// What one try of a request met.
 #[derive(Debug)]
@@ -19,6 +21,33 @@ pub(super) struct Attempt {
     status: AtomicU64,
     /// Milliseconds that the server asked to wait.
     after: AtomicU64,
+    sent: Mutex<Sent>,
+}
+
+/// Who asked: keys that a provider, an instance or a web identity handed out are seen in requests alone.
+#[derive(Debug, Default)]
+struct Sent {
+    key_id: Option<String>,
+    secrets: Secrets,
+}
+
+impl Sent {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut sent = Self::default();
+        let text =
+            |value: Option<&HeaderValue>| value.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        sent.secrets.add(&text(headers.get("x-amz-security-token")));
+        // `AWS4-HMAC-SHA256 Credential=id/date/…, Signature=…`, `Bearer token`, `SharedKey account:signature`.
+        let authorization = text(headers.get("authorization"));
+        match authorization.split_once("Credential=") {
+            Some((_, rest)) => {
+                sent.key_id = rest.split('/').next().map(str::to_owned);
+                sent.secrets.add(rest.split_once("Signature=").map_or("", |(_, signature)| signature));
+            }
+            None => sent.secrets.add(authorization.split_once(' ').map_or("", |(_, secret)| secret)),
+        }
+        sent
+    }
 }
 
 tokio::task_local! {
@@ -28,7 +57,21 @@ tokio::task_local! {
 
 impl Attempt {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, status: AtomicU64::new(0), after: AtomicU64::new(0) }
+        Self { metrics, status: AtomicU64::new(0), after: AtomicU64::new(0), sent: Mutex::default() }
+    }
+
+    fn sent(&self) -> MutexGuard<'_, Sent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The ID of the key that the last request was signed with, where it says so.
+    pub(super) fn key_id(&self) -> Option<String> {
+        self.sent().key_id.clone()
+    }
+
+    /// The text without what the last request proved its right with: some stores' answers repeat it.
+    pub(super) fn scrub(&self, text: &str) -> String {
+        self.sent().secrets.scrub(text)
     }
 
     /// The status of the last response; 0 where there was none.
@@ -65,6 +108,7 @@ impl HttpService for Watched {
         if let Some(attempt) = &attempt {
             attempt.metrics.request();
             attempt.status.store(0, Ordering::Relaxed);
+            *attempt.sent() = Sent::of(request.headers());
         }
         let response = self.0.execute(request).await?;
         if let Some(attempt) = &attempt {
@@ -76,5 +120,27 @@ impl HttpService for Watched {
             attempt.after.store((after * 1000.0) as u64, Ordering::Relaxed);
         }
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_request_proves_its_right_with_is_known() {
+        let sent = |headers: &[(&'static str, &str)]| {
+            let values = headers.iter().map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap()));
+            Sent::of(&values.collect::<HeaderMap>())
+        };
+        let signed =
+            "AWS4-HMAC-SHA256 Credential=AKID/20260101/r/s3/aws4_request, SignedHeaders=host, Signature=abc123";
+        let of = sent(&[("x-amz-security-token", "to+ken=="), ("authorization", signed)]);
+        assert_eq!(of.key_id.as_deref(), Some("AKID"));
+        assert_eq!(of.secrets.scrub("<Token-0>to+ken==</Token-0> AKID abc123"), "<Token-0>***</Token-0> AKID ***");
+        let of = sent(&[("authorization", "Bearer hunter2")]);
+        assert_eq!((of.key_id.as_deref(), of.secrets.scrub("hunter2").as_str()), (None, "***"));
+        let of = sent(&[("host", "h")]);
+        assert_eq!((of.key_id.as_deref(), of.secrets.scrub("host h").as_str()), (None, "host h"));
     }
 }

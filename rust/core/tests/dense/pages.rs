@@ -283,3 +283,36 @@ fn levels_in_the_encoding_of_old_are_skipped_but_not_read() {
     let Ok(Read::Array(array)) = column.read(1) else { panic!("dense again") };
     assert_eq!(array.to_data().buffers()[0].typed_data::<i32>(), [3]);
 }
+
+#[test]
+fn a_page_of_a_few_bytes_cannot_claim_two_billion_lists() {
+    // Repetition: 2^31 - 1 times 0. Definition: as many empty lists.
+    let bytes = b"\x06\0\0\0\xfe\xff\xff\xff\x0f\x00\x06\0\0\0\xfe\xff\xff\xff\x0f\x01";
+    let page = flat_page(i32::MAX as u32, Encoding::PLAIN, Encoding::RLE, bytes);
+    assert!(matches!(column(vec![page]).read(1), Ok(Read::NotDense)));
+}
+
+#[test]
+fn an_empty_page_hides_no_list_that_begins_nowhere() {
+    let inside = || page_of(&[(1, 3, Some(1)), (1, 3, Some(2)), (0, 3, Some(3)), (1, 3, Some(4))], false, 0);
+    for pages in [vec![inside()], vec![page_of(&[], false, 0), inside()]] {
+        assert!(matches!(column(pages).read(1), Ok(Read::NotDense)));
+    }
+}
+
+#[test]
+fn rows_that_are_passed_over_are_as_many_as_rows_that_are_read() {
+    let page = || Page::DataPageV2 {
+        buf: Bytes::from_static(b"\x28\x01"),
+        num_values: 20,
+        encoding: Encoding::PLAIN,
+        num_nulls: 20,
+        num_rows: 10,
+        def_levels_byte_len: 2,
+        rep_levels_byte_len: 0,
+        is_compressed: false,
+        statistics: None,
+    };
+    assert!(flat(vec![page()]).read(10).is_err());
+    assert!(flat(vec![page()]).skip(10).is_err());
+}

@@ -16,6 +16,8 @@ use super::{DenseError, Result, corrupt};
 
 /// Room reserved ahead of what a page is known to hold never goes over this many values.
 const MAX_GUESS: usize = 1 << 24;
+/// Lists of a page, at the most: a few bytes of levels may claim two billions, each a number to keep.
+const MAX_LISTS: usize = 1 << 24;
 
 pub(super) struct Column {
     pages: Box<dyn DensePages>,
@@ -101,6 +103,9 @@ impl Column {
         let data = ArrayData::try_new(self.item.clone(), count, None, 0, vec![buffer], vec![]);
         let values = make_array(data.map_err(|error| DenseError(error.to_string()))?);
         let array = offsets.finish(values)?;
+        if array.as_ref().is_some_and(|array| array.len() != rows) {
+            return corrupt(format!("lists of {rows} rows have another number of values"));
+        }
         self.lost |= array.is_none();
         Ok(array)
     }
@@ -216,7 +221,12 @@ impl Column {
                 }
                 return Ok(true);
             }
-            Some(next) => next.num_rows.or(next.num_levels.filter(|_| !self.levels.repeated)),
+            Some(next) => match (next.num_rows, next.num_levels.filter(|_| !self.levels.repeated)) {
+                (Some(rows), Some(levels)) if rows != levels => {
+                    return corrupt(format!("a page of {levels} rows whose header or index says {rows}"));
+                }
+                (rows, levels) => rows.or(levels),
+            },
             None => None,
         };
         match rows {
@@ -249,6 +259,9 @@ impl Column {
             if let Page::DictionaryPage { buf, num_values, encoding, .. } = &page {
                 self.set_dictionary(buf, *num_values, *encoding)?;
             } else if let Some(sections) = Sections::of(page, stored, &self.levels)? {
+                if sections.slots == 0 && sections.rows.or(said).unwrap_or(0) == 0 {
+                    continue; // it begins no list, whatever the next one begins with
+                }
                 return match self.slots_left.checked_sub(sections.slots as u64) {
                     None => corrupt("the pages hold more values than the chunk"),
                     Some(rest) => {
@@ -264,8 +277,9 @@ impl Column {
     fn open_page(&mut self, expected: bool) -> Result<bool> {
         let Some(sections) = self.fetch()? else { return Ok(false) };
         let slots = sections.slots;
-        let Some((rep, def, values)) = sections.bytes else {
-            // Levels in the encoding of old: flat rows can be counted nevertheless.
+        let readable = !self.levels.repeated || slots <= MAX_LISTS;
+        let Some((rep, def, values)) = sections.bytes.filter(|_| readable) else {
+            // Levels in the encoding of old: flat rows can be counted nevertheless. Or more lists than pages have.
             self.lost |= self.levels.repeated;
             self.page = Some(OpenPage { rows: PageRows::flat(slots), dense: false });
             return Ok(true);
