@@ -1,6 +1,5 @@
-"""Filters and samples under every law."""
+"""Filters, samples and partitions under every law."""
 
-import itertools
 import json
 import warnings
 
@@ -30,6 +29,8 @@ lines = st.fixed_dictionaries(
                 [("i", ">", 20)],
                 [("m", "in", [0, 9]), ("i", "<", 70)],
                 (pc.field("i") < 70) & (pc.bit_wise_and(pc.field("m"), 1) == 0),  # by pyarrow
+                [("p", ">", 0), ("m", "<", 8)],  # folders rule files out
+                (pc.field("p") == 1) | (pc.field("m") > 4),
                 None,
             ]
         ),
@@ -41,7 +42,10 @@ groups = st.lists(st.lists(st.integers(0, 30), max_size=4).map(tuple), min_size=
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """A folder of files with row numbers `i`, and `m`: the last digit of their squares' sum, without statistics."""
+    """A folder of files with row numbers `i`, and `m`: the last digit of their squares' sum, without statistics.
+
+    Each in a folder of its own, whose number `p` is the file's `f`.
+    """
     made = {}
 
     def folder(sizes):
@@ -49,12 +53,14 @@ def folders(tmp_path_factory):
             made[sizes] = tmp_path_factory.mktemp("laws")
             start = 0
             for number, of_file in enumerate(sizes):
-                schema = pa.schema([("i", pa.int64()), ("m", pa.int32())])
-                with pq.ParquetWriter(made[sizes] / f"{number}.parquet", schema) as writer:
+                schema = pa.schema([("i", pa.int64()), ("m", pa.int32()), ("f", pa.int32())])
+                (made[sizes] / f"p={number}").mkdir()
+                with pq.ParquetWriter(made[sizes] / f"p={number}" / "a.parquet", schema) as writer:
                     for size in of_file:
                         i = np.arange(start, start + size)
                         m = pa.array((i * i // 7) % 10, pa.int32())
-                        writer.write_table(pa.table({"i": i, "m": m}), row_group_size=max(1, size))
+                        f = pa.array(np.full(size, number, "i4"))
+                        writer.write_table(pa.table({"i": i, "m": m, "f": f}), row_group_size=max(1, size))
                         start += size
         return made[sizes]
 
@@ -64,7 +70,7 @@ def folders(tmp_path_factory):
 def open_job(path, plan, line, ranks, multiple, batch_size, drop_last=False):
     where = {"path": path} if plan is None else {"plan": plan}
     options = {"num_ranks": ranks, "num_shards": ranks * multiple, "batch_size": batch_size, "drop_last": drop_last}
-    options |= {"columns": ["i"], "num_threads": 1}
+    options |= {"columns": ["i", "f", "p"], "partitioning": "hive", "num_threads": 1}
     try:
         return [StructuredDataset(**where, rank=rank, **options, **line) for rank in range(ranks)]
     except shardline.ShardlineValueError as error:
@@ -81,6 +87,7 @@ def run(datasets, steps):
         assert len({batch is None for batch in batches}) == 1, "law 5"
         if batches[0] is None:
             break
+        assert all(batch["p"].tolist() == batch["f"].tolist() for batch in batches)
         found += [batch["i"].tolist() for batch in batches]
     return found
 
@@ -146,12 +153,17 @@ def test_law_4_ranks_and_batches_may_change(folders, sizes, line, history):
 def test_the_order_is_as_specified(folders, sizes, line, shards, batch, at):
     path = folders(sizes)
     (dataset,) = open_job(path, None, line, 1, shards, batch)
-    files, listed, counts = [], [], {}
-    for name, _, _ in dataset.plan.files():
-        meta = pq.read_metadata(path / name)
-        files.append([(g.num_rows, g.total_byte_size) for g in map(meta.row_group, range(meta.num_row_groups))])
-        listed += [(name, group) for group in range(meta.num_row_groups)]
-    starts = dict(zip(listed, itertools.accumulate([rows for of in files for rows, _ in of], initial=0), strict=False))
+    files, listed, starts, start = [], [], {}, 0
+    planned = {name for name, _, _ in dataset.plan.files()}
+    for file in sorted(path.rglob("*.parquet")):
+        meta, name = pq.read_metadata(file), file.relative_to(path).as_posix()
+        groups = list(map(meta.row_group, range(meta.num_row_groups)))
+        for number, group in enumerate(groups):
+            starts[name, number] = start
+            start += group.num_rows
+        if name in planned:
+            files.append([(group.num_rows, group.total_byte_size) for group in groups])
+            listed += [(name, number) for number in range(len(groups))]
     (unshuffled,) = open_job(path, dataset.plan, {**line, "shuffle": False}, 1, 1, 1)
     numbers = {place: [] for place in listed}
     for step in range(len(unshuffled)):
