@@ -178,7 +178,7 @@ def test_one_tuple_alone_is_a_filter(hundred):
 @pytest.mark.parametrize(
     ("filters", "kind", "words"),
     [
-        ([("nope", "=", 1)], KeyError, "filters= names column 'nope', which is none of 'i', 'u'"),
+        ([("nope", "=", 1)], KeyError, 'filters=: there is no column "nope".*"i", "u"'),
         ([("i", "=", "x")], TypeError, "'i', which is int64, with 'x' \\(string\\)"),
         ([("s", ">", 3)], TypeError, "'s', which is"),
         ([("l", ">", 3)], TypeError, "'l', which is fixed_size_list"),
@@ -192,7 +192,7 @@ def test_one_tuple_alone_is_a_filter(hundred):
         (pc.field("i") == pc.field("s"), TypeError, "filters=.*no kernel matching input types"),
         (pc.field("s") + 1 > 3, TypeError, "filters=.*no kernel matching input types"),
         (pc.field("i") + 1, TypeError, "filters=add_checked\\(i, 1\\): it is int64, neither true nor false"),
-        (pc.field("nope") + 1 > 3, KeyError, "filters= names column 'nope'"),
+        (pc.field("nope") + 1 > 3, KeyError, 'filters=: there is no column "nope"'),
         (pc.field("r", "x") > 1, TypeError, "filters=.*r"),
         (pc.field(0) > 1, TypeError, "name columns by their names"),
     ],
@@ -203,3 +203,18 @@ def test_wrong_filters(tmp_path, filters, kind, words):
     with pytest.raises(kind, match=words) as caught:
         StructuredDataset(tmp_path, filters=filters)
     assert isinstance(caught.value, shardline.ShardlineError)
+
+
+def test_a_column_that_is_not_there_is_told_from_those_that_are(tmp_path):
+    user = pa.array([{"age": 1, "home": {"zip": 2}, "pets": [{"x": 1}]}])
+    pq.write_table(pa.table({"user": user, **{f"column_{n}": [n] for n in range(2000)}}), tmp_path / "a.parquet")
+    for name, words in {
+        "colum_1500": 'did you mean "column_1500"',
+        "nothing": r'the files have "user", .*, …',
+        "user.age": r"field of a struct.*pc\.field\('user', 'age'\)",
+        "user.home.zip": r"pc\.field\('user', 'home', 'zip'\)",
+        "user.years": '"user" is Struct',
+        "user.pets.x": "'user.pets.x', which lies in a list",
+    }.items():
+        with pytest.raises(shardline.ColumnNotFoundError, match=f"filters=.*{words}"):
+            StructuredDataset(tmp_path, filters=[(name, "=", 1)])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from shardline.errors import ColumnNotFoundError, ShardlineTypeError
+from shardline.errors import ShardlineTypeError
 from shardline.expression import Tree, columns_of, parse, text_of
 
 Step = tuple[str, list[int], list[Any], bool | None]
@@ -40,10 +40,9 @@ class Filter:
         return list(dict.fromkeys(columns_of(self.tree)))
 
     def program(self, types: Mapping[str, pa.DataType], *, partial: bool = False) -> Program:
-        """The steps over columns of these types.
+        """The steps over columns of these types: all that are named, or `partial`, and nothing is known of the others.
 
-        `partial`: what is asked of other columns is not known. Otherwise ColumnNotFoundError, and ShardlineTypeError
-        where a column cannot be compared with what it is compared with.
+        ShardlineTypeError where a column cannot be compared with what it is compared with.
         """
         compiler = _Compiler(types, partial)
         compiler.steps_of(self.tree)
@@ -71,10 +70,6 @@ class _Compiler:
         self.steps.append((name, [self.names.index(column) for column in columns or ()], list(values), flag))
 
     def _type(self, name: str) -> pa.DataType:
-        if name not in self._types:
-            raise ColumnNotFoundError(
-                f"filters= names column {name!r}, which is none of {', '.join(map(repr, list(self._types)[:20]))}"
-            )
         found = self._types[name]
         return found.value_type if pa.types.is_dictionary(found) else found
 
