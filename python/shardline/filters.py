@@ -12,13 +12,13 @@ import pyarrow as pa
 
 from shardline.errors import ShardlineTypeError
 from shardline.expression import Tree, columns_of, parse, text_of
+from shardline.units import unit_of
 
 Step = tuple[str, list[int], list[Any], bool | None]
 """A step in postfix, as the core takes it: its name, its columns, its values, a flag."""
 Program = tuple[list[str], list[Step]]
 """The columns by name, and the steps."""
 
-_SECONDS = {"s": Fraction(1), "ms": Fraction(1, 10**3), "us": Fraction(1, 10**6), "ns": Fraction(1, 10**9)}
 _LIMIT = 2**126
 
 
@@ -182,8 +182,8 @@ def _convert(name: str, dtype: pa.DataType, scalar: pa.Scalar) -> Fraction | flo
         if types.is_floating(other):
             return float(value)
         return Fraction(value) * 10**dtype.scale if types.is_decimal(dtype) else Fraction(value)
-    unit, zone = _unit(dtype)
-    other_unit, other_zone = _unit(other)
+    unit, zone = unit_of(dtype)
+    other_unit, other_zone = unit_of(other)
     if unit is not None and other_unit is not None and unit[0] == other_unit[0]:
         if (zone is None) != (other_zone is None):
             raise ShardlineTypeError(
@@ -221,19 +221,3 @@ def _is_text(dtype: pa.DataType) -> bool:
         types.is_fixed_size_binary,
     )
     return any(test(dtype) for test in tests)
-
-
-def _unit(dtype: pa.DataType) -> tuple[tuple[str, Fraction] | None, str | None]:
-    """(kind, seconds that one is), zone; None where it is no time."""
-    types = pa.types
-    if types.is_date32(dtype):
-        return ("instant", Fraction(86_400)), None
-    if types.is_date64(dtype):
-        return ("instant", _SECONDS["ms"]), None
-    if types.is_timestamp(dtype):
-        return ("instant", _SECONDS[dtype.unit]), dtype.tz
-    if types.is_time(dtype):
-        return ("time", _SECONDS[dtype.unit]), None
-    if types.is_duration(dtype):
-        return ("duration", _SECONDS[dtype.unit]), None
-    return None, None

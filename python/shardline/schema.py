@@ -8,9 +8,9 @@ import pyarrow as pa
 import torch
 
 from shardline._core import Projection
+from shardline.inheriting import options_of
 from shardline.layout import with_fields
 from shardline.options import Settings
-from shardline.projecting import options_of
 
 
 @dataclass(frozen=True)
