@@ -146,6 +146,12 @@ def test_a_fill_that_does_not_fit_is_refused(tmp_path, type_, value, words):
         DataLoader(tmp_path, column_options={"c": ColumnOptions(nulls="mask", fill=value)})
 
 
+def test_a_fill_without_a_policy_is_shown_as_it_was_given(tmp_path):
+    write(tmp_path, c=pa.array([None], pa.date32()))
+    with pytest.raises(shardline.ShardlineValueError, match=r"fill=datetime\.date\(2024, 2, 29\) is for nulls"):
+        DataLoader(tmp_path, column_defaults=ColumnOptions(fill=DAY))
+
+
 def test_an_id_is_an_integer(tmp_path):
     write(tmp_path, c=pa.array([None], pa.date32()))
     asked = ColumnOptions(nulls="fill", fill=DAY, encode="hash", buckets=9)

@@ -19,12 +19,13 @@ def project(plan: Plan, settings: Settings) -> Projection:
             specs[path] = core_spec(options_of(settings, path, names), options.asked)
         except ShardlineValueError as error:
             raise ShardlineValueError(f"column_options of {path!r}: {error}") from None
+    default = core_spec(settings.column_defaults)
     specs |= specs_of_fills(plan, settings)
     return Projection(
         plan,
         None if settings.columns is None else list(settings.columns),
         tensors=settings.wants_tensors,
-        default=core_spec(settings.column_defaults),
+        default=default,
         specs=specs,
         groups=[(name, list(columns), matrix) for name, columns, matrix in settings.groups],
     )
