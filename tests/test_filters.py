@@ -218,3 +218,50 @@ def test_a_column_that_is_not_there_is_told_from_those_that_are(tmp_path):
     }.items():
         with pytest.raises(shardline.ColumnNotFoundError, match=f"filters=.*{words}"):
             StructuredDataset(tmp_path, filters=[(name, "=", 1)])
+
+
+def test_decimals_over_128_bits_are_compared_by_pyarrow(tmp_path):
+    values = [Decimal(1), Decimal("3.25"), None]
+    wide = pa.array(values, pa.decimal256(60, 5))
+    table = pa.table({"i": [0, 1, 2], "d": wide, "e": wide, "n": pa.array(values, pa.decimal128(9, 2))})
+    pq.write_table(table, tmp_path / "a.parquet")
+    for expression in (
+        pc.field("d") < Decimal(2),
+        pc.field("d") != Decimal("3.25"),
+        ~(pc.field("d") > 2.5) | pc.field("n").is_null(),
+        pc.field("d").isin([Decimal("3.25"), None]),
+        pc.field("d") >= pc.field("e"),
+    ):
+        wanted = pyarrows(table, expression)
+        assert wanted is not None
+        assert passing(tmp_path, expression) == wanted, expression
+
+
+def test_decimals_of_128_bits_up_to_their_last(tmp_path):
+    most = Decimal("9" * 38)
+    least = most.copy_negate()  # `-` would round
+    table = pa.table({"i": [0, 1, 2], "d": pa.array([most, least, Decimal(7)], pa.decimal128(38, 0)), "n": [1, 2, 3]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    over = Decimal("9" * 45)
+    for expression in (
+        pc.field("d") < most,
+        pc.field("d") == most,
+        pc.field("d") >= least,
+        pc.field("d").isin([most, Decimal(7)]),
+        pc.field("d") < over,
+        pc.field("d") > over.copy_negate(),
+        pc.field("n") < over,
+        pc.field("n").isin([over, Decimal(2)]),
+    ):
+        wanted = pyarrows(table, expression)
+        assert wanted is not None
+        assert passing(tmp_path, expression) == wanted, expression
+    assert passing(tmp_path, pc.field("d").isin([over, Decimal(7)])) == [2]  # pyarrow cannot
+
+
+def test_both_zeros_are_in_a_list_that_has_one(tmp_path):
+    pq.write_table(pa.table({"i": [0, 1, 2], "x": [0.0, -0.0, 1.0]}), tmp_path / "a.parquet")
+    for filters in (("x", "in", [0.0]), ("x", "in", [-0.0]), ("x", "=", 0.0)):
+        assert passing(tmp_path, filters) == [0, 1]
+    by_pyarrow = pc.field("x").isin([0.0]) & (pc.field("i") + 1 > 0)
+    assert passing(tmp_path, by_pyarrow) == [0]

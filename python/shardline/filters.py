@@ -19,7 +19,7 @@ Step = tuple[str, list[int], list[Any], bool | None]
 Program = tuple[list[str], list[Step]]
 """The columns by name, and the steps."""
 
-_LIMIT = 2**126
+_LIMIT = 10**38  # no integer and no decimal of up to 128 bits is so large
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,9 @@ class _Compiler:
         self._add("unknown", list(columns))
 
     def _compare(self, operator: str, name: str, scalar: pa.Scalar) -> None:
+        if pa.types.is_decimal256(self._type(name)):
+            self._unknown([name])
+            return
         value = _convert(name, self._type(name), scalar)
         if operator == "not_equal":
             self._compare("equal", name, scalar)
@@ -132,6 +135,9 @@ class _Compiler:
 
     def _in(self, name: str, scalars: list[pa.Scalar]) -> None:
         dtype = self._type(name)
+        if pa.types.is_decimal256(dtype):
+            self._unknown([name])
+            return
         values = [_convert(name, dtype, scalar) for scalar in scalars if scalar.is_valid]
         if pa.types.is_integer(dtype):  # a float that is no integer is none of them
             values = [Fraction(v) if isinstance(v, float) and math.isfinite(v) else v for v in values]
@@ -142,11 +148,12 @@ class _Compiler:
             scale = 10 ** getattr(dtype, "scale", 0)
             values = [float(v / scale) if isinstance(v, Fraction) else v for v in values]
         found = [int(v) if isinstance(v, Fraction) else v for v in values if getattr(v, "denominator", 1) == 1]
+        found = [v for v in found if not isinstance(v, int) or abs(v) < _LIMIT]
         self._add("in", [name], found, flag=any(not scalar.is_valid for scalar in scalars))
 
     def _columns(self, operator: str, name: str, other: str) -> None:
         left, right = self._type(name), self._type(other)
-        if left != right:
+        if left != right or pa.types.is_decimal256(left):
             self._unknown((name, other))
             return
         if operator.startswith("greater"):
@@ -202,11 +209,7 @@ def _convert(name: str, dtype: pa.DataType, scalar: pa.Scalar) -> Fraction | flo
 
 def _is_number(dtype: pa.DataType) -> bool:
     types = pa.types
-    return bool(
-        types.is_integer(dtype)
-        or types.is_floating(dtype)
-        or (types.is_decimal(dtype) and not types.is_decimal256(dtype))
-    )
+    return bool(types.is_integer(dtype) or types.is_floating(dtype) or types.is_decimal(dtype))
 
 
 def _is_text(dtype: pa.DataType) -> bool:
