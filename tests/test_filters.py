@@ -178,7 +178,7 @@ def test_one_tuple_alone_is_a_filter(hundred):
 @pytest.mark.parametrize(
     ("filters", "kind", "words"),
     [
-        ([("nope", "=", 1)], KeyError, "filters= names column 'nope', which is none of 'i', 'u'"),
+        ([("nope", "=", 1)], KeyError, 'filters=: there is no column "nope".*"i", "u"'),
         ([("i", "=", "x")], TypeError, "'i', which is int64, with 'x' \\(string\\)"),
         ([("s", ">", 3)], TypeError, "'s', which is"),
         ([("l", ">", 3)], TypeError, "'l', which is fixed_size_list"),
@@ -192,7 +192,7 @@ def test_one_tuple_alone_is_a_filter(hundred):
         (pc.field("i") == pc.field("s"), TypeError, "filters=.*no kernel matching input types"),
         (pc.field("s") + 1 > 3, TypeError, "filters=.*no kernel matching input types"),
         (pc.field("i") + 1, TypeError, "filters=add_checked\\(i, 1\\): it is int64, neither true nor false"),
-        (pc.field("nope") + 1 > 3, KeyError, "filters= names column 'nope'"),
+        (pc.field("nope") + 1 > 3, KeyError, 'filters=: there is no column "nope"'),
         (pc.field("r", "x") > 1, TypeError, "filters=.*r"),
         (pc.field(0) > 1, TypeError, "name columns by their names"),
     ],
@@ -203,3 +203,65 @@ def test_wrong_filters(tmp_path, filters, kind, words):
     with pytest.raises(kind, match=words) as caught:
         StructuredDataset(tmp_path, filters=filters)
     assert isinstance(caught.value, shardline.ShardlineError)
+
+
+def test_a_column_that_is_not_there_is_told_from_those_that_are(tmp_path):
+    user = pa.array([{"age": 1, "home": {"zip": 2}, "pets": [{"x": 1}]}])
+    pq.write_table(pa.table({"user": user, **{f"column_{n}": [n] for n in range(2000)}}), tmp_path / "a.parquet")
+    for name, words in {
+        "colum_1500": 'did you mean "column_1500"',
+        "nothing": r'the files have "user", .*, …',
+        "user.age": r"field of a struct.*pc\.field\('user', 'age'\)",
+        "user.home.zip": r"pc\.field\('user', 'home', 'zip'\)",
+        "user.years": '"user" is Struct',
+        "user.pets.x": "'user.pets.x', which lies in a list",
+    }.items():
+        with pytest.raises(shardline.ColumnNotFoundError, match=f"filters=.*{words}"):
+            StructuredDataset(tmp_path, filters=[(name, "=", 1)])
+
+
+def test_decimals_over_128_bits_are_compared_by_pyarrow(tmp_path):
+    values = [Decimal(1), Decimal("3.25"), None]
+    wide = pa.array(values, pa.decimal256(60, 5))
+    table = pa.table({"i": [0, 1, 2], "d": wide, "e": wide, "n": pa.array(values, pa.decimal128(9, 2))})
+    pq.write_table(table, tmp_path / "a.parquet")
+    for expression in (
+        pc.field("d") < Decimal(2),
+        pc.field("d") != Decimal("3.25"),
+        ~(pc.field("d") > 2.5) | pc.field("n").is_null(),
+        pc.field("d").isin([Decimal("3.25"), None]),
+        pc.field("d") >= pc.field("e"),
+    ):
+        wanted = pyarrows(table, expression)
+        assert wanted is not None
+        assert passing(tmp_path, expression) == wanted, expression
+
+
+def test_decimals_of_128_bits_up_to_their_last(tmp_path):
+    most = Decimal("9" * 38)
+    least = most.copy_negate()  # `-` would round
+    table = pa.table({"i": [0, 1, 2], "d": pa.array([most, least, Decimal(7)], pa.decimal128(38, 0)), "n": [1, 2, 3]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    over = Decimal("9" * 45)
+    for expression in (
+        pc.field("d") < most,
+        pc.field("d") == most,
+        pc.field("d") >= least,
+        pc.field("d").isin([most, Decimal(7)]),
+        pc.field("d") < over,
+        pc.field("d") > over.copy_negate(),
+        pc.field("n") < over,
+        pc.field("n").isin([over, Decimal(2)]),
+    ):
+        wanted = pyarrows(table, expression)
+        assert wanted is not None
+        assert passing(tmp_path, expression) == wanted, expression
+    assert passing(tmp_path, pc.field("d").isin([over, Decimal(7)])) == [2]  # pyarrow cannot
+
+
+def test_both_zeros_are_in_a_list_that_has_one(tmp_path):
+    pq.write_table(pa.table({"i": [0, 1, 2], "x": [0.0, -0.0, 1.0]}), tmp_path / "a.parquet")
+    for filters in (("x", "in", [0.0]), ("x", "in", [-0.0]), ("x", "=", 0.0)):
+        assert passing(tmp_path, filters) == [0, 1]
+    by_pyarrow = pc.field("x").isin([0.0]) & (pc.field("i") + 1 > 0)
+    assert passing(tmp_path, by_pyarrow) == [0]

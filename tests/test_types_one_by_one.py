@@ -196,6 +196,43 @@ def test_extension_types_and_raw_bytes(tmp_path):
     assert arrow.schema.field("image").type == shaped
 
 
+@pytest.mark.parametrize("output", ["torch", "numpy"])
+def test_tensors_of_one_shape_have_it_in_masks_and_structs_too(tmp_path, output):
+    numbers = [[1, None, 3, 4, 5, 6], [7, 8, 9, 10, 11, None]]
+    storage = pa.array(numbers, pa.list_(pa.float32(), 6))
+    image = pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.float32(), [2, 3], permutation=[1, 0]), storage)
+    struct = pa.StructArray.from_arrays([image], names=["image"])
+    pq.write_table(pa.table({"image": image, "in": struct}), tmp_path / "a.parquet")
+    defaults = ColumnOptions(nulls="mask", fill=-1)
+    loader = DataLoader(tmp_path, output_format=output, column_defaults=defaults)
+    (batch,) = loader
+    wanted = np.array([[-1 if x is None else x for x in row] for row in numbers], "f4").reshape(2, 2, 3)
+    for found, schema in (
+        (batch, loader.dataset.schema),
+        (batch["in"], {field.name: field for field in loader.dataset.schema["in"].fields}),
+    ):
+        assert t.plain(found["image"]) == wanted.transpose(0, 2, 1).tolist()
+        assert t.plain(found["image__item__mask"]) == (wanted.transpose(0, 2, 1) == -1).tolist()
+        assert found["image__mask"].tolist() == [False, False]
+        for name in ("image", "image__item__mask", "image__mask"):
+            assert tuple(found[name].shape[1:]) == schema[name].shape
+
+
+def test_a_mask_in_a_dict_is_described_by_its_own_field(tmp_path):
+    type_ = pa.struct([("ab", pa.string()), ("a", pa.float32()), ("a__", pa.list_(pa.int8()))])
+    pq.write_table(pa.table({"c": pa.array([{"a": None, "ab": "x"}], type_)}), tmp_path / "a.parquet")
+    schema = DataLoader(tmp_path, column_defaults=ColumnOptions(nulls="mask")).dataset.schema["c"]
+    assert {field.name: field.type for field in schema.fields} == {
+        "ab": pa.string(),
+        "ab__mask": pa.string(),
+        "a": pa.float32(),
+        "a__mask": pa.float32(),
+        "a__": type_.field("a__").type,
+        "a____mask": type_.field("a__").type,
+        "a____item__mask": type_.field("a__").type,
+    }
+
+
 CASTS = [
     (pa.int64(), [1, 2, 300], "int16", [1, 2, 300]),
     (pa.int64(), [1, 2, 300], "int8", "row 2.*300.*int8"),

@@ -6,15 +6,19 @@ ColumnOptions(nulls='fill', fill=0, dtype=torch.float32)
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from datetime import date, time, timedelta
+from decimal import Decimal
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import torch
 
 from shardline.checks import check_bool, check_choice, check_int
 from shardline.errors import ShardlineTypeError, ShardlineValueError
+from shardline.units import seconds_of
 
-Fill = bool | int | float | str | bytes
+Fill = bool | int | float | str | bytes | date | time | timedelta | Decimal | np.datetime64 | np.timedelta64
 Nulls = Literal["error", "fill", "nan", "mask", "keep"]
 
 # Those that the core casts to.
@@ -32,7 +36,8 @@ class ColumnOptions:
 
     `nulls`: "error" (default for tensors), "fill" with `fill` (zeros and empty strings by default), "nan" (integers
     become floats), "mask" (filled, and a bool column named with `mask_suffix` beside it, True where there was a null),
-    or "keep" (None in lists of Python objects, nulls in Arrow data).
+    or "keep" (None in lists of Python objects, nulls in Arrow data). A `fill` that is a date, datetime, time, timedelta
+    or Decimal is the number that a column of that kind has for it.
 
     `dtype`: of numbers, dates, ids and raw bytes: a torch dtype or its name. A cast that would lose is an error that
     names the row, unless `lossy`. `decimal`: "float64" or "unscaled" (int64).
@@ -148,14 +153,14 @@ def core_spec(options: ColumnOptions, asked: Iterable[str] = ()) -> dict[str, An
     dtype = options.dtype
     return {
         "nulls": options.nulls,
-        "fill": options.fill,
+        "fill": options.fill if is_plain(options.fill) else None,  # the others are given column by column
         "dtype": None if dtype is None else str(dtype).removeprefix("torch."),
         "lossy": options.lossy or False,
         "decimal": options.decimal or "float64",
         "strings": options.strings or "objects",
         "lists": options.lists or "jagged",
         "length": options.length,
-        "pad_value": options.pad_value,
+        "pad_value": options.pad_value if is_plain(options.pad_value) else None,
         "pad_side": options.pad_side or "right",
         "truncate": options.truncate,
         "lengths": True if options.lengths is None else options.lengths,
@@ -220,12 +225,25 @@ def _dtype(value: Any) -> torch.dtype:
     return dtype
 
 
+def is_plain(value: Any) -> bool:
+    """Whether it is the same in every column; dates, times and decimals depend on the column's unit or scale."""
+    return value is None or isinstance(value, (bool, int, float, str, bytes))
+
+
 def _scalar(name: str, value: Any) -> Any:
-    """A plain value out of one of Python's or numpy's."""
-    if value is not None and not isinstance(value, (bool, int, float, str, bytes)):
-        value = value.item() if callable(getattr(value, "item", None)) and getattr(value, "ndim", 0) == 0 else value
-    if value is not None and not isinstance(value, (bool, int, float, str, bytes)):
-        raise ShardlineTypeError(f"{name} must be a number, text or bytes, not {value!r}")
+    """A plain value out of one of Python's or numpy's, or one that `fills` makes a number of."""
+    timed = isinstance(value, (np.datetime64, np.timedelta64))
+    if not is_plain(value) and callable(getattr(value, "item", None)) and getattr(value, "ndim", 0) == 0:
+        item = value.item()
+        # Of nanoseconds numpy makes an int, of which nobody knows that it counts them.
+        value = value if timed and not isinstance(item, (date, timedelta)) else item
+    if isinstance(value, Decimal) and value.is_finite():
+        return value
+    if not is_plain(value) and seconds_of(value) is None:
+        raise ShardlineTypeError(
+            f"{name} must be a number, text, bytes, a date, a time (without a zone), a duration or a finite decimal, "
+            f"not {value!r}"
+        )
     if isinstance(value, int) and not -(2**127) <= value < 2**127:
         raise ShardlineValueError(f"{name}={value} fits no column")
     return value

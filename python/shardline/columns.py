@@ -15,6 +15,7 @@ import torch
 from shardline import jagged
 from shardline._core import Projection, Run
 from shardline.errors import ShardlineTypeError
+from shardline.layout import with_fields
 from shardline.options import OutputFormat
 
 Batch = Any
@@ -37,11 +38,8 @@ def converter(output_format: OutputFormat, projection: Projection) -> Convert:
     schema = pa.schema(projection.schema)
     columns = []
     for name, role, sources, node in projection.layout:
-        column = _column(output_format, name, node)
-        type_ = schema.field(sources[0]).type if len(sources) == 1 and role == "value" else None
-        if isinstance(type_, pa.FixedShapeTensorType) and node[0] == "dense":
-            column = _shaped(column, type_)
-        columns.append(column)
+        type_ = schema.field(sources[0]).type if len(sources) == 1 else None
+        columns.append(_column(output_format, name, role, node, type_))
 
     def convert(run: Run) -> list[Batch]:
         sizes = run.sizes
@@ -54,11 +52,16 @@ def converter(output_format: OutputFormat, projection: Projection) -> Convert:
     return convert
 
 
-def _column(output_format: OutputFormat, name: str, node: Any) -> _Column:
+def _column(output_format: OutputFormat, name: str, role: str, node: Any, type_: pa.DataType | None) -> _Column:
     """What makes the values of a key: (kind, number of the part, dtype), or ("dict", entries, "")."""
     kind, inside, dtype = node
     if kind == "dict":
-        return _dicts([(key, _column(output_format, f"{name}.{key}", node)) for key, _, node in inside])
+        return _dicts(
+            [
+                (key, _column(output_format, f"{name}.{key}", child_role, child, child_type))
+                for key, child_role, child, _, child_type in with_fields(inside, type_)
+            ]
+        )
     if output_format == "numpy" and dtype == "bfloat16":
         raise ShardlineTypeError(
             f"column {name!r}: numpy has no bfloat16; take another dtype=, or output_format='torch'"
@@ -73,7 +76,10 @@ def _column(output_format: OutputFormat, name: str, node: Any) -> _Column:
     }
     if output_format == "numpy":
         makers |= {"dense": _numpy_dense, "jagged": _numpy_ragged, "ragged": _numpy_ragged, "padded": _numpy_padded}
-    return makers[kind](inside)
+    column = makers[kind](inside)
+    if isinstance(type_, pa.FixedShapeTensorType) and kind == "dense" and role in ("value", "item_mask"):
+        return _shaped(column, type_)
+    return column
 
 
 def _arrow_batches(run: Run) -> list[Batch]:

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from shardline.errors import ColumnNotFoundError, ShardlineTypeError
+from shardline.errors import ShardlineTypeError
 from shardline.expression import Tree, columns_of, parse, text_of
+from shardline.units import unit_of
 
 Step = tuple[str, list[int], list[Any], bool | None]
 """A step in postfix, as the core takes it: its name, its columns, its values, a flag."""
 Program = tuple[list[str], list[Step]]
 """The columns by name, and the steps."""
 
-_SECONDS = {"s": Fraction(1), "ms": Fraction(1, 10**3), "us": Fraction(1, 10**6), "ns": Fraction(1, 10**9)}
-_LIMIT = 2**126
+_LIMIT = 10**38  # no integer and no decimal of up to 128 bits is so large
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,9 @@ class Filter:
         return list(dict.fromkeys(columns_of(self.tree)))
 
     def program(self, types: Mapping[str, pa.DataType], *, partial: bool = False) -> Program:
-        """The steps over columns of these types.
+        """The steps over columns of these types: all that are named, or `partial`, and nothing is known of the others.
 
-        `partial`: what is asked of other columns is not known. Otherwise ColumnNotFoundError, and ShardlineTypeError
-        where a column cannot be compared with what it is compared with.
+        ShardlineTypeError where a column cannot be compared with what it is compared with.
         """
         compiler = _Compiler(types, partial)
         compiler.steps_of(self.tree)
@@ -71,10 +70,6 @@ class _Compiler:
         self.steps.append((name, [self.names.index(column) for column in columns or ()], list(values), flag))
 
     def _type(self, name: str) -> pa.DataType:
-        if name not in self._types:
-            raise ColumnNotFoundError(
-                f"filters= names column {name!r}, which is none of {', '.join(map(repr, list(self._types)[:20]))}"
-            )
         found = self._types[name]
         return found.value_type if pa.types.is_dictionary(found) else found
 
@@ -122,6 +117,9 @@ class _Compiler:
         self._add("unknown", list(columns))
 
     def _compare(self, operator: str, name: str, scalar: pa.Scalar) -> None:
+        if pa.types.is_decimal256(self._type(name)):
+            self._unknown([name])
+            return
         value = _convert(name, self._type(name), scalar)
         if operator == "not_equal":
             self._compare("equal", name, scalar)
@@ -137,6 +135,9 @@ class _Compiler:
 
     def _in(self, name: str, scalars: list[pa.Scalar]) -> None:
         dtype = self._type(name)
+        if pa.types.is_decimal256(dtype):
+            self._unknown([name])
+            return
         values = [_convert(name, dtype, scalar) for scalar in scalars if scalar.is_valid]
         if pa.types.is_integer(dtype):  # a float that is no integer is none of them
             values = [Fraction(v) if isinstance(v, float) and math.isfinite(v) else v for v in values]
@@ -147,11 +148,12 @@ class _Compiler:
             scale = 10 ** getattr(dtype, "scale", 0)
             values = [float(v / scale) if isinstance(v, Fraction) else v for v in values]
         found = [int(v) if isinstance(v, Fraction) else v for v in values if getattr(v, "denominator", 1) == 1]
+        found = [v for v in found if not isinstance(v, int) or abs(v) < _LIMIT]
         self._add("in", [name], found, flag=any(not scalar.is_valid for scalar in scalars))
 
     def _columns(self, operator: str, name: str, other: str) -> None:
         left, right = self._type(name), self._type(other)
-        if left != right:
+        if left != right or pa.types.is_decimal256(left):
             self._unknown((name, other))
             return
         if operator.startswith("greater"):
@@ -187,8 +189,8 @@ def _convert(name: str, dtype: pa.DataType, scalar: pa.Scalar) -> Fraction | flo
         if types.is_floating(other):
             return float(value)
         return Fraction(value) * 10**dtype.scale if types.is_decimal(dtype) else Fraction(value)
-    unit, zone = _unit(dtype)
-    other_unit, other_zone = _unit(other)
+    unit, zone = unit_of(dtype)
+    other_unit, other_zone = unit_of(other)
     if unit is not None and other_unit is not None and unit[0] == other_unit[0]:
         if (zone is None) != (other_zone is None):
             raise ShardlineTypeError(
@@ -207,11 +209,7 @@ def _convert(name: str, dtype: pa.DataType, scalar: pa.Scalar) -> Fraction | flo
 
 def _is_number(dtype: pa.DataType) -> bool:
     types = pa.types
-    return bool(
-        types.is_integer(dtype)
-        or types.is_floating(dtype)
-        or (types.is_decimal(dtype) and not types.is_decimal256(dtype))
-    )
+    return bool(types.is_integer(dtype) or types.is_floating(dtype) or types.is_decimal(dtype))
 
 
 def _is_text(dtype: pa.DataType) -> bool:
@@ -226,19 +224,3 @@ def _is_text(dtype: pa.DataType) -> bool:
         types.is_fixed_size_binary,
     )
     return any(test(dtype) for test in tests)
-
-
-def _unit(dtype: pa.DataType) -> tuple[tuple[str, Fraction] | None, str | None]:
-    """(kind, seconds that one is), zone; None where it is no time."""
-    types = pa.types
-    if types.is_date32(dtype):
-        return ("instant", Fraction(86_400)), None
-    if types.is_date64(dtype):
-        return ("instant", _SECONDS["ms"]), None
-    if types.is_timestamp(dtype):
-        return ("instant", _SECONDS[dtype.unit]), dtype.tz
-    if types.is_time(dtype):
-        return ("time", _SECONDS[dtype.unit]), None
-    if types.is_duration(dtype):
-        return ("duration", _SECONDS[dtype.unit]), None
-    return None, None

@@ -1,12 +1,12 @@
 """From what was asked of columns to the core's projection of a plan."""
 
-from typing import Any
-
 import pyarrow as pa
 
 from shardline._core import Plan, Projection
-from shardline.column_options import ColumnOptions, core_spec
+from shardline.column_options import core_spec
 from shardline.errors import ShardlineValueError
+from shardline.fills import specs_of_fills
+from shardline.inheriting import options_of
 from shardline.options import Settings
 
 
@@ -19,25 +19,13 @@ def project(plan: Plan, settings: Settings) -> Projection:
             specs[path] = core_spec(options_of(settings, path, names), options.asked)
         except ShardlineValueError as error:
             raise ShardlineValueError(f"column_options of {path!r}: {error}") from None
+    default = core_spec(settings.column_defaults)
+    specs |= specs_of_fills(plan, settings)
     return Projection(
         plan,
         None if settings.columns is None else list(settings.columns),
         tensors=settings.wants_tensors,
-        default=core_spec(settings.column_defaults),
+        default=default,
         specs=specs,
         groups=[(name, list(columns), matrix) for name, columns, matrix in settings.groups],
     )
-
-
-def options_of(settings: Settings, path: str, columns: Any = ()) -> ColumnOptions:
-    """What holds for a column, or for a field in one: its own options, those of what it lies in, and the defaults.
-
-    `columns`: the names of whole columns, which lie in none.
-    """
-    options = settings.column_options.get(path, ColumnOptions())
-    outer = path
-    while outer not in columns and "." in outer:
-        outer = outer.rpartition(".")[0]
-        if outer in settings.column_options:
-            options = options.over(settings.column_options[outer])
-    return options.over(settings.column_defaults)

@@ -8,8 +8,9 @@ import pyarrow as pa
 import torch
 
 from shardline._core import Projection
+from shardline.inheriting import options_of
+from shardline.layout import with_fields
 from shardline.options import Settings
-from shardline.projecting import options_of
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,10 @@ def describe_columns(projection: Projection, settings: Settings, vocabulary: Cal
             encode = encode or "codes"
         fields: tuple[ColumnSchema, ...] = ()
         if kind == "dict":
-            made = []
-            for child, child_role, child_node in inside:
-                base = child if child_role == "value" else _base(child, storage)
-                made.append(of(child, f"{path}.{base}", child_role, sources, child_node, _field(storage, base)))
-            fields = tuple(made)
+            fields = tuple(
+                of(child, f"{path}.{field}", child_role, sources, child_node, child_type)
+                for child, child_role, child_node, field, child_type in with_fields(inside, type_)
+            )
         nulls = options.nulls or ("error" if settings.wants_tensors else "keep")
         return ColumnSchema(
             name=name,
@@ -134,15 +134,6 @@ def _has_ids(item: pa.DataType, asked: Mapping[str, Any], settings: Settings, pa
     return "encode" in asked and (
         any(is_(item) for is_ in texts + views) or (own is not None and own.encode is not None)
     )
-
-
-def _base(name: str, struct: pa.DataType) -> str:
-    """The field that a mask or a length stands beside."""
-    return next((f.name for f in struct if name.startswith(f.name) and name != f.name), name)
-
-
-def _field(struct: pa.DataType, name: str) -> pa.DataType | None:
-    return next((f.type for f in struct if f.name == name), None)
 
 
 def _innermost(type_: Any) -> Any:

@@ -17,6 +17,7 @@ from shardline._core import Plan, Selector, Storage
 from shardline.asking import Ask
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.filters import Filter
+from shardline.missing import missing_column
 from shardline.partitions import Partitioning, attach, to_bytes
 
 log = logging.getLogger("shardline")
@@ -108,7 +109,10 @@ class Rows:
         return plan.with_passing(self.rule, count(plan, selector))
 
     def selector(self, plan: Plan) -> Selector | None:
-        """What tells the rows of a plan that pass; None where all do. ShardlineTypeError for a wrong comparison."""
+        """What tells the rows of a plan that pass; None where all do.
+
+        ColumnNotFoundError for a column that is not there, ShardlineTypeError for a wrong comparison.
+        """
         if not self.rule:
             return None
         program, evaluate = None, None
@@ -116,6 +120,9 @@ class Rows:
             types = {field.name: field.type for field in pa.schema(plan.schema)}
             if plan.partition_schema is not None:
                 types |= {field.name: field.type for field in pa.schema(plan.partition_schema)}
+            for name in self.filter.columns:
+                if name not in types:
+                    raise missing_column(name, plan, types)
             program = self.filter.program(types)
             if any(name == "unknown" for name, *_ in program[1]):
                 evaluate = Ask(self.filter.expression)

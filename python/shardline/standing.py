@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 from shardline import options as opt
 from shardline._core import Plan, Projection
 from shardline.columns import Convert
+from shardline.inheriting import options_of
 from shardline.iterator import BatchIterator
 from shardline.line import Line
 from shardline.position import Position
-from shardline.projecting import options_of
 from shardline.schema import Schema, describe_columns
 from shardline.storage import is_remote
 from shardline.vocabularies import learn

@@ -1,0 +1,92 @@
+"""Fills that are dates, times, durations or decimals, as the number that each column has for them.
+
+Only with a plan is a column's type known, and one default may be another number in every column.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pyarrow as pa
+
+from shardline._core import Plan, Projection
+from shardline.column_options import ColumnOptions, core_spec, is_plain
+from shardline.errors import ShardlineValueError
+from shardline.inheriting import options_of
+from shardline.options import Settings
+from shardline.units import seconds_of, unit_of
+
+
+def specs_of_fills(plan: Plan, settings: Settings) -> dict[str, dict[str, Any]]:
+    """What the core takes, by path, of every column and field that has such a fill."""
+    if not any(map(_uncounted, (settings.column_defaults, *settings.column_options.values()))):
+        return {}
+    groups = {column: (key, matrix) for key, columns, matrix in settings.groups for column in columns}
+    names = None if settings.columns is None and not groups else [*(settings.columns or ()), *groups]
+    bare = Projection(plan, names, tensors=False, default=core_spec(ColumnOptions()), specs={}, groups=[])
+    whole = set(pa.schema(plan.schema).names)
+    specs: dict[str, dict[str, Any]] = {}
+
+    def add(path: str, type_: Any, outer: ColumnOptions, asked: Iterable[str]) -> None:
+        """`outer`: what holds unless the path has options of its own."""
+        own = settings.column_options.get(path)
+        options, asked = (outer, asked) if own is None else (options_of(settings, path, whole), own.asked)
+        type_ = getattr(type_, "storage_type", type_)
+        if pa.types.is_struct(type_):
+            for field in type_:
+                add(f"{path}.{field.name}", field.type, options, ())
+        elif found := _uncounted(options):
+            made: dict[str, Any] = {
+                name: _number(name, value, path, type_, options, asked) for name, value in found.items()
+            }
+            specs[path] = core_spec(replace(options, **made), asked)
+
+    for field in pa.schema(bare.schema):
+        key, matrix = groups.get(field.name, (field.name, False))
+        group = settings.column_options.get(key)
+        if group is None:
+            add(field.name, field.type, options_of(settings, field.name, whole), ())
+        else:
+            add(field.name, field.type, group.over(settings.column_defaults), () if matrix else group.asked)
+    return specs
+
+
+def _uncounted(options: ColumnOptions) -> dict[str, Any]:
+    values = {"fill": options.fill, "pad_value": options.pad_value}
+    return {name: value for name, value in values.items() if not is_plain(value)}
+
+
+def _number(
+    option: str, value: Any, path: str, type_: Any, options: ColumnOptions, asked: Iterable[str]
+) -> int | float:
+    """The value as the column's values are delivered, exactly; ShardlineValueError where it is none of the column's."""
+
+    def wrong(why: str) -> ShardlineValueError:
+        return ShardlineValueError(f"{option}={value!r} does not fit column {path!r}, which is {why}")
+
+    if "encode" in asked:
+        raise wrong("delivered as ids: give an integer")
+    item = type_
+    while isinstance(item, (pa.ListType, pa.LargeListType, pa.FixedSizeListType)):
+        item = item.value_type
+    if isinstance(value, Decimal):
+        if not pa.types.is_decimal(item):
+            raise wrong(f"{type_}: a Decimal is for decimals")
+        unscaled = Fraction(value) * Fraction(10) ** item.scale
+        if unscaled.denominator != 1 or abs(unscaled) >= 10**item.precision:
+            raise wrong(f"{type_}: give one of at most {item.precision} digits, {item.scale} of them after the point")
+        return int(unscaled) if options.decimal == "unscaled" else float(Fraction(value))
+    found, (unit, zone) = seconds_of(value), unit_of(item)
+    if found is None or unit is None or found[0] != unit[0]:
+        raise wrong(f"{type_}: a {type(value).__name__} is for another kind")
+    _, seconds, zoned = found
+    if zoned != (zone is not None):
+        raise wrong(f"{type_}: give a value {'without' if zoned else 'with'} a time zone")
+    count = seconds / unit[1]
+    if count.denominator != 1:
+        raise wrong(f"{type_}: give a whole number of its unit")
+    if not -(2**63) <= count < 2**63:
+        raise wrong(f"{type_}: in its unit that is over 64 bits")
+    return int(count)
