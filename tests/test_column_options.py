@@ -406,3 +406,33 @@ def test_more_different_values_than_the_codes_of_files_number_is_an_error_that_s
         list(DataLoader(tmp_path, **given))
     codes = list(DataLoader(tmp_path, **given, column_options={"s": ColumnOptions(encode="codes")}))
     assert sum(len(batch["s"]) for batch in codes) == 300
+
+
+@pytest.mark.parametrize(
+    ("values", "policies"),
+    [
+        (pa.array(["a", None]), '"fill" or "mask" or "keep"'),
+        (pa.array([["a"], None]), '"keep" or "mask"'),
+        (pa.array([True, None]), '"fill" or "mask"'),
+        (pa.array([1, None]), '"fill" or "nan" or "mask"'),
+        (pa.array([[1, None]]), '"fill" or "nan" or "mask"'),
+    ],
+)
+def test_an_error_of_nulls_names_the_policies_that_the_column_takes(tmp_path, values, policies):
+    write(tmp_path, c=values)
+    with pytest.raises(shardline.ShardlineValueError) as caught:
+        list(DataLoader(tmp_path))
+    assert f"ColumnOptions(nulls={policies})" in str(caught.value)
+    for policy in policies.split(" or "):
+        fill = {"fill": 0 if pa.types.is_integer(values.type) else "b"} if policy == '"fill"' else {}
+        if pa.types.is_boolean(values.type) and fill:
+            fill = {"fill": False}
+        if pa.types.is_list(values.type) and fill:
+            fill = {"fill": 0}
+        list(DataLoader(tmp_path, column_options={"c": ColumnOptions(nulls=policy.strip('"'), **fill)}))
+
+
+def test_the_row_of_a_null_is_the_files_under_a_filter_too(tmp_path):
+    write(tmp_path, i=pa.array(range(100)), c=pa.array([None if n == 95 else n for n in range(100)]))
+    with pytest.raises(shardline.ShardlineValueError, match="the first at row 95"):
+        list(DataLoader(tmp_path, filters=[("i", ">=", 90)], columns=["c"]))

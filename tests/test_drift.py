@@ -159,3 +159,10 @@ def test_a_saved_plan_keeps_the_schema_of_all_files(tmp_path):
     batches = list(DataLoader(plan=Plan.load(tmp_path / "plan"), column_options={"y": ColumnOptions(nulls="nan")}))
     assert batches[0]["x"].dtype == torch.int64
     assert torch.equal(batches[0]["y"].isnan(), torch.tensor([True, False]))
+
+
+def test_fields_of_a_struct_are_not_taken_in(tmp_path):
+    for number, row in enumerate(({"a": 1, "b": 2}, {"a": 1})):
+        pq.write_table(pa.table({"s": [row]}), tmp_path / f"{number}.parquet")
+    with pytest.raises(ValueError, match=r'1\.parquet: column "s".*whole columns'):
+        StructuredDataset(tmp_path, schema="union", widen=True)

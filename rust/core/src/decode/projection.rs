@@ -246,7 +246,7 @@ fn source(table: &FileTable, name: &str, asked: &Asked, spec: &ColumnSpec) -> Re
     if let (true, true, Some(file)) = (path.is_whole(), refuses, first_null)
         && !asked.specs.keys().any(|path| within(path, name))
     {
-        return Err(null_error(table.path(file), name, None));
+        return Err(null_error(table.path(file), name, None, form.policies()));
     }
     let field = root.clone().with_name(name).with_data_type(data_type);
     Ok(Source { name: name.to_owned(), path, index, field: Arc::new(field), form, partition })

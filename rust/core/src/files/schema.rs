@@ -164,17 +164,37 @@ fn missing(first: &str, wanted: &Field, path: &str) -> Error {
 }
 
 fn differ(first: &str, wanted: &Field, path: &str, found: &Field) -> Error {
-    let or = if wider(wanted.data_type(), found.data_type(), true).is_some() { ", or take widen=True" } else { "" };
+    let (wanted_type, found_type) = (wanted.data_type(), found.data_type());
+    let cure = if other_fields(wanted_type, found_type) {
+        "schema=\"union\" and widen=True take in whole columns, and no other fields of a struct: write the file again with \
+         the same fields in the same order, or leave it out"
+    } else if wider(wanted_type, found_type, true).is_some() {
+        "cast one of them or leave the file out, or take widen=True"
+    } else {
+        "cast one of them or leave the file out"
+    };
     differs(
         path,
         format!(
-            "column \"{}\" is {} here and {} in the first file that has it, {first}; cast one of them or leave the \
-             file out{or}",
+            "column \"{}\" is {found_type} here and {wanted_type} in the first file that has it, {first}; {cure}",
             wanted.name(),
-            found.data_type(),
-            wanted.data_type(),
         ),
     )
+}
+
+/// Whether a struct, at any depth of both, has other fields or has them in another order.
+fn other_fields(a: &DataType, b: &DataType) -> bool {
+    let child = |a: &Field, b: &Field| other_fields(a.data_type(), b.data_type());
+    match (a, b) {
+        (DataType::Struct(a), DataType::Struct(b)) => {
+            a.len() != b.len() || a.iter().zip(b).any(|(a, b)| a.name() != b.name() || child(a, b))
+        }
+        (DataType::List(a), DataType::List(b)) | (DataType::LargeList(a), DataType::LargeList(b)) => child(a, b),
+        (DataType::FixedSizeList(a, _), DataType::FixedSizeList(b, _)) | (DataType::Map(a, _), DataType::Map(b, _)) => {
+            child(a, b)
+        }
+        _ => false,
+    }
 }
 
 fn differs(path: &str, detail: String) -> Error {

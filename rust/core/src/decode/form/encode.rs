@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn ids(of: &Encoded, array: &ArrayRef) -> Result<Vec<i64>> {
-        let made = of.run(array, None, &At { from: FROM, row: &|row| row })?;
+        let made = of.run(array, None, &At { from: FROM, row: &|row| row, policies: &["fill", "mask"] })?;
         Ok(made[0].as_primitive::<Int64Type>().values().to_vec())
     }
 

@@ -68,7 +68,7 @@ impl Lists {
         let (offsets, values) = without_null_lists(lists, nulls)?;
         let row =
             |item: usize| (at.row)(offsets.partition_point(|&offset| offset.as_usize() <= item).saturating_sub(1));
-        let items = self.items.run(&values, None, &At { from: at.from, row: &row })?;
+        let items = self.items.run(&values, None, &At { from: at.from, row: &row, policies: self.items.policies() })?;
         let mut items = items.into_iter();
         let values = items.next().ok_or_else(|| Error::internal("a list without items"))?;
         let mut made = vec![self.laid(&offsets, values, self.fill, nulls, at)?];

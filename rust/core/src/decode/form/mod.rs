@@ -25,9 +25,10 @@ use arrow_schema::{DataType, Field, Fields};
 
 pub(crate) use fits::check_clash;
 pub(crate) use nulls::null_error;
-use nulls::{At, first_null, mask, refuse, union, with_nulls};
+use nulls::{At, Policies, first_null, mask, refuse, union, with_nulls};
 pub(crate) use plan::plan;
 
+use super::spec::Strings;
 use super::vocabulary::Vocabulary;
 use super::{Nulls, Number, Padding};
 use crate::order::RowSet;
@@ -180,12 +181,17 @@ impl Form {
         }
     }
 
+    /// What could be asked of its nulls, for messages.
+    pub(crate) fn policies(&self) -> Policies {
+        self.op.policies()
+    }
+
     /// Checks decoded rows and brings them into this form: an array a key, several as the fields of a struct array.
     ///
     /// # Errors
     /// Values that the form does not hold, each with its file, column and row.
     pub fn apply(&self, array: &ArrayRef, from: Where<'_>) -> Result<ArrayRef> {
-        let arrays = self.op.run(array, None, &At { from, row: &|row| row })?;
+        let arrays = self.op.run(array, None, &At { from, row: &|row| row, policies: self.policies() })?;
         bundle(arrays, array.len())
     }
 }
@@ -214,6 +220,21 @@ fn structure(names: impl Iterator<Item = String>, arrays: Vec<ArrayRef>, rows: u
 }
 
 impl Op {
+    fn policies(&self) -> Policies {
+        match self {
+            Self::Values(values) if values.to == Number::Bool => &["fill", "mask"],
+            Self::Values(_) => &["fill", "nan", "mask"],
+            Self::Text(text) if text.strings == Strings::Objects => &["fill", "mask", "keep"],
+            Self::Objects { tensors: true, .. } => &["keep", "mask"],
+            Self::Objects { .. } | Self::Keep => &["keep"],
+            Self::Fixed { items, .. } => items.policies(),
+            // Of raw bytes, and of lists that are null, none is NaN; of a struct the fields say what they take.
+            Self::Text(_) | Self::Encoded(_) | Self::Lists(_) | Self::Bytes { .. } | Self::Dict { .. } => {
+                &["fill", "mask"]
+            }
+        }
+    }
+
     /// `outer`: the nulls of what the array lies in.
     fn run(&self, array: &ArrayRef, outer: Option<&NullBuffer>, at: &At<'_>) -> Result<Vec<ArrayRef>> {
         match self {
@@ -225,7 +246,8 @@ impl Op {
                 if *nulls == Nulls::Error
                     && let Some(row) = first_null(array, outer)
                 {
-                    return Err(null_error(at.from.path.to_owned(), at.from.column, Some(at.from.row((at.row)(row)))));
+                    let row = at.from.row((at.row)(row));
+                    return Err(null_error(at.from.path.to_owned(), at.from.column, Some(row), at.policies));
                 }
                 let rows = union(array.as_ref(), outer);
                 let mut made =
@@ -253,7 +275,8 @@ impl Op {
                 }
                 let (mut names, mut arrays) = (Vec::new(), Vec::new());
                 for (child, values) in children.iter().zip(array.as_struct().columns()) {
-                    let at = At { from: Where { column: &child.path, ..at.from }, row: at.row };
+                    let from = Where { column: &child.path, ..at.from };
+                    let at = At { from, row: at.row, policies: child.op.policies() };
                     names.extend(child.names.iter().cloned());
                     arrays.extend(child.op.run(values, rows.as_ref(), &at)?);
                 }
@@ -287,7 +310,8 @@ fn fixed(
     }
     let row = |item: usize| (at.row)(item / length.max(1));
     let inner = nulls.map(|nulls| nulls.expand(length)).filter(|_| length > 0);
-    let of_items = items.run(lists.values(), inner.as_ref(), &At { from: at.from, row: &row })?;
+    let of_items =
+        items.run(lists.values(), inner.as_ref(), &At { from: at.from, row: &row, policies: at.policies })?;
     let list = |values: ArrayRef| {
         let field = Arc::new(Field::new("item", values.data_type().clone(), !tensors));
         FixedSizeListArray::try_new_with_length(field, lists.value_length(), values, None, lists.len())

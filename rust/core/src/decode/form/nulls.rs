@@ -18,7 +18,12 @@ pub(super) struct At<'a> {
     pub(super) from: Where<'a>,
     /// The row of a value, counted from the first of `from`.
     pub(super) row: &'a dyn Fn(usize) -> usize,
+    /// The policies that its nulls could have had.
+    pub(super) policies: Policies,
 }
+
+/// What `nulls=` may be, for messages.
+pub(crate) type Policies = &'static [&'static str];
 
 impl At<'_> {
     /// A value that breaks a promise.
@@ -45,20 +50,21 @@ pub(super) fn refuse(nulls: Option<&NullBuffer>, at: &At<'_>) -> Result<()> {
     match nulls.and_then(|nulls| nulls.iter().position(|valid| !valid)) {
         None => Ok(()),
         Some(first) => {
-            Err(null_error(at.from.path.to_owned(), at.from.column, Some(at.from.first_row + (at.row)(first) as u64)))
+            let row = at.from.row((at.row)(first));
+            Err(null_error(at.from.path.to_owned(), at.from.column, Some(row), at.policies))
         }
     }
 }
 
 /// The error for a column with nulls.
-pub(crate) fn null_error(path: String, column: &str, row: Option<u64>) -> Error {
+pub(crate) fn null_error(path: String, column: &str, row: Option<u64>, policies: Policies) -> Error {
     let place = row.map_or_else(String::new, |row| format!(" (the first at row {row})"));
+    let policies = policies.iter().map(|policy| format!("{policy:?}")).collect::<Vec<_>>().join(" or ");
     Error::Data {
         path,
         detail: format!(
             "column {column:?} has nulls{place}, and nothing says what becomes of them: give it \
-             ColumnOptions(nulls=\"fill\"), \"nan\" or \"mask\" (\"keep\" for lists of Python objects), leave it out \
-             (columns=…), or take output_format=\"arrow\""
+             ColumnOptions(nulls={policies}), leave it out (columns=…), or take output_format=\"arrow\""
         ),
     }
 }
