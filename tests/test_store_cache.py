@@ -69,14 +69,16 @@ def test_a_cache_keeps_to_its_limit_and_a_damaged_or_refusing_disk_is_no_fault(t
         assert [record.levelname for record in warned] == ["WARNING"], "once, not for every plan and epoch"
 
 
-def test_a_full_disk_is_no_fault(store, tmp_path, caplog):
-    given = {"storage_options": {**store.options, "cache_dir": tmp_path / "full"}}
-    wanted = ids(open_store(store))
-    with full_disk():
-        dataset = open_store(store, **given)
-        assert [ids(dataset), ids(dataset)] == [wanted, wanted]
-    assert len([record for record in caplog.records if "left alone" in record.getMessage()]) == 1
-    assert ids(open_store(store, **given)) == wanted
+def test_a_full_disk_is_no_fault(tmp_path, caplog):
+    write_rows(tmp_path / "data", [[2_000]] * 3)
+    with Store(tmp_path / "data") as store:
+        given = {"batch_size": 100, "storage_options": {**store.options, "cache_dir": tmp_path / "full"}}
+        wanted = ids(StructuredDataset(tmp_path / "data", batch_size=100))
+        with full_disk():
+            dataset = open_store(store, **given)
+            assert [ids(dataset), ids(dataset)] == [wanted, wanted]
+        assert len([record for record in caplog.records if "left alone" in record.getMessage()]) == 1
+        assert ids(open_store(store, **given)) == wanted
 
 
 def test_what_else_is_in_the_folder_stays(store, tmp_path):

@@ -272,8 +272,9 @@ impl Client {
         };
         match (error, attempt.status()) {
             (object_store::Error::NotFound { .. }, _) => Fault::Final(Error::NotFound { path: url.to_owned() }),
-            (object_store::Error::PermissionDenied { .. }, _) => denied("access was denied (403)"),
-            (object_store::Error::Unauthenticated { .. }, 401) => denied("access was denied (401)"),
+            // A listing's error has no kind.
+            (object_store::Error::PermissionDenied { .. }, _) | (_, 403) => denied("access was denied (403)"),
+            (_, 401) => denied("access was denied (401)"),
             (object_store::Error::Unauthenticated { .. }, _) => denied("no access without keys"),
             (object_store::Error::Precondition { .. }, _) | (_, 416) => Fault::Final(Error::Changed {
                 path: url.to_owned(),
