@@ -107,7 +107,7 @@ def run_stops(folder, place, *, step=1, cold=0):
     return len(jobs)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1200)
 def test_every_stopping_point_goes_on_exactly_in_a_new_process(folder, capsys):
     count = run_stops(folder, folder, cold=COLD)
     with capsys.disabled():
