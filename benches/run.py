@@ -25,8 +25,10 @@ from resume import resume
 
 EXTRA_BATCHES = ("D1",)
 """The data sets measured at every batch size; the others at the first one only."""
-EXTRA_PEERS = ("naive", "naive-rg", "polars", "shardline", "shardline-split", "shardline-row")
-"""The readers measured at every batch size."""
+WHOLE = ("D1", "D3", "L")
+"""The data sets measured with every reader, at the first batch size."""
+MAIN = ("naive", "naive-rg", "polars", "shardline", "shardline-split", "shardline-row")
+"""The readers measured on every data set and at every batch size: the others are slower, and differ less between sets."""
 VERIFIED = ("shardline", "shardline-split", "shardline-row", "shardline-workers")
 
 
@@ -48,6 +50,7 @@ def arguments() -> argparse.Namespace:
     options.scale = options.scale or (0.1 if options.quick else 1.0)
     options.batch = [int(size) for size in (options.batch or ("1024" if options.quick else "1024,256,8192")).split(",")]
     options.datasets = names(options.datasets, list(SPECS), parser)
+    options.named = options.peers.split(",") if options.peers else []
     options.peers = names(options.peers, list(PEERS), parser)
     return options
 
@@ -81,8 +84,8 @@ def measured(data: DataSet, batch_size: int, program: str | None, options: argpa
     spec |= {"threads": options.threads, "seconds": options.seconds, "limit": options.limit}
     failed: dict[str, Any] = {}
     turns = [key for key in options.peers if data.name in (PEERS[key].only or (data.name,))]
-    if batch_size != options.batch[0]:
-        turns = [key for key in turns if key in EXTRA_PEERS]
+    if batch_size != options.batch[0] or data.name not in WHOLE:
+        turns = [key for key in turns if key in MAIN or key in options.named]
     order = list(turns)
     for key in order:
         reason = PEERS[key].absent()
