@@ -28,7 +28,7 @@ EXTRA_BATCHES = ("D1",)
 WHOLE = ("D1", "D3", "L")
 """The data sets measured with every reader, at the first batch size."""
 MAIN = ("naive", "naive-rg", "polars", "shardline", "shardline-split", "shardline-row")
-"""The readers measured on every data set and at every batch size: the others are slower, and differ less between sets."""
+"""The readers measured on every data set and at every batch size: the others differ less between these."""
 VERIFIED = ("shardline", "shardline-split", "shardline-row", "shardline-workers")
 
 
