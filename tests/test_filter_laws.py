@@ -148,6 +148,24 @@ def test_law_4_ranks_and_batches_may_change(folders, sizes, line, history):
     assert sorted([row for batch in found for row in batch] + left) == sorted(line_rows)
 
 
+@examples(80)
+@given(groups, lines, lines, st.booleans(), st.integers(1, 6), st.integers(0, 5))
+def test_law_6_a_state_of_other_rows_is_refused_or_goes_on_exactly(folders, sizes, line, other, same, batch_size, stop):
+    path, other = folders(sizes), line if same else other
+    (whole,) = open_job(path, None, line, 1, 1, batch_size)
+    wanted = run([whole], None)
+    assume(stop < len(wanted))
+    (first,) = open_job(path, None, line, 1, 1, batch_size)
+    assert run([first], stop) == wanted[:stop]
+    (second,) = open_job(path, None, other, 1, 1, batch_size)
+    try:
+        second.load_state_dict(first.state_dict())
+    except shardline.CheckpointMismatchError:
+        assert repr(line) != repr(other)
+    else:
+        assert run([second], None) == wanted[stop:]
+
+
 @examples(60)
 @given(groups, lines, st.integers(1, 4), st.integers(1, 7), st.integers(0, 2))
 def test_the_order_is_as_specified(folders, sizes, line, shards, batch, at):
