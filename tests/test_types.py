@@ -74,8 +74,12 @@ def test_every_type_in_every_output_as_pyarrow_has_it(
     shuffle=st.booleans(),
     batch=st.integers(1, 40),
     seed=st.integers(0, 1000),
+    stop=st.integers(0, 90),
 )
-def test_nulls_are_filled_and_masked(tmp_path_factory, type_, nulls, writer, output, policy, shuffle, batch, seed):
+def test_nulls_are_filled_and_masked(
+    tmp_path_factory, type_, nulls, writer, output, policy, shuffle, batch, seed, stop
+):
+    """And resumed in mid-epoch, each key as it was."""
     folder = tmp_path_factory.mktemp("nulls")
     expected = written(folder, type_, nulls, seed, **writer)
     options = {"batch_size": batch, "output_format": output, "shuffle": shuffle, "shuffle_buffer_size": 40}
@@ -92,6 +96,13 @@ def test_nulls_are_filled_and_masked(tmp_path_factory, type_, nulls, writer, out
     if policy == "mask" and listed:
         full = [mask_like(type_) if row is None else mask_of(type_, row) for row in wanted]
         assert delivered(batches, "c__item__mask") == full
+    first = DataLoader(folder, column_options={"c": ColumnOptions(nulls=policy)}, **options)
+    taken = list(islice(first, stop % len(batches)))
+    again = DataLoader(folder, column_options={"c": ColumnOptions(nulls=policy)}, **options)
+    again.load_state_dict(first.state_dict())
+    rest = list(again)
+    for key in keys:
+        agree(delivered(rest, key), delivered(batches[len(taken) :], key))
 
 
 def zero_of(type_):
