@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Key, Splits, mul_div, permutation};
+use super::{Key, Splits, permutation};
 use crate::{Error, Result};
 
 /// Some rows in a row of one row group.
@@ -69,10 +69,16 @@ impl Laid {
 
     /// The last turn that begins at or before the place: turns without rows share their start with the next one.
     ///
-    /// Looked for from where it would be if all splits were of one size, in steps that double: few misses of the cache.
+    /// Looked for from where it would be if all splits were of one size, and again from what stands there, then in steps
+    /// that double: each look far away is a miss of the cache, and two of them lead to it where sizes are alike.
     fn turn_of(&self, place: u64) -> usize {
         let turns = self.turns.len();
-        let guess = (mul_div(place, turns as u64, self.len()) as usize).min(turns - 1);
+        let each = self.len() as f64 / turns as f64;
+        let mut guess = 0;
+        for _ in 0..2 {
+            let away = (place as f64 - self.starts[guess] as f64) / each;
+            guess = ((guess as f64 + away) as usize).min(turns - 1); // below 0 is 0
+        }
         // From here on: starts[low] ≤ place < starts[high].
         let (mut low, mut high, mut step) = (0, turns, 1);
         if self.starts[guess] <= place {
