@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support import ids
-from support.store import BUCKET, Store, open_store
+from support.store import BUCKET, Fault, Store, open_store
 
 import shardline
 from shardline import StructuredDataset
@@ -71,6 +71,17 @@ def test_listings_of_many_pages_and_prefixes(store):
     assert [name for name, _, _ in plan.files()] == sorted(
         f"day={day}/{n:03}.parquet" for day in range(20) for n in range(23)
     )
+
+
+def test_a_listing_of_many_pages_gets_through_what_fails_often(store):
+    """Each page is tried on its own, and none comes twice."""
+    body = store.objects["data/part-0001.parquet"]
+    store.objects = {f"data/{n:03}.parquet": body for n in range(300)}
+    store.page = 10
+    store.faults = lambda request: Fault(503) if not request.key and request.number % 3 else None
+    options = {**store.options, "retry": {**store.options["retry"], "max_retries": 2, "retry_timeout": 5}}
+    assert open_store(store, storage_options=options).plan.num_files == 300
+    assert sum(not request.key for request in store.requests) <= 3 * 30 + 3
 
 
 def test_footers_come_in_one_request_each_many_at_once(store):

@@ -78,7 +78,7 @@ def test_keys_of_a_provider_are_asked_for_again_before_they_expire(store):
 
     def provider():
         calls.append(threading.get_ident())
-        return {"access_key_id": f"AKID{len(calls)}", "secret_access_key": SECRET, "expires_at": time.time() + 60.2}
+        return {"access_key_id": f"AKID{len(calls)}", "secret_access_key": SECRET, "expires_at": time.time() + 0.4}
 
     options = {"endpoint_url": store.endpoint, "credential_provider": provider}
     dataset = StructuredDataset(store.url, batch_size=7, storage_options=options)

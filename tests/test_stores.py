@@ -17,6 +17,9 @@ from shardline import DataLoader, Plan, StructuredDataset
 )
 def test_the_batches_are_those_of_the_same_files_here(store, data, shuffle):
     here, there = StructuredDataset(data, batch_size=7, **shuffle), open_store(store, **shuffle)
+    assert there.get_metrics()["planning_requests"] == len(store.requests) > 0
+    assert there.get_metrics()["planning_bytes"] > 0
+    assert here.get_metrics() == {}
     assert there.plan == here.plan
     assert there.schema == here.schema
     for _ in range(2):

@@ -50,6 +50,8 @@ class Storage:
         cls, url: str, pairs: Sequence[tuple[str, str]], keys: Callable[[], dict[str, str]] | None = ...
     ) -> Storage:
         """`pairs`: names and values, those of nested options as "retry.max_retries". `keys`: asked for credentials."""
+    def planning(self) -> dict[str, float]:
+        """What was asked of the store before an epoch: to plan, to count rows, to learn vocabularies."""
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final

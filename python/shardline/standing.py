@@ -166,11 +166,12 @@ class Standing:
         return self._line if epoch == self._position.iterated_epoch else self._fresh.line
 
     def get_metrics(self) -> dict[str, float]:
-        """The counters of the newest iterator's reader; empty before there was one."""
+        """The counters of the newest iterator's reader; before there was one, only those of planning from a store."""
         iterator = self._iterator()
         if iterator is not None:
             iterator.refresh_metrics()
-        return dict(self._metrics)
+        storage = self._settings.storage
+        return {**(storage.planning() if storage else {}), **self._metrics}
 
     def __repr__(self) -> str:
         settings, shuffle, plan = self._settings, self._line.shuffle, self._line.plan

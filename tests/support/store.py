@@ -75,6 +75,11 @@ class Store:
         self.stall = stall
         self.latency = latency
         self.no_ranges = False
+        self.tagged = {"listing", "answers"}
+        """What has ETags."""
+        self.dated = True
+        """Whether anything says when an object was written: at the beginning of 2024, and so many seconds after it."""
+        self.seconds: dict[str, int] = {}
         self.words = "Test"
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -193,7 +198,11 @@ class _Handler(BaseHTTPRequestHandler):
         data = store.objects.get(key)
         if data is None:
             return self.send(404, b"<Error><Code>NoSuchKey</Code></Error>" if self.command == "GET" else b"")
-        headers = {"ETag": etag(data), "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT", "Accept-Ranges": "bytes"}
+        headers = {"Accept-Ranges": "bytes"}
+        if "answers" in store.tagged:
+            headers["ETag"] = etag(data)
+        if store.dated:
+            headers["Last-Modified"] = f"Mon, 01 Jan 2024 00:00:{store.seconds.get(key, 0):02} GMT"
         status, body = 200, data
         if span is not None:
             if span[0] >= len(data):
@@ -256,9 +265,12 @@ class _Handler(BaseHTTPRequestHandler):
         after = max(given.get("start-after", ""), given.get("continuation-token", ""))
         keys, prefixes, more = self.page(given.get("prefix", ""), given.get("delimiter", ""), after)
         objects = self.server.store.objects
+        tags = {
+            key: f"<ETag>{escape(etag(objects[key]))}</ETag>" for key in keys if "listing" in self.server.store.tagged
+        }
         found = "".join(
-            f"<Contents><Key>{escape(key)}</Key><LastModified>2024-01-01T00:00:00.000Z</LastModified>"
-            f"<ETag>{escape(etag(objects[key]))}</ETag><Size>{len(objects[key])}</Size></Contents>"
+            f"<Contents><Key>{escape(key)}</Key><LastModified>2024-01-01T00:00:00.750Z</LastModified>"
+            f"{tags.get(key, '')}<Size>{len(objects[key])}</Size></Contents>"
             for key in keys
         )
         found += "".join(f"<CommonPrefixes><Prefix>{escape(key)}</Prefix></CommonPrefixes>" for key in prefixes)

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
+#[path = "dense/chunk.rs"]
+mod chunk;
 #[path = "dense/columns.rs"]
 mod columns;
 #[path = "dense/hostile.rs"]
@@ -245,13 +247,15 @@ fn a_page_with_nulls_is_given_up_where_it_begins() {
 
 #[test]
 fn what_the_fuzzer_found_is_well() {
-    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dense/seeds");
-    let mut count = 0;
-    for entry in std::fs::read_dir(seeds).unwrap() {
-        hostile::check(&std::fs::read(entry.unwrap().path()).unwrap());
-        count += 1;
+    for (folder, check) in [("seeds", hostile::check as fn(&[u8])), ("chunks", chunk::check)] {
+        let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dense").join(folder);
+        let mut count = 0;
+        for entry in std::fs::read_dir(seeds).unwrap() {
+            check(&std::fs::read(entry.unwrap().path()).unwrap());
+            count += 1;
+        }
+        assert!(count > 0, "{folder}");
     }
-    assert!(count > 0);
 }
 
 proptest! {
@@ -260,5 +264,6 @@ proptest! {
     #[test]
     fn any_bytes_are_well(data in prop::collection::vec(any::<u8>(), 0..400)) {
         hostile::check(&data);
+        chunk::check(&data);
     }
 }

@@ -64,7 +64,7 @@ impl Plan {
         storage: Option<&Storage>,
         keep: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let from = storage::from(storage);
+        let from = storage::planning(storage);
         let (cancel, metrics) = (from.cancel.clone(), Arc::clone(&from.metrics));
         let raised = Arc::new(Mutex::new(None));
         let keep = keep.map(|keep| asking(keep, Arc::clone(&raised)));
@@ -181,10 +181,12 @@ impl Plan {
         num_threads: usize,
         storage: Option<&Storage>,
     ) -> PyResult<ArrowRows> {
-        let from = storage::from(storage);
+        let from = storage::planning(storage);
         let mut signal = None;
         let interrupted = || Python::attach(|py| py.check_signals().map_err(|error| signal = Some(error)).is_err());
+        let metrics = Arc::clone(&from.metrics);
         let learned = py.detach(|| learn(&self.0, from, column, num_threads, interrupted));
+        storage::log(py, &metrics.take_notes())?;
         match signal {
             Some(error) => Err(error),
             None => column_of(column, &learned.or_raise()?),

@@ -9,7 +9,7 @@ use shardline_core::fetch::{Demand, Files};
 use shardline_core::files::{FileTable, batch_from_bytes, remote};
 use shardline_core::order::Sample;
 use shardline_core::select::{self, Condition, Evaluator, Literal, Predicate, Selections, Step, Test};
-use shardline_core::store::Options;
+use shardline_core::store::Cancel;
 use shardline_core::{Error, Result};
 
 use crate::capsule::ArrowRows;
@@ -94,7 +94,7 @@ pub(crate) fn schema_metadata(message: &[u8]) -> PyResult<Vec<(String, String)>>
 }
 
 #[pyclass(frozen, module = "shardline._core")]
-pub(crate) struct Selector(pub(crate) Arc<select::Selector>, Options);
+pub(crate) struct Selector(pub(crate) Arc<select::Selector>, remote::From);
 
 #[pymethods]
 impl Selector {
@@ -115,7 +115,7 @@ impl Selector {
             }
             select::Selector::new(&plan.0, sample, filter)
         };
-        Ok(Self(Arc::new(made().or_raise()?), storage::from(storage).options))
+        Ok(Self(Arc::new(made().or_raise()?), storage::planning(storage)))
     }
 
     #[staticmethod]
@@ -150,6 +150,7 @@ impl Selector {
                 })
             })
         });
+        storage::log(py, &self.1.metrics.take_notes())?;
         match interrupted {
             Some(error) => Err(error),
             None => counted.or_raise(),
@@ -162,14 +163,16 @@ impl Selector {
         plan: &Plan,
         slices: Vec<(usize, usize, u64, u64)>,
     ) -> PyResult<Vec<(usize, usize, u64, u64)>> {
-        py.detach(|| self.rows(&plan.0, slices)).or_raise()
+        let found = py.detach(|| self.rows(&plan.0, slices));
+        storage::log(py, &self.1.metrics.take_notes())?;
+        found.or_raise()
     }
 }
 
 impl Selector {
-    /// How the plan's store is read.
+    /// How the plan's store is read, by one who ends no other's waiting.
     fn store(&self) -> remote::From {
-        remote::From { options: self.1.clone(), ..remote::From::default() }
+        remote::From { cancel: Cancel::default(), ..self.1.clone() }
     }
 
     /// Of slices of passing rows, the rows of the row groups.

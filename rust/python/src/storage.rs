@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use shardline_core::files::remote::From;
-use shardline_core::store::{self, KeySource, Location, Note};
+use shardline_core::store::{self, KeySource, Location, Metrics, Note};
 
 use crate::error::OrRaise;
 
@@ -15,6 +16,8 @@ pub(crate) struct Storage {
     pairs: Vec<(String, String)>,
     keys: Option<Py<PyAny>>,
     options: store::Options,
+    /// What was asked of the store before an epoch: to plan, to count rows, to learn vocabularies.
+    planning: Arc<Metrics>,
 }
 
 /// A function of Python that returns keys.
@@ -40,7 +43,7 @@ impl Storage {
         if let Some(keys) = &keys {
             options = options.with_keys(Arc::new(Keys(keys.clone_ref(py))));
         }
-        Ok(Self { url, pairs, keys, options })
+        Ok(Self { url, pairs, keys, options, planning: Arc::default() })
     }
 
     #[allow(clippy::type_complexity, reason = "what pickle wants: a function and its arguments")]
@@ -52,6 +55,16 @@ impl Storage {
         (slf.get_type().into_any(), (this.url.clone(), this.pairs.clone(), keys))
     }
 
+    fn planning<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let totals = self.planning.totals();
+        let dict = PyDict::new(py);
+        dict.set_item("planning_requests", totals.requests as f64)?;
+        dict.set_item("planning_bytes", totals.bytes as f64)?;
+        dict.set_item("planning_retries", totals.retries as f64)?;
+        dict.set_item("planning_cache_hits", totals.cache_hits as f64)?;
+        Ok(dict)
+    }
+
     /// Names only: values may be secrets.
     fn __repr__(&self) -> String {
         let names: Vec<&str> = self.pairs.iter().map(|(name, _)| name.as_str()).collect();
@@ -59,7 +72,12 @@ impl Storage {
     }
 }
 
-/// What the core needs of it.
+/// What the core needs of it to read before an epoch.
+pub(crate) fn planning(storage: Option<&Storage>) -> From {
+    From { metrics: storage.map(|storage| Arc::clone(&storage.planning)).unwrap_or_default(), ..from(storage) }
+}
+
+/// What the core needs of it to read an epoch.
 pub(crate) fn from(storage: Option<&Storage>) -> From {
     From { options: storage.map(|storage| storage.options.clone()).unwrap_or_default(), ..From::default() }
 }

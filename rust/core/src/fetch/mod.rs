@@ -8,6 +8,7 @@ mod local;
 mod metadata;
 mod object;
 mod open;
+mod opened;
 mod pages;
 mod parts;
 mod remote;

@@ -69,6 +69,17 @@ impl OpenFile {
     pub(super) async fn paged(&self, object: &RemoteFile) -> &FileMetadata {
         self.paged.get_or_init(|| pages::paged(object, &self.metadata)).await.as_ref().unwrap_or(&self.metadata)
     }
+
+    /// How much of it was read: its footer, and then the places of its pages.
+    pub(super) fn depth(&self) -> u32 {
+        1 + u32::from(self.paged.initialized())
+    }
+
+    /// The bytes that what was read of it takes.
+    pub(super) fn memory(&self) -> usize {
+        let paged = self.paged.get().and_then(Option::as_ref);
+        [Some(&self.metadata), paged].into_iter().flatten().map(|read| read.metadata().memory_size()).sum()
+    }
 }
 
 /// What the file system says of a file's content: another stamp, and it may be another content.

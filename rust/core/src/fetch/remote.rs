@@ -3,13 +3,12 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use tokio::sync::OnceCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::kept::Limits;
 use super::object::{Ahead, RemoteFile, Use};
 use super::open::OpenFile;
+use super::opened::Opened;
 use super::parts::{Parts, Place, vanished};
 use super::{FileMetadata, Source, open};
 use crate::files::remote::{From, footer_bytes};
@@ -20,7 +19,7 @@ use crate::{Error, Result};
 
 /// How much of an object's end is asked for to find its footer.
 const GUESS: u64 = 64 << 10;
-/// How many bytes parsed footers may take.
+/// How many bytes parsed footers may take, with the places of pages where those were read.
 const MAX_FOOTER_BYTES: usize = 64 << 20;
 /// Parts are at least this large: less is not worth a request.
 const LEAST_PART: u64 = 64 << 10;
@@ -146,17 +145,7 @@ struct Shared {
     demand: Demand,
     statistics: bool,
     part_bytes: u64,
-    open: Mutex<Opened>,
-}
-
-type Cell = Arc<OnceCell<Arc<OpenFile>>>;
-
-#[derive(Default)]
-struct Opened {
-    /// By file: it, when it was last used, and its footer's bytes.
-    files: HashMap<usize, (Cell, u64, usize)>,
-    clock: u64,
-    bytes: usize,
+    open: Mutex<Opened<Arc<OpenFile>>>,
 }
 
 impl Remote {
@@ -186,7 +175,8 @@ impl Remote {
         let limits = Limits { capacity, most: 2 * capacity + SLACK, gap, request, requests };
         let parts = Parts::new(Arc::clone(&client), runtime.handle()?.clone(), cancel, metrics, limits);
         let (table, from) = (Arc::clone(&self.table), self.from.clone());
-        let (parts, statistics, open) = (Arc::new(parts), self.statistics, Mutex::default());
+        let (parts, statistics) = (Arc::new(parts), self.statistics);
+        let open = Mutex::new(Opened::new(MAX_FOOTER_BYTES));
         let shared = Shared { table, from, client, parts, demand, statistics, part_bytes, open };
         let made = Live { shared: Arc::new(shared), runtime };
         *live = Some(made.clone());
@@ -195,8 +185,8 @@ impl Remote {
 
     pub(super) fn open(&self, index: usize) -> Result<Arc<OpenFile>> {
         let Live { shared, runtime } = self.live()?;
-        if let Some(file) = shared.cell(index).get() {
-            return Ok(Arc::clone(file));
+        if let Some(file) = shared.opened(index) {
+            return Ok(file);
         }
         runtime.wait(&self.from.cancel, async { shared.open(index).await })
     }
@@ -254,6 +244,7 @@ impl Remote {
             // Where its pages begin is one request more.
             let metadata = if slices.iter().any(knows) { file.paged(remote).await } else { &file.metadata };
             remote.prefetch(&slices, metadata, turn, purpose);
+            shared.places().weigh(index, file.depth(), || file.memory());
         });
     }
 
@@ -292,37 +283,24 @@ impl Remote {
 }
 
 impl Shared {
-    /// Where a file stands once it is open.
-    fn cell(&self, index: usize) -> Cell {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.clock += 1;
-        let now = open.clock;
-        let entry = open.files.entry(index).or_default();
-        entry.1 = now;
-        Arc::clone(&entry.0)
+    fn places(&self) -> MutexGuard<'_, Opened<Arc<OpenFile>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A file that is open.
+    fn opened(&self, index: usize) -> Option<Arc<OpenFile>> {
+        let mut places = self.places();
+        let file = places.place(index).get().cloned();
+        if let Some(file) = &file {
+            places.weigh(index, file.depth(), || file.memory());
+        }
+        file
     }
 
     async fn open(&self, index: usize) -> Result<Arc<OpenFile>> {
-        let cell = self.cell(index);
-        if let Some(file) = cell.get() {
-            return Ok(Arc::clone(file));
-        }
-        let file = Arc::clone(cell.get_or_try_init(|| self.read(index)).await?);
-        let bytes = file.metadata.metadata().memory_size();
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = open.files.get_mut(&index)
-            && entry.2 == 0
-        {
-            entry.2 = bytes;
-            open.bytes += bytes;
-        }
-        while open.bytes > MAX_FOOTER_BYTES && open.files.len() > 1 {
-            let oldest = open.files.iter().filter(|(_, entry)| entry.2 > 0).min_by_key(|(_, entry)| entry.1);
-            let Some(oldest) = oldest.map(|(&oldest, _)| oldest) else { break };
-            if let Some((_, _, freed)) = open.files.remove(&oldest) {
-                open.bytes -= freed;
-            }
-        }
+        let place = self.places().place(index);
+        let file = Arc::clone(place.get_or_try_init(|| self.read(index)).await?);
+        self.places().weigh(index, file.depth(), || file.memory());
         Ok(file)
     }
 

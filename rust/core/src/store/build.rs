@@ -1,5 +1,6 @@
 //! A store of `object_store`, from a place and options; and who asks, for messages.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
+use object_store::list::PaginatedListStore;
 use object_store::{ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
 
 use super::connect::Connector;
@@ -18,6 +20,8 @@ use crate::{Error, Result};
 /// What a client is made of.
 pub(super) struct Built {
     pub(super) store: Arc<dyn ObjectStore>,
+    /// The same, to be listed page by page; None of a web server.
+    pub(super) pages: Option<Arc<dyn PaginatedListStore>>,
     /// Who asks: in words for a message, without a secret.
     pub(super) identity: String,
     pub(super) secrets: Secrets,
@@ -40,7 +44,12 @@ pub(super) fn build(location: &Location, options: &Options) -> Result<Built> {
             secrets.add(value);
         }
     }
-    options.headers.values().for_each(|value| secrets.add(value));
+    for value in options.headers.values() {
+        secrets.add(value);
+        // `Bearer token`, `name=value; name=value`: a store may repeat the part that counts.
+        value.split_once(' ').iter().for_each(|(_, token)| secrets.add(token));
+        value.split(';').filter_map(|cookie| cookie.split_once('=')).for_each(|(_, value)| secrets.add(value));
+    }
     let mut built = match location.scheme {
         Scheme::S3 => s3(location, options, secrets),
         Scheme::Gcs => gcs(location, options, secrets),
@@ -106,7 +115,8 @@ fn s3(location: &Location, options: &Options, mut secrets: Secrets) -> Result<Bu
     }
     let store =
         builder.with_retry(once()).with_http_connector(Connector).build().map_err(failed(location, &secrets))?;
-    Ok(Built { store: Arc::new(store), identity, secrets })
+    let store = Arc::new(store);
+    Ok(Built { pages: Some(Arc::clone(&store) as Arc<dyn PaginatedListStore>), store, identity, secrets })
 }
 
 fn gcs(location: &Location, options: &Options, mut secrets: Secrets) -> Result<Built> {
@@ -126,6 +136,16 @@ fn gcs(location: &Location, options: &Options, mut secrets: Secrets) -> Result<B
     let anonymous = get(&builder, GoogleConfigKey::SkipSignature).is_some_and(|value| value == "true");
     let file = get(&builder, GoogleConfigKey::ServiceAccount)
         .or_else(|| get(&builder, GoogleConfigKey::ApplicationCredentials));
+    if let Some(path) = &file
+        && !Path::new(path).is_file()
+    {
+        // It may be a secret that was given by a wrong name: it is not shown.
+        return Err(Error::Argument(format!(
+            "{}: token, service_account and GOOGLE_APPLICATION_CREDENTIALS are the path of an account's file, and there is no \
+             file of the path given; give a bearer token as bearer_token, the JSON of a key as service_account_key",
+            location.base
+        )));
+    }
     let identity = match file {
         _ if anonymous => "nobody (anonymous)".to_owned(),
         Some(path) => format!("the account in {path}"),
@@ -136,7 +156,8 @@ fn gcs(location: &Location, options: &Options, mut secrets: Secrets) -> Result<B
     }
     let store =
         builder.with_retry(once()).with_http_connector(Connector).build().map_err(failed(location, &secrets))?;
-    Ok(Built { store: Arc::new(store), identity, secrets })
+    let store = Arc::new(store);
+    Ok(Built { pages: Some(Arc::clone(&store) as Arc<dyn PaginatedListStore>), store, identity, secrets })
 }
 
 fn azure(location: &Location, options: &Options, mut secrets: Secrets) -> Result<Built> {
@@ -173,7 +194,8 @@ fn azure(location: &Location, options: &Options, mut secrets: Secrets) -> Result
     }
     let store =
         builder.with_retry(once()).with_http_connector(Connector).build().map_err(failed(location, &secrets))?;
-    Ok(Built { store: Arc::new(store), identity, secrets })
+    let store = Arc::new(store);
+    Ok(Built { pages: Some(Arc::clone(&store) as Arc<dyn PaginatedListStore>), store, identity, secrets })
 }
 
 fn web(location: &Location, options: &Options, secrets: Secrets) -> Result<Built> {
@@ -203,5 +225,5 @@ fn web(location: &Location, options: &Options, secrets: Secrets) -> Result<Built
         .with_retry(once())
         .with_http_connector(Connector);
     let store = store.build().map_err(failed(location, &secrets))?;
-    Ok(Built { store: Arc::new(store), identity: identity.to_owned(), secrets })
+    Ok(Built { store: Arc::new(store), pages: None, identity: identity.to_owned(), secrets })
 }

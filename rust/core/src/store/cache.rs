@@ -7,12 +7,12 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -23,8 +23,9 @@ use crate::memory;
 /// Under the caller's folder, which may hold other things: what is removed for room is ours.
 const OWN: &str = "shardline";
 const CHECKSUM: usize = 8;
-/// Other processes write too: what is there is counted again after this many bytes of our own, as a part of the limit.
+/// Other processes write too: what is there is counted again after so large a part of the limit, or so many bytes, of our own.
 const RECOUNT: u64 = 16;
+const RECOUNT_BYTES: u64 = 64 << 20;
 
 /// Folders that refused, in the life of this process: a client lives for one planning or one epoch.
 static REFUSED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -121,7 +122,11 @@ impl Cache {
     }
 
     fn write(&self, place: &Path, bytes: &[u8]) -> std::io::Result<()> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        // Processes of two containers may have one number: they do not begin in the same nanosecond.
+        static NUMBER: LazyLock<AtomicU64> = LazyLock::new(|| {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            AtomicU64::new(u64::try_from(since.as_nanos()).unwrap_or_default())
+        });
         let folder = place.parent().unwrap_or(&self.folder);
         fs::create_dir_all(folder)?;
         let temporary = folder.join(format!(".{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
@@ -139,7 +144,7 @@ impl Cache {
     fn make_room(&self, size: &mut Option<(u64, u64)>, more: u64) -> std::io::Result<()> {
         if let Some((known, own)) = size
             && *known + more <= self.limit
-            && *own < self.limit / RECOUNT
+            && *own < (self.limit / RECOUNT).min(RECOUNT_BYTES)
         {
             *known += more;
             *own += more;
@@ -164,9 +169,11 @@ impl Cache {
             if known + more <= wanted {
                 break;
             }
-            // Another process may have been quicker.
-            let _ = fs::remove_file(place);
-            known -= bytes;
+            // Another process may have been quicker; what cannot be removed takes room.
+            match fs::remove_file(place) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {}
+                _ => known -= bytes,
+            }
         }
         *size = Some((known + more, 0));
         Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use object_store::list::PaginatedListStore;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::sync::Semaphore;
@@ -23,6 +24,9 @@ const CACHE_BYTES: u64 = 10 << 30;
 const RANGES: &str =
     "the server ignores the range of a request and sends the whole object; shardline needs one that knows ranges";
 
+/// Before the time that stands for an ETag.
+const WRITTEN: &str = "written ";
+
 /// What a store says of an object's content: another stamp, and it is another content.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stamp {
@@ -37,15 +41,23 @@ impl Stamp {
         let tag = match &meta.e_tag {
             // Listings and answers of one store may differ in the quotes.
             Some(tag) => tag.trim_start_matches("W/").trim_matches('"').to_owned(),
-            None if meta.last_modified.timestamp() > 0 => format!("written {}", meta.last_modified.timestamp()),
+            None if meta.last_modified.timestamp() > 0 => {
+                // Listings tell parts of a second, answers do not.
+                format!("{WRITTEN}{}", meta.last_modified.format("%Y-%m-%d %H:%M:%S UTC"))
+            }
             None => String::new(),
         };
         Self { size: meta.size, tag }
     }
 
-    /// Whether both may be the same content: what is not known differs from nothing.
+    /// Whether both may be the same content: what is not known of one of them differs from nothing.
     pub fn fits(&self, other: &Self) -> bool {
-        self.size == other.size && (self.tag == other.tag || self.tag.is_empty() || other.tag.is_empty())
+        self.size == other.size && (self.tells() != other.tells() || self.tag == other.tag)
+    }
+
+    /// How much its tag says: 0 nothing, 1 a time, 2 an ETag.
+    fn tells(&self) -> u32 {
+        u32::from(!self.tag.is_empty()) + u32::from(!self.tag.is_empty() && !self.tag.starts_with(WRITTEN))
     }
 }
 
@@ -67,6 +79,7 @@ impl Object {
 /// A client of one store.
 pub struct Client {
     pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) pages: Option<Arc<dyn PaginatedListStore>>,
     pub(super) scheme: Scheme,
     /// `s3://bucket`.
     pub(super) base: String,
@@ -87,13 +100,13 @@ impl std::fmt::Debug for Client {
 
 impl Client {
     pub(super) fn new(location: &Location, options: &Options) -> Result<Self> {
-        let Built { store, identity, secrets } = build(location, options)?;
+        let Built { store, pages, identity, secrets } = build(location, options)?;
         let tuning = options.tuning.clone();
         let slots = Semaphore::new(tuning.max_requests);
         let cache_bytes = options.cache_bytes.unwrap_or(CACHE_BYTES);
         let cache = options.cache_dir.as_deref().map(|folder| Arc::new(Cache::new(folder, cache_bytes)));
         let (base, bucket) = (location.base.clone(), location.bucket().to_owned());
-        Ok(Self { store, scheme: location.scheme, base, bucket, identity, secrets, tuning, slots, cache })
+        Ok(Self { store, pages, scheme: location.scheme, base, bucket, identity, secrets, tuning, slots, cache })
     }
 
     /// How often, how long and how much at a time.
@@ -240,7 +253,9 @@ impl Client {
         if !stamp.fits(&found) {
             return Err(Fault::Final(changed(url, stamp, &found)));
         }
-        *stamp = found;
+        if found.tells() >= stamp.tells() {
+            *stamp = found;
+        }
         let mut stream = result.into_stream();
         while let Some(piece) = within(&self.tuning, "the connection", stream.next()).await? {
             let piece = piece.map_err(|error| self.fault(url, &error, attempt))?;
@@ -304,7 +319,7 @@ impl Client {
         }
     }
 
-    fn io(&self, url: &str, message: &str) -> Error {
+    pub(super) fn io(&self, url: &str, message: &str) -> Error {
         Error::Io { path: url.to_owned(), kind: std::io::ErrorKind::Other, message: message.to_owned() }
     }
 
@@ -339,10 +354,12 @@ async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -
 
 /// An object that is not the one that was planned.
 pub(crate) fn changed(url: &str, planned: &Stamp, found: &Stamp) -> Error {
-    let what = if planned.size == found.size {
-        format!("the object's ETag changed from {} to {}", planned.tag, found.tag)
-    } else {
+    let what = if planned.size != found.size {
         format!("the object's size changed from {} to {} bytes", planned.size, found.size)
+    } else if planned.tag.starts_with(WRITTEN) {
+        format!("the object, which has no ETag, was {}, and is now {}", planned.tag, found.tag)
+    } else {
+        format!("the object's ETag changed from {} to {}", planned.tag, found.tag)
     };
     Error::Changed {
         path: url.to_owned(),

@@ -11,8 +11,8 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 
-use super::Metrics;
 use super::scrub::Secrets;
+use super::{Metrics, decode_percent};
 
 /// What one try of a request met.
 #[derive(Debug)]
@@ -24,6 +24,9 @@ pub(super) struct Attempt {
     sent: Mutex<Sent>,
 }
 
+/// Names in a query whose values prove a right.
+const PROVING: [&str; 4] = ["WebIdentityToken", "sig", "X-Amz-Signature", "X-Amz-Security-Token"];
+
 /// Who asked: keys that a provider, an instance or a web identity handed out are seen in requests alone.
 #[derive(Debug, Default)]
 struct Sent {
@@ -32,11 +35,19 @@ struct Sent {
 }
 
 impl Sent {
-    fn of(headers: &HeaderMap) -> Self {
+    fn of(headers: &HeaderMap, query: &str) -> Self {
         let mut sent = Self::default();
         let text =
             |value: Option<&HeaderValue>| value.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-        sent.secrets.add(&text(headers.get("x-amz-security-token")));
+        for name in ["x-amz-security-token", "x-aws-ec2-metadata-token"] {
+            sent.secrets.add(&text(headers.get(name)));
+        }
+        for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            if PROVING.contains(&name) {
+                sent.secrets.add(value);
+                sent.secrets.add(&decode_percent(value).unwrap_or_default());
+            }
+        }
         // `AWS4-HMAC-SHA256 Credential=id/date/…, Signature=…`, `Bearer token`, `SharedKey account:signature`.
         let authorization = text(headers.get("authorization"));
         match authorization.split_once("Credential=") {
@@ -44,7 +55,7 @@ impl Sent {
                 sent.key_id = rest.split('/').next().map(str::to_owned);
                 sent.secrets.add(rest.split_once("Signature=").map_or("", |(_, signature)| signature));
             }
-            None => sent.secrets.add(authorization.split_once(' ').map_or("", |(_, secret)| secret)),
+            None => sent.secrets.add(authorization.split_once(' ').map_or(&authorization, |(_, secret)| secret)),
         }
         sent
     }
@@ -108,7 +119,7 @@ impl HttpService for Watched {
         if let Some(attempt) = &attempt {
             attempt.metrics.request();
             attempt.status.store(0, Ordering::Relaxed);
-            *attempt.sent() = Sent::of(request.headers());
+            *attempt.sent() = Sent::of(request.headers(), request.uri().query().unwrap_or_default());
         }
         let response = self.0.execute(request).await?;
         if let Some(attempt) = &attempt {
@@ -131,7 +142,7 @@ mod tests {
     fn what_a_request_proves_its_right_with_is_known() {
         let sent = |headers: &[(&'static str, &str)]| {
             let values = headers.iter().map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap()));
-            Sent::of(&values.collect::<HeaderMap>())
+            Sent::of(&values.collect::<HeaderMap>(), "Action=Assume&WebIdentityToken=ey%3DJ0&sig=s%2Fg")
         };
         let signed =
             "AWS4-HMAC-SHA256 Credential=AKID/20260101/r/s3/aws4_request, SignedHeaders=host, Signature=abc123";
@@ -140,6 +151,12 @@ mod tests {
         assert_eq!(of.secrets.scrub("<Token-0>to+ken==</Token-0> AKID abc123"), "<Token-0>***</Token-0> AKID ***");
         let of = sent(&[("authorization", "Bearer hunter2")]);
         assert_eq!((of.key_id.as_deref(), of.secrets.scrub("hunter2").as_str()), (None, "***"));
+        assert_eq!(
+            of.secrets.scrub("/?Action=Assume&WebIdentityToken=ey%3DJ0 ey=J0"),
+            "/?Action=Assume&WebIdentityToken=*** ***"
+        );
+        assert_eq!(sent(&[("authorization", "bare-token")]).secrets.scrub("bare-token s/g"), "*** s/g");
+        assert_eq!(sent(&[("x-aws-ec2-metadata-token", "AQAE")]).secrets.scrub("token AQAE"), "token ***");
         let of = sent(&[("host", "h")]);
         assert_eq!((of.key_id.as_deref(), of.secrets.scrub("host h").as_str()), (None, "host h"));
     }

@@ -29,7 +29,13 @@ pub(super) struct Kept<T> {
     source: Arc<dyn KeySource>,
     read: fn(&HashMap<String, String>) -> Option<T>,
     wanted: &'static str,
-    kept: Mutex<Option<(Arc<T>, Option<SystemTime>)>>,
+    kept: Mutex<Option<Keys<T>>>,
+}
+
+struct Keys<T> {
+    keys: Arc<T>,
+    /// When others are asked for, and when these are of no more use; None for never.
+    until: Option<(SystemTime, SystemTime)>,
 }
 
 impl<T> fmt::Debug for Kept<T> {
@@ -81,25 +87,38 @@ impl<T: Send + Sync + 'static> CredentialProvider for Kept<T> {
 
     async fn get_credential(&self) -> object_store::Result<Arc<T>> {
         let mut kept = self.kept.lock().await;
-        if let Some((keys, expires)) = kept.as_ref()
-            && expires.is_none_or(|at| SystemTime::now() + MARGIN < at)
+        let now = SystemTime::now();
+        if let Some(kept) = kept.as_ref()
+            && kept.until.is_none_or(|(renew, _)| now < renew)
         {
-            return Ok(Arc::clone(keys));
+            return Ok(Arc::clone(&kept.keys));
         }
         let failed = |why: String| object_store::Error::Unauthenticated { path: String::new(), source: why.into() };
         let source = Arc::clone(&self.source);
-        let keys = tokio::task::spawn_blocking(move || source.keys())
+        let asked = tokio::task::spawn_blocking(move || source.keys())
             .await
-            .map_err(|_| failed("credential_provider: its thread ended".to_owned()))?
-            .map_err(|why| failed(format!("credential_provider: {why}")))?;
-        let expires = keys.get("expires_at").and_then(|at| at.parse::<f64>().ok());
-        let expires = expires
-            .filter(|at| at.is_finite() && (0.0..1e11).contains(at))
-            .map(|at| UNIX_EPOCH + Duration::from_secs_f64(at));
+            .map_err(|_| failed("credential_provider: its thread ended".to_owned()))?;
+        let keys = match (asked, kept.as_ref()) {
+            (Ok(keys), _) => keys,
+            // Those in hand still open the store; it is asked again with the next request.
+            (Err(_), Some(kept)) if kept.until.is_some_and(|(_, expires)| now < expires) => {
+                return Ok(Arc::clone(&kept.keys));
+            }
+            (Err(why), _) => return Err(failed(format!("credential_provider: {why}"))),
+        };
+        let expires = keys.get("expires_at").map(|at| {
+            let seconds = at.parse::<f64>().ok().filter(|at| (0.0..1e11).contains(at));
+            seconds.map(|at| UNIX_EPOCH + Duration::from_secs_f64(at)).ok_or_else(|| {
+                failed("credential_provider: expires_at must be a datetime or seconds since 1970".to_owned())
+            })
+        });
+        let expires = expires.transpose()?;
+        // Keys of a short life are used for half of it, not asked for with every request.
+        let margin = |at: SystemTime| MARGIN.min(at.duration_since(now).unwrap_or_default() / 2);
         let found = (self.read)(&keys)
             .ok_or_else(|| failed(format!("credential_provider: what it returned lacks {}", self.wanted)))?;
         let found = Arc::new(found);
-        *kept = Some((Arc::clone(&found), expires));
+        *kept = Some(Keys { keys: Arc::clone(&found), until: expires.map(|at| (at - margin(at), at)) });
         Ok(found)
     }
 }

@@ -1,15 +1,16 @@
 //! Listing: page by page, prefixes side by side.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, TryStreamExt};
-use object_store::ListResult;
-use tokio::sync::Mutex;
+use object_store::list::PaginatedListOptions;
 
+use super::Metrics;
 use super::client::{Client, Object};
 use super::retry::{Request, within};
-use super::{Metrics, Scheme};
 use crate::{Error, Result};
 
 /// Prefixes are opened level by level until there are this many to list side by side.
@@ -32,28 +33,29 @@ impl Client {
     ) -> Result<Vec<Object>> {
         let mut objects = Vec::new();
         let mut prefixes = vec![prefix.trim_end_matches('/').to_owned()];
-        if self.scheme != Scheme::Http {
+        if self.pages.is_some() {
             for _ in 0..LEVELS {
                 if prefixes.is_empty() || prefixes.len() >= SIDE_BY_SIDE {
                     break;
                 }
                 let levels = self.each(
                     prefixes,
-                    |client, prefix, metrics| async move { client.level(&prefix, &metrics).await },
+                    |client, prefix, metrics| async move { client.pages(&prefix, true, &metrics).await },
                     metrics,
                 );
                 prefixes = Vec::new();
-                for level in levels.await? {
-                    objects.extend(level.objects.iter().map(Object::of));
-                    prefixes.extend(
-                        level.common_prefixes.iter().map(|path| path.as_ref().to_owned()).filter(|path| enters(path)),
-                    );
+                for (found, under) in levels.await? {
+                    objects.extend(found);
+                    prefixes.extend(under.into_iter().filter(|path| enters(path)));
                 }
             }
         }
-        let rest =
-            self.each(prefixes, |client, prefix, metrics| async move { client.flat(&prefix, &metrics).await }, metrics);
-        objects.extend(rest.await?.into_iter().flatten());
+        let rest = self.each(
+            prefixes,
+            |client, prefix, metrics| async move { client.pages(&prefix, false, &metrics).await },
+            metrics,
+        );
+        objects.extend(rest.await?.into_iter().flat_map(|(found, _)| found));
         Ok(objects)
     }
 
@@ -77,8 +79,44 @@ impl Client {
             .await
     }
 
-    /// One level: its objects, and the prefixes under it.
-    async fn level(&self, prefix: &str, metrics: &Arc<Metrics>) -> Result<ListResult> {
+    /// All pages under a prefix: its objects, and with a delimiter the prefixes under it instead of what is in them. Each
+    /// page is tried on its own.
+    async fn pages(&self, prefix: &str, delimited: bool, metrics: &Arc<Metrics>) -> Result<(Vec<Object>, Vec<String>)> {
+        let Some(store) = &self.pages else { return Ok((self.whole(prefix, metrics).await?, Vec::new())) };
+        let (url, path) = (self.url(prefix), self.path(prefix)?);
+        let request = Request { url: &url, what: "listing", tuning: &self.tuning, metrics };
+        let under = (!path.is_root()).then(|| format!("{path}/"));
+        let delimiter = delimited.then_some(Cow::Borrowed("/"));
+        let (mut objects, mut prefixes) = (Vec::new(), BTreeSet::new());
+        let mut next = None;
+        loop {
+            let slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;
+            let asked = request.run(|attempt| {
+                let options = PaginatedListOptions {
+                    delimiter: delimiter.clone(),
+                    page_token: next.clone(),
+                    ..PaginatedListOptions::default()
+                };
+                let (url, under) = (&url, under.as_deref());
+                async move {
+                    let page = within(&self.tuning, "the listing", store.list_paginated(under, options)).await?;
+                    page.map_err(|error| self.fault(url, &error, &attempt))
+                }
+            });
+            let page = asked.await?;
+            drop(slot);
+            objects.extend(page.result.objects.iter().map(Object::of));
+            prefixes.extend(page.result.common_prefixes.iter().map(|path| path.as_ref().to_owned()));
+            match page.page_token {
+                None => return Ok((objects, prefixes.into_iter().collect())),
+                token if token == next => return Err(self.io(&url, "the store lists the same page again and again")),
+                token => next = token,
+            }
+        }
+    }
+
+    /// What a web server lists: one page.
+    async fn whole(&self, prefix: &str, metrics: &Arc<Metrics>) -> Result<Vec<Object>> {
         let (url, path) = (self.url(prefix), self.path(prefix)?);
         let request = Request { url: &url, what: "listing", tuning: &self.tuning, metrics };
         let _slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;
@@ -86,42 +124,14 @@ impl Client {
             .run(|attempt| {
                 let (path, url) = (&path, &url);
                 async move {
-                    // One answer of many pages: it may take longer than a page does.
-                    let found = self.store.list_with_delimiter(Some(path).filter(|path| !path.is_root()));
-                    found.await.map_err(|error| self.fault(url, &error, &attempt))
+                    let (mut objects, mut found) =
+                        (Vec::new(), self.store.list(Some(path).filter(|path| !path.is_root())));
+                    while let Some(object) = within(&self.tuning, "the listing", found.next()).await? {
+                        objects.push(Object::of(&object.map_err(|error| self.fault(url, &error, &attempt))?));
+                    }
+                    Ok(objects)
                 }
             })
             .await
-    }
-
-    /// Everything under a prefix. A page that fails is asked for again, from the last key that came.
-    async fn flat(&self, prefix: &str, metrics: &Arc<Metrics>) -> Result<Vec<Object>> {
-        let (url, path) = (self.url(prefix), self.path(prefix)?);
-        let request = Request { url: &url, what: "listing", tuning: &self.tuning, metrics };
-        let _slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;
-        let objects = Mutex::new(Vec::<Object>::new());
-        request
-            .run(|attempt| {
-                let (path, url, objects) = (&path, &url, &objects);
-                async move {
-                    let mut objects = objects.lock().await;
-                    let last = objects.last().map(|object| object.key.clone());
-                    let under = Some(path).filter(|path| !path.is_root());
-                    let mut pages = match last.and_then(|key| self.path(&key).ok()) {
-                        // A web server has one page.
-                        Some(last) if self.scheme != Scheme::Http => self.store.list_with_offset(under, &last),
-                        _ => {
-                            objects.clear();
-                            self.store.list(under)
-                        }
-                    };
-                    while let Some(found) = within(&self.tuning, "the listing", pages.next()).await? {
-                        objects.push(Object::of(&found.map_err(|error| self.fault(url, &error, &attempt))?));
-                    }
-                    Ok(())
-                }
-            })
-            .await?;
-        Ok(objects.into_inner())
     }
 }

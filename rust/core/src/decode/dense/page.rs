@@ -58,7 +58,7 @@ impl Stored {
     }
 
     /// All that is left.
-    pub(crate) fn load(mut self) -> Result<Bytes> {
+    pub fn load(mut self) -> Result<Bytes> {
         let mut bytes = crate::memory::vec::<u8>(self.left);
         bytes.reserve_exact(self.left);
         let length = self.left;
