@@ -70,14 +70,15 @@ impl Laid {
     /// The last turn that begins at or before the place: turns without rows share their start with the next one.
     ///
     /// Looked for from where it would be if all splits were of one size, and again from what stands there, then in steps
-    /// that double: each look far away is a miss of the cache, and two of them lead to it where sizes are alike.
+    /// that double: each look far away is a miss of the cache. The first one goes to one of few places, which stay in it.
     fn turn_of(&self, place: u64) -> usize {
         let turns = self.turns.len();
         let each = self.len() as f64 / turns as f64;
         let mut guess = 0;
-        for _ in 0..2 {
+        for apart in [1024, 1] {
             let away = (place as f64 - self.starts[guess] as f64) / each;
             guess = ((guess as f64 + away) as usize).min(turns - 1); // below 0 is 0
+            guess -= guess % apart;
         }
         // From here on: starts[low] ≤ place < starts[high].
         let (mut low, mut high, mut step) = (0, turns, 1);
