@@ -89,8 +89,9 @@ test-asan: ## the dense decoder's tests under AddressSanitizer
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address $(CARGO) test --locked --release --package shardline-core --test dense \
 		--target $(HOST) --target-dir target/asan
 
-fuzz: ## any bytes as pages, under AddressSanitizer, for FUZZ_SECONDS (600); needs cargo-fuzz
-	cd rust/core && RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run pages -- -max_len=2048 -max_total_time=$(FUZZ_SECONDS)
+fuzz: ## any bytes as pages and as column chunks, under AddressSanitizer, FUZZ_SECONDS (600) each; needs cargo-fuzz
+	cd rust/core && for target in pages chunk; do RUSTC_BOOTSTRAP=1 \
+		$(CARGO) fuzz run $$target -- -max_len=2048 -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 lint: lint-python lint-rust ## formatting, clippy, ruff, mypy, and the stub against the extension
 
