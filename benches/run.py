@@ -25,7 +25,7 @@ from resume import resume
 
 EXTRA_BATCHES = ("D1",)
 """The data sets measured at every batch size; the others at the first one only."""
-WHOLE = ("D1", "D3", "L")
+WHOLE = ("D1", "D3")
 """The data sets measured with every reader, at the first batch size."""
 MAIN = ("naive", "naive-rg", "polars", "shardline", "shardline-split", "shardline-row")
 """The readers measured on every data set and at every batch size: the others differ less between these."""
@@ -139,6 +139,7 @@ def main() -> int:
         say(f"pages only: absent, {why}")
     report: dict[str, Any] = {"machine": machine(), "threads": options.threads, "rounds": options.rounds}
     report |= {"scale": options.scale, "throughput": [], "resume": []}
+    files = [HOME / "results" / f"{time.strftime('%Y%m%d-%H%M%S')}.json", *([options.json] if options.json else [])]
     say(f"Machine: {report['machine']['text']}; {options.threads} threads, medians of {options.rounds} rounds.")
     for batch_size in options.batch:
         for data in sets:
@@ -149,6 +150,7 @@ def main() -> int:
             say(table.throughput(title, readers))
             facts = {"dataset": data.name, "about": data.about, "rows": data.rows, "batch_size": batch_size}
             report["throughput"].append(facts | {"readers": readers})
+            keep(report, files)
     if sets and not options.no_resume:
         data, batch_size = sets[0], options.batch[0]
         found = {}
@@ -157,18 +159,16 @@ def main() -> int:
             found[peer.label] = resume(key, data, batch_size, options.threads, options.rounds)
         say(table.resumes(f"Resume at 90 % of an epoch of {data.name}, batches of {batch_size:,}", found))
         report["resume"].append({"dataset": data.name, "batch_size": batch_size, "readers": found})
+        keep(report, files)
     say(table.NOTES)
-    keep(report, options.json)
     return 0
 
 
-def keep(report: dict[str, Any], also: Path | None) -> None:
-    text = json.dumps(report, indent=1)
-    file = HOME / "results" / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    for path in (file, also):
-        if path:
-            path.write_text(text)
+def keep(report: dict[str, Any], files: list[Path]) -> None:
+    """Writes what there is so far: a run takes an hour, and may be stopped."""
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":
