@@ -11,14 +11,14 @@ SECRET = "ya29.secret-of-the-tests"
 
 
 def test_keys_in_hand_serve_while_their_provider_fails(store):
-    """They are to be renewed after a second and a half, and serve for as long again."""
+    """They are to be renewed after 1.9 seconds, and serve for as long again."""
     calls = []
 
     def provider():
         calls.append(time.time())
         if len(calls) > 1:
             raise RuntimeError("the vault is closed")
-        return {"access_key_id": "AKID", "secret_access_key": SECRET, "expires_at": time.time() + 3}
+        return {"access_key_id": "AKID", "secret_access_key": SECRET, "expires_at": time.time() + 3.8}
 
     dataset = open_store(store)
     options = {"endpoint_url": store.endpoint, "credential_provider": provider}

@@ -79,7 +79,11 @@ def test_a_listing_of_many_pages_gets_through_what_fails_often(store):
     store.objects = {f"data/{n:03}.parquet": body for n in range(300)}
     store.page = 10
     store.faults = lambda request: Fault(503) if not request.key and request.number % 3 else None
-    options = {**store.options, "retry": {**store.options["retry"], "max_retries": 2, "retry_timeout": 5}}
+    options = {
+        **store.options,
+        "retry": {**store.options["retry"], "max_retries": 2, "retry_timeout": 5},
+        "timeout": 10,
+    }
     assert open_store(store, storage_options=options).plan.num_files == 300
     assert sum(not request.key for request in store.requests) <= 3 * 30 + 3
 

@@ -25,14 +25,20 @@ def test_objects_without_etags_are_read_as_others_are(store, data, tmp_path, tag
         assert ids(dataset) == wanted
 
 
+TIME = "written at 2024-01-01T00:00:00Z, and is now of 2024-01-01T00:00:05Z"
+
+
+@pytest.mark.parametrize("cached", [False, True])
 @pytest.mark.parametrize(
     ("tagged", "said"),
     [
-        ({"answers"}, "ETag changed"),
-        (set(), "no ETag, was written 2024-01-01 00:00:00 UTC, and is now written 2024-01-01 00:00:05 UTC"),
+        ({"listing", "answers"}, "ETag changed"),
+        ({"answers"}, "ETag changed|" + TIME),  # of what the cache has, the listing's time alone is known
+        ({"listing"}, TIME),
+        (set(), TIME),
     ],
 )
-def test_an_object_that_is_another_is_noticed_by_what_answers_tell(tmp_path, tagged, said):
+def test_an_object_that_is_another_is_noticed_by_what_both_tell(tmp_path, tagged, said, cached):
     """The footers of both are equal, byte for byte."""
 
     def body(shift):
@@ -49,13 +55,17 @@ def test_an_object_that_is_another_is_noticed_by_what_answers_tell(tmp_path, tag
     with Store() as store:
         store.tagged = tagged
         store.objects = {"data/0.parquet": body(0)}
-        dataset = open_store(store, prefetch_bytes=1, num_threads=1)
+        options = {**store.options, **({"cache_dir": str(tmp_path / "cache")} if cached else {})}
+        make = {"prefetch_bytes": 1, "num_threads": 1, "storage_options": options}
+        if cached:
+            open_store(store, **make)
+        dataset = open_store(store, **make)
         new = body(10**6)
         iterator = iter(dataset)
         next(iterator)
         store.objects["data/0.parquet"] = new
         store.seconds["data/0.parquet"] = 5
-        with pytest.raises(FileChangedError, match=rf"data/0\.parquet.*{said}"):
+        with pytest.raises(FileChangedError, match=rf"data/0\.parquet.*({said})"):
             list(iterator)
 
 

@@ -264,17 +264,15 @@ class _Handler(BaseHTTPRequestHandler):
         given = {name: values[0] for name, values in query.items()}
         after = max(given.get("start-after", ""), given.get("continuation-token", ""))
         keys, prefixes, more = self.page(given.get("prefix", ""), given.get("delimiter", ""), after)
-        objects = self.server.store.objects
-        tags = {
-            key: f"<ETag>{escape(etag(objects[key]))}</ETag>" for key in keys if "listing" in self.server.store.tagged
-        }
-        found = "".join(
-            f"<Contents><Key>{escape(key)}</Key><LastModified>2024-01-01T00:00:00.750Z</LastModified>"
-            f"{tags.get(key, '')}<Size>{len(objects[key])}</Size></Contents>"
-            for key in keys
-        )
+        store, objects = self.server.store, self.server.store.objects
+        found = ""
+        for key in keys:
+            tag = f"<ETag>{escape(etag(objects[key]))}</ETag>" if "listing" in store.tagged else ""
+            when = f"<LastModified>2024-01-01T00:00:{store.seconds.get(key, 0):02}.750Z</LastModified>"
+            found += f"<Contents><Key>{escape(key)}</Key>{when}{tag}<Size>{len(objects[key])}</Size></Contents>"
         found += "".join(f"<CommonPrefixes><Prefix>{escape(key)}</Prefix></CommonPrefixes>" for key in prefixes)
-        token = f"<NextContinuationToken>{escape(more)}</NextContinuationToken>" if more else ""
+        # Some servers send an empty one at the end.
+        token = f"<NextContinuationToken>{escape(more)}</NextContinuationToken>"
         return (
             f'<?xml version="1.0"?><ListBucketResult><Name>{BUCKET}</Name><KeyCount>{len(keys)}</KeyCount>'
             f"<IsTruncated>{str(bool(more)).lower()}</IsTruncated>{token}{found}</ListBucketResult>"

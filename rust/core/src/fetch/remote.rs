@@ -308,7 +308,7 @@ impl Shared {
         let path = self.table.path(index);
         let key = Location::of(&path)?.key;
         let planned = self.table.file(index);
-        let stamp = Stamp { size: planned.size, tag: self.table.tag(index).to_owned() };
+        let stamp = Stamp::planned(planned.size, self.table.tag(index));
         let found = footer_bytes(&self.client, &key, &stamp, GUESS, &self.from.metrics).await;
         let (footer, stamp) = found.map_err(|error| match error {
             Error::NotFound { path } => vanished(&path),

@@ -187,7 +187,7 @@ async fn footers(
         })
         .buffered(client.tuning().max_requests * AHEAD);
     let found: Vec<(Facts, Stamp)> = stream::iter([Ok((kept, stamp))]).chain(rest).try_collect().await?;
-    let tags = found.iter().map(|(_, stamp)| stamp.tag.clone()).collect();
+    let tags = found.iter().map(|(_, stamp)| stamp.text()).collect();
     let facts: Vec<(usize, Facts)> = found.into_iter().map(|(facts, _)| facts).enumerate().collect();
     reference.table(client.url(root), names(root, &objects), facts)?.with_tags(tags)
 }

@@ -149,7 +149,7 @@ impl FileTable {
         Ok(table)
     }
 
-    /// The table with each file's tag: what its store calls its content (an ETag). It is neither in the digest nor in a state.
+    /// The table with each file's tag: what its store calls its content (its ETag, and when it was written). It is neither in the digest nor in a state.
     ///
     /// # Errors
     /// There are not as many as files.

@@ -63,7 +63,7 @@ pub(super) fn build(location: &Location, options: &Options) -> Result<Built> {
 }
 
 /// No request is cut off because all of it takes long: one that gives nothing for `timeout` is. The client looks to that
-/// itself, a little sooner and with better words, but not at the pages of a listing, nor where keys are asked for.
+/// itself, a little sooner and with better words, but not where keys are asked for.
 fn limits(options: &Options) -> [(ClientConfigKey, String); 2] {
     let silence = options.tuning.timeout.as_millis() * 11 / 10 + 20;
     [(ClientConfigKey::Timeout, "1d".to_owned()), (ClientConfigKey::ReadTimeout, format!("{silence}ms"))]
@@ -134,15 +134,18 @@ fn gcs(location: &Location, options: &Options, mut secrets: Secrets) -> Result<B
         get(&builder, key).iter().for_each(|secret| secrets.add(secret));
     }
     let anonymous = get(&builder, GoogleConfigKey::SkipSignature).is_some_and(|value| value == "true");
-    let file = get(&builder, GoogleConfigKey::ServiceAccount)
-        .or_else(|| get(&builder, GoogleConfigKey::ApplicationCredentials));
+    let account = get(&builder, GoogleConfigKey::ServiceAccount);
+    let explicit = [GoogleConfigKey::ServiceAccountKey, GoogleConfigKey::BearerToken];
+    let explicit = options.keys.is_some() || explicit.into_iter().any(|key| get(&builder, key).is_some());
+    let default = get(&builder, GoogleConfigKey::ApplicationCredentials).filter(|_| !explicit);
+    let file = account.or(default);
     if let Some(path) = &file
-        && !Path::new(path).is_file()
+        && !Path::new(path).exists()
     {
         // It may be a secret that was given by a wrong name: it is not shown.
         return Err(Error::Argument(format!(
             "{}: token, service_account and GOOGLE_APPLICATION_CREDENTIALS are the path of an account's file, and there is no \
-             file of the path given; give a bearer token as bearer_token, the JSON of a key as service_account_key",
+             file of the path given; a bearer token is bearer_token, the JSON of a key as service_account_key",
             location.base
         )));
     }

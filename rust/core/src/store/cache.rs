@@ -44,23 +44,25 @@ pub struct Cache {
 #[derive(Debug, Clone)]
 pub struct Entry {
     url: String,
-    stamp: Stamp,
+    size: u64,
+    tag: String,
     range: Range<u64>,
 }
 
 impl Entry {
     /// None for an object without an ETag: nothing would tell its contents apart.
     pub fn of(url: &str, stamp: &Stamp, range: Range<u64>) -> Option<Self> {
-        (!stamp.tag.is_empty() && !range.is_empty()).then(|| Self { url: url.to_owned(), stamp: stamp.clone(), range })
+        let tag = stamp.tag().filter(|_| !range.is_empty())?;
+        Some(Self { url: url.to_owned(), size: stamp.size, tag: tag.to_owned(), range })
     }
 
     fn name(&self) -> String {
         let mut hasher = Xxh3::new();
-        for text in [&self.url, &self.stamp.tag] {
+        for text in [&self.url, &self.tag] {
             hasher.update(&(text.len() as u64).to_le_bytes());
             hasher.update(text.as_bytes());
         }
-        for number in [self.stamp.size, self.range.start, self.range.end] {
+        for number in [self.size, self.range.start, self.range.end] {
             hasher.update(&number.to_le_bytes());
         }
         format!("{:032x}", hasher.digest128())
@@ -194,7 +196,7 @@ mod tests {
     use super::*;
 
     fn entry(number: u64, tag: &str) -> Entry {
-        let stamp = Stamp { size: 1 << 20, tag: tag.to_owned() };
+        let stamp = Stamp::planned(1 << 20, tag);
         Entry::of("s3://b/k", &stamp, number * 100..number * 100 + 100).unwrap()
     }
 

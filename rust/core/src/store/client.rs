@@ -15,7 +15,7 @@ use super::cache::{Cache, Entry};
 use super::connect::Attempt;
 use super::retry::{Fault, Request, within};
 use super::scrub::Secrets;
-use super::{Location, Metrics, Options, Scheme, Tuning};
+use super::{Location, Metrics, Options, Scheme, Stamp, Tuning};
 use crate::{Error, Result, memory};
 
 /// What a cache may hold if nobody says otherwise.
@@ -23,43 +23,6 @@ const CACHE_BYTES: u64 = 10 << 30;
 /// Said of a server that does not do what reading by position needs.
 const RANGES: &str =
     "the server ignores the range of a request and sends the whole object; shardline needs one that knows ranges";
-
-/// Before the time that stands for an ETag.
-const WRITTEN: &str = "written ";
-
-/// What a store says of an object's content: another stamp, and it is another content.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Stamp {
-    /// Its size in bytes.
-    pub size: u64,
-    /// Its ETag, or the time it was written where it has none; empty where neither is known.
-    pub tag: String,
-}
-
-impl Stamp {
-    fn of(meta: &ObjectMeta) -> Self {
-        let tag = match &meta.e_tag {
-            // Listings and answers of one store may differ in the quotes.
-            Some(tag) => tag.trim_start_matches("W/").trim_matches('"').to_owned(),
-            None if meta.last_modified.timestamp() > 0 => {
-                // Listings tell parts of a second, answers do not.
-                format!("{WRITTEN}{}", meta.last_modified.format("%Y-%m-%d %H:%M:%S UTC"))
-            }
-            None => String::new(),
-        };
-        Self { size: meta.size, tag }
-    }
-
-    /// Whether both may be the same content: what is not known of one of them differs from nothing.
-    pub fn fits(&self, other: &Self) -> bool {
-        self.size == other.size && (self.tells() != other.tells() || self.tag == other.tag)
-    }
-
-    /// How much its tag says: 0 nothing, 1 a time, 2 an ETag.
-    fn tells(&self) -> u32 {
-        u32::from(!self.tag.is_empty()) + u32::from(!self.tag.is_empty() && !self.tag.starts_with(WRITTEN))
-    }
-}
 
 /// An object that was listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -253,9 +216,7 @@ impl Client {
         if !stamp.fits(&found) {
             return Err(Fault::Final(changed(url, stamp, &found)));
         }
-        if found.tells() >= stamp.tells() {
-            *stamp = found;
-        }
+        stamp.learn(&found);
         let mut stream = result.into_stream();
         while let Some(piece) = within(&self.tuning, "the connection", stream.next()).await? {
             let piece = piece.map_err(|error| self.fault(url, &error, attempt))?;
@@ -354,13 +315,7 @@ async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -
 
 /// An object that is not the one that was planned.
 pub(crate) fn changed(url: &str, planned: &Stamp, found: &Stamp) -> Error {
-    let what = if planned.size != found.size {
-        format!("the object's size changed from {} to {} bytes", planned.size, found.size)
-    } else if planned.tag.starts_with(WRITTEN) {
-        format!("the object, which has no ETag, was {}, and is now {}", planned.tag, found.tag)
-    } else {
-        format!("the object's ETag changed from {} to {}", planned.tag, found.tag)
-    };
+    let what = planned.difference(found);
     Error::Changed {
         path: url.to_owned(),
         detail: format!("{what} since the plan was made; restore the object, or plan anew and start the epoch again"),

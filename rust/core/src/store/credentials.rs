@@ -15,6 +15,9 @@ use tokio::sync::Mutex;
 /// Keys are asked for again this long before they expire.
 const MARGIN: Duration = Duration::from_secs(60);
 
+/// A source that failed is asked again after this long, while the last keys serve.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// Whoever knows keys.
 pub trait KeySource: fmt::Debug + Send + Sync {
     /// The keys by object_store's names, and `expires_at` in seconds since 1970 where they expire. May block.
@@ -87,9 +90,8 @@ impl<T: Send + Sync + 'static> CredentialProvider for Kept<T> {
 
     async fn get_credential(&self) -> object_store::Result<Arc<T>> {
         let mut kept = self.kept.lock().await;
-        let now = SystemTime::now();
         if let Some(kept) = kept.as_ref()
-            && kept.until.is_none_or(|(renew, _)| now < renew)
+            && kept.until.is_none_or(|(renew, _)| SystemTime::now() < renew)
         {
             return Ok(Arc::clone(&kept.keys));
         }
@@ -98,11 +100,14 @@ impl<T: Send + Sync + 'static> CredentialProvider for Kept<T> {
         let asked = tokio::task::spawn_blocking(move || source.keys())
             .await
             .map_err(|_| failed("credential_provider: its thread ended".to_owned()))?;
-        let keys = match (asked, kept.as_ref()) {
+        // It may have taken long.
+        let now = SystemTime::now();
+        let keys = match (asked, kept.as_mut()) {
             (Ok(keys), _) => keys,
-            // Those in hand still open the store; it is asked again with the next request.
-            (Err(_), Some(kept)) if kept.until.is_some_and(|(_, expires)| now < expires) => {
-                return Ok(Arc::clone(&kept.keys));
+            // Those in hand still open the store, and not every request is to wait for one that fails.
+            (Err(_), Some(Keys { keys, until: Some((renew, expires)) })) if now < *expires => {
+                *renew = (now + AGAIN).min(*expires);
+                return Ok(Arc::clone(keys));
             }
             (Err(why), _) => return Err(failed(format!("credential_provider: {why}"))),
         };

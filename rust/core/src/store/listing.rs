@@ -107,7 +107,8 @@ impl Client {
             drop(slot);
             objects.extend(page.result.objects.iter().map(Object::of));
             prefixes.extend(page.result.common_prefixes.iter().map(|path| path.as_ref().to_owned()));
-            match page.page_token {
+            // Some servers end with an empty one.
+            match page.page_token.filter(|token| !token.is_empty()) {
                 None => return Ok((objects, prefixes.into_iter().collect())),
                 token if token == next => return Err(self.io(&url, "the store lists the same page again and again")),
                 token => next = token,

@@ -17,14 +17,16 @@ mod options;
 mod retry;
 mod runtime;
 mod scrub;
+mod stamp;
 
 pub use cache::{Cache, Entry};
-pub use client::{Client, Object, Stamp};
+pub use client::{Client, Object};
 pub use credentials::KeySource;
 pub use location::{Location, is_remote};
 pub use metrics::{Metrics, Note, Totals};
 pub use options::{Options, Tuning};
 pub use runtime::{Cancel, Runtime};
+pub use stamp::Stamp;
 
 /// A kind of store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
