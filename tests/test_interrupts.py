@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support import ids
+from support.threads import settled, threads
 
 import shardline
 from shardline import DataLoader
@@ -81,26 +82,8 @@ PROC = Path("/proc/self")
 needs_proc = pytest.mark.skipif(not PROC.is_dir(), reason="looks into /proc")
 
 
-def threads():
-    names = []
-    for task in (PROC / "task").iterdir():
-        try:
-            names.append((task / "comm").read_text())
-        except OSError:  # it just ended
-            continue
-    return sum(name.startswith("shardline") for name in names)
-
-
 def resident():
     return int((PROC / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def settled(count, within=5.0):
-    """Whether the reader's threads are this many, soon."""
-    end = time.monotonic() + within
-    while threads() != count and time.monotonic() < end:
-        time.sleep(0.01)
-    return threads()
 
 
 @needs_proc

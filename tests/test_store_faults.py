@@ -5,8 +5,6 @@ import random
 import signal
 import threading
 import time
-from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from support import ids, write_rows
 from support.store import Fault, Store
+from support.threads import settled, threads
 
 import shardline
 from shardline import DataLoader, FileChangedError, ShardlineError, StructuredDataset
@@ -106,16 +105,7 @@ def test_planning_fails_by_name_and_leaves_nothing(data, kind):
                 StructuredDataset(store.url, storage_options=options(store, max_retries=1, timeout=0.1))
             assert isinstance(caught.value, ShardlineError)
             assert time.monotonic() - begin < 5
-            assert threads() == before
-
-
-def threads():
-    """The threads of this process that are the runtime's."""
-    names = []
-    for task in Path("/proc/self/task").iterdir():
-        with suppress(OSError):
-            names.append((task / "comm").read_text())
-    return sum(name.startswith("shardline") for name in names)
+            assert settled(before) == before
 
 
 @pytest.mark.parametrize("how", ["same size", "other size", "vanished", "same size, before the first read"])
