@@ -15,7 +15,7 @@ def threads():
 
 
 def settled(count, within=5.0):
-    """How many there are once they are `count`, or after so long: the kernel lists one that was joined a moment longer."""
+    """How many there are once they are `count`, or after so long: one that was joined is listed a moment longer."""
     end = time.monotonic() + within
     while threads() != count and time.monotonic() < end:
         time.sleep(0.01)
