@@ -24,7 +24,7 @@ def test_keys_in_hand_serve_while_their_provider_fails(store):
     options = {"endpoint_url": store.endpoint, "credential_provider": provider}
     store.latency = 1.0  # a listing, a footer, and then the others, all at once
     assert open_store(store, store.url + "/", storage_options=options).plan == dataset.plan
-    assert len(calls) > 1
+    assert len(calls) == 2, "not with every request"
 
 
 @pytest.mark.parametrize("expires", ["2026-01-01T00:00:00Z", 1_700_000_000_000, "soon", float("nan")])

@@ -25,6 +25,19 @@ def test_objects_without_etags_are_read_as_others_are(store, data, tmp_path, tag
         assert ids(dataset) == wanted
 
 
+def test_what_only_answers_tell_names_what_the_cache_keeps(store, tmp_path):
+    store.tagged = {"answers"}
+    options = {**store.options, "cache_dir": str(tmp_path / "cache")}
+    asked = []
+    for _ in range(4):
+        before = len(store.requests)
+        list(open_store(store, storage_options=options))
+        asked.append(sum(request.range is not None for request in store.requests[before:]))
+    files = len(store.objects)
+    assert asked[0] > files
+    assert asked[1:] == [files] * 3, "footers, for a plan: a listing's time names no content"
+
+
 TIME = "written at 2024-01-01T00:00:00Z, and is now of 2024-01-01T00:00:05Z"
 
 

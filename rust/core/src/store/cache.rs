@@ -50,7 +50,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// None for an object without an ETag: nothing would tell its contents apart.
+    /// None for an object without an ETag and a time: nothing would tell its contents apart.
     pub fn of(url: &str, stamp: &Stamp, range: Range<u64>) -> Option<Self> {
         let tag = stamp.tag().filter(|_| !range.is_empty())?;
         Some(Self { url: url.to_owned(), size: stamp.size, tag: tag.to_owned(), range })

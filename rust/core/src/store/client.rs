@@ -167,6 +167,8 @@ impl Client {
                 return Ok((found, stamp.clone()));
             }
             let (parts, stamp) = self.get_together(key, &ranges, stamp, metrics).await?;
+            // By what the answer told too: under a listing's time alone another content of the same second would be found.
+            let entries: Vec<_> = ranges.iter().filter_map(|range| Entry::of(&url, &stamp, range.clone())).collect();
             let (kept, metrics) = (parts.clone(), Arc::clone(metrics));
             // Waited for: a runtime that ends forgets what still waits for a thread, and what waits holds memory.
             blocking(move || {

@@ -95,6 +95,12 @@ impl<T: Send + Sync + 'static> CredentialProvider for Kept<T> {
         {
             return Ok(Arc::clone(&kept.keys));
         }
+        // While these still open the store, nobody else asks meanwhile, nor soon again if the source fails or hangs.
+        let serve = kept.as_mut().and_then(|Keys { keys, until }| {
+            let (renew, expires) = until.as_mut()?;
+            *renew = (SystemTime::now() + AGAIN).min(*expires);
+            Some((Arc::clone(keys), *expires))
+        });
         let failed = |why: String| object_store::Error::Unauthenticated { path: String::new(), source: why.into() };
         let source = Arc::clone(&self.source);
         let asked = tokio::task::spawn_blocking(move || source.keys())
@@ -102,13 +108,9 @@ impl<T: Send + Sync + 'static> CredentialProvider for Kept<T> {
             .map_err(|_| failed("credential_provider: its thread ended".to_owned()))?;
         // It may have taken long.
         let now = SystemTime::now();
-        let keys = match (asked, kept.as_mut()) {
+        let keys = match (asked, serve) {
             (Ok(keys), _) => keys,
-            // Those in hand still open the store, and not every request is to wait for one that fails.
-            (Err(_), Some(Keys { keys, until: Some((renew, expires)) })) if now < *expires => {
-                *renew = (now + AGAIN).min(*expires);
-                return Ok(Arc::clone(keys));
-            }
+            (Err(_), Some((keys, expires))) if now < expires => return Ok(keys),
             (Err(why), _) => return Err(failed(format!("credential_provider: {why}"))),
         };
         let expires = keys.get("expires_at").map(|at| {
