@@ -24,9 +24,10 @@ def latest() -> Path:
 
 
 def draw(report: dict[str, Any], out: Path) -> None:
-    """A panel a data set, a bar a reader."""
+    """A panel a data set that all of these were measured on, a bar a reader."""
     first = report["throughput"][0]["batch_size"]
-    panels = [entry for entry in report["throughput"] if entry["batch_size"] == first and entry["dataset"] != "L"]
+    entries = [entry for entry in report["throughput"] if entry["batch_size"] == first]
+    panels = [entry for entry in entries if all(key in entry["readers"] for key in SHOWN)]
     across = min(4, len(panels))
     down = -(-len(panels) // across)
     figure = Figure(figsize=(3.6 * across + 1.6, 2.3 * down + 0.8))
