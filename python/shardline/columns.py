@@ -130,9 +130,10 @@ def _torch_dense(part: int) -> _Column:
 
 def _torch_pairs(run: Run, part: int, sizes: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """(values, offsets) of each batch; a batch of n rows has n + 1 offsets, from 0."""
-    values, offsets = run.dlpack(part)
-    value_parts = _parts(_from_dlpack(values), run.value_sizes(part))
-    return list(zip(value_parts, _parts(_from_dlpack(offsets), [n + 1 for n in sizes]), strict=True))
+    values, offsets = map(_from_dlpack, run.dlpack(part))
+    if len(sizes) == 1:
+        return [(values, offsets)]
+    return list(zip(_split(values, run.value_sizes(part)), _split(offsets, [n + 1 for n in sizes]), strict=True))
 
 
 def _torch_jagged(part: int) -> _Column:

@@ -266,8 +266,8 @@ impl Engine {
         }
         let sources: Vec<usize> = self.projection.columns().iter().map(|column| column.sources.len()).collect();
         state.jobs.insert(number, Job::new(chunk, &sources, bytes, raw));
-        // A lane that every slot's turn passed by twice is one that nobody reads on.
-        let rounds = 2 * state.slots.len() as u64 + 2;
+        // A lane that every slot's turn passed by four times is one that nobody reads on: chunks are of different lengths.
+        let rounds = 4 * state.slots.len() as u64 + 4;
         if number.is_multiple_of(rounds) {
             state.lanes.close_idle(number.saturating_sub(rounds));
         }

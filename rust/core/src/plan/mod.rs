@@ -134,20 +134,26 @@ impl Planner {
         None
     }
 
-    /// The next rows of a slot, whole batches of them.
+    /// The next rows of a slot: whole batches, and where [`alone`] can make it so those of one row group.
     fn stretch(&mut self, slot: usize) -> Chunk {
         let of = &mut self.slots[slot];
         let mut rows = (self.chunk_rows / self.batch_size).max(1) * self.batch_size;
         if of.rows - of.scheduled < rows + self.batch_size.min(self.chunk_rows) {
             rows = of.rows - of.scheduled;
         }
-        of.scheduled += rows;
         let mut slices = Vec::new();
+        let mut rest = rows;
+        for positions in &of.positions {
+            let taken = rest.min(positions.end - positions.start);
+            slices.extend(self.line.rows(positions.start..positions.start + taken));
+            rest -= taken;
+        }
+        let rows = alone(&mut slices, rows, self.batch_size);
+        of.scheduled += rows;
         let mut rest = rows;
         while rest > 0 {
             let Some(front) = of.positions.front_mut() else { break };
             let taken = rest.min(front.end - front.start);
-            slices.extend(self.line.rows(front.start..front.start + taken));
             front.start += taken;
             rest -= taken;
             if front.is_empty() {
@@ -184,6 +190,26 @@ impl Planner {
         let strands = window.strands.iter().map(|places| self.line.laid().slices(places.clone())).collect();
         Chunk { strands, window: Some(window), outputs }
     }
+}
+
+/// Cuts slices of `rows` rows off where a row group's whole batches begin or end, if these are a quarter of the rows; how many
+/// rows are left. Rows of one row group are delivered from where they were decoded, those of several are copied once more.
+fn alone(slices: &mut Vec<GroupSlice>, rows: u64, batch_size: u64) -> u64 {
+    let mut before = 0_u64;
+    for at in 0..slices.len() {
+        let of_group = slices[at].rows.end - slices[at].rows.start;
+        // What the batch that was begun lacks, and the whole batches behind it.
+        let lacking = before.next_multiple_of(batch_size) - before;
+        let whole = of_group.saturating_sub(lacking) / batch_size * batch_size;
+        if whole > 0 && whole >= rows / 4 && of_group < rows {
+            let kept = if before > 0 { lacking } else { whole };
+            slices[at].rows.end = slices[at].rows.start + kept;
+            slices.truncate(at + usize::from(kept > 0));
+            return before + kept;
+        }
+        before += of_group;
+    }
+    rows
 }
 
 #[cfg(test)]

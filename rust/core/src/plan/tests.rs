@@ -78,3 +78,37 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn few_batches_are_of_several_row_groups(
+        rows in proptest::collection::vec(0_u64..400, 1..12),
+        shuffle: bool,
+        chunk_rows in 1_u64..200,
+        batch_size in 1_u64..40,
+    ) {
+        let bytes = vec![100; rows.len()];
+        let spec = OrderSpec { shuffle, seed: 1, strands: 3, buffer: Some(0), split_bytes: 1000, split_rows: None };
+        let order = Order::new(Groups { rows: &rows, passing: None, bytes: &bytes, file_ends: &[rows.len() as u32] }, &spec).unwrap();
+        let line = order.line(0).unwrap();
+        let Ok(legs) = Legs::start(line.len(), 1, batch_size, false) else { return Ok(()) };
+        let target = (chunk_rows / batch_size).max(1) * batch_size;
+        let mut planner = Planner::new(line.clone(), legs.last(), Share { rank: 0, num_ranks: 1 }, chunk_rows);
+        let mut left = line.len();
+        while let Some(chunk) = planner.next_chunk() {
+            left -= chunk.rows();
+            prop_assert!(chunk.rows() > 0 && chunk.rows() < target + batch_size);
+            prop_assert!(left == 0 || chunk.rows() % batch_size == 0);
+            let slices = &chunk.strands[0];
+            let mut before = 0_u64;
+            for slice in slices {
+                let of_group = slice.rows.end - slice.rows.start;
+                let lacking = before.next_multiple_of(batch_size) - before;
+                let whole = of_group.saturating_sub(lacking) / batch_size * batch_size;
+                prop_assert!(slices.len() == 1 || whole == 0 || whole < (target + batch_size) / 4, "{slices:?}");
+                before += of_group;
+            }
+        }
+        prop_assert_eq!(left, 0);
+    }
+}
