@@ -58,6 +58,7 @@ pub(crate) struct State {
     /// A chunk that did not fit into the budget yet.
     next_chunk: Option<Chunk>,
     next_job: u64,
+    planned_rows: u64,
     pub(crate) jobs: BTreeMap<u64, Job>,
     pub(crate) lanes: Lanes,
     /// Lanes with work to do, that for the earliest chunk first.
@@ -91,6 +92,7 @@ impl Engine {
             planner,
             next_chunk: None,
             next_job: 0,
+            planned_rows: 0,
             jobs: BTreeMap::new(),
             lanes: Lanes::default(),
             ready: BinaryHeap::new(),
@@ -255,6 +257,10 @@ impl Engine {
             }
             Some(scout) => scout.ask(&self.files, number, chunk.strands.iter().flatten()),
         }
+        // In its slot's turn a lane is read on; between two such turns every other slot has two at the most.
+        state.planned_rows += chunk.rows();
+        let turn = state.planned_rows / state.planner.full_rows();
+        state.lanes.turn_to(turn, 2 * state.slots.len() as u64 + 2);
         for (piece, slice) in chunk.strands.iter().flatten().enumerate() {
             for sources in self.parts(slice.group) {
                 let key = LaneKey { group: slice.group, sources };
@@ -266,11 +272,6 @@ impl Engine {
         }
         let sources: Vec<usize> = self.projection.columns().iter().map(|column| column.sources.len()).collect();
         state.jobs.insert(number, Job::new(chunk, &sources, bytes, raw));
-        // A lane that every slot's turn passed by four times is one that nobody reads on: chunks are of different lengths.
-        let rounds = 4 * state.slots.len() as u64 + 4;
-        if number.is_multiple_of(rounds) {
-            state.lanes.close_idle(number.saturating_sub(rounds));
-        }
     }
 
     /// The sources of a row group in as many parts as its size is worth.

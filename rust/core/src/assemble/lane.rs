@@ -33,7 +33,7 @@ pub(crate) struct Lane {
     tasks: VecDeque<Task>,
     /// None while a thread works with them.
     decoders: Option<Decoders>,
-    /// The chunk that last added a task.
+    /// The turn in which a task was last added.
     touched: u64,
 }
 
@@ -43,12 +43,15 @@ pub(crate) struct Lanes {
     lanes: HashMap<u64, Lane>,
     by_place: HashMap<(LaneKey, u64), u64>,
     next: u64,
+    turn: u64,
+    /// The turn in which idle lanes were last closed.
+    swept: u64,
 }
 
 impl Lanes {
     /// Adds a task to the lane that stands at its first row, or opens one. Gives the lane's number if it has to be queued.
     pub(crate) fn add(&mut self, key: LaneKey, task: Task) -> Option<u64> {
-        let (start, end, job) = (task.rows.start, task.rows.end, task.job);
+        let (start, end) = (task.rows.start, task.rows.end);
         let number = self.by_place.remove(&(key.clone(), start)).unwrap_or_else(|| {
             self.next += 1;
             let lane = Lane {
@@ -56,14 +59,14 @@ impl Lanes {
                 next_row: start,
                 tasks: VecDeque::new(),
                 decoders: Some(Decoders::default()),
-                touched: job,
+                touched: self.turn,
             };
             self.lanes.insert(self.next, lane);
             self.next
         });
         let lane = self.lanes.get_mut(&number)?;
         lane.next_row = end;
-        lane.touched = job;
+        lane.touched = self.turn;
         lane.tasks.push_back(task);
         self.by_place.insert((key, end), number);
         (lane.tasks.len() == 1 && lane.decoders.is_some()).then_some(number)
@@ -102,16 +105,49 @@ impl Lanes {
         }
     }
 
-    /// Closes idle lanes that no chunk since `job` has read on: their shard or strand has ended.
-    pub(crate) fn close_idle(&mut self, job: u64) {
+    /// Says how many full chunks were planned so far. Closes idle lanes, every `rounds` of these, that nothing was added to for
+    /// as many: their shard or strand has ended.
+    pub(crate) fn turn_to(&mut self, turn: u64, rounds: u64) {
+        self.turn = turn;
+        if turn < self.swept + rounds {
+            return;
+        }
+        self.swept = turn;
         let idle: Vec<u64> = self
             .lanes
             .iter()
-            .filter(|(_, lane)| lane.touched < job && lane.tasks.is_empty() && lane.decoders.is_some())
+            .filter(|(_, lane)| lane.touched + rounds < turn && lane.tasks.is_empty() && lane.decoders.is_some())
             .map(|(&number, _)| number)
             .collect();
         for number in idle {
             self.close(number);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_that_are_read_on_stay_and_others_are_closed() {
+        let mut lanes = Lanes::default();
+        let task = |row: u64| Task { job: row, piece: 0, rows: row..row + 1 };
+        let live = LaneKey { group: 0, sources: 0..1 };
+        let mut numbers = Vec::new();
+        for turn in 0..100 {
+            lanes.turn_to(turn, 6);
+            // One is read on every sixth turn, and each turn begins one that is not.
+            let begun = lanes.add(LaneKey { group: 1 + turn as u32, sources: 0..1 }, task(0));
+            let read = if turn.is_multiple_of(6) { lanes.add(live.clone(), task(turn / 6)) } else { None };
+            for number in [begun, read].into_iter().flatten() {
+                let (_, _, decoders) = lanes.start(number).expect("it was queued");
+                assert_eq!(lanes.stop(number, decoders, 1000), None);
+            }
+            numbers.extend(read);
+            assert!(lanes.lanes.len() <= 14 && lanes.by_place.len() == lanes.lanes.len());
+        }
+        numbers.dedup();
+        assert_eq!(numbers.len(), 1, "it was closed and opened again");
     }
 }

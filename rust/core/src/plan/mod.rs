@@ -118,6 +118,15 @@ impl Planner {
         self.batch_size
     }
 
+    /// Rows of a full chunk, which most are.
+    pub fn full_rows(&self) -> u64 {
+        if self.line.is_row_shuffled() {
+            self.line.strands() * self.line.window_rows()
+        } else {
+            (self.chunk_rows / self.batch_size).max(1) * self.batch_size
+        }
+    }
+
     /// The next chunk; None once every row has one.
     pub fn next_chunk(&mut self) -> Option<Chunk> {
         let count = self.slots.len() as u64;
@@ -136,19 +145,25 @@ impl Planner {
 
     /// The next rows of a slot: whole batches, and where [`alone`] can make it so those of one row group.
     fn stretch(&mut self, slot: usize) -> Chunk {
+        let full = self.full_rows();
         let of = &mut self.slots[slot];
-        let mut rows = (self.chunk_rows / self.batch_size).max(1) * self.batch_size;
+        let mut rows = full;
         if of.rows - of.scheduled < rows + self.batch_size.min(self.chunk_rows) {
             rows = of.rows - of.scheduled;
         }
         let mut slices = Vec::new();
         let mut rest = rows;
         for positions in &of.positions {
+            if rest == 0 {
+                break;
+            }
             let taken = rest.min(positions.end - positions.start);
             slices.extend(self.line.rows(positions.start..positions.start + taken));
             rest -= taken;
         }
-        let rows = alone(&mut slices, rows, self.batch_size);
+        // The last batch may be longer than the others, and is not cut.
+        let whole = ((of.batches - 1) * self.batch_size).saturating_sub(of.scheduled);
+        let rows = alone(&mut slices, rows, whole, self.batch_size);
         of.scheduled += rows;
         let mut rest = rows;
         while rest > 0 {
@@ -193,16 +208,17 @@ impl Planner {
 }
 
 /// Cuts slices of `rows` rows off where a row group's whole batches begin or end, if these are a quarter of the rows; how many
-/// rows are left. Rows of one row group are delivered from where they were decoded, those of several are copied once more.
-fn alone(slices: &mut Vec<GroupSlice>, rows: u64, batch_size: u64) -> u64 {
+/// rows are left. Rows of one row group are delivered from where they were decoded, those of several are copied once more. Only
+/// the first `of_batches` rows are of whole batches.
+fn alone(slices: &mut Vec<GroupSlice>, rows: u64, of_batches: u64, batch_size: u64) -> u64 {
     let mut before = 0_u64;
     for at in 0..slices.len() {
         let of_group = slices[at].rows.end - slices[at].rows.start;
         // What the batch that was begun lacks, and the whole batches behind it.
         let lacking = before.next_multiple_of(batch_size) - before;
         let whole = of_group.saturating_sub(lacking) / batch_size * batch_size;
-        if whole > 0 && whole >= rows / 4 && of_group < rows {
-            let kept = if before > 0 { lacking } else { whole };
+        let kept = if before > 0 { lacking } else { whole };
+        if whole > 0 && whole >= rows / 4 && of_group < rows && before + kept <= of_batches {
             slices[at].rows.end = slices[at].rows.start + kept;
             slices.truncate(at + usize::from(kept > 0));
             return before + kept;

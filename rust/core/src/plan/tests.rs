@@ -85,30 +85,38 @@ proptest! {
         rows in proptest::collection::vec(0_u64..400, 1..12),
         shuffle: bool,
         chunk_rows in 1_u64..200,
+        num_shards in 1_u64..4,
         batch_size in 1_u64..40,
     ) {
         let bytes = vec![100; rows.len()];
         let spec = OrderSpec { shuffle, seed: 1, strands: 3, buffer: Some(0), split_bytes: 1000, split_rows: None };
         let order = Order::new(Groups { rows: &rows, passing: None, bytes: &bytes, file_ends: &[rows.len() as u32] }, &spec).unwrap();
         let line = order.line(0).unwrap();
-        let Ok(legs) = Legs::start(line.len(), 1, batch_size, false) else { return Ok(()) };
-        let target = (chunk_rows / batch_size).max(1) * batch_size;
+        let Ok(legs) = Legs::start(line.len(), num_shards, batch_size, false) else { return Ok(()) };
         let mut planner = Planner::new(line.clone(), legs.last(), Share { rank: 0, num_ranks: 1 }, chunk_rows);
-        let mut left = line.len();
+        let full = planner.full_rows();
+        let mut scheduled = vec![0; planner.num_slots()];
         while let Some(chunk) = planner.next_chunk() {
-            left -= chunk.rows();
-            prop_assert!(chunk.rows() > 0 && chunk.rows() < target + batch_size);
-            prop_assert!(left == 0 || chunk.rows() % batch_size == 0);
+            let slot = chunk.outputs[0].slot;
+            scheduled[slot] += chunk.rows();
+            let (batches, all) = planner.slot_extent(slot);
+            prop_assert!(chunk.rows() > 0 && chunk.rows() <= full + batch_size);
+            // Whole batches, and the last one, which may be shorter or longer, is not cut.
+            let last = (batches - 1) * batch_size;
+            prop_assert!(scheduled[slot] == all || scheduled[slot] <= last && scheduled[slot] % batch_size == 0);
             let slices = &chunk.strands[0];
             let mut before = 0_u64;
             for slice in slices {
                 let of_group = slice.rows.end - slice.rows.start;
                 let lacking = before.next_multiple_of(batch_size) - before;
                 let whole = of_group.saturating_sub(lacking) / batch_size * batch_size;
-                prop_assert!(slices.len() == 1 || whole == 0 || whole < (target + batch_size) / 4, "{slices:?}");
+                let few = whole == 0 || whole < (full + batch_size) / 4;
+                prop_assert!(slices.len() == 1 || few || scheduled[slot] + batch_size > last, "{slices:?}");
                 before += of_group;
             }
         }
-        prop_assert_eq!(left, 0);
+        for (slot, scheduled) in scheduled.into_iter().enumerate() {
+            prop_assert_eq!(scheduled, planner.slot_extent(slot).1);
+        }
     }
 }
