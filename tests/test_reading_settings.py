@@ -1,4 +1,4 @@
-"""Threads and bytes read ahead change no batch: every combination, over chunks of several megabytes, also across a resume."""
+"""Threads and bytes read ahead change no batch: every combination, over megabytes of chunks, also across a resume."""
 
 import hashlib
 from itertools import islice, product
@@ -20,7 +20,7 @@ ORDERS = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """30 MB as tensors, in row groups from 500 to 90,000 rows, of values that seldom and that often come twice, and of lists."""
+    """30 MB as tensors, in row groups from 500 to 100,000 rows: values that seldom and that often come twice, lists."""
     folder = tmp_path_factory.mktemp("settings")
     rng = np.random.default_rng(5)
     for number, (rows, group) in enumerate([(130_000, 90_000), (60_000, 7_000), (10_000, 500), (100_000, 100_000)]):

@@ -147,10 +147,10 @@ impl Planner {
     fn stretch(&mut self, slot: usize) -> Chunk {
         let full = self.full_rows();
         let of = &mut self.slots[slot];
-        let mut rows = full;
-        if of.rows - of.scheduled < rows + self.batch_size.min(self.chunk_rows) {
-            rows = of.rows - of.scheduled;
-        }
+        // The last batch may be longer or shorter than the others. It is not cut, and seldom alone.
+        let (left, before_last) =
+            (of.rows - of.scheduled, ((of.batches - 1) * self.batch_size).saturating_sub(of.scheduled));
+        let rows = if full > before_last || left < full + self.batch_size.min(self.chunk_rows) { left } else { full };
         let mut slices = Vec::new();
         let mut rest = rows;
         for positions in &of.positions {
@@ -161,9 +161,7 @@ impl Planner {
             slices.extend(self.line.rows(positions.start..positions.start + taken));
             rest -= taken;
         }
-        // The last batch may be longer than the others, and is not cut.
-        let whole = ((of.batches - 1) * self.batch_size).saturating_sub(of.scheduled);
-        let rows = alone(&mut slices, rows, whole, self.batch_size);
+        let rows = alone(&mut slices, rows, before_last, self.batch_size);
         of.scheduled += rows;
         let mut rest = rows;
         while rest > 0 {
@@ -209,8 +207,8 @@ impl Planner {
 
 /// Cuts slices of `rows` rows off where a row group's whole batches begin or end, if these are a quarter of the rows; how many
 /// rows are left. Rows of one row group are delivered from where they were decoded, those of several are copied once more. Only
-/// the first `of_batches` rows are of whole batches.
-fn alone(slices: &mut Vec<GroupSlice>, rows: u64, of_batches: u64, batch_size: u64) -> u64 {
+/// the first `before_last` rows may be cut off: behind them is a last batch.
+fn alone(slices: &mut Vec<GroupSlice>, rows: u64, before_last: u64, batch_size: u64) -> u64 {
     let mut before = 0_u64;
     for at in 0..slices.len() {
         let of_group = slices[at].rows.end - slices[at].rows.start;
@@ -218,7 +216,7 @@ fn alone(slices: &mut Vec<GroupSlice>, rows: u64, of_batches: u64, batch_size: u
         let lacking = before.next_multiple_of(batch_size) - before;
         let whole = of_group.saturating_sub(lacking) / batch_size * batch_size;
         let kept = if before > 0 { lacking } else { whole };
-        if whole > 0 && whole >= rows / 4 && of_group < rows && before + kept <= of_batches {
+        if whole > 0 && whole >= rows / 4 && of_group < rows && before + kept <= before_last {
             slices[at].rows.end = slices[at].rows.start + kept;
             slices.truncate(at + usize::from(kept > 0));
             return before + kept;
