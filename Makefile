@@ -90,8 +90,9 @@ test-asan: ## the dense decoder's tests under AddressSanitizer
 		--target $(HOST) --target-dir target/asan
 
 fuzz: ## any bytes as pages and as column chunks, under AddressSanitizer, FUZZ_SECONDS (600) each; needs cargo-fuzz
-	cd rust/core && for target in pages chunk; do RUSTC_BOOTSTRAP=1 \
-		$(CARGO) fuzz run $$target -- -max_len=2048 -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+	cd rust/core && for pair in pages:seeds chunk:chunks; do target=$${pair%:*}; mkdir -p fuzz/corpus/$$target; \
+		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target fuzz/corpus/$$target tests/dense/$${pair#*:} -- \
+		-max_len=2048 -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 lint: lint-python lint-rust ## formatting, clippy, ruff, mypy, and the stub against the extension
 

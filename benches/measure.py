@@ -1,4 +1,4 @@
-"""One measurement, in a process of its own: reads what to do as JSON from stdin, prints what it found as JSON.
+"""One measurement, in a process of its own (`child.run`).
 
 The consumer counts rows and touches nothing else. Passes over the data are repeated, each from nothing, until
 `seconds` are over, so that a fast reader is not measured by its start; a slow one is stopped after `limit`.
@@ -6,22 +6,13 @@ The consumer counts rows and touches nothing else. Passes over the data are repe
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import json
-import os
-import sys
+import gc
 import time
-import traceback
 from typing import Any
 
 import process
 from compare import rows_of
 from peers import PEERS
-
-with contextlib.suppress(ImportError):
-    # pyarrow imports it on its first `to_numpy`: 0.3 s that belong to no reader.
-    importlib.import_module("pandas")
 
 
 def measure(spec: dict[str, Any]) -> dict[str, Any]:
@@ -29,6 +20,7 @@ def measure(spec: dict[str, Any]) -> dict[str, Any]:
     peer = PEERS[spec["peer"]]
     module = peer.load()
     where = (spec["paths"], spec["batch_size"], spec["columns"], spec["threads"])
+    gc.collect()  # writes to every object, so that the pages that the fork shares are copied now, and not while timed
     before = process.reset_peak()
     cpu, start = process.cpu_seconds(), time.perf_counter()
     rows = passes = count = 0
@@ -75,19 +67,4 @@ def prepare(spec: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - start}
 
 
-def answer(tasks: dict[str, Any]) -> None:
-    """Does the task that stdin names, and prints its result, or its error, as the last line."""
-    spec = json.load(sys.stdin)
-    try:
-        result = tasks[spec["task"]](spec)
-    except Exception as error:
-        traceback.print_exc()
-        result = {"error": f"{type(error).__name__}: {error}"}
-    print(json.dumps(result), flush=True)
-    # Not an ordinary end: Hugging Face datasets hangs there while one of its iterators is alive.
-    sys.stderr.flush()
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    answer({"measure": measure, "prepare": prepare})
+TASKS = {"measure": measure, "prepare": prepare}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import time
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 import child
 from compare import digest, rows_of
 from data import HOME, DataSet
-from measure import answer
 from peers import RESUMABLE
 
 SHARE = 0.9
@@ -27,17 +27,18 @@ def resume(key: str, data: DataSet, batch_size: int, threads: int, rounds: int) 
     file = HOME / "states" / f"{key}-{data.name}.pickle"
     spec: dict[str, Any] = {"peer": key, "paths": data.paths, "columns": data.columns, "batch_size": batch_size}
     spec |= {"threads": threads, "rows": data.rows, "file": str(file)}
-    saved = child.run("resume.py", spec | {"task": "save"}, threads)
+    saved = child.run("resume", spec | {"task": "save"}, threads)
     if "error" in saved:
         return saved
     loads: list[dict[str, Any]] = []
     start = time.perf_counter()
     while not loads or (len(loads) < rounds and time.perf_counter() - start < LIMIT):
-        loads.append(child.run("resume.py", spec | {"task": "load"}, threads))
+        loads.append(child.run("resume", spec | {"task": "load"}, threads))
         if "error" in loads[-1]:
             return loads[-1]
     found = {name: median(load[name] for load in loads) for name in ("built_seconds", "load_seconds", "fresh_seconds")}
     return found | {
+        "rounds": len(loads),
         "state_bytes": saved["state_bytes"],
         "exact": all(load["digest"] == saved["digest"] for load in loads),
     }
@@ -59,6 +60,7 @@ def save(spec: dict[str, Any]) -> dict[str, Any]:
 def load(spec: dict[str, Any]) -> dict[str, Any]:
     """Loads it and takes a batch; for comparison, how long a fresh loader's first batch takes in the same process."""
     RESUMABLE[spec["peer"]].load()
+    gc.collect()
     state = pickle.loads(Path(spec["file"]).read_bytes())
     start = time.perf_counter()
     loader = opened(spec)
@@ -79,5 +81,4 @@ def opened(spec: dict[str, Any]) -> Any:
     return peer.load().resumable(*where, **peer.options)
 
 
-if __name__ == "__main__":
-    answer({"save": save, "load": load})
+TASKS = {"save": save, "load": load}

@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +69,22 @@ def verified(options: argparse.Namespace) -> bool:
     wanted = [peer for peer in VERIFIED if peer in options.peers]
     if not wanted:
         return True
-    for name in options.datasets:
+    for batch_size, name in measured_sets(options):
         peers = [peer for peer in wanted if name in (PEERS[peer].only or (name,))]
         command = [sys.executable, str(child.HERE / "verify.py"), "--peer", ",".join(peers)]
-        command += ["--datasets", name, "--scale", str(options.scale), "--batch", str(options.batch[0])]
+        command += ["--datasets", name, "--scale", str(options.scale), "--batch", str(batch_size)]
         command += ["--threads", str(options.threads)]
         if subprocess.run(command, env=child.environment(options.threads), check=False).returncode:
             return False
     return True
+
+
+def measured_sets(options: argparse.Namespace) -> Iterator[tuple[int, str]]:
+    """Every batch size, with the names of the data sets that are measured at it."""
+    for batch_size in options.batch:
+        for name in options.datasets:
+            if batch_size == options.batch[0] or name in EXTRA_BATCHES:
+                yield batch_size, name
 
 
 def measured(data: DataSet, batch_size: int, program: str | None, options: argparse.Namespace) -> dict[str, Any]:
@@ -92,7 +101,7 @@ def measured(data: DataSet, batch_size: int, program: str | None, options: argpa
         found = (
             {"error": f"absent: {reason}"}
             if reason
-            else child.run("measure.py", spec | {"task": "prepare", "peer": key}, options.threads)
+            else child.run("measure", spec | {"task": "prepare", "peer": key}, options.threads)
         )
         if "error" in found:
             failed[key] = found
@@ -110,7 +119,7 @@ def measured(data: DataSet, batch_size: int, program: str | None, options: argpa
             if key == "pages-only" and program:
                 results[key].append(child.pages_only(program, spec, options.threads))
             else:
-                results[key].append(child.run("measure.py", spec | {"task": "measure", "peer": key}, options.threads))
+                results[key].append(child.run("measure", spec | {"task": "measure", "peer": key}, options.threads))
     readers = {key: failed.get(key) or stats.summary(results[key], data) for key in order}
     if program:
         readers["pages-only"] = stats.summary(results["pages-only"], data)
@@ -130,7 +139,7 @@ def say(text: str) -> None:
 
 def main() -> int:
     options = arguments()
-    sets = [data_set(name, options.scale) for name in options.datasets]
+    sets = {name: data_set(name, options.scale) for name in options.datasets}
     if not verified(options):
         print("A value was wrong: nothing is measured.", file=sys.stderr)
         return 1
@@ -140,26 +149,30 @@ def main() -> int:
     report: dict[str, Any] = {"machine": machine(), "threads": options.threads, "rounds": options.rounds}
     report |= {"scale": options.scale, "throughput": [], "resume": []}
     files = [HOME / "results" / f"{time.strftime('%Y%m%d-%H%M%S')}.json", *([options.json] if options.json else [])]
-    say(f"Machine: {report['machine']['text']}; {options.threads} threads, medians of {options.rounds} rounds.")
-    for batch_size in options.batch:
-        for data in sets:
-            if batch_size != options.batch[0] and data.name not in EXTRA_BATCHES:
-                continue
-            readers = measured(data, batch_size, program, options)
-            title = f"{data.name}: {data.about} ({data.rows:,} rows), batches of {batch_size:,}"
-            say(table.throughput(title, readers))
-            facts = {"dataset": data.name, "about": data.about, "rows": data.rows, "batch_size": batch_size}
-            report["throughput"].append(facts | {"readers": readers})
-            keep(report, files)
-    if sets and not options.no_resume:
-        data, batch_size = sets[0], options.batch[0]
+    versions = ", ".join(" ".join(pair) for pair in report["machine"]["versions"].items())
+    text = f"Machine: {report['machine']['text']}; {options.threads} threads, medians of {options.rounds} rounds."
+    say(f"{text} {versions}.")
+    for batch_size, name in measured_sets(options):
+        data = sets[name]
+        readers = measured(data, batch_size, program, options)
+        title = f"{name}: {data.about} ({data.rows:,} rows), batches of {batch_size:,}"
+        say(table.throughput(title, readers))
+        facts = {"dataset": name, "about": data.about, "rows": data.rows, "batch_size": batch_size}
+        report["throughput"].append(facts | {"readers": readers})
+        keep(report, files)
+    if not options.no_resume:
+        data, batch_size = sets[options.datasets[0]], options.batch[0]
         found = {}
-        for key, peer in RESUMABLE.items():
+        for key in RESUMABLE:
             progress(f"resume: {key}")
-            found[peer.label] = resume(key, data, batch_size, options.threads, options.rounds)
+            found[key] = resume(key, data, batch_size, options.threads, options.rounds)
         say(table.resumes(f"Resume at 90 % of an epoch of {data.name}, batches of {batch_size:,}", found))
         report["resume"].append({"dataset": data.name, "batch_size": batch_size, "readers": found})
         keep(report, files)
+        wrong = [key for key in found if key in VERIFIED and not found[key].get("exact", False)]
+        if wrong:
+            print(f"Another batch came than comes next: {', '.join(wrong)}", file=sys.stderr)
+            return 1
     say(table.NOTES)
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from peers import PEERS
+from peers import PEERS, RESUMABLE
 
 Result = Mapping[str, Any]
 
@@ -49,20 +49,21 @@ def figures(found: Result) -> str:
 
 def resumes(title: str, found: Mapping[str, Result]) -> str:
     """Resuming near the end of an epoch."""
-    names = ("reader", "load to first batch ms", "construction before it ms", "first batch of a fresh run ms")
+    names = ("reader", "rounds", "load to first batch ms", "construction before it ms", "first batch of a fresh run ms")
     lines = [
         f"### {title}",
         "",
         f"| {' | '.join(names)} | state bytes | the batch that comes next? |",
-        "|---|---:|---:|---:|---:|---|",
+        "|---|---:|---:|---:|---:|---:|---|",
     ]
-    for label, result in found.items():
+    for key, result in found.items():
+        label = RESUMABLE[key].label
         if "error" in result:
-            lines.append(f"| {label} | {one_line(result['error'])} | | | | |")
+            lines.append(f"| {label} | {one_line(result['error'])} | | | | | |")
             continue
         cells = [number(result[name] * 1e3) for name in ("load_seconds", "built_seconds", "fresh_seconds")]
         exact = "yes" if result["exact"] else "**no**"
-        lines.append(f"| {label} | {' | '.join(cells)} | {result['state_bytes']:,} | {exact} |")
+        lines.append(f"| {label} | {result['rounds']} | {' | '.join(cells)} | {result['state_bytes']:,} | {exact} |")
     return "\n".join(lines)
 
 

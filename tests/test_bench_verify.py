@@ -10,7 +10,7 @@ BENCHES = Path(__file__).resolve().parent.parent / "benches"
 PROGRAM = """
 import sys
 from pathlib import Path
-import peers.shardline_, run, verify
+import peers.shardline_, verify
 from data import SPECS, Spec, plain, flat
 import data
 
@@ -25,7 +25,7 @@ def batches(*where, **options):
 
 peers.shardline_.batches = batches
 sys.argv[1:] = {arguments}
-sys.exit({main}.main())
+sys.exit(verify.main())
 """
 VALUE = "if number == 7: batch['x03'][5] += 1"
 ROW = "if number == 7: continue"
@@ -33,8 +33,8 @@ TWICE = "if number == 7: yield batch"
 SWAPPED = "if number == 7: batch = {name: value.flip(0) for name, value in batch.items()}"
 
 
-def run(tmp_path, wrong, main="verify", arguments=()):
-    program = PROGRAM.format(wrong=wrong, main=main, arguments=list(arguments))
+def run(tmp_path, wrong, arguments):
+    program = PROGRAM.format(wrong=wrong, arguments=arguments)
     command = [sys.executable, "-c", program, str(tmp_path)]
     return subprocess.run(command, cwd=BENCHES, capture_output=True, text=True, timeout=100, check=False)
 
