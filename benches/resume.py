@@ -1,4 +1,4 @@
-"""Resuming at 90 % of an epoch: a first process saves a state there, fresh ones load it and take one batch."""
+"""Resuming in mid-epoch: a first process saves a state there, fresh ones load it and take one batch."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from compare import digest, rows_of
 from data import HOME, DataSet
 from peers import RESUMABLE
 
-SHARE = 0.9
+LATE = 0.9
+SHARES = (0.1, 0.5, LATE)
 LIMIT = 60.0
 """Seconds after which a reader gets no further round: some take minutes to come to the first batch."""
 
 
-def resume(key: str, data: DataSet, batch_size: int, threads: int, rounds: int) -> dict[str, Any]:
-    """One reader's figures: medians over the rounds, of which there is one at least."""
+def resume(key: str, data: DataSet, share: float, batch_size: int, threads: int, rounds: int) -> dict[str, Any]:
+    """One reader's figures after this share of an epoch: medians over the rounds, of which there is one at least."""
     reason = RESUMABLE[key].absent()
     if reason:
         return {"error": f"absent: {reason}"}
-    file = HOME / "states" / f"{key}-{data.name}.pickle"
+    file = HOME / "states" / f"{key}-{data.name}-{share:g}.pickle"
     spec: dict[str, Any] = {"peer": key, "paths": data.paths, "columns": data.columns, "batch_size": batch_size}
-    spec |= {"threads": threads, "rows": data.rows, "file": str(file)}
+    spec |= {"threads": threads, "rows": data.rows, "share": share, "file": str(file)}
     saved = child.run("resume", spec | {"task": "save"}, threads)
     if "error" in saved:
         return saved
@@ -38,6 +39,7 @@ def resume(key: str, data: DataSet, batch_size: int, threads: int, rounds: int) 
             return loads[-1]
     found = {name: median(load[name] for load in loads) for name in ("built_seconds", "load_seconds", "fresh_seconds")}
     return found | {
+        "share": share,
         "rounds": len(loads),
         "state_bytes": saved["state_bytes"],
         "exact": all(load["digest"] == saved["digest"] for load in loads),
@@ -45,10 +47,10 @@ def resume(key: str, data: DataSet, batch_size: int, threads: int, rounds: int) 
 
 
 def save(spec: dict[str, Any]) -> dict[str, Any]:
-    """Saves a state after 90 % of the rows; the digest of the batch that then comes."""
+    """Saves a state after a share of the rows; the digest of the batch that then comes."""
     loader = opened(spec)
     iterator, rows = iter(loader), 0
-    while rows < SHARE * spec["rows"]:
+    while rows < spec["share"] * spec["rows"]:
         rows += rows_of(next(iterator))
     state = pickle.dumps(loader.state_dict())
     file = Path(spec["file"])

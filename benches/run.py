@@ -22,7 +22,7 @@ import table
 from data import HOME, SPECS, DataSet, data_set
 from machine import machine
 from peers import PEERS, RESUMABLE
-from resume import resume
+from resume import LATE, SHARES, resume
 
 EXTRA_BATCHES = ("D1",)
 """The data sets measured at every batch size; the others at the first one only."""
@@ -45,7 +45,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.0, help="the least that one turn reads (1)")
     parser.add_argument("--limit", type=float, default=3.0, help="the most that one turn reads (3)")
     parser.add_argument("--json", type=Path, help="where to keep the figures, beside .bench/results/")
-    parser.add_argument("--no-resume", action="store_true", help="leave out the resumes at 90 %% of an epoch")
+    parser.add_argument("--no-resume", action="store_true", help="leave out the resumes")
     options = parser.parse_args()
     options.rounds = options.rounds or (2 if options.quick else 5)
     options.scale = options.scale or (0.1 if options.quick else 1.0)
@@ -164,12 +164,13 @@ def main() -> int:
         data, batch_size = sets[options.datasets[0]], options.batch[0]
         found = {}
         for key in RESUMABLE:
-            progress(f"resume: {key}")
-            found[key] = resume(key, data, batch_size, options.threads, options.rounds)
-        say(table.resumes(f"Resume at 90 % of an epoch of {data.name}, batches of {batch_size:,}", found))
+            for share in SHARES if key in VERIFIED else (LATE,):
+                progress(f"resume: {key} at {share:.0%}")
+                found[f"{key} {share:.0%}"] = resume(key, data, share, batch_size, options.threads, options.rounds)
+        say(table.resumes(f"Resume in an epoch of {data.name}, batches of {batch_size:,}", found))
         report["resume"].append({"dataset": data.name, "batch_size": batch_size, "readers": found})
         keep(report, files)
-        wrong = [key for key in found if key in VERIFIED and not found[key].get("exact", False)]
+        wrong = [key for key in found if key.split()[0] in VERIFIED and not found[key].get("exact", False)]
         if wrong:
             print(f"Another batch came than comes next: {', '.join(wrong)}", file=sys.stderr)
             return 1

@@ -48,16 +48,24 @@ def figures(found: Result) -> str:
 
 
 def resumes(title: str, found: Mapping[str, Result]) -> str:
-    """Resuming near the end of an epoch."""
-    names = ("reader", "rounds", "load to first batch ms", "construction before it ms", "first batch of a fresh run ms")
+    """Resuming in mid-epoch."""
+    names = (
+        "reader",
+        "at",
+        "rounds",
+        "load to first batch ms",
+        "construction before it ms",
+        "first batch of a fresh run ms",
+    )
     lines = [
         f"### {title}",
         "",
         f"| {' | '.join(names)} | state bytes | the batch that comes next? |",
-        "|---|---:|---:|---:|---:|---:|---|",
+        "|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     for key, result in found.items():
-        label = RESUMABLE[key].label
+        name, share = key.split()
+        label = f"{RESUMABLE[name].label} | {share}"
         if "error" in result:
             lines.append(f"| {label} | {one_line(result['error'])} | | | | | |")
             continue
