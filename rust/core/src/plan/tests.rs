@@ -93,7 +93,7 @@ proptest! {
         let order = Order::new(Groups { rows: &rows, passing: None, bytes: &bytes, file_ends: &[rows.len() as u32] }, &spec).unwrap();
         let line = order.line(0).unwrap();
         let Ok(legs) = Legs::start(line.len(), num_shards, batch_size, false) else { return Ok(()) };
-        let mut planner = Planner::new(line.clone(), legs.last(), Share { rank: 0, num_ranks: 1 }, chunk_rows);
+        let mut planner = Planner::new(line, legs.last(), Share { rank: 0, num_ranks: 1 }, chunk_rows);
         let full = planner.full_rows();
         let mut scheduled = vec![0; planner.num_slots()];
         while let Some(chunk) = planner.next_chunk() {
@@ -103,7 +103,7 @@ proptest! {
             prop_assert!(chunk.rows() > 0 && chunk.rows() <= full + batch_size);
             // Whole batches, and the last one, which may be shorter or longer, is not cut.
             let last = (batches - 1) * batch_size;
-            prop_assert!(scheduled[slot] == all || scheduled[slot] <= last && scheduled[slot] % batch_size == 0);
+            prop_assert!(scheduled[slot] == all || scheduled[slot] <= last && scheduled[slot].is_multiple_of(batch_size));
             let slices = &chunk.strands[0];
             let mut before = 0_u64;
             for slice in slices {
