@@ -1,6 +1,6 @@
 """Child processes: one measurement each, so that peak memory and CPU time are its own.
 
-They are forked from a process that has imported torch and nothing else, which takes longer than many a measurement.
+They are forked from a process that has imported torch and pandas, which takes longer than many a measurement.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from support import examples, ids, spec
+from support import examples, ids, reading, spec
 from support.filtered import epoch
 
 import shardline
@@ -70,7 +70,8 @@ def folders(tmp_path_factory):
 def open_job(path, plan, line, ranks, multiple, batch_size, drop_last=False):
     where = {"path": path} if plan is None else {"plan": plan}
     options = {"num_ranks": ranks, "num_shards": ranks * multiple, "batch_size": batch_size, "drop_last": drop_last}
-    options |= {"columns": ["i", "f", "p"], "partitioning": "hive", "num_threads": 1}
+    options |= {"columns": ["i", "f", "p"], "partitioning": "hive"}
+    options |= reading(ranks, multiple, batch_size, 0 if plan is None else 5)
     try:
         return [StructuredDataset(**where, rank=rank, **options, **line) for rank in range(ranks)]
     except shardline.ShardlineValueError as error:

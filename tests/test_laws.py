@@ -60,7 +60,7 @@ def folders(tmp_path_factory):
     return folder
 
 
-def open_ranks(folders, data, cut, ranks):
+def open_ranks(folders, data, cut, ranks, way=0):
     """One dataset a rank; the plan is made once and handed over, as a scheduler would."""
     options = {
         "shuffle": data.shuffle,
@@ -74,7 +74,7 @@ def open_ranks(folders, data, cut, ranks):
         "columns": ["i"],
         "num_ranks": ranks,
     }
-    number = sum(map(sum, data.groups)) + cut.batch_size
+    number = sum(map(sum, data.groups)) + cut.batch_size + way
     first = StructuredDataset(folders(data.groups), rank=0, **reading(number), **options)
     plan = first.plan
     return [first, *(StructuredDataset(plan=plan, rank=r, **reading(number, r), **options) for r in range(1, ranks))]
@@ -175,8 +175,8 @@ def test_resume_is_exact_however_often(folders, data, cut, ranks, multiple, stop
     wanted = run(usable(folders, data, cut, ranks), total)
     found = []
     state = None
-    for steps in [*stops, total - sum(stops)]:
-        datasets = open_ranks(folders, data, cut, ranks)
+    for way, steps in enumerate([*stops, total - sum(stops)]):
+        datasets = open_ranks(folders, data, cut, ranks, 5 * way)  # read in another way each time
         if state is not None:
             for dataset in datasets:
                 dataset.load_state_dict(state)
