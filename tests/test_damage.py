@@ -27,6 +27,12 @@ def page_bytes(path, column):
     return spans
 
 
+def rows_of(column):
+    if isinstance(column, pa.Array):
+        return column.to_pylist()
+    return [row.tolist() for row in column.unbind()] if column.is_nested else column.tolist()
+
+
 @pytest.mark.parametrize("kind", ["dense", "dictionary", "list", "nullable strings"])
 @pytest.mark.parametrize("compression", ["none", "snappy", "zstd"])
 def test_a_flipped_byte_under_page_checksums_is_an_error_that_names_the_file(tmp_path, kind, compression):
@@ -50,7 +56,7 @@ def test_a_flipped_byte_under_page_checksums_is_an_error_that_names_the_file(tmp
     spans = page_bytes(path, 0)
     output = "arrow" if kind == "nullable strings" else "torch"
     options = {"batch_size": 100, "output_format": output}
-    whole = [str(batch["c"]) for batch in DataLoader(path, **options)]
+    whole = [rows_of(batch["c"]) for batch in DataLoader(path, **options)]
     for trial in range(12):
         start, end = spans[trial % 4]
         at = end - 1 - int(rng.integers(0, (end - start) // 2))  # in a page's data, behind its header
@@ -59,9 +65,9 @@ def test_a_flipped_byte_under_page_checksums_is_an_error_that_names_the_file(tmp
         found = []
         with pytest.raises(ShardlineError, match=r"a\.parquet"):
             for batch in loader:
-                found.append(str(batch["c"]))
+                found.append(rows_of(batch["c"]))
         assert found == whole[: len(found)]
-        assert len(found) <= 10 * (trial % 4)
+        assert len(found) == 10 * (trial % 4), "row groups before the damage are delivered"
         assert loader.batch_index == len(found)
 
 
