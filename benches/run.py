@@ -179,7 +179,7 @@ def main() -> int:
 
 
 def keep(report: dict[str, Any], files: list[Path]) -> None:
-    """Writes what there is so far: a run takes an hour, and may be stopped."""
+    """Writes what there is so far: a run takes long, and may be stopped."""
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(report, indent=1))
