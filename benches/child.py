@@ -43,6 +43,8 @@ def run(module: str, spec: dict[str, Any], threads: int, timeout: float = 900) -
 
 def perform(module: str, spec: dict[str, Any], there: Any) -> None:
     """Does a task in this process, and ends it."""
+    # Not the parent's way of starting processes, but the system's: readers may have workers.
+    multiprocessing.set_start_method(None, force=True)
     if not os.environ.get("BENCH_VERBOSE"):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
