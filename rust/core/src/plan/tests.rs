@@ -2,6 +2,14 @@ use super::*;
 use crate::order::{Ask, Groups, Legs, Order, OrderSpec};
 use proptest::prelude::*;
 
+/// The line of one file with these row groups.
+fn line(rows: &[u64], shuffle: bool, buffer: u64, split_rows: Option<u64>) -> Line {
+    let bytes = vec![100; rows.len()];
+    let spec = OrderSpec { shuffle, seed: 1, strands: 3, buffer: Some(buffer), split_bytes: 1000, split_rows };
+    let groups = Groups { rows, passing: None, bytes: &bytes, file_ends: &[rows.len() as u32] };
+    Order::new(groups, &spec).unwrap().line(0).unwrap()
+}
+
 /// The rows that a planner's chunks deliver to every slot, in order.
 fn delivered(line: &Line, leg: &Leg, share: Share, chunk_rows: u64) -> Vec<Vec<(u32, u64)>> {
     let mut planner = Planner::new(line.clone(), leg, share, chunk_rows);
@@ -36,10 +44,7 @@ proptest! {
         stop in 0.0..1.0_f64,
         second_leg: bool,
     ) {
-        let bytes = vec![100; rows.len()];
-        let spec = OrderSpec { shuffle, seed: 1, strands: 3, buffer: Some(buffer), split_bytes: 1000, split_rows: Some(50) };
-        let order = Order::new(Groups { rows: &rows, passing: None, bytes: &bytes, file_ends: &[rows.len() as u32] }, &spec).unwrap();
-        let line = order.line(0).unwrap();
+        let line = line(&rows, shuffle, buffer, Some(50));
         let Ok(mut legs) = Legs::start(line.len(), num_ranks * factor, batch_size, drop_last) else { return Ok(()) };
         let steps = legs.last().num_batches() / num_ranks;
         legs = legs.at((steps as f64 * stop) as u64 * num_ranks).unwrap();
@@ -88,10 +93,7 @@ proptest! {
         num_shards in 1_u64..4,
         batch_size in 1_u64..40,
     ) {
-        let bytes = vec![100; rows.len()];
-        let spec = OrderSpec { shuffle, seed: 1, strands: 3, buffer: Some(0), split_bytes: 1000, split_rows: None };
-        let order = Order::new(Groups { rows: &rows, passing: None, bytes: &bytes, file_ends: &[rows.len() as u32] }, &spec).unwrap();
-        let line = order.line(0).unwrap();
+        let line = line(&rows, shuffle, 0, None);
         let Ok(legs) = Legs::start(line.len(), num_shards, batch_size, false) else { return Ok(()) };
         let mut planner = Planner::new(line, legs.last(), Share { rank: 0, num_ranks: 1 }, chunk_rows);
         let full = planner.full_rows();
