@@ -29,6 +29,18 @@ pub trait Input: ChunkReader + Clone + 'static {
     fn fill(&self, start: u64, into: &mut [MaybeUninit<u8>]) -> Result<()> {
         copy(&self.get_bytes(start, into.len())?, into)
     }
+
+    /// Appends the `length` bytes from `start` on.
+    ///
+    /// # Errors
+    /// Bytes that cannot be read.
+    fn append(&self, start: u64, length: usize, to: &mut Vec<u8>) -> Result<()> {
+        to.reserve(length);
+        self.fill(start, &mut to.spare_capacity_mut()[..length])?;
+        // SAFETY: `fill` filled so many more.
+        unsafe { to.set_len(to.len() + length) };
+        Ok(())
+    }
 }
 
 /// Fills all of `into` with these bytes.

@@ -5,6 +5,7 @@
 
 mod codec;
 mod header;
+mod literals;
 mod stored;
 
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use parquet::file::page_index::offset_index::PageLocation;
 
 use super::codec::Codec;
 use super::header::{Header, Kind, header};
+use super::literals;
 use crate::decode::dense::{DensePages, Stored};
 use crate::fetch::Input;
 
@@ -181,37 +182,33 @@ impl<I: Input> StoredPages<I> {
         }
     }
 
-    /// The page, with its content.
-    fn page(&mut self, page: Header, bytes: Bytes) -> Result<Page> {
+    /// The next page's content, decompressed; of one whose values are read apart as far as its `levels`.
+    fn content(&mut self, page: &Header, levels: Option<usize>) -> Result<Bytes> {
+        if let Some(levels) = levels {
+            return self.bytes(levels);
+        }
+        let (plain, is_compressed) = match page.kind {
+            Kind::V2 { def_bytes, rep_bytes, is_compressed, .. } => {
+                (def_bytes.saturating_add(rep_bytes) as usize, is_compressed)
+            }
+            _ => (0, true),
+        };
+        let is_apart = page.crc.is_none() && self.input.is_near() && self.held().len() < page.stored;
+        if is_apart
+            && is_compressed
+            && let Some(Codec::Snappy(_)) = self.codec
+            && let Some(content) = literals::read(&self.input, self.at, page, plain)?
+        {
+            return Ok(content);
+        }
+        let bytes = self.bytes(page.stored)?;
         if page.crc.is_some_and(|crc| crc != crc32fast::hash(&bytes)) {
             return Err(ParquetError::General("Page CRC checksum mismatch".into()));
         }
-        let mut unpacked = |plain: u32, is_compressed: bool| match &mut self.codec {
-            Some(codec) if is_compressed => codec.decompressed(&bytes, plain as usize, page.size),
-            _ => Ok(bytes.clone()),
-        };
-        let statistics = None;
-        Ok(match page.kind {
-            Kind::Dictionary { values: num_values, encoding, is_sorted } => {
-                Page::DictionaryPage { buf: unpacked(0, true)?, num_values, encoding, is_sorted }
-            }
-            Kind::V1 { values: num_values, encoding, def: def_level_encoding, rep: rep_level_encoding } => {
-                let buf = unpacked(0, true)?;
-                Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, statistics }
-            }
-            Kind::V2 { values, nulls, rows, encoding, def_bytes, rep_bytes, is_compressed } => Page::DataPageV2 {
-                buf: unpacked(def_bytes.saturating_add(rep_bytes), is_compressed)?,
-                num_values: values,
-                encoding,
-                num_nulls: nulls,
-                num_rows: rows,
-                def_levels_byte_len: def_bytes,
-                rep_levels_byte_len: rep_bytes,
-                is_compressed,
-                statistics,
-            },
-            Kind::Other => return Err(ParquetError::General("a page of an unknown type".into())),
-        })
+        match &mut self.codec {
+            Some(codec) if is_compressed => codec.decompressed(&bytes, plain, page.size),
+            _ => Ok(bytes),
+        }
     }
 
     fn next_page(&mut self, apart: bool) -> Result<Option<(Page, Option<Stored>)>> {
@@ -220,7 +217,7 @@ impl<I: Input> StoredPages<I> {
         }
         let Some(mut page) = self.next.take() else { return Ok(None) };
         let levels = if apart { self.levels_bytes(&page)? } else { None };
-        let bytes = self.bytes(levels.unwrap_or(page.stored))?;
+        let buf = self.content(&page, levels)?;
         let stored = levels.map(|levels| {
             let input = self.input.clone();
             Stored::new(Box::new(move |at, into| input.fill(at, into)), self.at + levels as u64, page.stored - levels)
@@ -230,8 +227,32 @@ impl<I: Input> StoredPages<I> {
         if let (Some(_), Kind::V2 { is_compressed, .. }) = (&stored, &mut page.kind) {
             *is_compressed = false;
         }
-        Ok(Some((self.page(page, bytes)?, stored)))
+        Ok(Some((with_content(page.kind, buf)?, stored)))
     }
+}
+
+fn with_content(kind: Kind, buf: Bytes) -> Result<Page> {
+    let statistics = None;
+    Ok(match kind {
+        Kind::Dictionary { values: num_values, encoding, is_sorted } => {
+            Page::DictionaryPage { buf, num_values, encoding, is_sorted }
+        }
+        Kind::V1 { values: num_values, encoding, def: def_level_encoding, rep: rep_level_encoding } => {
+            Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, statistics }
+        }
+        Kind::V2 { values, nulls, rows, encoding, def_bytes, rep_bytes, is_compressed } => Page::DataPageV2 {
+            buf,
+            num_values: values,
+            encoding,
+            num_nulls: nulls,
+            num_rows: rows,
+            def_levels_byte_len: def_bytes,
+            rep_levels_byte_len: rep_bytes,
+            is_compressed,
+            statistics,
+        },
+        Kind::Other => return Err(ParquetError::General("a page of an unknown type".into())),
+    })
 }
 
 impl<I: Input> DensePages for StoredPages<I> {

@@ -25,6 +25,8 @@ struct Written {
     v2: bool,
     dictionary: bool,
     lists: bool,
+    /// Values that do not become smaller.
+    noise: bool,
     rows: usize,
     page_rows: usize,
 }
@@ -32,19 +34,29 @@ struct Written {
 fn written() -> impl Strategy<Value = Written> {
     let codec = prop_oneof![
         3 => Just(Compression::UNCOMPRESSED),
-        1 => Just(Compression::SNAPPY),
+        3 => Just(Compression::SNAPPY),
         1 => Just(Compression::ZSTD(ZstdLevel::default())),
         1 => Just(Compression::LZ4_RAW),
         1 => Just(Compression::GZIP(GzipLevel::default())),
     ];
-    (codec, any::<bool>(), any::<bool>(), any::<bool>(), 1_usize..40_000, 100_usize..20_000).prop_map(
-        |(codec, v2, dictionary, lists, rows, page_rows)| Written { codec, v2, dictionary, lists, rows, page_rows },
+    let flags = any::<[bool; 4]>();
+    (codec, flags, 1_usize..40_000, 100_usize..20_000).prop_map(
+        |(codec, [v2, dictionary, lists, noise], rows, page_rows)| Written {
+            codec,
+            v2,
+            dictionary,
+            lists,
+            noise,
+            rows,
+            page_rows,
+        },
     )
 }
 
 impl Written {
     fn file(&self) -> Bytes {
-        let value = |row: usize| (row as i32).wrapping_mul(0x9e37_79b9_u32 as i32) >> (row % 3 * 9);
+        let few_bits = |row: usize| if self.noise { 0 } else { row % 3 * 9 };
+        let value = |row: usize| (row as i32).wrapping_mul(0x9e37_79b9_u32 as i32) >> few_bits(row);
         let array: ArrayRef = if self.lists {
             let list = |row: usize| Some((0..row % 4).map(move |i| Some(value(row + i))).collect::<Vec<_>>());
             Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>((0..self.rows).map(list)))
