@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 
 use super::gather;
 use super::lane::LaneKey;
-use crate::decode::{self, GroupColumn, Projection, SourceReader};
+use crate::decode::{self, GroupColumn, Idle, Projection, SourceReader};
 use crate::error::panic_words;
 use crate::fetch::{Files, OpenFile, Source};
 use crate::files::FileTable;
@@ -27,6 +28,7 @@ pub(crate) struct Reading<'a> {
     pub(crate) selections: Option<&'a Selections>,
     /// Rows that are decoded beyond those of a task.
     pub(crate) ahead: u64,
+    pub(crate) idle: &'a Arc<Idle>,
 }
 
 /// The open decoders of a lane; opened by the thread that first works on it.
@@ -85,7 +87,7 @@ impl Decoders {
     }
 
     fn checked(&mut self, reading: Reading<'_>, key: &LaneKey, rows: &Range<u64>) -> Result<Vec<ArrayRef>> {
-        let Reading { files, projection, selections, .. } = reading;
+        let Reading { files, projection, selections, idle, .. } = reading;
         let table = files.table();
         let index = table.file_of_group(key.group as usize);
         let file = files.open(index)?;
@@ -97,7 +99,7 @@ impl Decoders {
                 file.cut(group, set);
             }
             let set = set.as_deref().filter(|set| set.words().is_some());
-            self.decode(&file, &Place { table, index, group, set }, &sources, rows)
+            self.decode(&file, &Place { table, index, group, set, idle }, &sources, rows)
         }));
         // Damaged pages make decoders panic that are not ours.
         let arrays = arrays.unwrap_or_else(|panic| {
@@ -119,9 +121,12 @@ impl Decoders {
         sources: &[&'a decode::Source],
         rows: &Range<u64>,
     ) -> Result<Vec<ArrayRef>> {
-        let &Place { table, index, group, set } = place;
+        let &Place { table, index, group, set, idle } = place;
         let near;
-        let find = |source: &&'a decode::Source| GroupColumn::find(table, index, file, group, source);
+        let find = |source: &&'a decode::Source| {
+            let of = GroupColumn::find(table, index, file, group, source)?;
+            Ok(GroupColumn { idle: Some(idle), ..of })
+        };
         let mut of = sources.iter().map(find).collect::<Result<Vec<_>>>()?;
         if self.readers.is_none() {
             near = read_together(&file.source, &of)?;
@@ -158,4 +163,5 @@ struct Place<'a> {
     group: usize,
     /// The rows that stand on the line; None where all do.
     set: Option<&'a RowSet>,
+    idle: &'a Arc<Idle>,
 }

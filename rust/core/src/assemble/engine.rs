@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow_array::ArrayRef;
@@ -10,7 +10,7 @@ use arrow_array::ArrayRef;
 use super::decoders::Reading;
 use super::job::Job;
 use super::lane::{LaneKey, Lanes, Task};
-use crate::decode::Projection;
+use crate::decode::{Idle, Projection};
 use crate::fetch::Files;
 use crate::order::{GroupSlice, Line, mul_div};
 use crate::plan::{Chunk, Planner};
@@ -49,7 +49,7 @@ pub(crate) struct Engine {
     /// Rows of a row group that are decoded beyond those that a chunk needs.
     ahead: u64,
     state: Mutex<State>,
-    work: Condvar,
+    idle: Arc<Idle>,
     done: Condvar,
 }
 
@@ -103,15 +103,15 @@ impl Engine {
             closed: false,
             metrics: Metrics::default(),
         };
-        let (work, done) = (Condvar::new(), Condvar::new());
+        let (idle, done) = (Arc::default(), Condvar::new());
         let scout = (selections.is_some() && files.are_remote()).then(Scout::default);
-        Self { files, projection, selections, scout, line, budget, ahead, state: Mutex::new(state), work, done }
+        Self { files, projection, selections, scout, line, budget, ahead, state: Mutex::new(state), idle, done }
     }
 
     /// What lanes are read with.
     pub(crate) fn reading(&self) -> Reading<'_> {
         let selections = self.selections.as_ref();
-        Reading { files: &self.files, projection: &self.projection, selections, ahead: self.ahead }
+        Reading { files: &self.files, projection: &self.projection, selections, ahead: self.ahead, idle: &self.idle }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -128,7 +128,7 @@ impl Engine {
                 return Some((state, lane));
             }
             if !self.admit(&mut state) {
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.idle.help_or_wait(state, || self.lock());
             }
         }
     }
@@ -154,7 +154,7 @@ impl Engine {
     /// Wakes another thread where there is more to do.
     pub(crate) fn notify_work(&self, state: &State) {
         if !state.ready.is_empty() {
-            self.work.notify_one();
+            self.idle.wake_one();
         }
     }
 
@@ -199,7 +199,7 @@ impl Engine {
         if let Some(scout) = &self.scout {
             scout.close();
         }
-        self.work.notify_all();
+        self.idle.wake_all();
         self.done.notify_all();
     }
 
@@ -224,7 +224,7 @@ impl Engine {
             }
         }
         if admitted {
-            self.work.notify_all();
+            self.idle.wake_all();
         }
         admitted
     }

@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
 use arrow_select::take::take;
 use parquet::arrow::ProjectionMask;
 
 use super::dense::{DenseColumn, Read};
-use super::pages::pages;
+use super::pages::{Idle, pages};
 use super::retype::retyped;
 use super::stock::StockColumn;
 use super::{Path, Source, Where};
@@ -35,6 +36,8 @@ pub struct GroupColumn<'a> {
     pub root: Option<usize>,
     /// What the file's folders say, once a row, if it is no column of the files.
     pub(crate) folder: Option<Folder<'a>>,
+    /// Who may decompress pages before their turn.
+    pub(crate) idle: Option<&'a Arc<Idle>>,
 }
 
 /// A value of a file's folders.
@@ -75,7 +78,7 @@ impl<'a> GroupColumn<'a> {
             (Some(_), None) => return Err(Error::internal("a partition column without values")),
         };
         let root = root(&file.metadata, &source.path, source.index).filter(|_| folder.is_none());
-        Ok(Self { file, bytes: &file.source, group, first_row, source, root, folder })
+        Ok(Self { file, bytes: &file.source, group, first_row, source, root, folder, idle: None })
     }
 
     /// The leaves in this file that hold the source.
@@ -249,7 +252,7 @@ fn dense(of: &GroupColumn<'_>, root: usize, row: u64) -> Result<Option<DenseColu
     let places = of.file.metadata_from(of.group, row).metadata().page_index_for_row_group(of.group);
     let places = places.page_locations(first).cloned();
     let source = of.bytes.clone();
-    let pages = pages(source, chunk, group.num_rows() as usize, places).map_err(|error| of.corrupt(&error))?;
+    let pages = pages(source, chunk, group.num_rows() as usize, places, of.idle).map_err(|error| of.corrupt(&error))?;
     let dense = DenseColumn::try_new(pages, &schema.column(first), field);
     Ok(dense.map(|dense| dense.with_num_values(chunk.num_values().unsigned_abs())))
 }

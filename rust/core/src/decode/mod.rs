@@ -30,6 +30,7 @@ pub use leaf::Leaf;
 pub use learn::learn;
 pub(crate) use matrix::beside;
 pub use number::Number;
+pub use pages::Idle;
 pub use path::Path;
 pub use projection::{Column, Projection, Source};
 pub use spec::{Asked, ColumnSpec, Encode, Lists, Nulls, Padding, Scalar, Side, Strings};

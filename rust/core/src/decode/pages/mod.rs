@@ -4,6 +4,7 @@
 //! not for [`codec`] here.
 
 mod codec;
+mod early;
 mod header;
 mod literals;
 mod stored;
@@ -16,11 +17,13 @@ use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use self::codec::Codec;
+pub use self::early::Idle;
 use self::stored::StoredPages;
 use super::dense::DensePages;
 use crate::fetch::Input;
 
-/// The pages of a chunk of a row group of so many rows; `places`: where they begin, where that is known.
+/// The pages of a chunk of a row group of so many rows; `places`: where they begin, where that is known; `idle`: who may
+/// decompress some before their turn.
 ///
 /// # Errors
 /// A codec that there is not.
@@ -29,9 +32,10 @@ pub fn pages<I: Input>(
     chunk: &ColumnChunkMetaData,
     rows: usize,
     places: Option<Vec<PageLocation>>,
+    idle: Option<&Arc<Idle>>,
 ) -> Result<Box<dyn DensePages>> {
     Ok(match Codec::of(chunk.compression())? {
-        Some(codec) => Box::new(StoredPages::new(input, chunk, codec, rows, places)),
+        Some(codec) => Box::new(StoredPages::new(input, chunk, codec, rows, places, idle.cloned())),
         None => Box::new(SerializedPageReader::new(Arc::new(input), chunk, rows, places)?),
     })
 }

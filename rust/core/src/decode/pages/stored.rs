@@ -1,15 +1,17 @@
 //! The pages of a chunk as they are stored, one behind the other.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::basic::Encoding;
+use parquet::basic::{Compression, Encoding};
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
 
 use super::codec::Codec;
+use super::early::{Early, Idle};
 use super::header::{Header, Kind, header};
 use super::literals;
 use crate::decode::dense::{DensePages, Stored};
@@ -21,21 +23,36 @@ const HEADER_BYTES: usize = 512;
 const SMALL_BYTES: u64 = 64 << 10;
 /// Plain values of no fewer bytes are read where they are used.
 const APART_BYTES: usize = 32 << 10;
+/// Pages that become so many bytes are worth the attention of another thread; larger ones are too much memory to have ahead.
+const EARLY_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=8 << 20;
 
 /// Reads a chunk's pages in their order.
 pub(super) struct StoredPages<I> {
     input: I,
+    compression: Compression,
     codec: Option<Codec>,
+    /// Who may decompress pages before their turn.
+    idle: Option<Arc<Idle>>,
     /// Whether the column has repetition levels, and definition levels.
     levels: [bool; 2],
-    /// Where the next page begins, or its content if its header was read.
+    /// The next pages, whose headers were read.
+    next: VecDeque<Opened>,
+    /// Where the page after these begins.
     at: u64,
     end: u64,
-    /// The header of the next page, if it was read.
-    next: Option<Header>,
     /// Bytes read ahead, and where they begin.
     ahead: (u64, Bytes),
     places: Option<Places>,
+}
+
+/// A page whose header was read.
+#[derive(Debug)]
+struct Opened {
+    header: Header,
+    /// Where its content begins.
+    at: u64,
+    /// Its content, where another thread may make it.
+    early: Option<Arc<Early>>,
 }
 
 /// Where pages begin, of an index.
@@ -52,6 +69,7 @@ impl<I: Input> StoredPages<I> {
         codec: Option<Codec>,
         rows: usize,
         places: Option<Vec<PageLocation>>,
+        idle: Option<Arc<Idle>>,
     ) -> Self {
         let (start, length) = chunk.byte_range();
         let levels = [chunk.column_descr().max_rep_level() > 0, chunk.column_descr().max_def_level() > 0];
@@ -62,32 +80,33 @@ impl<I: Input> StoredPages<I> {
             rows,
         });
         let ahead = (start, Bytes::new());
-        Self { input, codec, levels, at: start, end: start.saturating_add(length), next: None, ahead, places }
+        let (compression, end, next) = (chunk.compression(), start.saturating_add(length), VecDeque::new());
+        Self { input, compression, codec, idle, levels, next, at: start, end, ahead, places }
     }
 
     fn left(&self) -> usize {
         usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX)
     }
 
-    /// The bytes from here on that were read ahead.
-    fn held(&self) -> Bytes {
+    /// The bytes from a place on that were read ahead.
+    fn held(&self, at: u64) -> Bytes {
         let (start, bytes) = &self.ahead;
-        let from = self.at.checked_sub(*start).and_then(|from| usize::try_from(from).ok());
+        let from = at.checked_sub(*start).and_then(|from| usize::try_from(from).ok());
         from.filter(|&from| from < bytes.len()).map_or_else(Bytes::new, |from| bytes.slice(from..))
     }
 
-    /// The next `length` bytes, which are in the chunk.
-    fn bytes(&mut self, length: usize) -> Result<Bytes> {
-        let held = self.held();
+    /// The `length` bytes from a place on, which are in the chunk.
+    fn bytes(&self, at: u64, length: usize) -> Result<Bytes> {
+        let held = self.held(at);
         if held.len() >= length {
             return Ok(held.slice(..length));
         }
-        self.input.get_bytes(self.at, length)
+        self.input.get_bytes(at, length)
     }
 
     /// Makes more bytes from here on be held than were.
     fn read_ahead(&mut self) -> Result<()> {
-        let held = self.held();
+        let held = self.held(self.at);
         let mut length = (2 * held.len()).max(HEADER_BYTES);
         if self.input.is_near() && self.left() as u64 <= SMALL_BYTES {
             length = self.left();
@@ -97,14 +116,19 @@ impl<I: Input> StoredPages<I> {
         Ok(())
     }
 
-    /// Reads the next page's header, and passes over pages that are neither data nor dictionary. False at the chunk's end.
+    /// Reads the next page's header, if it was not. False at the chunk's end.
     fn open(&mut self) -> Result<bool> {
-        while self.next.is_none() {
+        Ok(!self.next.is_empty() || self.open_one()?)
+    }
+
+    /// Reads one more page's header, and passes over pages that are neither data nor dictionary. False at the chunk's end.
+    fn open_one(&mut self) -> Result<bool> {
+        loop {
             if !self.go_to_place() {
                 return Ok(false);
             }
-            let Some((found, length)) = header(&self.held())? else {
-                if self.held().len() >= self.left() {
+            let Some((found, length)) = header(&self.held(self.at))? else {
+                if self.held(self.at).len() >= self.left() {
                     return Err(ParquetError::EOF("the chunk ends in a page's header".into()));
                 }
                 self.read_ahead()?;
@@ -118,14 +142,49 @@ impl<I: Input> StoredPages<I> {
                     self.left()
                 )));
             }
+            let at = self.at;
+            self.at += found.stored as u64;
             if found.kind == Kind::Other {
-                self.at += found.stored as u64;
                 self.pass();
             } else {
-                self.next = Some(found);
+                self.next.push_back(Opened { header: found, at, early: None });
+                return Ok(true);
             }
         }
-        Ok(true)
+    }
+
+    /// Offers the pages behind this one to threads without work, as many as there are such threads.
+    fn offer_next(&mut self, page: &Header) {
+        let Some(idle) = self.idle.clone() else { return };
+        let is_near = self.input.is_near() && self.places.is_none();
+        let is_worth_it = self.codec.is_some() && is_near && EARLY_BYTES.contains(&page.size);
+        while is_worth_it && self.next.len() < idle.threads() {
+            let before = self.at;
+            if !self.open_one().unwrap_or(false) {
+                self.at = before; // what is wrong with it is said in its turn
+                break;
+            }
+            if let Some(Opened { header, at, early }) = self.next.back_mut()
+                && EARLY_BYTES.contains(&header.size)
+            {
+                let (input, header, at, compression) = (self.input.clone(), header.clone(), *at, self.compression);
+                let make =
+                    move || content(&input, at, &header, Codec::of(compression)?.flatten().as_mut(), Bytes::new());
+                idle.offer(early.insert(Arc::new(Early::new(make))));
+            }
+        }
+    }
+
+    /// A page's content, decompressed by this thread or by another; this one does not wait while it could do the same for the
+    /// pages behind.
+    fn content(&mut self, page: &Opened) -> Result<Bytes> {
+        let Some(early) = &page.early else {
+            let held = self.held(page.at);
+            return content(&self.input, page.at, &page.header, self.codec.as_mut(), held);
+        };
+        early.run();
+        while !early.is_done() && self.next.iter().filter_map(|page| page.early.as_ref()).any(|page| page.run()) {}
+        early.take()
     }
 
     /// Goes where the next page begins; false where there is none.
@@ -150,8 +209,8 @@ impl<I: Input> StoredPages<I> {
     }
 
     /// How many bytes of a plain page that is stored as it is come before its values; None where these are not to be read
-    /// apart. It is read as far as that.
-    fn levels_bytes(&mut self, page: &Header) -> Result<Option<usize>> {
+    /// apart.
+    fn levels_bytes(&self, page: &Header, at: u64) -> Result<Option<usize>> {
         if page.crc.is_some() || !self.input.is_near() || page.stored < APART_BYTES {
             return Ok(None);
         }
@@ -166,8 +225,11 @@ impl<I: Input> StoredPages<I> {
             {
                 let mut levels = 0;
                 for _ in self.levels.into_iter().filter(|is_there| *is_there) {
-                    let Some(length) =
-                        self.bytes((levels + 4).min(page.stored))?.get(levels..).and_then(<[u8]>::first_chunk).copied()
+                    let Some(length) = self
+                        .bytes(at, (levels + 4).min(page.stored))?
+                        .get(levels..)
+                        .and_then(<[u8]>::first_chunk)
+                        .copied()
                     else {
                         return Ok(None);
                     };
@@ -182,53 +244,50 @@ impl<I: Input> StoredPages<I> {
         }
     }
 
-    /// The next page's content, decompressed; of one whose values are read apart as far as its `levels`.
-    fn content(&mut self, page: &Header, levels: Option<usize>) -> Result<Bytes> {
-        if let Some(levels) = levels {
-            return self.bytes(levels);
-        }
-        let (plain, is_compressed) = match page.kind {
-            Kind::V2 { def_bytes, rep_bytes, is_compressed, .. } => {
-                (def_bytes.saturating_add(rep_bytes) as usize, is_compressed)
-            }
-            _ => (0, true),
-        };
-        let is_apart = page.crc.is_none() && self.input.is_near() && self.held().len() < page.stored;
-        if is_apart
-            && is_compressed
-            && let Some(Codec::Snappy(_)) = self.codec
-            && let Some(content) = literals::read(&self.input, self.at, page, plain)?
-        {
-            return Ok(content);
-        }
-        let bytes = self.bytes(page.stored)?;
-        if page.crc.is_some_and(|crc| crc != crc32fast::hash(&bytes)) {
-            return Err(ParquetError::General("Page CRC checksum mismatch".into()));
-        }
-        match &mut self.codec {
-            Some(codec) if is_compressed => codec.decompressed(&bytes, plain, page.size),
-            _ => Ok(bytes),
-        }
-    }
-
     fn next_page(&mut self, apart: bool) -> Result<Option<(Page, Option<Stored>)>> {
         if !self.open()? {
             return Ok(None);
         }
-        let Some(mut page) = self.next.take() else { return Ok(None) };
-        let levels = if apart { self.levels_bytes(&page)? } else { None };
-        let buf = self.content(&page, levels)?;
-        let stored = levels.map(|levels| {
-            let input = self.input.clone();
-            Stored::new(Box::new(move |at, into| input.fill(at, into)), self.at + levels as u64, page.stored - levels)
-        });
-        self.at += page.stored as u64;
+        let Some(mut page) = self.next.pop_front() else { return Ok(None) };
         self.pass();
-        if let (Some(_), Kind::V2 { is_compressed, .. }) = (&stored, &mut page.kind) {
+        let levels = if apart { self.levels_bytes(&page.header, page.at)? } else { None };
+        let Some(levels) = levels else {
+            self.offer_next(&page.header);
+            let content = self.content(&page)?;
+            return Ok(Some((with_content(page.header.kind, content)?, None)));
+        };
+        let (input, at, length) = (self.input.clone(), page.at + levels as u64, page.header.stored - levels);
+        let stored = Stored::new(Box::new(move |at, into| input.fill(at, into)), at, length);
+        if let Kind::V2 { is_compressed, .. } = &mut page.header.kind {
             *is_compressed = false;
         }
-        Ok(Some((with_content(page.kind, buf)?, stored)))
+        Ok(Some((with_content(page.header.kind, self.bytes(page.at, levels)?)?, Some(stored))))
     }
+}
+
+/// The content of a page that is stored from `at` on, decompressed. `held`: what is at hand of it, and of what follows.
+fn content(input: &impl Input, at: u64, page: &Header, codec: Option<&mut Codec>, held: Bytes) -> Result<Bytes> {
+    let (plain, is_compressed) = match page.kind {
+        Kind::V2 { def_bytes, rep_bytes, is_compressed, .. } => {
+            (def_bytes.saturating_add(rep_bytes) as usize, is_compressed)
+        }
+        _ => (0, true),
+    };
+    let codec = codec.filter(|_| is_compressed);
+    let is_held = held.len() >= page.stored;
+    if page.crc.is_none()
+        && !is_held
+        && input.is_near()
+        && let Some(Codec::Snappy(_)) = codec
+        && let Some(content) = literals::read(input, at, page, plain)?
+    {
+        return Ok(content);
+    }
+    let bytes = if is_held { held.slice(..page.stored) } else { input.get_bytes(at, page.stored)? };
+    if page.crc.is_some_and(|crc| crc != crc32fast::hash(&bytes)) {
+        return Err(ParquetError::General("Page CRC checksum mismatch".into()));
+    }
+    codec.map_or(Ok(bytes.clone()), |codec| codec.decompressed(&bytes, plain, page.size))
 }
 
 fn with_content(kind: Kind, buf: Bytes) -> Result<Page> {
@@ -278,8 +337,8 @@ impl<I: Input> PageReader for StoredPages<I> {
             return Ok(Some(PageMetadata { num_rows, num_levels: None, is_dict: false }));
         }
         self.open()?;
-        Ok(self.next.as_ref().map(|page| {
-            let (num_rows, num_levels, is_dict) = match page.kind {
+        Ok(self.next.front().map(|page| {
+            let (num_rows, num_levels, is_dict) = match page.header.kind {
                 Kind::V1 { values, .. } => (None, Some(values as usize), false),
                 Kind::V2 { values, rows, .. } => (Some(rows as usize), Some(values as usize), false),
                 Kind::Dictionary { .. } | Kind::Other => (None, None, true),
@@ -290,7 +349,7 @@ impl<I: Input> PageReader for StoredPages<I> {
 
     fn skip_next_page(&mut self) -> Result<()> {
         if self.places.is_none() && self.open()? {
-            self.at += self.next.take().map_or(0, |page| page.stored as u64);
+            self.next.pop_front();
         }
         self.pass();
         Ok(())

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{ArrayRef, Int32Array, ListArray, RecordBatch};
@@ -16,7 +18,7 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::serialized_reader::SerializedPageReader;
 use proptest::prelude::*;
 
-use super::pages;
+use super::{Idle, pages};
 use crate::decode::dense::DensePages;
 
 #[derive(Debug, Clone)]
@@ -40,7 +42,7 @@ fn written() -> impl Strategy<Value = Written> {
         1 => Just(Compression::GZIP(GzipLevel::default())),
     ];
     let flags = any::<[bool; 4]>();
-    (codec, flags, 1_usize..40_000, 100_usize..20_000).prop_map(
+    (codec, flags, 1_usize..80_000, 100_usize..30_000).prop_map(
         |(codec, [v2, dictionary, lists, noise], rows, page_rows)| Written {
             codec,
             v2,
@@ -91,13 +93,18 @@ fn said(page: &Page) -> (String, Bytes) {
 }
 
 /// The pages of the file's column by this module's reader, and by the crate's.
-fn both(file: &Bytes, metadata: &ArrowReaderMetadata, index: bool) -> (Box<dyn DensePages>, Box<dyn PageReader>) {
+fn both(
+    file: &Bytes,
+    metadata: &ArrowReaderMetadata,
+    index: bool,
+    idle: Option<&Arc<Idle>>,
+) -> (Box<dyn DensePages>, Box<dyn PageReader>) {
     let group = metadata.metadata().row_group(0);
     let places = metadata.metadata().page_index_for_row_group(0);
     let places = places.page_locations(0).cloned().filter(|_| index);
     let rows = group.num_rows() as usize;
     let theirs = SerializedPageReader::new(Arc::new(file.clone()), group.column(0), rows, places.clone());
-    (pages(file.clone(), group.column(0), rows, places).unwrap(), Box::new(theirs.unwrap()))
+    (pages(file.clone(), group.column(0), rows, places, idle).unwrap(), Box::new(theirs.unwrap()))
 }
 
 fn load(file: &Bytes) -> ArrowReaderMetadata {
@@ -105,15 +112,81 @@ fn load(file: &Bytes) -> ArrowReaderMetadata {
     ArrowReaderMetadata::load(file, options).unwrap()
 }
 
+/// Threads without work of their own.
+struct Helpers {
+    idle: Arc<Idle>,
+    stop: Arc<Mutex<bool>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Helpers {
+    fn new(threads: usize) -> Self {
+        let (idle, stop): (Arc<Idle>, Arc<Mutex<bool>>) = Default::default();
+        let help = |(idle, stop): (Arc<Idle>, Arc<Mutex<bool>>)| {
+            let mut stopped = stop.lock().unwrap();
+            while !*stopped {
+                stopped = idle.help_or_wait(stopped, || stop.lock().unwrap());
+            }
+        };
+        let threads = (0..threads)
+            .map(|_| {
+                let shared = (Arc::clone(&idle), Arc::clone(&stop));
+                std::thread::spawn(move || help(shared))
+            })
+            .collect::<Vec<_>>();
+        while idle.threads() < threads.len() {
+            std::thread::yield_now();
+        }
+        Self { idle, stop, threads }
+    }
+}
+
+impl Drop for Helpers {
+    fn drop(&mut self) {
+        *self.stop.lock().unwrap() = true;
+        self.idle.wake_all();
+        self.threads.drain(..).for_each(|thread| thread.join().unwrap());
+    }
+}
+
+#[test]
+fn pages_behind_are_offered_to_as_many_threads_as_have_no_work() {
+    let codec = Compression::ZSTD(ZstdLevel::default());
+    let written =
+        Written { codec, v2: true, dictionary: false, lists: false, noise: false, rows: 90_000, page_rows: 20_000 };
+    let file = written.file();
+    let idle = Arc::new(Idle::default());
+    idle.threads.store(2, Ordering::Relaxed);
+    let (mut ours, mut theirs) = both(&file, &load(&file), false, Some(&idle));
+    let offered = |idle: &Idle| std::iter::from_fn(|| idle.next()).collect::<Vec<_>>();
+    let mut both_next = || {
+        let pages = [ours.next_dense().unwrap().map(|(page, _)| page), theirs.get_next_page().unwrap()];
+        let [mine, theirs] = pages.map(|page| page.map(|page| said(&page)));
+        assert_eq!(mine, theirs);
+        mine.is_some()
+    };
+    assert!(both_next());
+    let first = offered(&idle);
+    assert_eq!(first.len(), 2, "the second page and the third");
+    assert!(first[1].run());
+    assert!(both_next());
+    assert!(!first[0].run(), "the reader came first");
+    assert_eq!(offered(&idle).len(), 1, "the fourth");
+    drop(first);
+    while both_next() {}
+    assert!(offered(&idle).is_empty());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn pages_are_those_of_the_crate(
-        written in written(), index: bool, steps in proptest::collection::vec(0_u8..6, 1..30),
+        written in written(), index: bool, threads in 0_usize..4, steps in proptest::collection::vec(0_u8..6, 1..30),
     ) {
         let file = written.file();
-        let (mut ours, mut theirs) = both(&file, &load(&file), index);
+        let helpers = Helpers::new(threads);
+        let (mut ours, mut theirs) = both(&file, &load(&file), index, Some(&helpers.idle));
         for step in steps.iter().chain([&5]).cycle() {
             match step {
                 0 => {
@@ -151,7 +224,7 @@ proptest! {
 
     #[test]
     fn damage_neither_panics_nor_goes_on_for_ever(
-        written in written(), index: bool, at in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..9),
+        written in written(), index: bool, threads in 0_usize..4, at in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..9),
     ) {
         let whole = written.file();
         let metadata = load(&whole);
@@ -162,7 +235,8 @@ proptest! {
             let place = index.index(length as usize);
             damaged[start as usize + if byte % 2 == 0 { place.min(40) } else { place }] ^= byte;
         }
-        let (mut ours, _) = both(&damaged.into(), &metadata, index);
+        let helpers = Helpers::new(threads);
+        let (mut ours, _) = both(&damaged.into(), &metadata, index, Some(&helpers.idle));
         let mut count = 0;
         while let Ok(Some(_)) = ours.get_next_page() {
             count += 1;
