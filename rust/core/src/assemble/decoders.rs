@@ -125,7 +125,8 @@ impl Decoders {
         let near;
         let find = |source: &&'a decode::Source| {
             let of = GroupColumn::find(table, index, file, group, source)?;
-            Ok(GroupColumn { idle: Some(idle), ..of })
+            // Of a set pages may be passed over.
+            Ok(GroupColumn { idle: set.is_none().then_some(idle), ..of })
         };
         let mut of = sources.iter().map(find).collect::<Result<Vec<_>>>()?;
         if self.readers.is_none() {

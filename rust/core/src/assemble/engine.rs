@@ -128,7 +128,9 @@ impl Engine {
                 return Some((state, lane));
             }
             if !self.admit(&mut state) {
-                state = self.idle.help_or_wait(state, || self.lock());
+                let busy;
+                (state, busy) = self.idle.help_or_wait(state, || self.lock());
+                state.metrics.busy += busy;
             }
         }
     }

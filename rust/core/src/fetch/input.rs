@@ -7,7 +7,10 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::ChunkReader;
 
 /// Bytes that pages are read from.
-pub trait Input: ChunkReader + Clone + 'static {
+///
+/// # Safety
+/// Where [`fill`](Self::fill) gives no error, it has filled all.
+pub unsafe trait Input: ChunkReader + Clone + 'static {
     /// Bytes from `start` on, at most `length` and at least one: those that can be had at once. `start` is before the end.
     ///
     /// # Errors
@@ -37,7 +40,7 @@ pub trait Input: ChunkReader + Clone + 'static {
     fn append(&self, start: u64, length: usize, to: &mut Vec<u8>) -> Result<()> {
         to.reserve(length);
         self.fill(start, &mut to.spare_capacity_mut()[..length])?;
-        // SAFETY: `fill` filled so many more.
+        // SAFETY: `fill` filled so many more, as the trait demands.
         unsafe { to.set_len(to.len() + length) };
         Ok(())
     }
@@ -54,7 +57,8 @@ pub(super) fn copy(bytes: &[u8], into: &mut [MaybeUninit<u8>]) -> Result<()> {
     Ok(())
 }
 
-impl Input for Bytes {
+// SAFETY: `fill` is that of the trait.
+unsafe impl Input for Bytes {
     fn is_near(&self) -> bool {
         true
     }

@@ -60,7 +60,8 @@ impl ChunkReader for LocalFile {
     }
 }
 
-impl Input for LocalFile {
+// SAFETY: `fill` reads until all is filled.
+unsafe impl Input for LocalFile {
     fn is_near(&self) -> bool {
         true
     }

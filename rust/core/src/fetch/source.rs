@@ -69,7 +69,8 @@ impl ChunkReader for Source {
     }
 }
 
-impl Input for Source {
+// SAFETY: `fill` is that of a local file, or a copy of as many bytes.
+unsafe impl Input for Source {
     fn some(&self, start: u64, length: usize) -> Result<Bytes> {
         match self {
             Self::Local(file) => file.some(start, length),

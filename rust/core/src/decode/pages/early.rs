@@ -4,47 +4,59 @@
 //! wait for it, and most of what it does is to decompress.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 
 use crate::error::panic_words;
 
+/// Bytes of pages that may be made before their turn, in all and for each thread that could make them.
+const MAX_BYTES: usize = 8 << 20;
+const THREAD_BYTES: usize = 2 << 20;
+
 /// Where threads without work wait, and the pages that they may decompress meanwhile.
 #[derive(Debug, Default)]
 pub struct Idle {
     pub(super) threads: AtomicUsize,
     pages: Mutex<VecDeque<Weak<Early>>>,
+    /// What the pages that were offered become, until they are used.
+    bytes: AtomicUsize,
     work: Condvar,
 }
 
 impl Idle {
-    /// Threads that wait, or decompress pages before their turn.
-    pub fn threads(&self) -> usize {
-        self.threads.load(Ordering::Relaxed)
+    /// How many pages one reader may offer: as many as threads wait or decompress such pages, while there is memory for them.
+    pub(super) fn room(&self) -> usize {
+        let threads = self.threads.load(Ordering::Relaxed);
+        if self.bytes.load(Ordering::Relaxed) < MAX_BYTES + threads * THREAD_BYTES { threads } else { 0 }
     }
 
-    /// Decompresses a page that somebody will want, or waits for work. What the guard guards tells whether there is other work.
+    /// Decompresses a page that somebody will want, for so long, or waits for work. What the guard guards tells whether there is
+    /// other work.
     pub(crate) fn help_or_wait<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
         lock: impl FnOnce() -> MutexGuard<'a, T>,
-    ) -> MutexGuard<'a, T> {
+    ) -> (MutexGuard<'a, T>, Duration) {
         self.threads.fetch_add(1, Ordering::Relaxed);
-        let guard = match self.next() {
+        let (guard, busy) = match self.next() {
             Some(page) => {
                 drop(guard);
+                let begin = Instant::now();
                 page.run();
-                lock()
+                // Perhaps nobody wants it any longer: its memory is not let go of under the lock.
+                drop(page);
+                let busy = begin.elapsed();
+                (lock(), busy)
             }
-            None => self.work.wait(guard).unwrap_or_else(PoisonError::into_inner),
+            None => (self.work.wait(guard).unwrap_or_else(PoisonError::into_inner), Duration::ZERO),
         };
         self.threads.fetch_sub(1, Ordering::Relaxed);
-        guard
+        (guard, busy)
     }
 
     /// Says that there is work for one of those who wait.
@@ -57,10 +69,18 @@ impl Idle {
         self.work.notify_all();
     }
 
-    /// Offers a page. One who is about to wait may miss this: then it is decompressed in its turn.
-    pub(super) fn offer(&self, page: &Arc<Early>) {
-        lock(&self.pages).push_back(Arc::downgrade(page));
+    /// Offers a page that becomes so many bytes. One who is about to wait may miss this: then it is decompressed in its turn.
+    pub(super) fn offer(
+        self: &Arc<Self>,
+        bytes: usize,
+        make: impl FnOnce() -> Result<Bytes> + Send + 'static,
+    ) -> Arc<Early> {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let (state, done) = (Mutex::new(State::Waiting(Box::new(make))), Condvar::new());
+        let page = Arc::new(Early { state, done, bytes, idle: Arc::clone(self) });
+        lock(&self.pages).push_back(Arc::downgrade(&page));
         self.wake_one();
+        page
     }
 
     /// The next page that somebody still wants.
@@ -78,6 +98,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) struct Early {
     state: Mutex<State>,
     done: Condvar,
+    bytes: usize,
+    idle: Arc<Idle>,
 }
 
 type Make = Box<dyn FnOnce() -> Result<Bytes> + Send>;
@@ -90,10 +112,6 @@ enum State {
 }
 
 impl Early {
-    pub(super) fn new(make: impl FnOnce() -> Result<Bytes> + Send + 'static) -> Self {
-        Self { state: Mutex::new(State::Waiting(Box::new(make))), done: Condvar::new() }
-    }
-
     fn is_waiting(&self) -> bool {
         matches!(*lock(&self.state), State::Waiting(_))
     }
@@ -120,9 +138,8 @@ impl Early {
         true
     }
 
-    /// Its content, waiting for the thread that is at it. Once.
+    /// Its content, waiting for the thread that is at it: somebody has begun. Once.
     pub(super) fn take(&self) -> Result<Bytes> {
-        self.run();
         let mut state = lock(&self.state);
         loop {
             match std::mem::replace(&mut *state, State::Taken) {
@@ -134,29 +151,22 @@ impl Early {
     }
 }
 
-impl fmt::Debug for Early {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Early")
+impl Drop for Early {
+    fn drop(&mut self) {
+        self.idle.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    fn page(idle: &Idle, content: &'static [u8]) -> Arc<Early> {
-        let page = Arc::new(Early::new(move || Ok(Bytes::from_static(content))));
-        idle.offer(&page);
-        page
-    }
 
     #[test]
     fn pages_that_are_still_wanted_are_made_once_and_in_order() {
-        let idle = Idle::default();
-        let [begun, first, gone, second] = [b"0", b"1", b"2", b"3"].map(|content| page(&idle, content));
+        let idle = Arc::new(Idle::default());
+        let [begun, first, gone, second] =
+            [b"0", b"1", b"2", b"3"].map(|content| idle.offer(1, || Ok(Bytes::from_static(content))));
         assert!(begun.run() && !begun.run());
         drop(gone);
         for wanted in [&first, &second] {
@@ -168,13 +178,28 @@ mod tests {
     }
 
     #[test]
+    fn there_is_no_room_for_more_bytes_than_threads_are_worth() {
+        let idle = Arc::new(Idle::default());
+        assert_eq!(idle.room(), 0);
+        idle.threads.store(2, Ordering::Relaxed);
+        let page = idle.offer(MAX_BYTES, || Ok(Bytes::new()));
+        assert_eq!(idle.room(), 2);
+        let more = idle.offer(2 * THREAD_BYTES, || Ok(Bytes::new()));
+        assert_eq!(idle.room(), 0);
+        drop(page);
+        assert_eq!(idle.room(), 2);
+        drop(more);
+        assert_eq!(idle.bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
     fn who_needs_a_page_waits_for_the_thread_that_is_at_it() {
         let (begin, begun) = std::sync::mpsc::channel();
-        let page = Arc::new(Early::new(move || {
+        let page = Arc::new(Idle::default()).offer(4, move || {
             begin.send(()).unwrap();
             std::thread::sleep(Duration::from_millis(20));
             Ok(Bytes::from_static(b"late"))
-        }));
+        });
         let other = Arc::clone(&page);
         let thread = std::thread::spawn(move || other.run());
         begun.recv().unwrap();
@@ -185,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_error() {
-        let page = Early::new(|| panic!("a decoder's fault"));
+        let page = Arc::new(Idle::default()).offer(0, || panic!("a decoder's fault"));
         assert!(page.run());
         assert!(page.take().unwrap_err().to_string().contains("a decoder's fault"));
     }

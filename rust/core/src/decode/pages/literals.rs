@@ -19,8 +19,10 @@ const BLOCK: usize = 1 << 16;
 ///
 /// # Errors
 /// Bytes that cannot be read.
-pub(super) fn read(input: &impl Input, at: u64, page: &Header, plain: usize) -> Result<Option<Bytes>> {
-    let Some(size) = page.size.checked_sub(plain).filter(|&size| size > 0) else { return Ok(None) };
+pub(super) fn read(input: &impl Input, mut at: u64, page: &Header, plain: usize) -> Result<Option<Bytes>> {
+    let is_no_smaller = page.stored > page.size;
+    let size = page.size.checked_sub(plain).filter(|&size| is_no_smaller && size > 0);
+    let Some(size) = size else { return Ok(None) };
     let blocks = |from: usize| (from..size).step_by(BLOCK).map(move |start| BLOCK.min(size - start));
     let mark = [length(size), tag(BLOCK.min(size))].concat();
     let tags: usize = blocks(BLOCK).map(|block| tag(block).len()).sum();
@@ -29,7 +31,6 @@ pub(super) fn read(input: &impl Input, at: u64, page: &Header, plain: usize) -> 
     }
     let mut bytes = memory::vec::<u8>(page.size);
     // Every piece is read with the tag behind it, which the next piece is written over.
-    let mut at = at;
     let mut next = |piece: usize, tag: &[u8]| -> Result<bool> {
         let end = bytes.len() + piece;
         input.append(at, piece + tag.len(), &mut bytes)?;
@@ -38,11 +39,13 @@ pub(super) fn read(input: &impl Input, at: u64, page: &Header, plain: usize) -> 
         bytes.truncate(end);
         Ok(is_tag)
     };
-    let mut is_so = next(plain, &mark)?;
-    for (block, behind) in blocks(0).zip(blocks(BLOCK).map(tag).chain([Vec::new()])) {
-        is_so = is_so && next(block, &behind)?;
+    let behind = blocks(BLOCK).map(tag).chain([Vec::new()]);
+    for (piece, tag) in [(plain, mark)].into_iter().chain(blocks(0).zip(behind)) {
+        if !next(piece, &tag)? {
+            return Ok(None);
+        }
     }
-    Ok(is_so.then(|| memory::bytes(bytes)))
+    Ok(Some(memory::bytes(bytes)))
 }
 
 /// How Snappy writes the length of all.

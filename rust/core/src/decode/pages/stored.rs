@@ -46,7 +46,6 @@ pub(super) struct StoredPages<I> {
 }
 
 /// A page whose header was read.
-#[derive(Debug)]
 struct Opened {
     header: Header,
     /// Where its content begins.
@@ -80,6 +79,8 @@ impl<I: Input> StoredPages<I> {
             rows,
         });
         let ahead = (start, Bytes::new());
+        // Another thread must not wait for bytes; and the places of an index are passed one by one.
+        let idle = idle.filter(|_| codec.is_some() && input.is_near() && places.is_none());
         let (compression, end, next) = (chunk.compression(), start.saturating_add(length), VecDeque::new());
         Self { input, compression, codec, idle, levels, next, at: start, end, ahead, places }
     }
@@ -116,9 +117,12 @@ impl<I: Input> StoredPages<I> {
         Ok(())
     }
 
-    /// Reads the next page's header, if it was not. False at the chunk's end.
-    fn open(&mut self) -> Result<bool> {
-        Ok(!self.next.is_empty() || self.open_one()?)
+    /// Reads the next page's header, if it was not. There is none at the chunk's end.
+    fn open(&mut self) -> Result<()> {
+        if self.next.is_empty() {
+            self.open_one()?;
+        }
+        Ok(())
     }
 
     /// Reads one more page's header, and passes over pages that are neither data nor dictionary. False at the chunk's end.
@@ -153,24 +157,24 @@ impl<I: Input> StoredPages<I> {
         }
     }
 
-    /// Offers the pages behind this one to threads without work, as many as there are such threads.
+    /// Offers the pages behind this one to threads without work. Not those behind a dictionary, which may be passed over.
     fn offer_next(&mut self, page: &Header) {
-        let Some(idle) = self.idle.clone() else { return };
-        let is_near = self.input.is_near() && self.places.is_none();
-        let is_worth_it = self.codec.is_some() && is_near && EARLY_BYTES.contains(&page.size);
-        while is_worth_it && self.next.len() < idle.threads() {
+        let Some(idle) = self.idle.clone().filter(|_| is_worth_it(page)) else { return };
+        while self.next.len() < idle.room() {
             let before = self.at;
             if !self.open_one().unwrap_or(false) {
                 self.at = before; // what is wrong with it is said in its turn
                 break;
             }
-            if let Some(Opened { header, at, early }) = self.next.back_mut()
-                && EARLY_BYTES.contains(&header.size)
-            {
-                let (input, header, at, compression) = (self.input.clone(), header.clone(), *at, self.compression);
-                let make =
-                    move || content(&input, at, &header, Codec::of(compression)?.flatten().as_mut(), Bytes::new());
-                idle.offer(early.insert(Arc::new(Early::new(make))));
+            let Some(Opened { header, at, .. }) = self.next.back().filter(|page| is_worth_it(&page.header)) else {
+                continue;
+            };
+            let (input, header, at, compression) = (self.input.clone(), header.clone(), *at, self.compression);
+            let (size, held) = (header.size, self.held(at));
+            let make = move || content(&input, at, &header, Codec::of(compression)?.flatten().as_mut(), held);
+            let early = idle.offer(size, make);
+            if let Some(page) = self.next.back_mut() {
+                page.early = Some(early);
             }
         }
     }
@@ -245,9 +249,7 @@ impl<I: Input> StoredPages<I> {
     }
 
     fn next_page(&mut self, apart: bool) -> Result<Option<(Page, Option<Stored>)>> {
-        if !self.open()? {
-            return Ok(None);
-        }
+        self.open()?;
         let Some(mut page) = self.next.pop_front() else { return Ok(None) };
         self.pass();
         let levels = if apart { self.levels_bytes(&page.header, page.at)? } else { None };
@@ -263,6 +265,16 @@ impl<I: Input> StoredPages<I> {
         }
         Ok(Some((with_content(page.header.kind, self.bytes(page.at, levels)?)?, Some(stored))))
     }
+}
+
+/// Whether it is worth another thread's while to decompress a page.
+fn is_worth_it(page: &Header) -> bool {
+    let is_packed_data = match page.kind {
+        Kind::V1 { .. } => true,
+        Kind::V2 { is_compressed, .. } => is_compressed,
+        Kind::Dictionary { .. } | Kind::Other => false,
+    };
+    is_packed_data && EARLY_BYTES.contains(&page.size) && page.stored <= *EARLY_BYTES.end()
 }
 
 /// The content of a page that is stored from `at` on, decompressed. `held`: what is at hand of it, and of what follows.
@@ -348,7 +360,8 @@ impl<I: Input> PageReader for StoredPages<I> {
     }
 
     fn skip_next_page(&mut self) -> Result<()> {
-        if self.places.is_none() && self.open()? {
+        if self.places.is_none() {
+            self.open()?;
             self.next.pop_front();
         }
         self.pass();

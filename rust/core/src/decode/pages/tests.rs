@@ -125,7 +125,7 @@ impl Helpers {
         let help = |(idle, stop): (Arc<Idle>, Arc<Mutex<bool>>)| {
             let mut stopped = stop.lock().unwrap();
             while !*stopped {
-                stopped = idle.help_or_wait(stopped, || stop.lock().unwrap());
+                stopped = idle.help_or_wait(stopped, || stop.lock().unwrap()).0;
             }
         };
         let threads = (0..threads)
@@ -134,7 +134,7 @@ impl Helpers {
                 std::thread::spawn(move || help(shared))
             })
             .collect::<Vec<_>>();
-        while idle.threads() < threads.len() {
+        while idle.threads.load(Ordering::Relaxed) < threads.len() {
             std::thread::yield_now();
         }
         Self { idle, stop, threads }
