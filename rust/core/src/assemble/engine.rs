@@ -19,6 +19,8 @@ use crate::{Error, Result};
 
 /// The sources of a lane hold at least this many bytes a row group, so that small row groups are few tasks.
 const LANE_BYTES: u64 = 256 << 10;
+/// One part in so many of the budget may be pages that are decompressed before their turn.
+const EARLY_PART: u64 = 4;
 
 /// What a reader has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -103,7 +105,8 @@ impl Engine {
             closed: false,
             metrics: Metrics::default(),
         };
-        let (idle, done) = (Arc::default(), Condvar::new());
+        let idle = Arc::new(Idle::new((budget / EARLY_PART) as usize));
+        let done = Condvar::new();
         let scout = (selections.is_some() && files.are_remote()).then(Scout::default);
         Self { files, projection, selections, scout, line, budget, ahead, state: Mutex::new(state), idle, done }
     }
@@ -216,7 +219,8 @@ impl Engine {
             let bytes = chunk.rows() * self.projection.row_bytes();
             let raw = self.raw_bytes(chunk);
             let awaited = state.waiting.is_some_and(|slot| state.slots[slot].is_empty());
-            let is_full = state.used_bytes + bytes > self.budget || state.raw_bytes + raw > self.budget;
+            let used = state.used_bytes + self.idle.bytes() as u64;
+            let is_full = used + bytes > self.budget || state.raw_bytes + raw > self.budget;
             if !awaited && !state.jobs.is_empty() && is_full {
                 break;
             }

@@ -14,25 +14,38 @@ use parquet::errors::{ParquetError, Result};
 
 use crate::error::panic_words;
 
-/// Bytes of pages that may be made before their turn, in all and for each thread that could make them.
+/// Bytes of pages that are made before their turn, in all and for each thread that could make them: no more are of use.
 const MAX_BYTES: usize = 8 << 20;
 const THREAD_BYTES: usize = 2 << 20;
 
 /// Where threads without work wait, and the pages that they may decompress meanwhile.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Idle {
     pub(super) threads: AtomicUsize,
     pages: Mutex<VecDeque<Weak<Early>>>,
     /// What the pages that were offered become, until they are used.
     bytes: AtomicUsize,
+    /// And may become at the most.
+    limit: usize,
     work: Condvar,
 }
 
 impl Idle {
+    /// `limit`: the bytes that pages made before their turn may take.
+    pub fn new(limit: usize) -> Self {
+        let (threads, pages, bytes, work) = Default::default();
+        Self { threads, pages, bytes, limit, work }
+    }
+
+    /// The bytes that they take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// How many pages one reader may offer: as many as threads wait or decompress such pages, while there is memory for them.
     pub(super) fn room(&self) -> usize {
         let threads = self.threads.load(Ordering::Relaxed);
-        if self.bytes.load(Ordering::Relaxed) < MAX_BYTES + threads * THREAD_BYTES { threads } else { 0 }
+        if self.bytes() < self.limit.min(MAX_BYTES + threads * THREAD_BYTES) { threads } else { 0 }
     }
 
     /// Decompresses a page that somebody will want, for so long, or waits for work. What the guard guards tells whether there is
@@ -164,7 +177,7 @@ mod tests {
 
     #[test]
     fn pages_that_are_still_wanted_are_made_once_and_in_order() {
-        let idle = Arc::new(Idle::default());
+        let idle = Arc::new(Idle::new(usize::MAX));
         let [begun, first, gone, second] =
             [b"0", b"1", b"2", b"3"].map(|content| idle.offer(1, || Ok(Bytes::from_static(content))));
         assert!(begun.run() && !begun.run());
@@ -179,7 +192,7 @@ mod tests {
 
     #[test]
     fn there_is_no_room_for_more_bytes_than_threads_are_worth() {
-        let idle = Arc::new(Idle::default());
+        let idle = Arc::new(Idle::new(usize::MAX));
         assert_eq!(idle.room(), 0);
         idle.threads.store(2, Ordering::Relaxed);
         let page = idle.offer(MAX_BYTES, || Ok(Bytes::new()));
@@ -189,13 +202,16 @@ mod tests {
         drop(page);
         assert_eq!(idle.room(), 2);
         drop(more);
-        assert_eq!(idle.bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(idle.bytes(), 0);
+        let none = Idle::new(0);
+        none.threads.store(2, Ordering::Relaxed);
+        assert_eq!(none.room(), 0);
     }
 
     #[test]
     fn who_needs_a_page_waits_for_the_thread_that_is_at_it() {
         let (begin, begun) = std::sync::mpsc::channel();
-        let page = Arc::new(Idle::default()).offer(4, move || {
+        let page = Arc::new(Idle::new(usize::MAX)).offer(4, move || {
             begin.send(()).unwrap();
             std::thread::sleep(Duration::from_millis(20));
             Ok(Bytes::from_static(b"late"))
@@ -210,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_error() {
-        let page = Arc::new(Idle::default()).offer(0, || panic!("a decoder's fault"));
+        let page = Arc::new(Idle::new(usize::MAX)).offer(0, || panic!("a decoder's fault"));
         assert!(page.run());
         assert!(page.take().unwrap_err().to_string().contains("a decoder's fault"));
     }

@@ -121,7 +121,7 @@ struct Helpers {
 
 impl Helpers {
     fn new(threads: usize) -> Self {
-        let (idle, stop): (Arc<Idle>, Arc<Mutex<bool>>) = Default::default();
+        let (idle, stop) = (Arc::new(Idle::new(1 << 20)), Arc::default());
         let help = |(idle, stop): (Arc<Idle>, Arc<Mutex<bool>>)| {
             let mut stopped = stop.lock().unwrap();
             while !*stopped {
@@ -155,7 +155,7 @@ fn pages_behind_are_offered_to_as_many_threads_as_have_no_work() {
     let written =
         Written { codec, v2: true, dictionary: false, lists: false, noise: false, rows: 90_000, page_rows: 20_000 };
     let file = written.file();
-    let idle = Arc::new(Idle::default());
+    let idle = Arc::new(Idle::new(usize::MAX));
     idle.threads.store(2, Ordering::Relaxed);
     let (mut ours, mut theirs) = both(&file, &load(&file), false, Some(&idle));
     let offered = |idle: &Idle| std::iter::from_fn(|| idle.next()).collect::<Vec<_>>();
