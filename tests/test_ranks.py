@@ -226,7 +226,7 @@ def _large(rank, path):
     told = [None]
     if rank == 0:
         ((talk, key, size),) = counts
-        told = [(size // 50, talk._store.check([key]) or talk._store.check([f"{key}/0"]))]
+        told = [(size // 50, talk._store.check([key]) or talk._store.check([channel._chunk(key, 0)]))]
     dist.broadcast_object_list(told)
     return loader.dataset.plan.digest, told[0][0], int(told[0][1])
 

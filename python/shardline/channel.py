@@ -82,7 +82,7 @@ class Channel:
         try:
             chunks = range(0, len(data), CHUNK)
             for i, start in enumerate(chunks):
-                self._store.set(f"{key}/{i}", data[start : start + CHUNK])  # type: ignore[arg-type] # bytes do
+                self._store.set(_chunk(key, i), data[start : start + CHUNK])  # type: ignore[arg-type] # bytes do
             self._store.set(key, f"{len(chunks)} {time.time():.6f}")
         except RuntimeError as error:
             raise _failed(error) from error
@@ -109,7 +109,7 @@ class Channel:
     def get(self, key: str) -> bytes:
         """What was said, which is known to be there."""
         try:
-            return b"".join(self._store.get(f"{key}/{i}") for i in range(int(self._head(key)[0])))
+            return b"".join(self._store.get(_chunk(key, i)) for i in range(int(self._head(key)[0])))
         except RuntimeError as error:
             raise _failed(error) from error
 
@@ -117,7 +117,7 @@ class Channel:
         """Takes it out of the store once every other member has called this."""
         try:
             _, time_said = self._head(key)
-            if self._store.add(f"{key}/read {time_said}", 1) == len(self.members) - 1:
+            if self._store.add(_readers(key, time_said), 1) == len(self.members) - 1:
                 self.forget(key)
         except RuntimeError:
             return
@@ -126,7 +126,7 @@ class Channel:
         """Takes it out of the store; a store that cannot delete keeps it."""
         try:
             count, time_said = self._head(key)
-            for name in (key, f"{key}/read {time_said}", *(f"{key}/{i}" for i in range(int(count)))):
+            for name in (key, _readers(key, time_said), *(_chunk(key, i) for i in range(int(count)))):
                 self._store.delete_key(name)
         except RuntimeError:
             return
@@ -135,6 +135,17 @@ class Channel:
         """(how many chunks, when it was said)."""
         count, time_said = self._store.get(key).decode().split(" ")
         return count, time_said
+
+
+# No key begins as these do: a key may be another's with a number behind it, as a rank's word on what the first decides.
+
+
+def _chunk(key: str, i: int) -> str:
+    return f"chunk {i} of {key}"
+
+
+def _readers(key: str, time_said: str) -> str:
+    return f"readers of {key} of {time_said}"
 
 
 def _failed(error: RuntimeError) -> ShardlineRuntimeError:
