@@ -62,7 +62,7 @@ pub(super) struct Kept {
     /// Requests to come, those for rows that are needed first before others.
     asked: BTreeMap<AskedKey, Asked>,
     /// What turns hold; None of one that ended before it began.
-    turns: HashMap<u64, Option<Vec<Key>>>,
+    turns: HashMap<u64, Option<Vec<Hold>>>,
     /// Bytes of answers that are here.
     bytes: u64,
     /// Of these, what turns hold.
@@ -73,7 +73,17 @@ pub(super) struct Kept {
     clock: u64,
 }
 
+/// That a part is held. It may go nevertheless, read or failed, and another may come of the same bytes, which others hold.
+#[must_use]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hold {
+    key: Key,
+    born: u64,
+}
+
 struct Part {
+    /// When it was asked for.
+    born: u64,
     /// Turns that hold it, and threads that wait for it.
     holders: u32,
     state: State,
@@ -149,11 +159,11 @@ impl Kept {
             self.turns.insert(turn, None);
             return;
         };
-        for key in held.unwrap_or_default() {
-            self.release(key);
+        for hold in held.unwrap_or_default() {
+            self.release(hold);
             // Who else holds it may not have read it.
-            self.change(key, |part| {
-                if part.holders > 0 {
+            self.change(hold.key, |part| {
+                if part.born == hold.born && part.holders > 0 {
                     part.unread();
                 }
             });
@@ -162,14 +172,19 @@ impl Kept {
 
     /// Asks for parts for a turn, unless it ended: those that are not here, near ones by one request.
     pub(super) fn ask(&mut self, place: &Arc<Place>, mut parts: Vec<Range<u64>>, turn: u64, limits: &Limits) {
-        let Some(Some(held)) = self.turns.get_mut(&turn) else { return };
-        held.extend(parts.iter().map(|part| (place.file, part.start, part.end)));
+        if !matches!(self.turns.get(&turn), Some(Some(_))) {
+            return;
+        }
+        let mut holds = Vec::with_capacity(parts.len());
         parts.retain(|part| {
             let key = (place.file, part.start, part.end);
             let is_new = self.is_nowhere(key);
-            self.hold(key);
+            holds.push(self.hold(key));
             is_new
         });
+        if let Some(Some(held)) = self.turns.get_mut(&turn) {
+            held.append(&mut holds);
+        }
         parts.sort_unstable_by_key(|part| part.start);
         let Limits { gap, request: most, .. } = *limits;
         let mut requests: Vec<Vec<Range<u64>>> = Vec::new();
@@ -196,18 +211,27 @@ impl Kept {
     }
 
     /// Holds a part, here or not: it does not go, whoever read it before.
-    pub(super) fn hold(&mut self, key: Key) {
-        self.parts.entry(key).or_insert(Part { holders: 0, state: State::Flying });
+    pub(super) fn hold(&mut self, key: Key) -> Hold {
+        let born = self.born(key);
         self.change(key, |part| {
             part.holders += 1;
             part.unread();
         });
+        Hold { key, born }
+    }
+
+    /// When a part was asked for: now, if it is nowhere.
+    fn born(&mut self, key: Key) -> u64 {
+        self.clock += 1;
+        self.parts.entry(key).or_insert(Part { born: self.clock, holders: 0, state: State::Flying }).born
     }
 
     /// Lets go of a part.
-    pub(super) fn release(&mut self, key: Key) {
-        self.change(key, |part| part.holders = part.holders.saturating_sub(1));
-        self.forget(key);
+    pub(super) fn release(&mut self, Hold { key, born }: Hold) {
+        if self.parts.get(&key).is_some_and(|part| part.born == born) {
+            self.change(key, |part| part.holders = part.holders.saturating_sub(1));
+            self.forget(key);
+        }
     }
 
     /// Forgets a fault that nobody waits to hear of: who comes later asks again.
@@ -245,7 +269,7 @@ impl Kept {
     /// Says that a request is under way.
     pub(super) fn start(&mut self, asked: Asked) -> Asked {
         for key in asked.keys() {
-            self.parts.entry(key).or_insert(Part { holders: 0, state: State::Flying });
+            self.born(key);
             self.change(key, |part| part.state = State::Flying);
         }
         self.flying += asked.bytes();

@@ -24,6 +24,13 @@ impl Kept {
         assert_eq!(self.bytes, self.answers.values().map(|answer| answer.bytes).sum::<u64>());
         let ready = self.parts.values().filter(|part| matches!(part.state, State::Ready { .. })).count();
         assert_eq!(ready, self.answers.values().map(|answer| answer.parts.len()).sum::<usize>());
+        let mut holders: HashMap<(Key, u64), u32> = HashMap::new();
+        for hold in self.turns.values().flatten().flatten() {
+            *holders.entry((hold.key, hold.born)).or_default() += 1;
+        }
+        for (key, part) in &self.parts {
+            assert_eq!(part.holders, holders.get(&(*key, part.born)).copied().unwrap_or(0), "{key:?}");
+        }
     }
 
     fn is_here(&self, key: Key) -> bool {
@@ -106,10 +113,10 @@ fn what_is_waited_for_with_others_does_not_go_though_a_turn_has_read_it() {
     let asked = kept.next(&LIMITS).unwrap();
     kept.arrived(&asked, came(&asked), &LIMITS);
     assert!(kept.ready((0, 0, 50), true).is_some());
-    kept.hold((0, 0, 50));
+    let hold = kept.hold((0, 0, 50));
     kept.make_room(&Limits { capacity: 0, ..LIMITS });
     assert!(kept.is_here((0, 0, 50)));
-    kept.release((0, 0, 50));
+    kept.release(hold);
     kept.finish(0);
     kept.make_room(&Limits { capacity: 0, ..LIMITS });
     assert!(!kept.is_here((0, 0, 50)));
@@ -129,6 +136,22 @@ fn a_fault_that_nobody_waits_to_hear_of_is_forgotten() {
     let asked = kept.start(Asked { place: place(0), parts: one(0..50) });
     kept.arrived(&asked, Err(Error::Closed), &LIMITS);
     assert!(kept.is_nowhere((0, 0, 50)));
+    kept.check();
+}
+
+#[test]
+fn a_turn_lets_go_only_of_what_it_held() {
+    let mut kept = Kept::default();
+    for turn in 0..2 {
+        kept.begin(turn);
+    }
+    kept.ask(&place(0), one(0..50), 0, &LIMITS);
+    let asked = kept.next(&LIMITS).unwrap();
+    kept.arrived(&asked, Err(Error::Closed), &LIMITS);
+    assert!(matches!(kept.look((0, 0, 50), true), Look::Failed(_)));
+    kept.ask(&place(0), one(0..50), 1, &LIMITS);
+    kept.finish(0);
+    assert!(kept.next(&LIMITS).is_some(), "turn 1 still wants it");
     kept.check();
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
-use super::kept::{Asked, Kept, Limits, Look};
+use super::kept::{Asked, Hold, Kept, Limits, Look};
 use crate::store::{Cancel, Client, Metrics, Stamp};
 use crate::{Error, Result};
 
@@ -141,20 +141,21 @@ impl Parts {
             let asked = kept.start(asked);
             self.send(asked);
         }
+        let mut holds = Vec::with_capacity(parts.len());
         for part in parts {
             if let Some(asked) = kept.due(key(part)) {
                 self.send(asked);
             }
             // Not to go before all are here.
-            kept.hold(key(part));
+            holds.push(kept.hold(key(part)));
         }
         let mut found = Vec::with_capacity(parts.len());
         for part in parts {
             let one;
-            (kept, one) = self.wait_for(kept, place, part, end >= part.end);
+            (kept, one) = self.wait_for(kept, place, part, end >= part.end, &mut holds);
             found.push(one);
         }
-        parts.iter().for_each(|part| kept.release(key(part)));
+        holds.into_iter().for_each(|hold| kept.release(hold));
         self.launch(&mut kept);
         drop(kept);
         self.metrics.waited(begin.elapsed());
@@ -182,6 +183,7 @@ impl Parts {
         place: &Arc<Place>,
         part: &Range<u64>,
         to_end: bool,
+        holds: &mut Vec<Hold>,
     ) -> (MutexGuard<'a, Kept>, Result<Bytes>)
     where
         Self: 'a,
@@ -202,7 +204,7 @@ impl Parts {
                 Look::Nowhere => {
                     let asked = kept.start(Asked { place: Arc::clone(place), parts: vec![part.clone()] });
                     self.send(asked);
-                    kept.hold(key);
+                    holds.push(kept.hold(key));
                 }
             }
         }
