@@ -18,7 +18,7 @@ const SMALL_BYTES: usize = 1 << 10;
 /// Smaller blocks are kept by the thread that lets go of them.
 const MIN_BYTES: usize = 32 << 10;
 /// What a thread may keep of one element type, and how many of these blocks it looks at.
-const SMALL_KEPT: usize = 1 << 20;
+const SMALL_KEPT: usize = 2 << 20;
 const SMALL_TRIES: usize = 16;
 /// What may be kept of one element type: the windows of a row shuffle over wide rows, which are hundreds of megabytes.
 const MAX_BYTES: usize = 256 << 20;

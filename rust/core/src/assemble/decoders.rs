@@ -123,21 +123,29 @@ impl Decoders {
     ) -> Result<Vec<ArrayRef>> {
         let &Place { table, index, group, set, idle } = place;
         let near;
-        let find = |source: &&'a decode::Source| {
-            let of = GroupColumn::find(table, index, file, group, source)?;
+        // What is tried is not collected into vectors of the right size by itself, and readers are large.
+        let mut of = Vec::with_capacity(sources.len());
+        for &source in sources {
+            let found = GroupColumn::find(table, index, file, group, source)?;
             // Of a set pages may be passed over.
-            Ok(GroupColumn { idle: set.is_none().then_some(idle), ..of })
-        };
-        let mut of = sources.iter().map(find).collect::<Result<Vec<_>>>()?;
+            of.push(GroupColumn { idle: set.is_none().then_some(idle), ..found });
+        }
         if self.readers.is_none() {
             near = read_together(&file.source, &of)?;
             if let Some(near) = &near {
                 of.iter_mut().for_each(|of| of.bytes = near);
             }
-            self.readers = Some(of.iter().map(|of| SourceReader::at(of, set, rows.start)).collect::<Result<_>>()?);
+            let mut readers = Vec::with_capacity(of.len());
+            for of in &of {
+                readers.push(SourceReader::at(of, set, rows.start)?);
+            }
+            self.readers = Some(readers);
         }
-        let readers = self.readers.iter_mut().flatten().zip(&of);
-        readers.map(|(reader, of)| of.guarded(|| reader.read(of, set, rows.clone()))).collect()
+        let mut arrays = Vec::with_capacity(of.len());
+        for (reader, of) in self.readers.iter_mut().flatten().zip(&of) {
+            arrays.push(of.guarded(|| reader.read(of, set, rows.clone()))?);
+        }
+        Ok(arrays)
     }
 }
 

@@ -117,7 +117,11 @@ fn rows(array: &ArrayRef) -> Option<Rows> {
 }
 
 fn all_rows(pieces: &[ArrayRef]) -> Option<Vec<Rows>> {
-    pieces.iter().map(rows).collect()
+    let mut all = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        all.push(rows(piece)?);
+    }
+    Some(all)
 }
 
 /// The number of the first row of every piece.

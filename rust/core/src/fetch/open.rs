@@ -1,18 +1,18 @@
 //! The files that are open: their descriptors and parsed footers, the least recently used closed first.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use parquet::file::metadata::{ParquetMetaDataOptions, ParquetStatisticsPolicy};
 use tokio::sync::OnceCell;
 
 use super::remote::{Demand, Remote, take_fault};
 use super::{FileMetadata, LocalFile, RemoteFile, Source, pages};
 use crate::files::remote::From as Store;
-use crate::files::{FileTable, footer, shape, skim};
+use crate::files::{FileTable, footer, shape};
 use crate::order::RowSet;
 use crate::store::{Note, Totals, is_remote};
 use crate::{Error, Result};
@@ -251,11 +251,12 @@ impl Files {
             return take_fault().map_or(Ok(()), Err);
         };
         let file = source.file();
-        let stamp = Stamp::from(&file.metadata().map_err(|error| Error::io(&open.path, &error))?);
+        let metadata = file.metadata().map_err(|error| Error::io(&open.path, &error))?;
+        let stamp = Stamp::from(&metadata);
         let mut seen = stamp_seen.lock().unwrap_or_else(PoisonError::into_inner);
         if *seen != stamp {
             // Touched, linked or moved away perhaps: its footer tells.
-            self.planned_footer(index, &open.path, file)?;
+            self.planned_footer(index, &open.path, file, &metadata, &mut footer::no_tail())?;
             *seen = stamp;
         }
         Ok(())
@@ -284,23 +285,34 @@ impl Files {
             other => other,
         })?;
         // Taken before the footer is read: what is written from now on is noticed.
-        let stamp = Stamp::from(&file.metadata().map_err(|error| Error::io(&path, &error))?);
-        let footer = self.planned_footer(index, &path, &file)?;
+        let of_file = file.metadata().map_err(|error| Error::io(&path, &error))?;
+        let stamp = Stamp::from(&of_file);
+        let mut tail = footer::no_tail();
+        let footer = self.planned_footer(index, &path, &file, &of_file, &mut tail)?;
         let metadata = parse(&path, &footer, self.statistics)?;
         let source = Source::Local(LocalFile::new(file, self.table.file(index).size));
         Ok(OpenFile { path, source, metadata, stamp: Some(Mutex::new(stamp)), paged: OnceCell::new() })
     }
 
     /// The bytes of an open file's footer, if it is the one that was planned.
-    fn planned_footer(&self, index: usize, path: &str, file: &File) -> Result<Vec<u8>> {
+    fn planned_footer<'a>(
+        &self,
+        index: usize,
+        path: &str,
+        file: &File,
+        metadata: &fs::Metadata,
+        tail: &'a mut footer::Tail,
+    ) -> Result<Cow<'a, [u8]>> {
         let planned = self.table.file(index);
-        let (footer, size) = footer::read_bytes(path, file).map_err(|error| match error {
+        let changed_to = |error| match error {
             Error::Corrupt { detail, .. } => changed(path, &format!("the file changed ({detail})")),
             other => other,
-        })?;
+        };
+        let size = footer::size_of(path, metadata).map_err(changed_to)?;
         if size != planned.size {
             return Err(changed(path, &format!("the file's size changed from {} to {size} bytes", planned.size)));
         }
+        let footer = footer::read_planned(path, file, size, tail).map_err(changed_to)?;
         if footer::hash(&footer) != planned.hash {
             return Err(changed(path, "the file's footer changed"));
         }
@@ -310,13 +322,7 @@ impl Files {
 
 /// A planned footer: its bytes were checked when the plan was made. Statistics are of use to filters only.
 pub(super) fn parse(path: &str, footer: &[u8], statistics: bool) -> Result<FileMetadata> {
-    let of_columns = if statistics { ParquetStatisticsPolicy::KeepAll } else { ParquetStatisticsPolicy::SkipAll };
-    let options = ParquetMetaDataOptions::new()
-        .with_column_stats_policy(of_columns)
-        .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
-        .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll);
-    let seen = skim::skim(footer).map_err(str::to_owned);
-    let parsed = seen.and_then(|seen| shape::decode(footer, &seen, options));
+    let parsed = shape::decode_again(footer, statistics);
     parsed.map(|(parquet, schema)| FileMetadata::new(parquet, schema)).map_err(|what| Error::corrupt(path, what))
 }
 

@@ -1,6 +1,7 @@
 //! One file's footer: read by position, parsed, and checked before anything is believed.
 
 use std::{
+    borrow::Cow,
     fs::{self, File},
     io,
     os::unix::fs::FileExt,
@@ -8,7 +9,7 @@ use std::{
 };
 
 use arrow_schema::SchemaRef;
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataOptions, RowGroupMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{shape, skim};
@@ -19,7 +20,15 @@ const ENCRYPTED: &[u8; 4] = b"PARE";
 /// The footer's length and the magic, at a file's end.
 pub(super) const TAIL: u64 = 8;
 /// What is read of a file's end before its footer's length is known.
-const GUESS: u64 = 8 * 1024;
+const GUESS: usize = 8 * 1024;
+
+/// Room for a file's end: to ask the allocator for so much takes longer than to read it.
+pub type Tail = [u8; GUESS];
+
+/// Nothing read yet.
+pub const fn no_tail() -> Tail {
+    [0; GUESS]
+}
 
 /// A parsed footer.
 #[derive(Debug, Clone)]
@@ -39,29 +48,39 @@ pub fn read(path: &str) -> Result<Footer> {
     // Before it is opened: opening a pipe would wait for a writer.
     regular(path, &fs::metadata(path).map_err(|e| Error::io(path, &e))?)?;
     let file = File::open(path).map_err(|e| Error::io(path, &e))?;
-    read_open(path, &file)
-}
-
-/// Reads the footer of a file that is open; `path` is only its name in errors.
-pub fn read_open(path: &str, file: &File) -> Result<Footer> {
-    let (bytes, size) = read_bytes(path, file)?;
+    let size = size_of(path, &file.metadata().map_err(|e| Error::io(path, &e))?)?;
+    let mut tail = no_tail();
+    let bytes = read_bytes(path, &file, size, &mut tail, || read_range(path, &file, 0, size.min(4)))?;
     parse(path, &bytes, size)
 }
 
-/// The bytes of the footer of a file that is open, and the file's size.
-pub fn read_bytes(path: &str, file: &File) -> Result<(Vec<u8>, u64)> {
-    let metadata = file.metadata().map_err(|e| Error::io(path, &e))?;
-    regular(path, &metadata)?;
-    let size = metadata.len();
-    let mut tail = read_range(path, file, size - size.min(GUESS), size.min(GUESS))?;
-    let length = footer_length(path, &tail, size, || read_range(path, file, 0, size.min(4)))?;
+/// The size of a file of which this is known, if it is a regular one.
+pub fn size_of(path: &str, metadata: &fs::Metadata) -> Result<u64> {
+    regular(path, metadata).map(|()| metadata.len())
+}
+
+/// The bytes of the footer of a file that was planned, of its size then; how it begins was seen then.
+pub fn read_planned<'a>(path: &str, file: &File, size: u64, tail: &'a mut Tail) -> Result<Cow<'a, [u8]>> {
+    read_bytes(path, file, size, tail, || Ok(MAGIC.to_vec()))
+}
+
+/// The bytes of the footer of a file that is open; `start` gives its first four.
+fn read_bytes<'a>(
+    path: &str,
+    file: &File,
+    size: u64,
+    tail: &'a mut Tail,
+    start: impl FnOnce() -> Result<Vec<u8>>,
+) -> Result<Cow<'a, [u8]>> {
+    let guess = size.min(GUESS as u64);
+    let tail = &mut tail[..guess as usize];
+    file.read_exact_at(tail, size - guess).map_err(|e| unread(path, &e))?;
+    let length = footer_length(path, tail, size, start)?;
     let needed = length + TAIL;
-    if needed > tail.len() as u64 {
-        return Ok((read_range(path, file, size - needed, length)?, size));
+    match guess.checked_sub(needed) {
+        Some(before) => Ok(Cow::Borrowed(&tail[before as usize..(guess - TAIL) as usize])),
+        None => read_range(path, file, size - needed, length).map(Cow::Owned),
     }
-    tail.truncate(tail.len() - TAIL as usize);
-    tail.drain(..tail.len() - length as usize);
-    Ok((tail, size))
 }
 
 /// The hash that a footer is known by: XXH3-64 of its bytes, without the 8 bytes after it.
@@ -126,18 +145,21 @@ pub(super) fn footer_length(
 }
 
 fn read_range(path: &str, file: &File, start: u64, length: u64) -> Result<Vec<u8>> {
-    let failed = |error: &io::Error| match error.kind() {
+    let length = usize::try_from(length).map_err(|_| Error::internal("a footer larger than memory"))?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length).map_err(|_| unread(path, &io::Error::from(io::ErrorKind::OutOfMemory)))?;
+    bytes.resize(length, 0);
+    file.read_exact_at(&mut bytes, start).map_err(|e| unread(path, &e))?;
+    Ok(bytes)
+}
+
+fn unread(path: &str, error: &io::Error) -> Error {
+    match error.kind() {
         io::ErrorKind::UnexpectedEof => {
             Error::Changed { path: path.to_owned(), detail: "the file shrank while it was read; try again".to_owned() }
         }
         _ => Error::io(path, error),
-    };
-    let length = usize::try_from(length).map_err(|_| Error::internal("a footer larger than memory"))?;
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(length).map_err(|_| failed(&io::Error::from(io::ErrorKind::OutOfMemory)))?;
-    bytes.resize(length, 0);
-    file.read_exact_at(&mut bytes, start).map_err(|e| failed(&e))?;
-    Ok(bytes)
+    }
 }
 
 /// Parses a footer's bytes (Thrift, without the 8 bytes after it) as that of a file of `file_size` bytes.
@@ -152,7 +174,7 @@ pub fn parse(path: &str, footer_bytes: &[u8], file_size: u64) -> Result<Footer> 
         let detail = "its columns are encrypted, and shardline cannot decrypt; write the file without encryption";
         return Err(Error::corrupt(path, detail));
     }
-    let (metadata, schema) = shape::decode(footer_bytes, &seen, ParquetMetaDataOptions::new()).map_err(bad)?;
+    let (metadata, schema) = shape::decode(footer_bytes, &seen, true).map_err(bad)?;
     let data_end = file_size
         .checked_sub(TAIL + footer_bytes.len() as u64)
         .ok_or_else(|| bad(format!("it is larger than the file ({file_size} bytes)")))?;

@@ -5,22 +5,25 @@ use std::sync::{Arc, Mutex};
 
 use arrow_schema::SchemaRef;
 use parquet::arrow::parquet_to_arrow_schema;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader};
+use parquet::file::metadata::{
+    KeyValue, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy,
+};
 use parquet::schema::types::SchemaDescPtr;
 
-use super::skim::Seen;
+use super::skim::{Seen, skim};
 
 /// How many schemas are kept.
 const MAX_MET: usize = 8;
 /// Larger ones are not kept.
 const MAX_BYTES: usize = 256 << 10;
 
-/// The bytes that a schema was read from, and what they mean.
+/// How footers begin that were seen to be well, and what their schema means.
 #[derive(Debug)]
 struct Shape {
-    schema: Box<[u8]>,
+    /// All up to the end of the schema.
+    head: Box<[u8]>,
     /// The writer's Arrow schema among them.
-    key_values: Box<[u8]>,
+    key_values: Option<Vec<KeyValue>>,
     parquet: SchemaDescPtr,
     arrow: SchemaRef,
 }
@@ -28,38 +31,64 @@ struct Shape {
 /// The latest first.
 static MET: Mutex<VecDeque<Arc<Shape>>> = Mutex::new(VecDeque::new());
 
-/// Parses a footer in which these sections were `seen`: what it says, and its Arrow schema; or what is wrong with it.
-pub(crate) fn decode(
+/// Parses a footer in which this was `seen`: what it says, and its Arrow schema; or what is wrong with it. `statistics`: also
+/// those of columns.
+pub(crate) fn decode(footer: &[u8], seen: &Seen, statistics: bool) -> Result<(ParquetMetaData, SchemaRef), String> {
+    let head = &footer[..seen.schema_end];
+    let known = known(|met| met.head.as_ref() == head);
+    decode_with(footer, head, known, statistics)
+}
+
+/// The same of a footer that was looked through before, when its file was planned.
+pub(crate) fn decode_again(footer: &[u8], statistics: bool) -> Result<(ParquetMetaData, SchemaRef), String> {
+    match known(|met| footer.starts_with(&met.head)) {
+        Some(known) => decode_with(footer, &footer[..known.head.len()], Some(known), statistics),
+        None => decode(footer, &skim(footer)?, statistics),
+    }
+}
+
+fn decode_with(
     footer: &[u8],
-    seen: &Seen,
-    options: ParquetMetaDataOptions,
+    head: &[u8],
+    known: Option<Arc<Shape>>,
+    statistics: bool,
 ) -> Result<(ParquetMetaData, SchemaRef), String> {
-    let bytes = seen.schema.clone().map(|schema| (&footer[schema], &footer[seen.key_values.clone()]));
-    let known = bytes.and_then(|(schema, key_values)| known(schema, key_values));
     let options = match &known {
-        Some(known) => options.with_schema(Arc::clone(&known.parquet)),
-        None => options,
+        Some(known) => options(statistics).with_schema(Arc::clone(&known.parquet)),
+        None => options(statistics),
     };
     let metadata =
         ParquetMetaDataReader::decode_metadata_with_options(footer, Some(&options)).map_err(|e| e.to_string())?;
-    if let Some(known) = known {
+    let file = metadata.file_metadata();
+    let key_values = file.key_value_metadata();
+    let is_of_same = |met: &Shape| *met.head == *head && met.key_values.as_ref() == key_values;
+    if let Some(known) = known.filter(|known| is_of_same(known)).or_else(|| self::known(is_of_same)) {
         return Ok((metadata, Arc::clone(&known.arrow)));
     }
-    let file = metadata.file_metadata();
-    let arrow = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())
+    let arrow = parquet_to_arrow_schema(file.schema_descr(), key_values)
         .map_err(|e| format!("its schema cannot be read as Arrow: {e}"))?;
     let arrow = Arc::new(arrow);
-    if let Some((schema, key_values)) = bytes.filter(|(schema, rest)| schema.len() + rest.len() <= MAX_BYTES) {
+    let of_pair = |pair: &KeyValue| pair.key.len() + pair.value.as_ref().map_or(0, String::len);
+    if head.len() + key_values.iter().copied().flatten().map(of_pair).sum::<usize>() <= MAX_BYTES {
         let (parquet, arrow) = (file.schema_descr_ptr(), Arc::clone(&arrow));
-        keep(Shape { schema: schema.into(), key_values: key_values.into(), parquet, arrow });
+        keep(Shape { head: head.into(), key_values: key_values.cloned(), parquet, arrow });
     }
     Ok((metadata, arrow))
 }
 
+/// What is read of a footer.
+fn options(statistics: bool) -> ParquetMetaDataOptions {
+    let of_columns = if statistics { ParquetStatisticsPolicy::KeepAll } else { ParquetStatisticsPolicy::SkipAll };
+    ParquetMetaDataOptions::new()
+        .with_column_stats_policy(of_columns)
+        .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)
+}
+
 /// Nobody waits for another thread: in a forked child that may not exist.
-fn known(schema: &[u8], key_values: &[u8]) -> Option<Arc<Shape>> {
+fn known(fits: impl Fn(&Shape) -> bool) -> Option<Arc<Shape>> {
     let met = MET.try_lock().ok()?;
-    met.iter().find(|met| *met.schema == *schema && *met.key_values == *key_values).cloned()
+    met.iter().find(|met| fits(met)).cloned()
 }
 
 fn keep(shape: Shape) {
@@ -94,7 +123,9 @@ mod tests {
     }
 
     fn decoded(footer: &[u8]) -> (ParquetMetaData, SchemaRef) {
-        decode(footer, &skim(footer).unwrap(), ParquetMetaDataOptions::new()).unwrap()
+        let planned = decode(footer, &skim(footer).unwrap(), true).unwrap();
+        assert_eq!(planned, decode_again(footer, true).unwrap());
+        planned
     }
 
     #[test]
@@ -104,7 +135,8 @@ mod tests {
                 for rows in [3, 5] {
                     let footer = footer(names, rows, &format!("round {round}"));
                     let (metadata, schema) = decoded(&footer);
-                    let alone = ParquetMetaDataReader::decode_metadata(&footer).unwrap();
+                    let alone =
+                        ParquetMetaDataReader::decode_metadata_with_options(&footer, Some(&options(true))).unwrap();
                     assert_eq!(metadata, alone);
                     let file = alone.file_metadata();
                     assert_eq!(
@@ -120,13 +152,12 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_in_two_places_is_not_known_by_either() {
+    fn a_schema_in_two_places_is_refused() {
         let footer = footer(["a", "b"], 3, "x");
-        let schema = skim(&footer).unwrap().schema.unwrap();
+        let end = skim(&footer).unwrap().schema_end;
+        let start = footer.iter().position(|&byte| byte == 0x19).unwrap() + 1; // field 2, a list
         // Field 2 again, right behind itself: its number follows by 0, so it is written out.
-        let field = [0x09, 0x04];
-        let twice = [&footer[..schema.end], &field, &footer[schema.clone()], &footer[schema.end..]].concat();
-        let seen = skim(&twice).unwrap();
-        assert_eq!(seen.schema, None);
+        let twice = [&footer[..end], &[0x09, 0x04], &footer[start..end], &footer[end..]].concat();
+        assert_eq!(skim(&twice), Err("it has two schemas"));
     }
 }

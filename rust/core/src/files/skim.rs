@@ -5,8 +5,6 @@
 //! schema's elements and looks at nothing but their numbers of children. It also sees whether columns are encrypted under a
 //! plain footer, which the parser, built without decryption, does not say.
 
-use std::ops::Range;
-
 /// How deep a schema may nest. Writers stay far below; Arrow's schema format, which plans are saved with, is verified to 62.
 const MAX_DEPTH: usize = 60;
 /// How deep Thrift structs may nest in what is skipped.
@@ -19,21 +17,20 @@ type Found<T> = Result<T, &'static str>;
 pub(crate) struct Seen {
     /// Whether the file's columns are encrypted.
     pub(super) encrypted: bool,
-    /// The bytes of the schema; None where they are not all in one place.
-    pub(super) schema: Option<Range<usize>>,
-    /// The bytes of the writer's keys and values.
-    pub(super) key_values: Range<usize>,
+    /// Where the schema ends; 0 where there is none.
+    pub(super) schema_end: usize,
 }
 
-/// Checks that the schema in a footer is a tree whose elements' children exist, nested no deeper than is read safely.
+/// Checks that the one schema in a footer is a tree whose elements' children exist, nested no deeper than is read safely.
 pub(crate) fn skim(footer: &[u8]) -> Found<Seen> {
     let mut input = Input(footer);
     let mut last = 0;
     let mut seen = Seen::default();
-    let (mut schemas, mut key_values) = (0, 0);
     while let Some((id, kind)) = input.field(&mut last)? {
-        let start = footer.len() - input.0.len();
         if id == 2 {
+            if seen.schema_end > 0 {
+                return Err("it has two schemas");
+            }
             if kind != LIST {
                 return Err("its schema is not a list");
             }
@@ -42,18 +39,12 @@ pub(crate) fn skim(footer: &[u8]) -> Found<Seen> {
                 return Err("its schema is not a list of elements");
             }
             check_elements(&mut input, count)?;
-            seen.schema = Some(start..footer.len() - input.0.len());
-            schemas += 1;
+            seen.schema_end = footer.len() - input.0.len();
         } else {
             seen.encrypted |= id == 8;
             input.skip(kind, MAX_SKIP)?;
-            if id == 5 {
-                seen.key_values = start..footer.len() - input.0.len();
-                key_values += 1;
-            }
         }
     }
-    seen.schema = seen.schema.filter(|_| schemas == 1 && key_values <= 1);
     Ok(seen)
 }
 
@@ -111,6 +102,12 @@ impl Input<'_> {
     }
 
     fn varint(&mut self) -> Found<u64> {
+        if let Some((&only, rest)) = self.0.split_first()
+            && only < 0x80
+        {
+            self.0 = rest;
+            return Ok(u64::from(only));
+        }
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -120,6 +117,12 @@ impl Input<'_> {
             }
         }
         Err("a number in it has no end")
+    }
+
+    fn pass_varint(&mut self) -> Found<()> {
+        let last = self.0.iter().take(10).position(|&byte| byte < 0x80).ok_or("a number in it has no end")?;
+        self.0 = &self.0[last + 1..];
+        Ok(())
     }
 
     fn zigzag(&mut self) -> Found<i64> {
@@ -160,7 +163,7 @@ impl Input<'_> {
         match kind {
             1 | 2 => Ok(()),
             3 => self.pass(1),
-            4..=6 => self.varint().map(drop),
+            4..=6 => self.pass_varint(),
             7 => self.pass(8),
             8 => {
                 let length = self.varint()?;
@@ -226,7 +229,7 @@ mod tests {
 
     #[test]
     fn shapes() {
-        let plain = |bytes: &[u8]| Seen { schema: Some(1..bytes.len() - 1), ..Seen::default() };
+        let plain = |bytes: &[u8]| Seen { schema_end: bytes.len() - 1, encrypted: false };
         for children in [&[2, 0, 1, 0], [].as_slice()] {
             assert_eq!(skim(&schema(children)), Ok(plain(&schema(children))));
         }

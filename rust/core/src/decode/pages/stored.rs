@@ -35,8 +35,10 @@ pub(super) struct StoredPages<I> {
     idle: Option<Arc<Idle>>,
     /// Whether the column has repetition levels, and definition levels.
     levels: [bool; 2],
-    /// The next pages, whose headers were read.
-    next: VecDeque<Opened>,
+    /// The next page, if its header was read.
+    next: Option<Opened>,
+    /// Those behind it whose headers were read.
+    behind: VecDeque<Opened>,
     /// Where the page after these begins.
     at: u64,
     end: u64,
@@ -81,8 +83,9 @@ impl<I: Input> StoredPages<I> {
         let ahead = (start, Bytes::new());
         // Another thread must not wait for bytes; and the places of an index are passed one by one.
         let idle = idle.filter(|_| codec.is_some() && input.is_near() && places.is_none());
-        let (compression, end, next) = (chunk.compression(), start.saturating_add(length), VecDeque::new());
-        Self { input, compression, codec, idle, levels, next, at: start, end, ahead, places }
+        let (compression, end) = (chunk.compression(), start.saturating_add(length));
+        let (next, behind) = (None, VecDeque::new());
+        Self { input, compression, codec, idle, levels, next, behind, at: start, end, ahead, places }
     }
 
     fn left(&self) -> usize {
@@ -119,17 +122,20 @@ impl<I: Input> StoredPages<I> {
 
     /// Reads the next page's header, if it was not. There is none at the chunk's end.
     fn open(&mut self) -> Result<()> {
-        if self.next.is_empty() {
-            self.open_one()?;
+        if self.next.is_none() {
+            self.next = match self.behind.pop_front() {
+                Some(page) => Some(page),
+                None => self.open_one()?,
+            };
         }
         Ok(())
     }
 
-    /// Reads one more page's header, and passes over pages that are neither data nor dictionary. False at the chunk's end.
-    fn open_one(&mut self) -> Result<bool> {
+    /// Reads one more page's header, and passes over pages that are neither data nor dictionary. None at the chunk's end.
+    fn open_one(&mut self) -> Result<Option<Opened>> {
         loop {
             if !self.go_to_place() {
-                return Ok(false);
+                return Ok(None);
             }
             let Some((found, length)) = header(&self.held(self.at))? else {
                 if self.held(self.at).len() >= self.left() {
@@ -151,8 +157,7 @@ impl<I: Input> StoredPages<I> {
             if found.kind == Kind::Other {
                 self.pass();
             } else {
-                self.next.push_back(Opened { header: found, at, early: None });
-                return Ok(true);
+                return Ok(Some(Opened { header: found, at, early: None }));
             }
         }
     }
@@ -160,22 +165,20 @@ impl<I: Input> StoredPages<I> {
     /// Offers the pages behind this one to threads without work. Not those behind a dictionary, which may be passed over.
     fn offer_next(&mut self, page: &Header) {
         let Some(idle) = self.idle.clone().filter(|_| is_worth_it(page)) else { return };
-        while self.next.len() < idle.room() {
+        while self.behind.len() < idle.room() {
             let before = self.at;
-            if !self.open_one().unwrap_or(false) {
+            let Ok(Some(mut page)) = self.open_one() else {
                 self.at = before; // what is wrong with it is said in its turn
                 break;
-            }
-            let Some(Opened { header, at, .. }) = self.next.back().filter(|page| is_worth_it(&page.header)) else {
-                continue;
             };
-            let (input, header, at, compression) = (self.input.clone(), header.clone(), *at, self.compression);
-            let (size, held) = (header.size, self.held(at));
-            let make = move || content(&input, at, &header, Codec::of(compression)?.flatten().as_mut(), held);
-            let early = idle.offer(size, make);
-            if let Some(page) = self.next.back_mut() {
-                page.early = Some(early);
+            if is_worth_it(&page.header) {
+                let (input, header, at, compression) =
+                    (self.input.clone(), page.header.clone(), page.at, self.compression);
+                let (size, held) = (header.size, self.held(at));
+                let make = move || content(&input, at, &header, Codec::of(compression)?.flatten().as_mut(), held);
+                page.early = Some(idle.offer(size, make));
             }
+            self.behind.push_back(page);
         }
     }
 
@@ -187,7 +190,7 @@ impl<I: Input> StoredPages<I> {
             return content(&self.input, page.at, &page.header, self.codec.as_mut(), held);
         };
         early.run();
-        while !early.is_done() && self.next.iter().filter_map(|page| page.early.as_ref()).any(|page| page.run()) {}
+        while !early.is_done() && self.behind.iter().filter_map(|page| page.early.as_ref()).any(|page| page.run()) {}
         early.take()
     }
 
@@ -250,7 +253,7 @@ impl<I: Input> StoredPages<I> {
 
     fn next_page(&mut self, apart: bool) -> Result<Option<(Page, Option<Stored>)>> {
         self.open()?;
-        let Some(mut page) = self.next.pop_front() else { return Ok(None) };
+        let Some(mut page) = self.next.take() else { return Ok(None) };
         self.pass();
         let levels = if apart { self.levels_bytes(&page.header, page.at)? } else { None };
         let Some(levels) = levels else {
@@ -349,7 +352,7 @@ impl<I: Input> PageReader for StoredPages<I> {
             return Ok(Some(PageMetadata { num_rows, num_levels: None, is_dict: false }));
         }
         self.open()?;
-        Ok(self.next.front().map(|page| {
+        Ok(self.next.as_ref().map(|page| {
             let (num_rows, num_levels, is_dict) = match page.header.kind {
                 Kind::V1 { values, .. } => (None, Some(values as usize), false),
                 Kind::V2 { values, rows, .. } => (Some(rows as usize), Some(values as usize), false),
@@ -362,7 +365,7 @@ impl<I: Input> PageReader for StoredPages<I> {
     fn skip_next_page(&mut self) -> Result<()> {
         if self.places.is_none() {
             self.open()?;
-            self.next.pop_front();
+            self.next = None;
         }
         self.pass();
         Ok(())
