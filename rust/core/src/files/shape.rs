@@ -106,14 +106,18 @@ mod tests {
     use parquet::arrow::ArrowWriter;
     use parquet::file::properties::WriterProperties;
 
-    fn footer(names: [&str; 2], rows: i32, created_by: &str) -> Vec<u8> {
+    fn footer(names: [&str; 2], rows: i32, created_by: &str, note: &str) -> Vec<u8> {
         let columns: [ArrayRef; 2] = [
             Arc::new(Int32Array::from_iter_values(0..rows)),
             Arc::new(StringArray::from_iter_values((0..rows).map(|i| i.to_string()))),
         ];
         let batch = RecordBatch::try_from_iter(names.into_iter().zip(columns)).unwrap();
         let mut file = Vec::new();
-        let properties = WriterProperties::builder().set_created_by(created_by.to_owned()).build();
+        let notes = vec![KeyValue::new("note".to_owned(), note.to_owned())];
+        let properties = WriterProperties::builder()
+            .set_created_by(created_by.to_owned())
+            .set_key_value_metadata(Some(notes))
+            .build();
         let mut writer = ArrowWriter::try_new(&mut file, batch.schema(), Some(properties)).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
@@ -132,8 +136,8 @@ mod tests {
     fn footers_of_one_schema_share_it_and_say_what_they_say_alone() {
         for round in 0..3 {
             for names in [["a", "b"], ["a", "c"]] {
-                for rows in [3, 5] {
-                    let footer = footer(names, rows, &format!("round {round}"));
+                for (rows, note) in [(3, "p"), (5, "q"), (7, "p")] {
+                    let footer = footer(names, rows, &format!("round {round}"), note);
                     let (metadata, schema) = decoded(&footer);
                     let alone =
                         ParquetMetaDataReader::decode_metadata_with_options(&footer, Some(&options(true))).unwrap();
@@ -146,14 +150,14 @@ mod tests {
                 }
             }
         }
-        let (one, other) = (footer(["a", "b"], 3, "x"), footer(["a", "b"], 9, "y"));
+        let (one, other) = (footer(["a", "b"], 3, "x", "p"), footer(["a", "b"], 9, "y", "p"));
         let shared = Arc::ptr_eq(&decoded(&one).1, &decoded(&other).1);
         assert!(shared || MET.try_lock().is_err(), "another test is at it");
     }
 
     #[test]
     fn a_schema_in_two_places_is_refused() {
-        let footer = footer(["a", "b"], 3, "x");
+        let footer = footer(["a", "b"], 3, "x", "p");
         let end = skim(&footer).unwrap().schema_end;
         let start = footer.iter().position(|&byte| byte == 0x19).unwrap() + 1; // field 2, a list
         // Field 2 again, right behind itself: its number follows by 0, so it is written out.
