@@ -2,7 +2,7 @@
 
 import time
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.job import job
 
@@ -15,6 +15,7 @@ WORDS = st.one_of(st.none(), st.binary(max_size=12))  # None: it is taken out of
 def _said(rank):
     channel.CHUNK = 3
 
+    @settings(deadline=None, suppress_health_check=list(HealthCheck))  # the suite's profile is not known in a job
     @given(said=st.lists(st.tuples(st.sampled_from(KEYS), WORDS), max_size=16))
     def check(said):
         talk, known = channel.Channel([0], "laws", 1.0), {}

@@ -163,7 +163,7 @@ impl Kept {
             self.release(hold);
             // Who else holds it may not have read it.
             self.change(hold.key, |part| {
-                if part.born == hold.born && part.holders > 0 {
+                if part.holders > 0 {
                     part.unread();
                 }
             });

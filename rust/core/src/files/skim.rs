@@ -61,7 +61,11 @@ fn check_elements(input: &mut Input<'_>, count: u64) -> Found<()> {
         let mut children = 0;
         let mut last = 0;
         while let Some((id, kind)) = input.field(&mut last)? {
-            if id == 5 && kind == I32 {
+            if id == 5 {
+                // The parser takes the number whatever its type is said to be.
+                if kind != I32 {
+                    return Err("its schema has a number of children of another type");
+                }
                 children = input.zigzag()?;
             } else {
                 input.skip(kind, MAX_SKIP)?;
@@ -237,6 +241,8 @@ mod tests {
         assert!(skim(&schema(&[i64::from(i32::MAX)])).is_err());
         assert!(skim(&schema(&[-1])).is_err());
         assert!(skim(&schema(&[1; 100])).is_err());
+        let wide_number: Vec<u8> = schema(&[2, 0, 1, 0]).iter().map(|&b| if b == 0x55 { 0x56 } else { b }).collect();
+        assert_eq!(skim(&wide_number), Err("its schema has a number of children of another type"));
         let deep: Vec<i64> = (0..100_000).map(|i| i64::from(i < 99_999)).collect();
         assert_eq!(skim(&schema(&deep)), Err("its schema nests too deep"));
         let wide: Vec<i64> = (0..100_000).map(|i| if i == 0 { 99_999 } else { 0 }).collect();
