@@ -188,8 +188,9 @@ for number in range(30):
     del iterator  # while its threads ask pyarrow
 kept = iter(dataset)
 next(kept)
-background = iter(StructuredDataset(plan=dataset.plan, **options))
-threading.Thread(target=lambda: [next(background) for _ in range(50)], daemon=True).start()
+background = StructuredDataset(plan=dataset.plan, **options)
+held = []  # what a thread of the caller's frees while Python ends is the caller's own
+threading.Thread(target=lambda: [held.append(batch) for _ in range(99) for batch in background], daemon=True).start()
 print("done")
 """
 

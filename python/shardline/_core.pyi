@@ -25,6 +25,7 @@ __all__ = [
     "ShardlineValueError",
     "Storage",
     "__version__",
+    "end_calls",
     "schema_metadata",
 ]
 
@@ -218,6 +219,9 @@ class Selector:
         """How many rows of these row groups pass. `progress`: told how many row groups are done, every now and then."""
     def resolve(self, plan: Plan, slices: Sequence[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
         """Of (file, row group, first, end) counted among rows that pass: the same counted among all rows."""
+
+def end_calls(patience: float) -> None:
+    """The core's threads call into Python no more; waits for those that do, `patience` seconds at most."""
 
 def schema_metadata(message: bytes) -> list[tuple[str, str]]:
     """The key-value pairs of the schema in an Arrow IPC message, in their order, those that repeat too."""

@@ -22,7 +22,7 @@ class Board:
 
     def __init__(self, handle: int | None = None) -> None:
         self._handle = new_memory(0) if handle is None else handle
-        weakref.finalize(self, os.close, self._handle)
+        weakref.finalize(self, os.close, self._handle).atexit = False  # other threads may be using it
 
     def read(self) -> dict[str, Any]:
         """What stands there now."""

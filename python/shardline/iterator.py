@@ -1,11 +1,13 @@
 """The iterator of one epoch: takes batches from a source, and counts what the caller was given."""
 
 import os
+import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from shardline.ending import enrol
 from shardline.errors import ShardlineRuntimeError
 from shardline.source import Source
 
@@ -57,6 +59,9 @@ class BatchIterator(Iterator[Any]):
         self._metrics = {} if metrics is None else metrics
         self._pid = os.getpid()
         self._release = weakref.finalize(self, _close, self._pid, source, progress, self._metrics)
+        self._release.atexit = False  # `ending` closes it, when no thread works for it
+        self.busy: threading.RLock
+        enrol(self)
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -83,35 +88,36 @@ class BatchIterator(Iterator[Any]):
                 self._ended()
             self.close()
             raise StopIteration
-        source = self._source
-        if source is None:
-            raise ShardlineRuntimeError("this iterator was closed")
-        if self._moving:
-            self.close()
-            raise ShardlineRuntimeError(
-                "this iterator was interrupted while it handed out a batch, which the state does not count: call "
-                "load_state_dict(state_dict()) and then iter() to go on with that batch"
-            )
-        if self._mark != position.mark and not self._warned:
-            self._warned = True
-            warnings.warn(
-                "the position was set anew (load_state_dict, set_epoch, seek), which takes effect at the next iter(); "
-                "the batches that this iterator still delivers are not counted",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        batch = source.get()
-        if self._finish is not None:
-            batch = self._finish(batch)
-        # Ctrl-C may come between any two of these lines.
-        self._moving = True
-        source.advance()
-        self._left -= 1
-        position.deliver(self._mark)
-        self._moving = False
-        if self._progress is not None:
-            self._progress.update(1)
-        return batch
+        with self.busy:  # the end of the interpreter waits for it
+            source = self._source
+            if source is None:
+                raise ShardlineRuntimeError("this iterator was closed")
+            if self._moving:
+                self.close()
+                raise ShardlineRuntimeError(
+                    "this iterator was interrupted while it handed out a batch, which the state does not count: call "
+                    "load_state_dict(state_dict()) and then iter() to go on with that batch"
+                )
+            if self._mark != position.mark and not self._warned:
+                self._warned = True
+                warnings.warn(
+                    "the position was set anew (load_state_dict, set_epoch, seek), which takes effect at the next "
+                    "iter(); the batches that this iterator still delivers are not counted",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+            batch = source.get()
+            if self._finish is not None:
+                batch = self._finish(batch)
+            # Ctrl-C may come between any two of these lines.
+            self._moving = True
+            source.advance()
+            self._left -= 1
+            position.deliver(self._mark)
+            self._moving = False
+            if self._progress is not None:
+                self._progress.update(1)
+            return batch
 
     def refresh_metrics(self) -> None:
         """Brings the reader's counters up to date; at its close they are kept."""

@@ -1,8 +1,6 @@
 """Where an iterator's batches come from: the reader's shards in turn, and what the caller's functions make of them."""
 
-import atexit
 import os
-import weakref
 from collections import deque
 from collections.abc import Callable
 from math import gcd
@@ -66,16 +64,6 @@ def open_share(
     return Decoded(reader, convert, share.steps, share.stride // divisor)
 
 
-_open: "weakref.WeakSet[Decoded]" = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    """Ends the threads while there is an interpreter: they may be about to ask pyarrow for a filter's rows."""
-    for source in list(_open):
-        source.close()
-
-
 class Decoded:
     """The reader's batches, converted: the first, and then each `every`-th."""
 
@@ -91,7 +79,6 @@ class Decoded:
         self._error: BaseException | None = None
         self._pid = os.getpid()
         self._closed = False
-        _open.add(self)
 
     def get(self) -> Batch:
         """As `Source`'s. An error is raised again when asked again: nothing is skipped."""

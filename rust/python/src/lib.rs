@@ -1,5 +1,6 @@
 //! The binding: unpack, release the GIL, wrap. What it binds is documented in `python/shardline/_core.pyi`.
 
+mod calls;
 mod capsule;
 mod error;
 mod legs;
@@ -20,6 +21,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("ORDER_VERSION", shardline_core::order::ORDER_VERSION)?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     error::register(module)?;
+    module.add_function(wrap_pyfunction!(calls::end_calls, module)?)?;
     module.add_class::<plan::Plan>()?;
     module.add_class::<projection::Projection>()?;
     module.add_class::<order::Order>()?;

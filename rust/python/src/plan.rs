@@ -12,6 +12,7 @@ use shardline_core::Error;
 use shardline_core::decode::learn;
 use shardline_core::files::{self, Drift, FileTable, Keep, Passing};
 
+use crate::calls::call;
 use crate::capsule::{ArrowRows, ArrowSchema};
 use crate::error::OrRaise;
 use crate::spec::column_of;
@@ -42,12 +43,13 @@ fn asking(
     raised: Arc<Mutex<Option<PyErr>>>,
 ) -> impl Fn(&[String]) -> Result<Vec<usize>, Error> + Send + 'static {
     move |names| {
-        Python::attach(|py| {
+        let called = call(|py| {
             keep.call1(py, (names.to_vec(),)).and_then(|kept| kept.extract(py)).map_err(|error| {
                 *raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 Error::Closed
             })
-        })
+        });
+        called.unwrap_or(Err(Error::Closed))
     }
 }
 

@@ -12,6 +12,7 @@ use shardline_core::select::{self, Condition, Evaluator, Literal, Predicate, Sel
 use shardline_core::store::Cancel;
 use shardline_core::{Error, Result};
 
+use crate::calls::{ENDING, call};
 use crate::capsule::ArrowRows;
 use crate::error::{OrRaise, raise};
 use crate::plan::Plan;
@@ -76,14 +77,14 @@ struct Asked(Py<PyAny>);
 impl Evaluator for Asked {
     fn passing(&self, columns: &RecordBatch) -> std::result::Result<BooleanArray, String> {
         // Threads that wait for the interpreter hold no lock that a thread in it waits for.
-        let asked = Python::try_attach(|py| {
+        let asked = call(|py| {
             let schema = columns.schema().as_ref().clone();
             let rows = ArrowRows { schema, rows: StructArray::from(columns.clone()) };
             let found = self.0.bind(py).call1((rows,)).and_then(|found| array_of(&found));
             let found = found.map_err(|error| error.value(py).to_string())?;
             found.as_boolean_opt().cloned().ok_or_else(|| "it is neither true nor false".to_owned())
         });
-        asked.unwrap_or_else(|| Err("Python is shutting down".into()))
+        asked.unwrap_or_else(|| Err(ENDING.into()))
     }
 }
 

@@ -8,6 +8,7 @@ use pyo3::types::PyDict;
 use shardline_core::files::remote::From;
 use shardline_core::store::{self, KeySource, Location, Metrics, Note};
 
+use crate::calls::{ENDING, call};
 use crate::error::OrRaise;
 
 #[pyclass(frozen, module = "shardline._core")]
@@ -26,10 +27,11 @@ struct Keys(Py<PyAny>);
 
 impl KeySource for Keys {
     fn keys(&self) -> Result<HashMap<String, String>, String> {
-        Python::attach(|py| {
+        let called = call(|py| {
             let said = |error: PyErr| error.to_string();
             self.0.bind(py).call0().map_err(said)?.extract::<HashMap<String, String>>().map_err(said)
-        })
+        });
+        called.unwrap_or_else(|| Err(ENDING.into()))
     }
 }
 
