@@ -28,52 +28,82 @@ struct Shape {
     arrow: SchemaRef,
 }
 
-/// The latest first.
-static MET: Mutex<VecDeque<Arc<Shape>>> = Mutex::new(VecDeque::new());
+/// The shapes of late, the latest first.
+struct Met(Mutex<VecDeque<Arc<Shape>>>);
+
+static MET: Met = Met::new();
 
 /// Parses a footer in which this was `seen`: what it says, and its Arrow schema; or what is wrong with it. `statistics`: also
 /// those of columns.
 pub(crate) fn decode(footer: &[u8], seen: &Seen, statistics: bool) -> Result<(ParquetMetaData, SchemaRef), String> {
-    let head = &footer[..seen.schema_end];
-    let known = known(|met| met.head.as_ref() == head);
-    decode_with(footer, head, known, statistics)
+    MET.decode(footer, seen, statistics)
 }
 
 /// The same of a footer that was looked through before, when its file was planned.
 pub(crate) fn decode_again(footer: &[u8], statistics: bool) -> Result<(ParquetMetaData, SchemaRef), String> {
-    match known(|met| footer.starts_with(&met.head)) {
-        Some(known) => decode_with(footer, &footer[..known.head.len()], Some(known), statistics),
-        None => decode(footer, &skim(footer)?, statistics),
-    }
+    MET.decode_again(footer, statistics)
 }
 
-fn decode_with(
-    footer: &[u8],
-    head: &[u8],
-    known: Option<Arc<Shape>>,
-    statistics: bool,
-) -> Result<(ParquetMetaData, SchemaRef), String> {
-    let options = match &known {
-        Some(known) => options(statistics).with_schema(Arc::clone(&known.parquet)),
-        None => options(statistics),
-    };
-    let metadata =
-        ParquetMetaDataReader::decode_metadata_with_options(footer, Some(&options)).map_err(|e| e.to_string())?;
-    let file = metadata.file_metadata();
-    let key_values = file.key_value_metadata();
-    let is_of_same = |met: &Shape| *met.head == *head && met.key_values.as_ref() == key_values;
-    if let Some(known) = known.filter(|known| is_of_same(known)).or_else(|| self::known(is_of_same)) {
-        return Ok((metadata, Arc::clone(&known.arrow)));
+impl Met {
+    const fn new() -> Self {
+        Self(Mutex::new(VecDeque::new()))
     }
-    let arrow = parquet_to_arrow_schema(file.schema_descr(), key_values)
-        .map_err(|e| format!("its schema cannot be read as Arrow: {e}"))?;
-    let arrow = Arc::new(arrow);
-    let of_pair = |pair: &KeyValue| pair.key.len() + pair.value.as_ref().map_or(0, String::len);
-    if head.len() + key_values.iter().copied().flatten().map(of_pair).sum::<usize>() <= MAX_BYTES {
-        let (parquet, arrow) = (file.schema_descr_ptr(), Arc::clone(&arrow));
-        keep(Shape { head: head.into(), key_values: key_values.cloned(), parquet, arrow });
+
+    fn decode(&self, footer: &[u8], seen: &Seen, statistics: bool) -> Result<(ParquetMetaData, SchemaRef), String> {
+        let head = &footer[..seen.schema_end];
+        let known = self.find(|met| met.head.as_ref() == head);
+        self.decode_with(footer, head, known, statistics)
     }
-    Ok((metadata, arrow))
+
+    fn decode_again(&self, footer: &[u8], statistics: bool) -> Result<(ParquetMetaData, SchemaRef), String> {
+        match self.find(|met| footer.starts_with(&met.head)) {
+            Some(known) => self.decode_with(footer, &footer[..known.head.len()], Some(known), statistics),
+            None => self.decode(footer, &skim(footer)?, statistics),
+        }
+    }
+
+    fn decode_with(
+        &self,
+        footer: &[u8],
+        head: &[u8],
+        known: Option<Arc<Shape>>,
+        statistics: bool,
+    ) -> Result<(ParquetMetaData, SchemaRef), String> {
+        let options = match &known {
+            Some(known) => options(statistics).with_schema(Arc::clone(&known.parquet)),
+            None => options(statistics),
+        };
+        let metadata =
+            ParquetMetaDataReader::decode_metadata_with_options(footer, Some(&options)).map_err(|e| e.to_string())?;
+        let file = metadata.file_metadata();
+        let key_values = file.key_value_metadata();
+        let is_of_same = |met: &Shape| *met.head == *head && met.key_values.as_ref() == key_values;
+        if let Some(known) = known.filter(|known| is_of_same(known)).or_else(|| self.find(is_of_same)) {
+            return Ok((metadata, Arc::clone(&known.arrow)));
+        }
+        let arrow = parquet_to_arrow_schema(file.schema_descr(), key_values)
+            .map_err(|e| format!("its schema cannot be read as Arrow: {e}"))?;
+        let arrow = Arc::new(arrow);
+        let of_pair = |pair: &KeyValue| pair.key.len() + pair.value.as_ref().map_or(0, String::len);
+        if head.len() + key_values.iter().copied().flatten().map(of_pair).sum::<usize>() <= MAX_BYTES {
+            let (parquet, arrow) = (file.schema_descr_ptr(), Arc::clone(&arrow));
+            self.keep(Shape { head: head.into(), key_values: key_values.cloned(), parquet, arrow });
+        }
+        Ok((metadata, arrow))
+    }
+
+    /// Nobody waits for another thread: in a forked child that may not exist.
+    fn find(&self, fits: impl Fn(&Shape) -> bool) -> Option<Arc<Shape>> {
+        let met = self.0.try_lock().ok()?;
+        met.iter().find(|met| fits(met)).cloned()
+    }
+
+    fn keep(&self, shape: Shape) {
+        if let Ok(mut met) = self.0.try_lock() {
+            met.push_front(Arc::new(shape));
+            met.truncate(MAX_MET);
+        }
+    }
 }
 
 /// What is read of a footer.
@@ -83,19 +113,6 @@ fn options(statistics: bool) -> ParquetMetaDataOptions {
         .with_column_stats_policy(of_columns)
         .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
         .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)
-}
-
-/// Nobody waits for another thread: in a forked child that may not exist.
-fn known(fits: impl Fn(&Shape) -> bool) -> Option<Arc<Shape>> {
-    let met = MET.try_lock().ok()?;
-    met.iter().find(|met| fits(met)).cloned()
-}
-
-fn keep(shape: Shape) {
-    if let Ok(mut met) = MET.try_lock() {
-        met.push_front(Arc::new(shape));
-        met.truncate(MAX_MET);
-    }
 }
 
 #[cfg(test)]
@@ -126,19 +143,20 @@ mod tests {
         file[end - length..end].to_vec()
     }
 
-    fn decoded(footer: &[u8]) -> (ParquetMetaData, SchemaRef) {
-        let planned = decode(footer, &skim(footer).unwrap(), true).unwrap();
-        assert_eq!(planned, decode_again(footer, true).unwrap());
+    fn decoded(met: &Met, footer: &[u8]) -> (ParquetMetaData, SchemaRef) {
+        let planned = met.decode(footer, &skim(footer).unwrap(), true).unwrap();
+        assert_eq!(planned, met.decode_again(footer, true).unwrap());
         planned
     }
 
     #[test]
     fn footers_of_one_schema_share_it_and_say_what_they_say_alone() {
+        let met = Met::new();
         for round in 0..3 {
             for names in [["a", "b"], ["a", "c"]] {
                 for (rows, note) in [(3, "p"), (5, "q"), (7, "p")] {
                     let footer = footer(names, rows, &format!("round {round}"), note);
-                    let (metadata, schema) = decoded(&footer);
+                    let (metadata, schema) = decoded(&met, &footer);
                     let alone =
                         ParquetMetaDataReader::decode_metadata_with_options(&footer, Some(&options(true))).unwrap();
                     assert_eq!(metadata, alone);
@@ -151,8 +169,7 @@ mod tests {
             }
         }
         let (one, other) = (footer(["a", "b"], 3, "x", "p"), footer(["a", "b"], 9, "y", "p"));
-        let shared = Arc::ptr_eq(&decoded(&one).1, &decoded(&other).1);
-        assert!(shared || MET.try_lock().is_err(), "another test is at it");
+        assert!(Arc::ptr_eq(&decoded(&met, &one).1, &decoded(&met, &other).1));
     }
 
     #[test]

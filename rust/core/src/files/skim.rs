@@ -61,11 +61,11 @@ fn check_elements(input: &mut Input<'_>, count: u64) -> Found<()> {
         let mut children = 0;
         let mut last = 0;
         while let Some((id, kind)) = input.field(&mut last)? {
+            // The parser takes a field for what its number says, whatever its type is said to be.
+            if known_kind(id).is_some_and(|known| known != kind) {
+                return Err("its schema has a field of another type than Parquet's");
+            }
             if id == 5 {
-                // The parser takes the number whatever its type is said to be.
-                if kind != I32 {
-                    return Err("its schema has a number of children of another type");
-                }
                 children = input.zigzag()?;
             } else {
                 input.skip(kind, MAX_SKIP)?;
@@ -85,7 +85,18 @@ fn check_elements(input: &mut Input<'_>, count: u64) -> Found<()> {
     Ok(())
 }
 
+/// The type of a schema element's field.
+fn known_kind(id: i16) -> Option<u8> {
+    match id {
+        4 => Some(BINARY),
+        1..=9 => Some(I32),
+        10 => Some(STRUCT),
+        _ => None,
+    }
+}
+
 const I32: u8 = 5;
+const BINARY: u8 = 8;
 const LIST: u8 = 9;
 const STRUCT: u8 = 12;
 
@@ -169,7 +180,7 @@ impl Input<'_> {
             3 => self.pass(1),
             4..=6 => self.pass_varint(),
             7 => self.pass(8),
-            8 => {
+            BINARY => {
                 let length = self.varint()?;
                 self.pass(length)
             }
@@ -241,8 +252,11 @@ mod tests {
         assert!(skim(&schema(&[i64::from(i32::MAX)])).is_err());
         assert!(skim(&schema(&[-1])).is_err());
         assert!(skim(&schema(&[1; 100])).is_err());
-        let wide_number: Vec<u8> = schema(&[2, 0, 1, 0]).iter().map(|&b| if b == 0x55 { 0x56 } else { b }).collect();
-        assert_eq!(skim(&wide_number), Err("its schema has a number of children of another type"));
+        // Another type, or another field: a name that is a number.
+        for header in [0x56, 0x45] {
+            let other: Vec<u8> = schema(&[2, 0]).iter().map(|&b| if b == 0x55 { header } else { b }).collect();
+            assert_eq!(skim(&other), Err("its schema has a field of another type than Parquet's"));
+        }
         let deep: Vec<i64> = (0..100_000).map(|i| i64::from(i < 99_999)).collect();
         assert_eq!(skim(&schema(&deep)), Err("its schema nests too deep"));
         let wide: Vec<i64> = (0..100_000).map(|i| if i == 0 { 99_999 } else { 0 }).collect();
