@@ -148,13 +148,16 @@ def test_a_thousand_epochs_grow_nothing(hundred):
     assert loader.epoch == 1200
 
 
-# Not among them: a daemon thread at work. Python ends such a thread inside native code, and torch itself aborts.
+# More of daemon threads is in test_ending.
 EXITS = {
     "mid-epoch": "next(it)",
     "before the first batch": "",
     "after an error": "next(it); 1 / 0",
     "sys.exit": "next(it); sys.exit(3)",
     "in a thread": "import threading; t = threading.Thread(target=lambda: next(it)); t.start(); t.join()",
+    "in a daemon thread": (
+        "import threading; held = []; threading.Thread(target=held.extend, args=(it,), daemon=True).start()"
+    ),
     "batches kept": "kept = [next(it) for _ in range(3)]",
     "cycle": "next(it); it.me = it; del it",
 }
