@@ -72,8 +72,9 @@ for number in range(int(sys.argv[2])):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_processes_end_at_any_moment_of_a_thread_that_iterates(tmp_path):
     wide(tmp_path / "a.parquet", 20_000, 500)
-    command = [sys.executable, "-W", "ignore", "-c", MANY, tmp_path, "500"]
+    command = [sys.executable, "-W", "ignore", "-c", MANY, tmp_path, "200"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=3600)
     assert done.returncode == 0, done.stderr
