@@ -32,9 +32,9 @@ KEYS = HEAD + (
 )
 
 
-def run(code, *arguments):
+def run(code, *arguments, timeout=60):
     command = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
 
 
 @pytest.mark.parametrize("code", [BATCHES, KEYS], ids=["batch", "keys"])
@@ -75,6 +75,5 @@ for number in range(int(sys.argv[2])):
 @pytest.mark.timeout(3600)
 def test_processes_end_at_any_moment_of_a_thread_that_iterates(tmp_path):
     wide(tmp_path / "a.parquet", 20_000, 500)
-    command = [sys.executable, "-W", "ignore", "-c", MANY, tmp_path, "200"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3600)
+    done = run(MANY, tmp_path, 200, timeout=3600)
     assert done.returncode == 0, done.stderr
