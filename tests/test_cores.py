@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from shardline import cores
+from shardline.options import cpu as cores
 
 
 def place(root, path, **files):

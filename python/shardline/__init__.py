@@ -5,7 +5,6 @@ import warnings as _warnings
 from shardline._core import DEBUG_BUILD as _DEBUG_BUILD
 from shardline._core import Plan, __version__
 from shardline.checkpoint import Checkpointer, Restored, SavedCheckpoint
-from shardline.column_options import ColumnOptions
 from shardline.copies import job_state
 from shardline.dataset import StructuredDataset
 from shardline.errors import (
@@ -23,6 +22,7 @@ from shardline.errors import (
     ShardlineValueError,
 )
 from shardline.loader import DataLoader
+from shardline.options.columns import ColumnOptions
 from shardline.schema import ColumnSchema, Schema
 from shardline.state import describe
 

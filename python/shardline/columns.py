@@ -16,7 +16,7 @@ from shardline import jagged
 from shardline._core import Projection, Run
 from shardline.errors import ShardlineTypeError
 from shardline.layout import with_fields
-from shardline.options import OutputFormat
+from shardline.options.validate import OutputFormat
 
 Batch = Any
 Convert = Callable[[Run], list[Batch]]

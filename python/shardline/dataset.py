@@ -7,27 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import IterableDataset
 
-from shardline import options as opt
 from shardline import state as states
 from shardline._core import Legs, Plan
 from shardline.agreement import Agreement
 from shardline.board import Board, being_sent
 from shardline.columns import converter
 from shardline.copies import WORKER, check_unmoved, read_entry, workers_iterate
-from shardline.cores import usable_cores
 from shardline.filters import check_filters
 from shardline.handout import open_channels, plan_and_seed
 from shardline.iterating import Iterating
 from shardline.iterator import BatchIterator
 from shardline.line import Line
+from shardline.options import validate
+from shardline.options.columns import ColumnOptions, check_column_defaults, check_column_options, check_groups
+from shardline.options.cpu import usable_cores
+from shardline.options.storage import check_storage
 from shardline.partitions import check_partitioning
 from shardline.position import Position
 from shardline.projecting import project
 from shardline.ranks import find_ranks
 from shardline.resume import resume
 from shardline.selection import Rows, check_sample, none_left
+from shardline.settings import Settings
 from shardline.standing import Source, Standing
-from shardline.storage import check_storage
 from shardline.vocabularies import learned, relearn
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
 
     def __init__(
         self,
-        path: opt.Paths | None = None,
+        path: validate.Paths | None = None,
         *,
         format: str = "parquet",
         batch_size: int = 1024,
@@ -88,9 +90,9 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         split_bytes: int | str = "128MiB",
         split_rows: int | None = None,
         drop_last: bool = False,
-        output_format: opt.OutputFormat = "torch",
-        column_options: Mapping[str, opt.ColumnOptions] | None = None,
-        column_defaults: opt.ColumnOptions | None = None,
+        output_format: validate.OutputFormat = "torch",
+        column_options: Mapping[str, ColumnOptions] | None = None,
+        column_defaults: ColumnOptions | None = None,
         groups: Mapping[str, str | Sequence[str]] | None = None,
         storage_options: Mapping[str, Any] | None = None,
         partitioning: Any = None,
@@ -106,43 +108,49 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         plan_timeout: float = 300,
         num_shards: int | None = None,
         num_threads: int | None = None,
-        prefetch_bytes: int | str = opt.DEFAULT_PREFETCH_BYTES,
+        prefetch_bytes: int | str = validate.DEFAULT_PREFETCH_BYTES,
         show_progress: bool = False,
     ) -> None:
-        opt.check_format(format)
-        paths = opt.check_paths(path) if opt.check_plan(plan) is None else None
+        validate.check_format(format)
+        paths = validate.check_paths(path) if validate.check_plan(plan) is None else None
         storage = check_storage(storage_options, paths, plan)
         ranks = find_ranks(rank, num_ranks, mesh, process_group)
-        settings = opt.Settings(
-            batch_size=opt.check_int("batch_size", batch_size, 1, opt.MAX_ROWS),
-            drop_last=opt.check_bool("drop_last", drop_last),
-            columns=opt.check_columns(columns),
-            shuffle=opt.check_bool("shuffle", shuffle),
-            shuffle_seed=None if shuffle_seed is None else opt.check_int("shuffle_seed", shuffle_seed, 0, 2**64 - 1),
+        settings = Settings(
+            batch_size=validate.check_int("batch_size", batch_size, 1, validate.MAX_ROWS),
+            drop_last=validate.check_bool("drop_last", drop_last),
+            columns=validate.check_columns(columns),
+            shuffle=validate.check_bool("shuffle", shuffle),
+            shuffle_seed=None
+            if shuffle_seed is None
+            else validate.check_int("shuffle_seed", shuffle_seed, 0, 2**64 - 1),
             shuffle_buffer_size=None
             if shuffle_buffer_size is None
-            else opt.check_int("shuffle_buffer_size", shuffle_buffer_size, 0, opt.MAX_ROWS),
-            shuffle_strands=opt.check_int("shuffle_strands", shuffle_strands, 1, 2**16),
-            split_bytes=opt.parse_bytes("split_bytes", split_bytes),
-            split_rows=None if split_rows is None else opt.check_int("split_rows", split_rows, 1, opt.MAX_ROWS),
-            num_shards=opt.check_num_shards(num_shards, ranks.num_ranks),
+            else validate.check_int("shuffle_buffer_size", shuffle_buffer_size, 0, validate.MAX_ROWS),
+            shuffle_strands=validate.check_int("shuffle_strands", shuffle_strands, 1, 2**16),
+            split_bytes=validate.parse_bytes("split_bytes", split_bytes),
+            split_rows=None
+            if split_rows is None
+            else validate.check_int("split_rows", split_rows, 1, validate.MAX_ROWS),
+            num_shards=validate.check_num_shards(num_shards, ranks.num_ranks),
             rank=ranks.rank,
             num_ranks=ranks.num_ranks,
-            num_threads=usable_cores() if num_threads is None else opt.check_int("num_threads", num_threads, 1, 1024),
-            prefetch_bytes=opt.parse_bytes("prefetch_bytes", prefetch_bytes),
-            output_format=opt.check_output_format(output_format),
-            column_options=opt.check_column_options(column_options),
-            column_defaults=opt.check_column_defaults(column_defaults),
-            groups=opt.check_groups(groups),
-            schema=opt.check_choice("schema", schema, ("first", "union")),
-            widen=opt.check_bool("widen", widen),
-            files=opt.check_choice("files", files, ("keep", "refresh")),
-            plan_timeout=opt.check_seconds("plan_timeout", plan_timeout),
-            transform=opt.check_function("transform", transform),
+            num_threads=usable_cores()
+            if num_threads is None
+            else validate.check_int("num_threads", num_threads, 1, 1024),
+            prefetch_bytes=validate.parse_bytes("prefetch_bytes", prefetch_bytes),
+            output_format=validate.check_output_format(output_format),
+            column_options=check_column_options(column_options),
+            column_defaults=check_column_defaults(column_defaults),
+            groups=check_groups(groups),
+            schema=validate.check_choice("schema", schema, ("first", "union")),
+            widen=validate.check_bool("widen", widen),
+            files=validate.check_choice("files", files, ("keep", "refresh")),
+            plan_timeout=validate.check_seconds("plan_timeout", plan_timeout),
+            transform=validate.check_function("transform", transform),
             storage=storage,
             rows=Rows(
                 check_filters(filters),
-                check_sample(sample, split, opt.check_int("sample_seed", sample_seed, 0, 2**64 - 1)),
+                check_sample(sample, split, validate.check_int("sample_seed", sample_seed, 0, 2**64 - 1)),
                 check_partitioning(partitioning),
                 storage,
             ),
@@ -155,7 +163,7 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
             plan,
             settings,
             channels and channels.listing,
-            show_progress=opt.check_bool("show_progress", show_progress) and settings.rank == 0,
+            show_progress=validate.check_bool("show_progress", show_progress) and settings.rank == 0,
         )
         self._set_up(plan, seed, settings.num_shards or ranks.num_ranks)
         self._agreement = channels and Agreement(channels.states)
@@ -184,7 +192,7 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
 
     @classmethod
     def create_dataloader(
-        cls, path: "opt.Paths | StructuredDataset", **arguments: Any
+        cls, path: "validate.Paths | StructuredDataset", **arguments: Any
     ) -> "tuple[DataLoader, StructuredDataset]":
         """(loader, its dataset), from the arguments of `DataLoader`: the interface of torch-dataloader-utils."""
         from shardline.loader import DataLoader
@@ -199,7 +207,7 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
 
         The first call after loading a state of that epoch, or after a seek in it, keeps the position.
         """
-        epoch = opt.check_int("epoch", epoch, 0, 2**62)
+        epoch = validate.check_int("epoch", epoch, 0, 2**62)
         if workers_iterate(self._board):
             self._position.leave_place()
         if not self._position.set_epoch(epoch):
@@ -209,7 +217,7 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
     def seek(self, step: int) -> None:
         """Moves forward to `step` of this epoch, at the next iter(); the state knows what lies between as skipped."""
         before = self._position.iterated_epoch
-        self._position.seek(opt.check_int("step", step, 0, 2**62))
+        self._position.seek(validate.check_int("step", step, 0, 2**62))
         if self._position.iterated_epoch != before:
             self._line, self._projection, self._convert = self._fresh
         self._tell()
@@ -225,8 +233,8 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         For wrappers that look ahead. Once the end of an epoch was seen, that epoch is still the one meant until the
         next iter(). ShardlineValueError where the epoch has no such step.
         """
-        step = opt.check_int("step", step, 0, 2**62)
-        at, legs = self._position.legs_at(step, None if epoch is None else opt.check_int("epoch", epoch, 0, 2**62))
+        step = validate.check_int("step", step, 0, 2**62)
+        at, legs = self._position.legs_at(step, None if epoch is None else validate.check_int("epoch", epoch, 0, 2**62))
         return self._state(at, False, legs.legs)
 
     def _state(self, epoch: int, ended: bool, legs: Sequence[Any]) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow as pa
 
 from shardline._core import Plan, Projection
-from shardline.column_options import ColumnOptions, core_spec, is_plain
 from shardline.errors import ShardlineValueError
 from shardline.inheriting import options_of
-from shardline.options import Settings
-from shardline.units import seconds_of, unit_of
+from shardline.options.columns import ColumnOptions, core_spec, is_plain
+from shardline.options.temporal import seconds_of, unit_of
+from shardline.settings import Settings
 
 
 def specs_of_fills(plan: Plan, settings: Settings) -> dict[str, dict[str, Any]]:

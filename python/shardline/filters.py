@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from shardline.errors import ShardlineTypeError
 from shardline.expression import Tree, columns_of, parse, text_of
-from shardline.units import unit_of
+from shardline.options.temporal import unit_of
 
 Step = tuple[str, list[int], list[Any], bool | None]
 """A step in postfix, as the core takes it: its name, its columns, its values, a flag."""

@@ -14,8 +14,8 @@ from shardline._core import Plan, Selector
 from shardline.channel import Channel
 from shardline.counting import count_rows, count_shared
 from shardline.line import draw_seed
-from shardline.options import Settings
 from shardline.ranks import Ranks
+from shardline.settings import Settings
 
 log = logging.getLogger("shardline")
 _OF_THE_LINE = ("shuffle", "shuffle_seed", "shuffle_buffer_size", "shuffle_strands", "split_bytes", "split_rows")

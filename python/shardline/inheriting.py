@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from shardline.column_options import ColumnOptions
-from shardline.options import Settings
+from shardline.options.columns import ColumnOptions
+from shardline.settings import Settings
 
 
 def options_of(settings: Settings, path: str, columns: Any = ()) -> ColumnOptions:

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 
 from shardline._core import Order, Plan
-from shardline.options import Settings
 from shardline.plan import files_entry
 from shardline.selection import Rows
+from shardline.settings import Settings
 
 
 class Line:

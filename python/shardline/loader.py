@@ -8,11 +8,12 @@ import torch
 import torch.utils.data
 from torch.utils.data._utils import pin_memory as _pinning
 
-from shardline import options as opt
 from shardline.dataset import StructuredDataset
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.iterator import Finish
+from shardline.options import validate
 from shardline.peer import Processes
+from shardline.settings import DatasetOptions
 from shardline.transform import Functions
 from shardline.workers import Pool
 
@@ -39,7 +40,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
 
     def __init__(
         self,
-        dataset: opt.Paths | StructuredDataset | None = None,
+        dataset: validate.Paths | StructuredDataset | None = None,
         batch_size: int | None = None,
         shuffle: bool | None = None,
         sampler: Any = None,
@@ -58,7 +59,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         pin_memory_device: str = "",
         in_order: bool = True,
         show_progress: bool = False,
-        **options: Unpack[opt.DatasetOptions],
+        **options: Unpack[DatasetOptions],
     ) -> None:
         if sampler is not None or batch_sampler is not None:
             name = "sampler" if sampler is not None else "batch_sampler"
@@ -66,8 +67,8 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
                 f"{name}= is not taken: the order is shuffle=, shuffle_seed= and shuffle_buffer_size=, a distributed "
                 "sampler is rank= and num_ranks=, and batches are batch_size= and drop_last="
             )
-        num_workers = opt.check_int("num_workers", num_workers, 0, 2**16)
-        opt.check_function("collate_fn", collate_fn)
+        num_workers = validate.check_int("num_workers", num_workers, 0, 2**16)
+        validate.check_function("collate_fn", collate_fn)
         given = {"batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last}
         chosen = {name: value for name, value in given.items() if value is not None}
         if not isinstance(dataset, StructuredDataset):

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from shardline._core import Plan, Projection
-from shardline.column_options import ColumnOptions, core_spec
 from shardline.errors import ColumnNotFoundError
+from shardline.options.columns import ColumnOptions, core_spec
 
 
 def missing_column(name: str, plan: Plan, types: Mapping[str, pa.DataType]) -> ColumnNotFoundError:

@@ -3,11 +3,11 @@
 import pyarrow as pa
 
 from shardline._core import Plan, Projection
-from shardline.column_options import core_spec
 from shardline.errors import ShardlineValueError
 from shardline.fills import specs_of_fills
 from shardline.inheriting import options_of
-from shardline.options import Settings
+from shardline.options.columns import core_spec
+from shardline.settings import Settings
 
 
 def project(plan: Plan, settings: Settings) -> Projection:

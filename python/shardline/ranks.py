@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch.distributed as dist
 
 from shardline.errors import ShardlineTypeError, ShardlineValueError
-from shardline.options import MAX_ROWS, check_int
+from shardline.options.validate import MAX_ROWS, check_int
 
 
 class Ranks(NamedTuple):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from shardline._core import ORDER_VERSION, Legs, Plan
 from shardline.errors import ShardlineValueError
 from shardline.line import Line
-from shardline.options import Settings
+from shardline.settings import Settings
 from shardline.state import Difference, SavedState, mismatch
 
 _SHUFFLE_NAMES = {

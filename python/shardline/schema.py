@@ -10,7 +10,7 @@ import torch
 from shardline._core import Projection
 from shardline.inheriting import options_of
 from shardline.layout import with_fields
-from shardline.options import Settings
+from shardline.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from shardline import options as opt
 from shardline._core import Legs, Projection
 from shardline.board import Board
 from shardline.columns import Convert
@@ -15,6 +14,7 @@ from shardline.iterator import BatchIterator
 from shardline.line import Line
 from shardline.origin import Origin, process
 from shardline.position import Position
+from shardline.settings import Settings
 from shardline.source import open_share
 from shardline.transform import Functions
 
@@ -22,7 +22,7 @@ from shardline.transform import Functions
 class Sharing:
     """What `StructuredDataset` does in a worker process, and what its workers are told by it in their parent."""
 
-    _settings: opt.Settings
+    _settings: Settings
     _line: Line
     _num_shards: int
     _projection: Projection

@@ -10,7 +10,7 @@ from shardline._core import Legs, Projection, Reader, Run
 from shardline.columns import Batch, Convert
 from shardline.errors import ShardlineRuntimeError
 from shardline.line import Line
-from shardline.options import Settings
+from shardline.settings import Settings
 from shardline.transform import Functions, apply
 from shardline.vocabularies import teach
 

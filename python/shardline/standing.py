@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from shardline import options as opt
 from shardline._core import Plan, Projection
 from shardline.columns import Convert
 from shardline.inheriting import options_of
 from shardline.iterator import BatchIterator
 from shardline.line import Line
+from shardline.options import validate
+from shardline.options.storage import is_remote
 from shardline.position import Position
 from shardline.schema import Schema, describe_columns
-from shardline.storage import is_remote
+from shardline.settings import Settings
 from shardline.vocabularies import learn
 
 
@@ -27,7 +28,7 @@ class Standing:
     """The read-only half of `StructuredDataset`. Steps are batches of this rank; positions are places on the line."""
 
     _where: str
-    _settings: opt.Settings
+    _settings: Settings
     _line: Line
     _fresh: Source
     _projection: Projection
@@ -148,16 +149,16 @@ class Standing:
         with `resolve`, among all of its rows, for which the filter's columns of these row groups are read.
         """
         ranks = self._settings.num_ranks
-        rank = self._settings.rank if rank is None else opt.check_int("rank", rank, 0, ranks - 1)
+        rank = self._settings.rank if rank is None else validate.check_int("rank", rank, 0, ranks - 1)
         at, intervals = self._position.batch_at(
             self.num_rows,
-            opt.check_int("step", step, 0, 2**62),
+            validate.check_int("step", step, 0, 2**62),
             rank,
-            None if epoch is None else opt.check_int("epoch", epoch, 0, 2**62),
+            None if epoch is None else validate.check_int("epoch", epoch, 0, 2**62),
         )
         line = self._line_of(at)
         rows = line.order.rows(at, intervals)
-        if opt.check_bool("resolve", resolve) and line.selector is not None:
+        if validate.check_bool("resolve", resolve) and line.selector is not None:
             rows = line.selector.resolve(line.plan, rows)
         return [(line.names[file], group, first, end) for file, group, first, end in rows]
 

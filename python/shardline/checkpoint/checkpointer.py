@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import torch.distributed as dist
 
-from shardline import options as opt
 from shardline.checkpoint import generators as rng
 from shardline.checkpoint import layout
 from shardline.checkpoint.background import Background
@@ -24,6 +23,7 @@ from shardline.checkpoint.saving import Saver
 from shardline.checkpoint.taking import Taker
 from shardline.checkpoint.talk import Talk
 from shardline.errors import CheckpointError, ShardlineError, ShardlineTypeError, ShardlineValueError
+from shardline.options import validate
 
 
 class Checkpointer:
@@ -86,21 +86,21 @@ class Checkpointer:
         own = make_parts(dict(per_rank or {}), own=True)
         self._parts = {**make_parts({**usual, "extra": extra, **parts}), **own}
         self._data = next((part for part in self._parts.values() if part.is_loader), None)
-        self._blocking = opt.check_bool("blocking", blocking)
-        self._on_error = opt.check_choice("on_error", on_error, ("raise", "warn"))
-        self._exit_code = opt.check_int("exit_code", exit_code, 0, 255)
+        self._blocking = validate.check_bool("blocking", blocking)
+        self._on_error = validate.check_choice("on_error", on_error, ("raise", "warn"))
+        self._exit_code = validate.check_int("exit_code", exit_code, 0, 255)
         keep = (
-            None if keep_last is None else opt.check_int("keep_last", keep_last, 1, 2**31),
-            opt.check_int("keep_best", keep_best, 0, 2**31),
+            None if keep_last is None else validate.check_int("keep_last", keep_last, 1, 2**31),
+            validate.check_int("keep_best", keep_best, 0, 2**31),
         )
-        best = layout.Best(monitor, "min" if opt.check_choice("mode", mode, ("min", "max")) == "min" else "max")
+        best = layout.Best(monitor, "min" if validate.check_choice("mode", mode, ("min", "max")) == "min" else "max")
         schedule = Schedule(every_steps, every_minutes, every_epochs)
         if every_epochs is not None and self._completed() is None:
             raise ShardlineValueError(
                 "every_epochs needs a shardline loader as data=, which knows where an epoch ends: call save() there"
             )
         _check_group()
-        self._talk = Talk(process_group, sorted(self._parts), opt.check_seconds("timeout", timeout))
+        self._talk = Talk(process_group, sorted(self._parts), validate.check_seconds("timeout", timeout))
         self._directory = Path(directory)
         self._saver = Saver(self._directory, self._talk, keep, best)
         self._chooser = Chooser(self._directory, self._talk, best)

@@ -10,7 +10,7 @@ from typing import Any
 
 from shardline.checkpoint.talk import Talk
 from shardline.errors import ShardlineRuntimeError, ShardlineTypeError, ShardlineValueError
-from shardline.options import check_seconds
+from shardline.options.validate import check_seconds
 
 _EVERY = 1.0  # seconds between two agreements, about
 _FARTHEST = 10_000

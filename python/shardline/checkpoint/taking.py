@@ -6,13 +6,13 @@ from typing import Any
 
 import torch.distributed as dist
 
-from shardline import options as opt
 from shardline.checkpoint import generators as rng
 from shardline.checkpoint import plain
 from shardline.checkpoint.parts import RNG, Part
 from shardline.checkpoint.saving import Saver, Taken
 from shardline.checkpoint.talk import Talk
 from shardline.errors import ShardlineTypeError, ShardlineValueError
+from shardline.options import validate
 
 
 class Taker:
@@ -29,7 +29,7 @@ class Taker:
         self, step: int, epoch: int | None, metrics: Mapping[str, Any], values: Mapping[str, Any], *, copied: bool
     ) -> Taken:
         """Everything that this rank gives to the checkpoint of a step."""
-        step = opt.check_int("step", step, 0, 2**62)
+        step = validate.check_int("step", step, 0, 2**62)
         spread: dict[str, Part] = {}
         if dist.is_available() and dist.is_initialized():
             from shardline.checkpoint import sharded
@@ -91,7 +91,7 @@ class Taker:
             if given is not None:
                 raise ShardlineValueError(f"epoch={given!r} is not needed: the loader knows that it is {position[0]}")
             return position[0]
-        return None if given is None else opt.check_int("epoch", given, 0, 2**62)
+        return None if given is None else validate.check_int("epoch", given, 0, 2**62)
 
     def _plans(self, states: Mapping[str, Any]) -> dict[str, Callable[[Path], object]]:
         """Of loaders whose state is too large to name its files."""

@@ -1,26 +1,20 @@
-"""What a caller may ask for, checked: every wrong argument is an error that names it and says what would do.
+"""The checks of plain arguments: a wrong one raises an error that names the argument and says what is accepted.
 
 >>> parse_bytes("split_bytes", "128MiB")
 134217728
 """
 
+import operator
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypedDict, cast, get_args
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, TypeVar, cast, get_args
 
-from shardline._core import Plan, Storage
-from shardline.checks import check_bool as check_bool
-from shardline.checks import check_choice as check_choice
-from shardline.checks import check_int as check_int
-from shardline.column_options import ColumnOptions as ColumnOptions
-from shardline.column_options import check_column_defaults as check_column_defaults
-from shardline.column_options import check_column_options as check_column_options
-from shardline.column_options import check_groups as check_groups
+from shardline._core import Plan
 from shardline.errors import ShardlineTypeError, ShardlineValueError
-from shardline.selection import Rows
-from shardline.storage import SCHEMES
+from shardline.options.storage import SCHEMES
+
+_T = TypeVar("_T")
 
 OutputFormat = Literal["torch", "numpy", "arrow", "dict"]
 PathLike = str | os.PathLike[str]
@@ -45,75 +39,32 @@ _UNITS = {
 }
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a dataset's constructor was asked, checked. Plain and picklable; `None` is "not asked"."""
-
-    batch_size: int
-    drop_last: bool
-    columns: tuple[str, ...] | None
-    shuffle: bool
-    shuffle_seed: int | None
-    shuffle_buffer_size: int | None
-    shuffle_strands: int
-    split_bytes: int
-    split_rows: int | None
-    num_shards: int | None
-    rank: int
-    num_ranks: int
-    num_threads: int
-    prefetch_bytes: int
-    output_format: OutputFormat
-    column_options: Mapping[str, ColumnOptions]
-    column_defaults: ColumnOptions
-    groups: tuple[tuple[str, tuple[str, ...], bool], ...]
-    schema: str
-    widen: bool
-    files: str
-    plan_timeout: float
-    transform: Callable[[Any], Any] | None
-    rows: Rows
-    storage: Storage | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def wants_tensors(self) -> bool:
-        """Whether every column must have a tensor (torch and numpy output)."""
-        return self.output_format in ("torch", "numpy")
+def check_int(name: str, value: Any, low: int, high: int) -> int:
+    """`value` as an int in [low, high]; ShardlineTypeError or ShardlineValueError naming the argument otherwise."""
+    if isinstance(value, bool):
+        raise ShardlineTypeError(f"{name} must be an integer, not {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ShardlineTypeError(f"{name} must be an integer, not {value!r} ({type(value).__name__})") from None
+    if not low <= number <= high:
+        raise ShardlineValueError(f"{name} must be between {low} and {high:,}, not {number}")
+    return number
 
 
-class DatasetOptions(TypedDict, total=False):
-    """The keywords of `StructuredDataset` that a loader passes on (beside batch_size, shuffle and drop_last)."""
+def check_bool(name: str, value: Any) -> bool:
+    """`value` if it is True or False; ShardlineTypeError otherwise."""
+    if not isinstance(value, bool):
+        raise ShardlineTypeError(f"{name} must be True or False, not {value!r}")
+    return value
 
-    format: str
-    columns: Sequence[str] | None
-    filters: Any
-    sample: float | None
-    split: Sequence[float] | None
-    sample_seed: int
-    shuffle_seed: int | None
-    shuffle_buffer_size: int | None
-    shuffle_strands: int
-    split_bytes: int | str
-    split_rows: int | None
-    output_format: OutputFormat
-    column_options: Mapping[str, ColumnOptions] | None
-    column_defaults: ColumnOptions | None
-    groups: Mapping[str, str | Sequence[str]] | None
-    storage_options: Mapping[str, Any] | None
-    partitioning: Any
-    transform: Any
-    schema: str
-    widen: bool
-    files: str
-    plan: Plan | None
-    num_ranks: int | None
-    rank: int | None
-    mesh: Any
-    process_group: Any
-    plan_timeout: float
-    num_shards: int | None
-    num_threads: int | None
-    prefetch_bytes: int | str
+
+def check_choice(name: str, value: _T, choices: Iterable[_T]) -> _T:
+    """`value` if it is one of `choices`; ShardlineValueError that lists them otherwise."""
+    known = list(choices)
+    if value not in known:
+        raise ShardlineValueError(f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}")
+    return value
 
 
 def check_seconds(name: str, value: Any) -> float:

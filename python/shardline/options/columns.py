@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from shardline.checks import check_bool, check_choice, check_int
 from shardline.errors import ShardlineTypeError, ShardlineValueError
-from shardline.units import seconds_of
+from shardline.options.temporal import seconds_of
+from shardline.options.validate import check_bool, check_choice, check_int
 
 Fill = bool | int | float | str | bytes | date | time | timedelta | Decimal | np.datetime64 | np.timedelta64
 Nulls = Literal["error", "fill", "nan", "mask", "keep"]
