@@ -81,7 +81,9 @@ def test_a_plan_keeps_the_counts(tmp_path, monkeypatch):
     dataset = StructuredDataset(tmp_path / "a.parquet", **options)
     whole = ids(dataset)
     dataset.plan.save(tmp_path / "plan")
-    monkeypatch.setattr("shardline.selection.Rows.count", lambda self, plan, count: plan)  # nobody counts again
+    monkeypatch.setattr(
+        "shardline.filters.row_filter.RowFilter.count", lambda self, plan, count: plan
+    )  # nobody counts again
     plan = Plan.load(tmp_path / "plan")
     assert plan == dataset.plan
     assert ids(StructuredDataset(plan=plan, **options)) == whole

@@ -109,7 +109,7 @@ def _count_builds(monkey):
 
 
 def _listings(rank, path, other):
-    from shardline import selection
+    from shardline.filters import row_filter as selection
 
     calls = _count_builds(selection)
     # a validation loader on rank 0 only: to build it and to iterate over it waits for nobody
@@ -149,7 +149,7 @@ def _errors(rank, path, broken):
     found.append(refused(lambda: DataLoader(path, columns=["none"])))
     # what is no error of shardline's reaches the others inside one that is
     if rank == 0:
-        from shardline import selection
+        from shardline.filters import row_filter as selection
 
         class Broken:
             @staticmethod

@@ -13,7 +13,10 @@ from shardline.agreement import Agreement
 from shardline.board import Board, being_sent
 from shardline.columns import converter
 from shardline.copies import WORKER, check_unmoved, read_entry, workers_iterate
-from shardline.filters import check_filters
+from shardline.filters.compile import check_filters
+from shardline.filters.hive import check_partitioning
+from shardline.filters.row_filter import RowFilter, none_left
+from shardline.filters.sample import check_sample
 from shardline.handout import open_channels, plan_and_seed
 from shardline.iterating import Iterating
 from shardline.iterator import BatchIterator
@@ -22,12 +25,10 @@ from shardline.options import validate
 from shardline.options.columns import ColumnOptions, check_column_defaults, check_column_options, check_groups
 from shardline.options.cpu import usable_cores
 from shardline.options.storage import check_storage
-from shardline.partitions import check_partitioning
 from shardline.position import Position
 from shardline.projecting import project
 from shardline.ranks import find_ranks
 from shardline.resume import resume
-from shardline.selection import Rows, check_sample, none_left
 from shardline.settings import Settings
 from shardline.standing import Source, Standing
 from shardline.vocabularies import learned, relearn
@@ -148,7 +149,7 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
             plan_timeout=validate.check_seconds("plan_timeout", plan_timeout),
             transform=validate.check_function("transform", transform),
             storage=storage,
-            rows=Rows(
+            row_filter=RowFilter(
                 check_filters(filters),
                 check_sample(sample, split, validate.check_int("sample_seed", sample_seed, 0, 2**64 - 1)),
                 check_partitioning(partitioning),
@@ -175,8 +176,8 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         self._fresh = self._source(Line(plan, settings, seed))
         self._line, self._projection, self._convert = self._fresh
         self._num_shards = num_shards
-        if self._line.order.num_rows == 0 and settings.rows.rule:
-            raise none_left(settings.rows, f"none of the {plan.num_rows:,} in {plan.num_files:,} files does")
+        if self._line.order.num_rows == 0 and settings.row_filter.rule:
+            raise none_left(settings.row_filter, f"none of the {plan.num_rows:,} in {plan.num_files:,} files does")
         first = Legs.start(self._line.order.num_rows, num_shards, settings.batch_size, settings.drop_last)
         self._position = Position(first, settings.num_ranks)
         self._iterator: Callable[[], BatchIterator | None] = _no_iterator

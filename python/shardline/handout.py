@@ -38,7 +38,7 @@ def open_channels(ranks: Ranks, paths: Sequence[str] | None, plan: Plan | None, 
     if not ranks.members:
         return None
     names = _OF_THE_FILES + _OF_THE_LINE + _OF_THE_BATCHES + (_OF_THE_CONTENT if settings.shuffle_seed is None else ())
-    options = {name: _plain(getattr(settings, name)) for name in names} | {"rows": settings.rows.topic}
+    options = {name: _plain(getattr(settings, name)) for name in names} | {"rows": settings.row_filter.topic}
     where = list(paths) if paths is not None else plan.digest if plan is not None else None
     listing = Channel(ranks.listing, ["listing", where, options], settings.plan_timeout)
     return Channels(listing, Channel(ranks.members, ["states", where, options], settings.plan_timeout))
@@ -67,7 +67,7 @@ def plan_and_seed(
 
     def count(plan: Plan, selector: Selector) -> list[int]:
         threads = settings.num_threads
-        if settings.rows.filter is None:  # a sample is counted by arithmetic
+        if settings.row_filter.filter is None:  # a sample is counted by arithmetic
             return count_rows(plan, selector, threads, show_progress=False)
         if channel is None:
             return count_rows(plan, selector, threads, show_progress=show_progress)
@@ -81,13 +81,13 @@ def plan_and_seed(
             raise_message=_raise,
         )
 
-    return settings.rows.count(plan, count), seed
+    return settings.row_filter.count(plan, count), seed
 
 
 def _listed(
     paths: Sequence[str] | None, plan: Plan | None, settings: Settings, channel: Channel | None
 ) -> tuple[Plan, int]:
-    seed, rows = settings.shuffle_seed, settings.rows
+    seed, rows = settings.shuffle_seed, settings.row_filter
     if plan is not None:
         plan = rows.fit(plan)
     if plan is not None and seed is not None:

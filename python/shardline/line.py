@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from shardline._core import Order, Plan
+from shardline.filters.row_filter import RowFilter
 from shardline.plan import files_entry
-from shardline.selection import Rows
 from shardline.settings import Settings
 
 
@@ -27,8 +27,8 @@ class Line:
             split_bytes=settings.split_bytes,
             split_rows=settings.split_rows,
         )
-        self.selector = settings.rows.selector(plan)
-        self.filter, self.sample = _entries(settings.rows, plan)
+        self.selector = settings.row_filter.selector(plan)
+        self.filter, self.sample = _entries(settings.row_filter, plan)
         self.shuffle: dict[str, int | bool | None] = {
             "on": settings.shuffle,
             "buffer": self.order.buffer,
@@ -53,7 +53,7 @@ class Line:
         return 1 + num_shards * self.order.strands / max(1, self.plan.num_row_groups)
 
 
-def _entries(rows: Rows, plan: Plan) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+def _entries(rows: RowFilter, plan: Plan) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """The filter and the sample as they stand in a state."""
     filtered, sampled = None, None
     if rows.filter is not None and plan.passing is not None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from shardline._core import Plan, Storage
+from shardline.filters.row_filter import RowFilter
 from shardline.options.columns import ColumnOptions
 from shardline.options.validate import OutputFormat
-from shardline.selection import Rows
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Settings:
     files: str
     plan_timeout: float
     transform: Callable[[Any], Any] | None
-    rows: Rows
+    row_filter: RowFilter
     storage: Storage | None = field(default=None, repr=False, compare=False)
 
     @property

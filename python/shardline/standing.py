@@ -184,7 +184,7 @@ class Standing:
                 f"splits of at most {shuffle['split_bytes']:,} bytes"
                 + (f" or {shuffle['split_rows']:,} rows)" if shuffle["split_rows"] is not None else ")")
             )
-        that_pass = f" that pass {settings.rows}" if settings.rows.rule else ""
+        that_pass = f" that pass {settings.row_filter}" if settings.row_filter.rule else ""
         return (
             f"StructuredDataset({self._where!r}: {plan.num_files:,} files, {plan.num_row_groups:,} row groups, "
             f"{self.num_rows:,} rows{that_pass}; {len(self._projection.names)} columns as {settings.output_format}; "

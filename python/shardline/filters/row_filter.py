@@ -1,24 +1,20 @@
-"""Which rows stand on the line: a sample, a filter, and the plan that knows how many rows of each row group do.
-
->>> check_sample(0.1, None, 0)
-(0.0, 0.1, 0)
-"""
+"""Which rows stand on the line: a sample, a filter, and the plan that knows how many rows of each row group do."""
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
-from shardline._core import Plan, Selector, Storage
-from shardline.asking import Ask
-from shardline.errors import ShardlineTypeError, ShardlineValueError
-from shardline.filters import Filter
-from shardline.missing import missing_column
-from shardline.partitions import Partitioning, attach, to_bytes
+from shardline._core import Plan, Projection, Selector, Storage
+from shardline.errors import ColumnNotFoundError, ShardlineValueError
+from shardline.filters.compile import Filter
+from shardline.filters.fallback import PyarrowEvaluator
+from shardline.filters.hive import Partitioning, attach, to_bytes
+from shardline.options.columns import ColumnOptions, core_spec
 
 log = logging.getLogger("shardline")
 
@@ -27,7 +23,7 @@ Count = Callable[[Plan, Selector], list[int]]
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowFilter:
     """What was asked of rows. `sample`: (low, high, seed), fractions of every row group."""
 
     filter: Filter | None = None
@@ -125,7 +121,7 @@ class Rows:
                     raise missing_column(name, plan, types)
             program = self.filter.program(types)
             if any(name == "unknown" for name, *_ in program[1]):
-                evaluate = Ask(self.filter.expression)
+                evaluate = PyarrowEvaluator(self.filter.expression)
         return Selector(plan, sample=self.sample, filter=program, evaluate=evaluate, storage=self.storage)
 
     def _kept(self, names: Sequence[str], values: pa.RecordBatch | None) -> list[int]:
@@ -141,39 +137,42 @@ class Rows:
         return kept
 
 
-def none_left(rows: Rows, why: str) -> ShardlineValueError:
+def none_left(rows: RowFilter, why: str) -> ShardlineValueError:
     """The error for a line without a row."""
     return ShardlineValueError(f"no row passes {rows}: {why}; ask for less, or look whether these are the right files")
-
-
-def check_sample(sample: Any, split: Any, seed: int) -> tuple[float, float, int] | None:
-    """(low, high, seed); None for all rows. ShardlineTypeError or ShardlineValueError for anything but fractions."""
-    if sample is not None and split is not None:
-        raise ShardlineValueError(f"sample={sample} is the same as split=(0, {sample}): give one of them, not both")
-    if sample is not None:
-        interval = (0.0, _fraction("sample", sample))
-    elif split is not None:
-        if not isinstance(split, Sequence) or isinstance(split, str) or len(split) != 2:
-            raise ShardlineTypeError(f"split must be two fractions, as (0.0, 0.9), not {split!r}")
-        interval = (_fraction("split", split[0]), _fraction("split", split[1]))
-    else:
-        return None
-    low, high = interval
-    if low >= high:
-        which = f"sample={sample}" if sample is not None else f"split=({low}, {high})"
-        raise ShardlineValueError(f"{which} holds no row: fractions go up, from 0 to 1")
-    return None if interval == (0.0, 1.0) else (low, high, seed)
-
-
-def _fraction(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ShardlineTypeError(f"{name} must be a fraction between 0 and 1, not {value!r}")
-    if not 0 <= value <= 1:
-        raise ShardlineValueError(f"{name} must be between 0 and 1, not {value}")
-    return float(value)
 
 
 def _words(rule: str) -> str:
     said = json.loads(rule)
     parts = [f"{name} {said[name]}" for name in ("filter", "sample") if said.get(name) is not None]
     return ", ".join(parts)
+
+
+def missing_column(name: str, plan: Plan, types: Mapping[str, pa.DataType]) -> ColumnNotFoundError:
+    """`types`: of the plan's columns, which have no `name`."""
+    try:  # the core knows names that are near, and the dotted paths that `columns=` takes
+        Projection(plan, [name], tensors=False, default=core_spec(ColumnOptions()), specs={}, groups=[])
+    except ColumnNotFoundError as error:
+        return ColumnNotFoundError(f"filters=: {error.args[0]}")
+    for column, type_ in types.items():
+        fields = _fields(type_, name.removeprefix(f"{column}.")) if name.startswith(f"{column}.") else None
+        if fields is not None:
+            way = ", ".join(map(repr, (column, *fields)))
+            return ColumnNotFoundError(
+                f"filters= names {name!r}, a field of a struct: that is pc.field({way}) in a pyarrow.compute expression"
+            )
+    return ColumnNotFoundError(
+        f"filters= names {name!r}, which lies in a list: a filter looks at columns, and at fields of structs"
+    )
+
+
+def _fields(type_: pa.DataType, path: str) -> tuple[str, ...] | None:
+    """The fields, one in another, that a dotted path leads through; None where there are none."""
+    for inner in type_ if pa.types.is_struct(type_) else ():
+        if path == inner.name:
+            return (inner.name,)
+        if path.startswith(f"{inner.name}."):
+            found = _fields(inner.type, path.removeprefix(f"{inner.name}."))
+            if found is not None:
+                return (inner.name, *found)
+    return None

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from shardline.errors import ShardlineTypeError
-from shardline.expression import Tree, columns_of, parse, text_of
+from shardline.filters.parse import Tree, columns_of, parse, text_of
 from shardline.options.temporal import unit_of
 
 Step = tuple[str, list[int], list[Any], bool | None]

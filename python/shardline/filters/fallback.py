@@ -7,7 +7,7 @@ import pyarrow as pa
 from shardline.errors import ShardlineTypeError
 
 
-class Ask:
+class PyarrowEvaluator:
     """Tells which rows an expression is true of; pyarrow computes without the GIL, on the thread that asks."""
 
     def __init__(self, expression: Any) -> None:
