@@ -18,7 +18,7 @@ def _said(rank):
     @settings(deadline=None, suppress_health_check=list(HealthCheck))  # the suite's profile is not known in a job
     @given(said=st.lists(st.tuples(st.sampled_from(KEYS), WORDS), max_size=16))
     def check(said):
-        talk, known = channel.Channel([0], "laws", 1.0), {}
+        talk, known = channel.RankChannel([0], "laws", 1.0), {}
         for key, word in said:
             if word is not None:
                 talk.put(key, word)
@@ -40,7 +40,7 @@ def test_no_word_changes_another():
 def _late(rank, path):
     loader = DataLoader(path, batch_size=2)
     loader.load_state_dict(loader.state_at(8 * (rank + 1)))
-    wait = channel.Channel.wait
+    wait = channel.RankChannel.wait
 
     def listen(self, keys, *others):
         end = time.monotonic() + 30
@@ -49,7 +49,7 @@ def _late(rank, path):
         wait(self, keys, *others)
 
     if rank:
-        channel.Channel.wait = listen  # it hears of the first rank only once that one has said all
+        channel.RankChannel.wait = listen  # it hears of the first rank only once that one has said all
     try:
         next(iter(loader))
     except CheckpointMismatchError as error:

@@ -107,7 +107,7 @@ def test_data_that_does_not_fit_changes_nothing(rows, tmp_path):
 
 
 def test_a_plan_lies_beside_where_the_state_names_no_files(rows, tmp_path, monkeypatch):
-    monkeypatch.setattr("shardline.plan.MAX_PACKED_FILES", 1)
+    monkeypatch.setattr("shardline.planning.file_table.MAX_PACKED_FILES", 1)
     data = rows([[10], [10]])
     loader = DataLoader(data, batch_size=2)
     _, _, ck = make(tmp_path / "ck", data=loader, keep_last=1)

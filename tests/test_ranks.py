@@ -109,9 +109,9 @@ def _count_builds(monkey):
 
 
 def _listings(rank, path, other):
-    from shardline.filters import row_filter as selection
+    from shardline.planning import build
 
-    calls = _count_builds(selection)
+    calls = _count_builds(build)
     # a validation loader on rank 0 only: to build it and to iterate over it waits for nobody
     if rank == 0:
         start = time.monotonic()
@@ -149,17 +149,17 @@ def _errors(rank, path, broken):
     found.append(refused(lambda: DataLoader(path, columns=["none"])))
     # what is no error of shardline's reaches the others inside one that is
     if rank == 0:
-        from shardline.filters import row_filter as selection
+        from shardline.planning import build
 
         class Broken:
             @staticmethod
             def build(*_, **__):
                 raise MemoryError("no room")
 
-        selection.Plan, kept = Broken, selection.Plan
+        build.Plan, kept = Broken, build.Plan
         with pytest.raises(MemoryError):
             DataLoader(path, batch_size=3)
-        selection.Plan = kept
+        build.Plan = kept
     else:
         name, message, _ = refused(lambda: DataLoader(path, batch_size=3))
         assert name == "ShardlineRuntimeError"
@@ -216,17 +216,17 @@ def test_loaders_that_differ_are_never_swapped(hundred, rows):
 
 
 def _large(rank, path):
-    from shardline import channel
+    from shardline.distributed import kv_store
 
-    channel.CHUNK = 50
-    counts, put = [], channel.Channel.put
-    channel.Channel.put = lambda self, key, data: (counts.append((self, key, len(data))), put(self, key, data))[1]
+    kv_store.CHUNK = 50
+    counts, put = [], kv_store.RankChannel.put
+    kv_store.RankChannel.put = lambda self, key, data: (counts.append((self, key, len(data))), put(self, key, data))[1]
     loader = DataLoader(path, batch_size=10)
     dist.barrier()
     told = [None]
     if rank == 0:
         ((talk, key, size),) = counts
-        told = [(size // 50, talk._store.check([key]) or talk._store.check([channel._chunk(key, 0)]))]
+        told = [(size // 50, talk._store.check([key]) or talk._store.check([kv_store._chunk(key, 0)]))]
     dist.broadcast_object_list(told)
     return loader.dataset.plan.digest, told[0][0], int(told[0][1])
 

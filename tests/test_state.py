@@ -17,7 +17,7 @@ from support.states import make_resumed, refused, write
 
 import shardline
 from shardline import CheckpointMismatchError, DataLoader, describe
-from shardline import plan as plans
+from shardline.planning import file_table
 
 
 @pytest.fixture
@@ -90,13 +90,13 @@ def test_state_dict_is_quick(make):
     )
 )
 def test_file_tables_pack_and_unpack(table):
-    assert plans.unpack(plans.pack(table)) == table
+    assert file_table.unpack(file_table.pack(table)) == table
 
 
-@pytest.mark.parametrize("packed", ["", "not base64!", "AAAA", plans.pack([("a", 1, "0" * 16)])[:-8]])
+@pytest.mark.parametrize("packed", ["", "not base64!", "AAAA", file_table.pack([("a", 1, "0" * 16)])[:-8]])
 def test_damaged_tables_are_refused(packed):
     with pytest.raises(ValueError, match="damaged"):
-        plans.unpack(packed)
+        file_table.unpack(packed)
 
 
 def test_many_files_leave_the_digest_only(make, hundred, monkeypatch, tmp_path):

@@ -9,25 +9,26 @@ from torch.utils.data import IterableDataset
 
 from shardline import state as states
 from shardline._core import Legs, Plan
-from shardline.agreement import Agreement
 from shardline.board import Board, being_sent
 from shardline.columns import converter
 from shardline.copies import WORKER, check_unmoved, read_entry, workers_iterate
+from shardline.distributed.plan_broadcast import broadcast_plan, open_channels
+from shardline.distributed.ranks import find_ranks
+from shardline.distributed.state_check import Agreement
 from shardline.filters.compile import check_filters
 from shardline.filters.hive import check_partitioning
 from shardline.filters.row_filter import RowFilter, none_left
 from shardline.filters.sample import check_sample
-from shardline.handout import open_channels, plan_and_seed
 from shardline.iterating import Iterating
 from shardline.iterator import BatchIterator
-from shardline.line import Line
 from shardline.options import validate
 from shardline.options.columns import ColumnOptions, check_column_defaults, check_column_options, check_groups
 from shardline.options.cpu import usable_cores
 from shardline.options.storage import check_storage
+from shardline.planning.build import build_plan
+from shardline.planning.epoch_order import EpochOrder
 from shardline.position import Position
 from shardline.projecting import project
-from shardline.ranks import find_ranks
 from shardline.resume import resume
 from shardline.settings import Settings
 from shardline.standing import Source, Standing
@@ -159,13 +160,11 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         self._where = "a plan" if path is None else str(path)
         self._settings = settings
         channels = open_channels(ranks, paths, plan, settings)
-        plan, seed = plan_and_seed(
-            paths,
-            plan,
-            settings,
-            channels and channels.listing,
-            show_progress=validate.check_bool("show_progress", show_progress) and settings.rank == 0,
-        )
+        progress = validate.check_bool("show_progress", show_progress) and settings.rank == 0
+        if channels is None:
+            plan, seed = build_plan(paths, plan, settings, show_progress=progress)
+        else:
+            plan, seed = broadcast_plan(paths, plan, settings, channels.listing, show_progress=progress)
         self._set_up(plan, seed, settings.num_shards or ranks.num_ranks)
         self._agreement = channels and Agreement(channels.states)
 
@@ -173,7 +172,7 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         """Everything that follows from the settings and a plan."""
         settings = self._settings
         self._listed = plan
-        self._fresh = self._source(Line(plan, settings, seed))
+        self._fresh = self._source(EpochOrder(plan, settings, seed))
         self._line, self._projection, self._convert = self._fresh
         self._num_shards = num_shards
         if self._line.order.num_rows == 0 and settings.row_filter.rule:
@@ -187,7 +186,7 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         self._tell()
         self.resumed = "begins afresh: no state was loaded"
 
-    def _source(self, line: Line) -> Source:
+    def _source(self, line: EpochOrder) -> Source:
         projection = project(line.plan, self._settings)
         return Source(line, projection, converter(self._settings.output_format, projection))
 
@@ -310,7 +309,7 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         relearn(kept["vocabularies"])
         self._set_up(kept["fresh"], kept["seed"], kept["num_shards"])
         if kept["plan"] is not kept["fresh"]:
-            line = Line(kept["plan"], self._settings, kept["seed"])
+            line = EpochOrder(kept["plan"], self._settings, kept["seed"])
             self._line, self._projection, self._convert = self._source(line)
         self._listed, self.resumed = kept["listed"], kept["resumed"]
         epoch, legs, ended, closed = kept["position"]

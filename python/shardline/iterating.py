@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from shardline.agreement import Agreement
+from shardline.distributed.state_check import Agreement
 from shardline.iterator import BatchIterator, Finish
 from shardline.origin import MakePool, Origin, process
 from shardline.sharing import Sharing

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from shardline._core import ORDER_VERSION, Legs, Plan
 from shardline.errors import ShardlineValueError
-from shardline.line import Line
+from shardline.planning.epoch_order import EpochOrder
 from shardline.settings import Settings
 from shardline.state import Difference, SavedState, mismatch
 
@@ -24,8 +24,8 @@ _NAMED = 5
 class Resumption:
     """All that a load changes. Made before anything is changed, so that a failed load changes nothing."""
 
-    line: Line
-    fresh: Line
+    line: EpochOrder
+    fresh: EpochOrder
     """The line of the epochs after this one."""
     num_shards: int
     first: Legs
@@ -43,7 +43,9 @@ class Resumption:
         return self.what == "over"
 
 
-def resume(saved: SavedState, line: Line, listed: Plan, settings: Settings, *, strict: bool = False) -> Resumption:
+def resume(
+    saved: SavedState, line: EpochOrder, listed: Plan, settings: Settings, *, strict: bool = False
+) -> Resumption:
     """The dataset's line, shards and legs after loading `saved`; CheckpointMismatchError where it does not fit.
 
     `line`: the present one; `listed`: all files that were found, of which an earlier state may have taken only some.
@@ -65,7 +67,7 @@ def resume(saved: SavedState, line: Line, listed: Plan, settings: Settings, *, s
     if plan is None:
         raise mismatch(differences + file_differences)
     if plan is not line.plan or seed != line.seed:
-        line = Line(plan, settings, seed)
+        line = EpochOrder(plan, settings, seed)
     # What is resolved from the files can be compared only over the same files.
     differences += _shuffle_differences(saved, line, ("buffer", "strands", "window"))
     if saved.filter is not None and line.filter is not None and saved.filter["counts"] != line.filter["counts"]:
@@ -75,7 +77,7 @@ def resume(saved: SavedState, line: Line, listed: Plan, settings: Settings, *, s
         raise mismatch(differences)
     fresh = line
     if settings.files == "refresh" and plan is not listed:
-        fresh = Line(listed, settings, seed)
+        fresh = EpochOrder(listed, settings, seed)
     found = _place(saved, line, fresh, settings, added)
     if strict and found.what not in ("goes on", "ended"):
         shards, _, _, delivered, _ = saved.legs[-1]
@@ -87,7 +89,7 @@ def resume(saved: SavedState, line: Line, listed: Plan, settings: Settings, *, s
     return found
 
 
-def _row_differences(saved: SavedState, line: Line) -> list[Difference]:
+def _row_differences(saved: SavedState, line: EpochOrder) -> list[Difference]:
     """Settings that say which rows stand on the line."""
     found: list[Difference] = []
 
@@ -129,7 +131,7 @@ def _num_shards(saved: SavedState, settings: Settings) -> int:
     return settings.num_shards or max(ranks, saved.num_shards // ranks * ranks)
 
 
-def _shuffle_differences(saved: SavedState, line: Line, keys: Sequence[str]) -> list[Difference]:
+def _shuffle_differences(saved: SavedState, line: EpochOrder, keys: Sequence[str]) -> list[Difference]:
     """Settings that alter the line; without shuffling none but `on` does."""
     if saved.shuffle["on"] != line.shuffle["on"]:
         if "split_bytes" not in keys:  # said once
@@ -192,7 +194,7 @@ def _names(names: list[str]) -> str:
     return f"{len(names):,} ({', '.join(names[:_NAMED])}{more})"
 
 
-def _place(saved: SavedState, line: Line, fresh: Line, settings: Settings, added: list[str]) -> Resumption:
+def _place(saved: SavedState, line: EpochOrder, fresh: EpochOrder, settings: Settings, added: list[str]) -> Resumption:
     """Cuts the legs."""
     ranks, rows, num_shards = settings.num_ranks, line.order.num_rows, _num_shards(saved, settings)
     try:

@@ -11,8 +11,8 @@ from shardline.columns import Convert
 from shardline.copies import WORKER, Base, Copy, Made, in_worker, publish, workers_iterate
 from shardline.errors import ShardlineRuntimeError
 from shardline.iterator import BatchIterator
-from shardline.line import Line
 from shardline.origin import Origin, process
+from shardline.planning.epoch_order import EpochOrder
 from shardline.position import Position
 from shardline.settings import Settings
 from shardline.source import open_share
@@ -23,7 +23,7 @@ class Sharing:
     """What `StructuredDataset` does in a worker process, and what its workers are told by it in their parent."""
 
     _settings: Settings
-    _line: Line
+    _line: EpochOrder
     _num_shards: int
     _projection: Projection
     _convert: Convert

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from shardline._core import Legs, Projection, Reader, Run
 from shardline.columns import Batch, Convert
 from shardline.errors import ShardlineRuntimeError
-from shardline.line import Line
+from shardline.planning.epoch_order import EpochOrder
 from shardline.settings import Settings
 from shardline.transform import Functions, apply
 from shardline.vocabularies import teach
@@ -40,7 +40,7 @@ class Source(Protocol):
 
 
 def open_share(
-    line: Line, projection: Projection, convert: Convert, epoch: int, legs: Legs, share: Share, settings: Settings
+    line: EpochOrder, projection: Projection, convert: Convert, epoch: int, legs: Legs, share: Share, settings: Settings
 ) -> "Decoded":
     """A source of a share, which reads the shards that the share has a batch of, and no others.
 

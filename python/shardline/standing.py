@@ -7,9 +7,9 @@ from shardline._core import Plan, Projection
 from shardline.columns import Convert
 from shardline.inheriting import options_of
 from shardline.iterator import BatchIterator
-from shardline.line import Line
 from shardline.options import validate
 from shardline.options.storage import is_remote
+from shardline.planning.epoch_order import EpochOrder
 from shardline.position import Position
 from shardline.schema import Schema, describe_columns
 from shardline.settings import Settings
@@ -19,7 +19,7 @@ from shardline.vocabularies import learn
 class Source(NamedTuple):
     """What an epoch is read from."""
 
-    line: Line
+    line: EpochOrder
     projection: Projection
     convert: Convert
 
@@ -29,7 +29,7 @@ class Standing:
 
     _where: str
     _settings: Settings
-    _line: Line
+    _line: EpochOrder
     _fresh: Source
     _projection: Projection
     _position: Position
@@ -162,7 +162,7 @@ class Standing:
             rows = line.selector.resolve(line.plan, rows)
         return [(line.names[file], group, first, end) for file, group, first, end in rows]
 
-    def _line_of(self, epoch: int) -> Line:
+    def _line_of(self, epoch: int) -> EpochOrder:
         """The line that an epoch lies on: a resumed epoch may keep to fewer files than fresh ones have."""
         return self._line if epoch == self._position.iterated_epoch else self._fresh.line
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from shardline._core import ORDER_VERSION
 from shardline.errors import CheckpointMismatchError
-from shardline.plan import FileRow, unpack
+from shardline.planning.file_table import FileRow, unpack
 from shardline.position import Leg
 
 STATE_VERSION = 1

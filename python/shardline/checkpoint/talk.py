@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch.distributed as dist
 
 from shardline import errors
-from shardline.channel import Channel
+from shardline.distributed.kv_store import RankChannel
 from shardline.errors import RankTimeoutError, ShardlineError, ShardlineRuntimeError, ShardlineValueError
 
 _BEAT, _FIRST_NAP, _LONGEST_NAP, _GRACE = 1.0, 0.001, 0.05, 10.0
@@ -41,7 +41,7 @@ class Talk:
 
     def __init__(self, group: Any, topic: Any, timeout: float) -> None:
         self.rank, self.ranks, self.group = 0, 1, group
-        self._channel: Channel | None = None
+        self._channel: RankChannel | None = None
         if dist.is_available() and dist.is_initialized():
             if dist.get_rank(group) < 0:
                 raise ShardlineValueError(
@@ -50,7 +50,7 @@ class Talk:
             members = dist.get_process_group_ranks(group) if group is not None else list(range(dist.get_world_size()))
             self.rank, self.ranks = dist.get_rank(group), len(members)
             if self.ranks > 1:
-                self._channel = Channel(members, ["checkpoint", topic], timeout)
+                self._channel = RankChannel(members, ["checkpoint", topic], timeout)
         self._timeout = timeout
         self._round = 0
         self._beaten = 0.0
@@ -155,7 +155,7 @@ class Talk:
         return self._channel is not None and self._channel.has(f"word/{what}")
 
 
-def _late(channel: Channel, keys: dict[int, str], what: str, timeout: float) -> str:
+def _late(channel: RankChannel, keys: dict[int, str], what: str, timeout: float) -> str:
     absent = [str(rank) for rank, key in keys.items() if not channel.has(key)]
     return (
         f"{what}: rank {', '.join(absent[:64])} did not come within {timeout:g} seconds (timeout). save(), step() and "

@@ -1,8 +1,8 @@
-"""Which rows stand on the line: a sample, a filter, and the plan that knows how many rows of each row group do."""
+"""Which rows stand on the line: a filter and a sample, over the files of a plan."""
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,13 +13,10 @@ from shardline._core import Plan, Projection, Selector, Storage
 from shardline.errors import ColumnNotFoundError, ShardlineValueError
 from shardline.filters.compile import Filter
 from shardline.filters.fallback import PyarrowEvaluator
-from shardline.filters.hive import Partitioning, attach, to_bytes
+from shardline.filters.hive import Partitioning, to_bytes
 from shardline.options.columns import ColumnOptions, core_spec
 
 log = logging.getLogger("shardline")
-
-Count = Callable[[Plan, Selector], list[int]]
-"""How many rows of each row group pass."""
 
 
 @dataclass(frozen=True)
@@ -54,56 +51,6 @@ class RowFilter:
             parts.append(f"split=({low}, {high}) (sample_seed={seed})")
         return " and ".join(parts) or "no filter or sample"
 
-    def listed(self, paths: Sequence[str], num_threads: int, *, union: bool = False, widen: bool = False) -> Plan:
-        """The plan of the files that `paths` stand for, less those whose folders a filter rules out: no footer read."""
-        of_folders: list[pa.RecordBatch] = []
-
-        def keep(names: list[str]) -> list[int]:
-            assert self.partitioning is not None
-            values = self.partitioning.values(names)
-            kept = self._kept(names, values)
-            if values is not None:
-                of_folders.append(values.take(pa.array(kept, pa.int64())))
-            return kept
-
-        plan = Plan.build(
-            list(paths),
-            num_threads=num_threads,
-            union=union,
-            widen=widen,
-            storage=self.storage,
-            keep=None if self.partitioning is None else keep,
-        )
-        return plan.with_partitions(to_bytes(of_folders[0])) if of_folders else plan
-
-    def fit(self, plan: Plan) -> Plan:
-        """A plan that was given, with the folders' columns and less the files that the filter rules out.
-
-        ShardlineValueError for a plan of other rows: it lists what its own filter left.
-        """
-        if plan.passing is not None:
-            rule = plan.passing[0]
-            if rule != self.rule:
-                raise ShardlineValueError(
-                    f"this plan was made for other rows ({_words(rule)}), and {self} is asked for: give the plan of a "
-                    "dataset without filters, sample and split, or the path"
-                )
-            return plan
-        plan = attach(plan, self.partitioning)
-        if self.partitioning is None or self.filter is None:
-            return plan
-        names = [name for name, _, _ in plan.files()]
-        kept = self._kept(names, self.partitioning.values(names))
-        return plan if len(kept) == len(names) else plan.select(kept)
-
-    def count(self, plan: Plan, count: Count) -> Plan:
-        """The plan with the passing rows of each row group counted, unless it has them."""
-        if not self.rule or plan.passing is not None:
-            return plan
-        selector = self.selector(plan)
-        assert selector is not None
-        return plan.with_passing(self.rule, count(plan, selector))
-
     def selector(self, plan: Plan) -> Selector | None:
         """What tells the rows of a plan that pass; None where all do.
 
@@ -124,7 +71,8 @@ class RowFilter:
                 evaluate = PyarrowEvaluator(self.filter.expression)
         return Selector(plan, sample=self.sample, filter=program, evaluate=evaluate, storage=self.storage)
 
-    def _kept(self, names: Sequence[str], values: pa.RecordBatch | None) -> list[int]:
+    def kept_files(self, names: Sequence[str], values: pa.RecordBatch | None) -> list[int]:
+        """The indices of the files that the filter does not rule out by their folders' values, one row a file."""
         everything = list(range(len(names)))
         if self.filter is None or values is None:
             return everything
@@ -142,7 +90,8 @@ def none_left(rows: RowFilter, why: str) -> ShardlineValueError:
     return ShardlineValueError(f"no row passes {rows}: {why}; ask for less, or look whether these are the right files")
 
 
-def _words(rule: str) -> str:
+def rule_in_words(rule: str) -> str:
+    """A `RowFilter.rule` for a person."""
     said = json.loads(rule)
     parts = [f"{name} {said[name]}" for name in ("filter", "sample") if said.get(name) is not None]
     return ", ".join(parts)

@@ -4,20 +4,18 @@ No collective is used, so that a loader that only some ranks build cannot hang t
 """
 
 import json
-import logging
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from shardline import errors
 from shardline._core import Plan, Selector
-from shardline.channel import Channel
-from shardline.counting import count_rows, count_shared
-from shardline.line import draw_seed
-from shardline.ranks import Ranks
+from shardline.distributed.kv_store import RankChannel
+from shardline.distributed.ranks import Ranks
+from shardline.distributed.row_counts import count_shared
+from shardline.planning.build import count_rows, draw_seed, fit_plan, list_files, with_counts
 from shardline.settings import Settings
 
-log = logging.getLogger("shardline")
 _OF_THE_LINE = ("shuffle", "shuffle_seed", "shuffle_buffer_size", "shuffle_strands", "split_bytes", "split_rows")
 _OF_THE_FILES = ("schema", "widen")
 _OF_THE_BATCHES = ("batch_size", "drop_last", "num_ranks", "num_shards")
@@ -26,22 +24,24 @@ _OF_THE_BATCHES = ("batch_size", "drop_last", "num_ranks", "num_shards")
 _OF_THE_CONTENT = ("columns", "output_format", "column_options", "column_defaults", "groups")
 
 
-class Channels(NamedTuple):
+class RankChannels(NamedTuple):
     """The conversations of the ranks that build one loader."""
 
-    listing: Channel
-    states: Channel
+    listing: RankChannel
+    states: RankChannel
 
 
-def open_channels(ranks: Ranks, paths: Sequence[str] | None, plan: Plan | None, settings: Settings) -> Channels | None:
+def open_channels(
+    ranks: Ranks, paths: Sequence[str] | None, plan: Plan | None, settings: Settings
+) -> RankChannels | None:
     """The same on every rank for the same path and options; None where there is nobody to talk to."""
     if not ranks.members:
         return None
     names = _OF_THE_FILES + _OF_THE_LINE + _OF_THE_BATCHES + (_OF_THE_CONTENT if settings.shuffle_seed is None else ())
     options = {name: _plain(getattr(settings, name)) for name in names} | {"rows": settings.row_filter.topic}
     where = list(paths) if paths is not None else plan.digest if plan is not None else None
-    listing = Channel(ranks.listing, ["listing", where, options], settings.plan_timeout)
-    return Channels(listing, Channel(ranks.members, ["states", where, options], settings.plan_timeout))
+    listing = RankChannel(ranks.listing, ["listing", where, options], settings.plan_timeout)
+    return RankChannels(listing, RankChannel(ranks.members, ["states", where, options], settings.plan_timeout))
 
 
 def _plain(value: Any) -> Any:
@@ -51,71 +51,51 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, str, list, tuple)) else repr(value)
 
 
-def plan_and_seed(
+def broadcast_plan(
     paths: Sequence[str] | None,
     plan: Plan | None,
     settings: Settings,
-    channel: Channel | None,
+    channel: RankChannel,
     *,
     show_progress: bool = False,
 ) -> tuple[Plan, int]:
-    """The plan (`plan` where given) and the seed: the same on every rank, as is the error where there is one.
+    """`build_plan` for all ranks: the same plan and seed on every rank, as is the error where there is one.
 
-    The rows that pass are counted in it; every rank counts a part.
+    The first rank lists the files and draws the seed; every rank counts a part of the rows that pass.
     """
-    plan, seed = _listed(paths, plan, settings, channel)
+    plan, seed = _plan_and_seed(paths, plan, settings, channel)
 
     def count(plan: Plan, selector: Selector) -> list[int]:
-        threads = settings.num_threads
         if settings.row_filter.filter is None:  # a sample is counted by arithmetic
-            return count_rows(plan, selector, threads, show_progress=False)
-        if channel is None:
-            return count_rows(plan, selector, threads, show_progress=show_progress)
+            groups = list(range(plan.num_row_groups))
+            return count_rows(plan, selector, groups, settings, show_progress=False)
         return count_shared(
-            plan,
-            selector,
-            threads,
-            channel,
-            show_progress=show_progress and channel.leads,
-            message=_message,
-            raise_message=_raise,
+            plan, selector, settings, channel, show_progress=show_progress, message=_message, raise_message=_raise
         )
 
-    return settings.row_filter.count(plan, count), seed
+    return with_counts(plan, settings.row_filter, count), seed
 
 
-def _listed(
-    paths: Sequence[str] | None, plan: Plan | None, settings: Settings, channel: Channel | None
+def _plan_and_seed(
+    paths: Sequence[str] | None, plan: Plan | None, settings: Settings, channel: RankChannel
 ) -> tuple[Plan, int]:
-    seed, rows = settings.shuffle_seed, settings.row_filter
+    """The plan, its passing rows not counted yet, and the seed; from the first rank unless both were given."""
+    seed = settings.shuffle_seed
     if plan is not None:
-        plan = rows.fit(plan)
-    if plan is not None and seed is not None:
-        return plan, seed
+        plan = fit_plan(plan, settings.row_filter)
+        if seed is not None:
+            return plan, seed
 
     def make() -> tuple[Plan, int]:
-        made = (
-            rows.listed(paths or (), settings.num_threads, union=settings.schema == "union", widen=settings.widen)
-            if plan is None
-            else plan
-        )
-        return made, _draw() if seed is None else seed
+        made = list_files(paths or (), settings) if plan is None else plan
+        return made, draw_seed() if seed is None else seed
 
-    if channel is None:
-        return make()
-    where = "a plan" if paths is None else ", ".join(paths[:3])
     if channel.leads:
         return _hand_out(channel, make, with_plan=plan is None)
-    return _take(channel, where, plan)
+    return _take(channel, "a plan" if paths is None else ", ".join(paths[:3]), plan)
 
 
-def _draw() -> int:
-    seed = draw_seed()
-    log.info("shuffle_seed=None: drew the seed %d", seed)
-    return seed
-
-
-def _hand_out(channel: Channel, make: Callable[[], tuple[Plan, int]], *, with_plan: bool) -> tuple[Plan, int]:
+def _hand_out(channel: RankChannel, make: Callable[[], tuple[Plan, int]], *, with_plan: bool) -> tuple[Plan, int]:
     try:
         plan, seed = make()
         packed = zlib.compress(plan.to_bytes(), 1) if with_plan else b""
@@ -139,7 +119,7 @@ def _raise(said: dict[str, Any]) -> NoReturn:
     raise kind(said["message"])
 
 
-def _take(channel: Channel, where: str, given: Plan | None) -> tuple[Plan, int]:
+def _take(channel: RankChannel, where: str, given: Plan | None) -> tuple[Plan, int]:
     leader, ranks = channel.members[0], len(channel.members)
     channel.wait(
         ["plan"],

@@ -1,6 +1,5 @@
-"""The line of one plan: its order under the shuffle settings, and how both stand in a state."""
+"""The order of one plan's rows under the shuffle settings (the line), and how both stand in a state."""
 
-import os
 from functools import cached_property
 from typing import Any
 
@@ -8,11 +7,11 @@ import pyarrow as pa
 
 from shardline._core import Order, Plan
 from shardline.filters.row_filter import RowFilter
-from shardline.plan import files_entry
+from shardline.planning.file_table import files_entry
 from shardline.settings import Settings
 
 
-class Line:
+class EpochOrder:
     """A plan and the order of its rows under one seed. Frozen."""
 
     def __init__(self, plan: Plan, settings: Settings, seed: int) -> None:
@@ -64,8 +63,3 @@ def _entries(rows: RowFilter, plan: Plan) -> tuple[dict[str, Any] | None, dict[s
         low, high, seed = rows.sample
         sampled = {"low": low, "high": high, "seed": seed}
     return filtered, sampled
-
-
-def draw_seed() -> int:
-    """A seed in [0, 2**63) from the operating system; no global generator is drawn from."""
-    return int.from_bytes(os.urandom(8), "little") >> 1

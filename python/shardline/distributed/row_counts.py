@@ -1,4 +1,4 @@
-"""Counting the rows that pass a filter: once, in parallel, each rank its part of the row groups."""
+"""Rows that pass a filter, counted by all ranks together: each counts its part of the row groups."""
 
 import json
 import zlib
@@ -6,45 +6,30 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from shardline._core import Plan, Selector
-from shardline.channel import Channel
-
-
-def count_rows(plan: Plan, selector: Selector, num_threads: int, *, show_progress: bool) -> list[int]:
-    """How many rows of each row group pass, counted by this process; a bar by tqdm where asked for."""
-    return _count(plan, selector, list(range(plan.num_row_groups)), num_threads, show_progress)
-
-
-def _count(plan: Plan, selector: Selector, groups: list[int], num_threads: int, show_progress: bool) -> list[int]:
-    if not show_progress:
-        return selector.count(plan, groups, num_threads=num_threads)
-    from tqdm.auto import tqdm
-
-    with tqdm(total=len(groups), desc="counting rows that pass", unit="row group") as bar:
-
-        def progress(done: int) -> None:
-            bar.update(done - bar.n)
-
-        return selector.count(plan, groups, num_threads=num_threads, progress=progress)
+from shardline.distributed.kv_store import RankChannel
+from shardline.planning.build import count_rows
+from shardline.settings import Settings
 
 
 def count_shared(
     plan: Plan,
     selector: Selector,
-    num_threads: int,
-    channel: Channel,
+    settings: Settings,
+    channel: RankChannel,
     *,
     show_progress: bool,
     message: Callable[[BaseException], bytes],
     raise_message: Callable[[dict[str, Any]], NoReturn],
 ) -> list[int]:
-    """The same, each process of `channel` counting its part; the first puts the parts together for all.
+    """The passing rows of each row group. The first process of `channel` puts the parts together for all.
 
-    Where one cannot count its part, all raise its error.
+    Where one process cannot count its part, all raise its error.
     """
     place, size, total = channel.members.index(channel.me), len(channel.members), plan.num_row_groups
     mine = list(range(place * total // size, (place + 1) * total // size))
     try:
-        said = json.dumps({"counts": _count(plan, selector, mine, num_threads, show_progress)}).encode()
+        counts = count_rows(plan, selector, mine, settings, show_progress=show_progress and channel.leads)
+        said = json.dumps({"counts": counts}).encode()
     except BaseException as error:
         if not channel.leads:
             channel.put(f"counts/{channel.me}", zlib.compress(message(error)))
@@ -68,11 +53,11 @@ def count_shared(
         channel.forget_when_read("counts")
     if "error" in whole:
         raise_message(whole)
-    counts: list[int] = whole["counts"]
-    return counts
+    found: list[int] = whole["counts"]
+    return found
 
 
-def _late(who: str, channel: Channel) -> str:
+def _late(who: str, channel: RankChannel) -> str:
     return (
         f"{who} did not count its part of the rows that pass the filter within {channel.timeout:g} seconds "
         "(plan_timeout) after this rank had counted its own: give a larger plan_timeout=, or count once, save "

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from shardline.channel import Channel
+from shardline.distributed.kv_store import RankChannel
 from shardline.errors import CheckpointMismatchError, RankTimeoutError
 
 _NAMED = 64
@@ -19,7 +19,7 @@ _GRACE = 10.0  # seconds more than the first rank waits, to hear from it what it
 class Agreement:
     """The comparison of a dataset's states over the processes of `channel`; does nothing in a child process."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: RankChannel) -> None:
         self._channel = channel
         self._pid = os.getpid()
         self._pending = False

@@ -51,7 +51,7 @@ if hasattr(os, "register_at_fork"):  # a forked rank begins with its fork
     os.register_at_fork(after_in_child=_begin_again)
 
 
-class Channel:
+class RankChannel:
     """One conversation between `members` (global ranks; `me` is one, the first leads), about a `topic`.
 
     The topic is what all of them know, such as a path and options. Where it is opened several times, the first

@@ -1,0 +1,120 @@
+"""A plan: the file table that a run reads, from paths or from an earlier plan, with the passing rows counted.
+
+Everything here is done by one process; `distributed.plan_broadcast` shares the result among ranks.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+
+from shardline._core import Plan, Selector
+from shardline.errors import ShardlineValueError
+from shardline.filters.hive import attach, to_bytes
+from shardline.filters.row_filter import RowFilter, rule_in_words
+from shardline.settings import Settings
+
+log = logging.getLogger("shardline")
+
+Count = Callable[[Plan, Selector], list[int]]
+"""Counts the passing rows of each row group."""
+
+
+def build_plan(
+    paths: Sequence[str] | None, plan: Plan | None, settings: Settings, *, show_progress: bool = False
+) -> tuple[Plan, int]:
+    """The plan of `paths`, or `plan` fitted to the settings, with the passing rows counted; and the shuffle seed."""
+    plan = list_files(paths or (), settings) if plan is None else fit_plan(plan, settings.row_filter)
+    seed = draw_seed() if settings.shuffle_seed is None else settings.shuffle_seed
+
+    def count(plan: Plan, selector: Selector) -> list[int]:
+        groups = list(range(plan.num_row_groups))
+        return count_rows(plan, selector, groups, settings, show_progress=show_progress)
+
+    return with_counts(plan, settings.row_filter, count), seed
+
+
+def list_files(paths: Sequence[str], settings: Settings) -> Plan:
+    """The plan of the files that `paths` stand for.
+
+    Files that the filter rules out by their folders are dropped before any footer is read.
+    """
+    row_filter = settings.row_filter
+    partitioning = row_filter.partitioning
+    of_folders: list[pa.RecordBatch] = []
+
+    def keep(names: list[str]) -> list[int]:
+        assert partitioning is not None
+        values = partitioning.values(names)
+        kept = row_filter.kept_files(names, values)
+        if values is not None:
+            of_folders.append(values.take(pa.array(kept, pa.int64())))
+        return kept
+
+    plan = Plan.build(
+        list(paths),
+        num_threads=settings.num_threads,
+        union=settings.schema == "union",
+        widen=settings.widen,
+        storage=settings.storage,
+        keep=None if partitioning is None else keep,
+    )
+    return plan.with_partitions(to_bytes(of_folders[0])) if of_folders else plan
+
+
+def fit_plan(plan: Plan, row_filter: RowFilter) -> Plan:
+    """A given plan, with the folders' columns and without the files that the filter rules out.
+
+    Raises:
+        ShardlineValueError: The plan was made for other rows, so it lacks files that its own filter ruled out.
+    """
+    if plan.passing is not None:
+        rule = plan.passing[0]
+        if rule != row_filter.rule:
+            raise ShardlineValueError(
+                f"this plan was made for other rows ({rule_in_words(rule)}), and {row_filter} is asked for: give the "
+                "plan of a dataset without filters, sample and split, or the path"
+            )
+        return plan
+    plan = attach(plan, row_filter.partitioning)
+    if row_filter.partitioning is None or row_filter.filter is None:
+        return plan
+    names = [name for name, _, _ in plan.files()]
+    kept = row_filter.kept_files(names, row_filter.partitioning.values(names))
+    return plan if len(kept) == len(names) else plan.select(kept)
+
+
+def with_counts(plan: Plan, row_filter: RowFilter, count: Count) -> Plan:
+    """The plan with the passing rows of each row group, counted by `count` unless the plan has them."""
+    if not row_filter.rule or plan.passing is not None:
+        return plan
+    selector = row_filter.selector(plan)
+    assert selector is not None
+    return plan.with_passing(row_filter.rule, count(plan, selector))
+
+
+def count_rows(
+    plan: Plan, selector: Selector, groups: list[int], settings: Settings, *, show_progress: bool
+) -> list[int]:
+    """The passing rows of each of `groups` (indices of row groups), read by this process's threads.
+
+    A sample alone is counted by arithmetic: nothing is read, and no progress bar is shown.
+    """
+    if not show_progress or settings.row_filter.filter is None:
+        return selector.count(plan, groups, num_threads=settings.num_threads)
+    from tqdm.auto import tqdm
+
+    with tqdm(total=len(groups), desc="counting rows that pass", unit="row group") as bar:
+
+        def progress(done: int) -> None:
+            bar.update(done - bar.n)
+
+        return selector.count(plan, groups, num_threads=settings.num_threads, progress=progress)
+
+
+def draw_seed() -> int:
+    """A seed in [0, 2**63) from the operating system, logged; no global random generator is used."""
+    seed = int.from_bytes(os.urandom(8), "little") >> 1
+    log.info("shuffle_seed=None: drew the seed %d", seed)
+    return seed
