@@ -66,7 +66,7 @@ def test_ctrl_c_between_two_lines_loses_nothing(hundred, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("shardline.position.Position.deliver", press)
+        patch.setattr("shardline.state.progress.Progress.deliver", press)
         with pytest.raises(KeyboardInterrupt):
             next(iterator)
     with pytest.raises(shardline.ShardlineRuntimeError, match="load_state_dict"):

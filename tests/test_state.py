@@ -100,7 +100,7 @@ def test_damaged_tables_are_refused(packed):
 
 
 def test_many_files_leave_the_digest_only(make, hundred, monkeypatch, tmp_path):
-    monkeypatch.setattr(plans, "MAX_PACKED_FILES", 2)
+    monkeypatch.setattr(file_table, "MAX_PACKED_FILES", 2)
     loader = make()
     first = take(iter(loader), 4)
     state = loader.state_dict()

@@ -5,7 +5,6 @@ import warnings as _warnings
 from shardline._core import DEBUG_BUILD as _DEBUG_BUILD
 from shardline._core import Plan, __version__
 from shardline.checkpoint import Checkpointer, Restored, SavedCheckpoint
-from shardline.copies import job_state
 from shardline.dataset import StructuredDataset
 from shardline.errors import (
     CheckpointError,
@@ -24,7 +23,8 @@ from shardline.errors import (
 from shardline.loader import DataLoader
 from shardline.options.columns import ColumnOptions
 from shardline.schema import ColumnSchema, Schema
-from shardline.state import describe
+from shardline.state.format import describe
+from shardline.state.torchdata import job_state
 
 __all__ = [
     "CheckpointError",

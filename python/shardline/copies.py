@@ -9,20 +9,18 @@ which workers are done. Only if all are does the next `iter()` begin the next ep
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.process import parent_process
 from typing import Any, NamedTuple
 
 from torch.utils.data import get_worker_info
 
 from shardline.board import Board
-from shardline.errors import CheckpointMismatchError, ShardlineRuntimeError
-from shardline.position import Leg, Start
+from shardline.errors import ShardlineRuntimeError
 from shardline.source import Share
-from shardline.state import Difference, mismatch
-
-WORKER = "worker"
-"""The key of a state under which a worker's part of it stands."""
+from shardline.state.format import Difference, mismatch
+from shardline.state.progress import Leg, Start
+from shardline.state.torchdata import WORKER
 
 
 class Base(NamedTuple):
@@ -66,7 +64,7 @@ def in_worker() -> bool:
 
 
 class Copy:
-    """Where one worker stands: `iter()` by `iter()`. Counts for a `BatchIterator` as a `Position` does."""
+    """Where one worker stands: `iter()` by `iter()`. Counts for a `BatchIterator` as a `Progress` does."""
 
     def __init__(self, board: Board) -> None:
         info = get_worker_info()
@@ -187,37 +185,3 @@ def workers_iterate(board: Board) -> bool:
     """Whether workers began to iterate since this process last set a place."""
     section = board.read().get(str(os.getpid()))
     return section is not None and section["iteration"] is not None
-
-
-def job_state(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The job's state, out of that of torchdata's StatefulDataLoader over a StructuredDataset.
-
-    For other numbers of workers or ranks, or for `shardline.DataLoader`: load it into the dataset before its loader is
-    made. CheckpointMismatchError where it is no such state.
-    """
-    if "shardline" in state and WORKER not in state:
-        return dict(state)
-    try:
-        if "_snapshot" not in state:
-            return dict(_job(state["dataset_state"]))
-        snapshot = state["_snapshot"]
-        parts = [part["dataset_state"] for part in snapshot["_worker_snapshots"].values()]
-        since, finished = state["_steps_since_snapshot"], state["_iterator_finished"]
-        entries = [part[WORKER] for part in parts]
-        steps = sum(entry["batches"] for entry in entries) + since
-        job = {key: value for key, value in parts[0].items() if key != WORKER}
-        if any({k: v for k, v in part.items() if k != WORKER} != job for part in parts):
-            raise ValueError("its workers do not agree on where they began")
-        *before, (shards, batch_size, drop_last, delivered, skipped) = job["legs"]
-        delivered += steps * entries[0]["ranks"]
-        return {**job, "legs": [*before, [shards, batch_size, drop_last, delivered, skipped]], "ended": finished}
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise CheckpointMismatchError(
-            f"this is no state of a StatefulDataLoader over a shardline.StructuredDataset: {error!r}"
-        ) from error
-
-
-def _job(state: Any) -> Mapping[str, Any]:
-    if not isinstance(state, Mapping) or "shardline" not in state:
-        raise ValueError("its dataset_state is none of shardline's")
-    return state

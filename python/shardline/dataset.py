@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import IterableDataset
 
-from shardline import state as states
 from shardline._core import Legs, Plan
 from shardline.board import Board, being_sent
 from shardline.columns import converter
-from shardline.copies import WORKER, check_unmoved, read_entry, workers_iterate
+from shardline.copies import check_unmoved, read_entry, workers_iterate
 from shardline.distributed.plan_broadcast import broadcast_plan, open_channels
 from shardline.distributed.ranks import find_ranks
 from shardline.distributed.state_check import Agreement
@@ -27,11 +26,13 @@ from shardline.options.cpu import usable_cores
 from shardline.options.storage import check_storage
 from shardline.planning.build import build_plan
 from shardline.planning.epoch_order import EpochOrder
-from shardline.position import Position
 from shardline.projecting import project
-from shardline.resume import resume
 from shardline.settings import Settings
 from shardline.standing import Source, Standing
+from shardline.state import format as states
+from shardline.state.progress import Progress
+from shardline.state.resume import resume
+from shardline.state.torchdata import WORKER
 from shardline.vocabularies import learned, relearn
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         if self._line.order.num_rows == 0 and settings.row_filter.rule:
             raise none_left(settings.row_filter, f"none of the {plan.num_rows:,} in {plan.num_files:,} files does")
         first = Legs.start(self._line.order.num_rows, num_shards, settings.batch_size, settings.drop_last)
-        self._position = Position(first, settings.num_ranks)
+        self._progress = Progress(first, settings.num_ranks)
         self._iterator: Callable[[], BatchIterator | None] = _no_iterator
         self._metrics: dict[str, float] = {}
         self._cost_logged = False
@@ -209,22 +210,22 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         """
         epoch = validate.check_int("epoch", epoch, 0, 2**62)
         if workers_iterate(self._board):
-            self._position.leave_place()
-        if not self._position.set_epoch(epoch):
+            self._progress.leave_place()
+        if not self._progress.set_epoch(epoch):
             self._line, self._projection, self._convert = self._fresh
         self._tell()
 
     def seek(self, step: int) -> None:
         """Moves forward to `step` of this epoch, at the next iter(); the state knows what lies between as skipped."""
-        before = self._position.iterated_epoch
-        self._position.seek(validate.check_int("step", step, 0, 2**62))
-        if self._position.iterated_epoch != before:
+        before = self._progress.iterated_epoch
+        self._progress.seek(validate.check_int("step", step, 0, 2**62))
+        if self._progress.iterated_epoch != before:
             self._line, self._projection, self._convert = self._fresh
         self._tell()
 
     def state_dict(self) -> dict[str, Any]:
         """The job's state as of the last batch that was delivered: plain dicts, lists, ints and strings."""
-        position = self._position
+        position = self._progress
         return self._worker_state(self._state(position.iterated_epoch, position.ended, position.leg_list()))
 
     def state_at(self, step: int, epoch: int | None = None) -> dict[str, Any]:
@@ -234,7 +235,7 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         next iter(). ShardlineValueError where the epoch has no such step.
         """
         step = validate.check_int("step", step, 0, 2**62)
-        at, legs = self._position.legs_at(step, None if epoch is None else validate.check_int("epoch", epoch, 0, 2**62))
+        at, legs = self._progress.legs_at(step, None if epoch is None else validate.check_int("epoch", epoch, 0, 2**62))
         return self._state(at, False, legs.legs)
 
     def _state(self, epoch: int, ended: bool, legs: Sequence[Any]) -> dict[str, Any]:
@@ -267,7 +268,7 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         self._fresh = source if found.fresh is found.line else self._source(found.fresh)
         self._line, self._projection, self._convert = source
         self._num_shards, self.resumed = found.num_shards, found.sentence
-        self._position.load(found.first, found.epoch, found.legs, ended=found.ended, over=found.over)
+        self._progress.load(found.first, found.epoch, found.legs, ended=found.ended, over=found.over)
         if self._agreement is not None:
             self._agreement.loaded()
         self._tell(made)
@@ -300,7 +301,7 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
             "num_shards": self._num_shards,
             "resumed": self.resumed,
             "vocabularies": learned(self._fresh.line.plan, self._line.plan),
-            "position": self._position.kept_place(),
+            "position": self._progress.kept_place(),
             "board": self._board if being_sent() else None,
         }
 
@@ -313,7 +314,7 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
             self._line, self._projection, self._convert = self._source(line)
         self._listed, self.resumed = kept["listed"], kept["resumed"]
         epoch, legs, ended, closed = kept["position"]
-        self._position.restore(epoch, Legs(self._line.order.num_rows, legs), ended=ended, closed=closed)
+        self._progress.restore(epoch, Legs(self._line.order.num_rows, legs), ended=ended, closed=closed)
         if kept["board"] is not None:
             self._board = kept["board"]
         else:

@@ -50,7 +50,7 @@ class Iterating(Sharing):
         copy = self._copy()
         if copy is not None:
             return self._iterate_copy(copy)
-        settings, position = self._settings, self._position
+        settings, position = self._settings, self._progress
         if self._agreement is not None:
             self._agreement.check(self.state_dict())
         start = position.upcoming()

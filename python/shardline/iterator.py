@@ -15,7 +15,7 @@ Finish = Callable[[Any], Any]
 
 
 class Counter(Protocol):
-    """Who counts what is delivered: a `Position`, or a worker's copy of one."""
+    """Who counts what is delivered: a `Progress`, or a worker's copy of one."""
 
     owner: int
     mark: int

@@ -8,14 +8,15 @@ from typing import Any
 from shardline._core import Legs, Projection
 from shardline.board import Board
 from shardline.columns import Convert
-from shardline.copies import WORKER, Base, Copy, Made, in_worker, publish, workers_iterate
+from shardline.copies import Base, Copy, Made, in_worker, publish, workers_iterate
 from shardline.errors import ShardlineRuntimeError
 from shardline.iterator import BatchIterator
 from shardline.origin import Origin, process
 from shardline.planning.epoch_order import EpochOrder
-from shardline.position import Position
 from shardline.settings import Settings
 from shardline.source import open_share
+from shardline.state.progress import Progress
+from shardline.state.torchdata import WORKER
 from shardline.transform import Functions
 
 
@@ -27,7 +28,7 @@ class Sharing:
     _num_shards: int
     _projection: Projection
     _convert: Convert
-    _position: Position
+    _progress: Progress
     _metrics: dict[str, float]
     _iterator: Callable[[], BatchIterator | None]
     _board: Board
@@ -41,8 +42,8 @@ class Sharing:
 
     def _here(self) -> Base:
         """Where the next iterator begins."""
-        start = self._position.upcoming()
-        closed = self._position.closed and start.epoch == self._position.iterated_epoch
+        start = self._progress.upcoming()
+        closed = self._progress.closed and start.epoch == self._progress.iterated_epoch
         legs = start.legs.at(start.cursor).legs
         return Base(start.epoch, legs, closed, self._num_shards, self._line.plan.digest)
 
@@ -83,10 +84,10 @@ class Sharing:
                 "DataLoader after loading it"
             )
         self._num_shards = base.num_shards
-        self._position = Position(fresh(base.num_shards), settings.num_ranks)
+        self._progress = Progress(fresh(base.num_shards), settings.num_ranks)
         legs = Legs(self._line.order.num_rows, list(base.legs))
-        self._position.restore(base.epoch, legs, ended=False, closed=base.closed)
-        start = self._position.upcoming()
+        self._progress.restore(base.epoch, legs, ended=False, closed=base.closed)
+        start = self._progress.upcoming()
         share = copy.share(start, settings.rank, settings.num_ranks)
         source = None
         if share.steps:

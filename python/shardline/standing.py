@@ -10,9 +10,9 @@ from shardline.iterator import BatchIterator
 from shardline.options import validate
 from shardline.options.storage import is_remote
 from shardline.planning.epoch_order import EpochOrder
-from shardline.position import Position
 from shardline.schema import Schema, describe_columns
 from shardline.settings import Settings
+from shardline.state.progress import Progress
 from shardline.vocabularies import learn
 
 
@@ -32,7 +32,7 @@ class Standing:
     _line: EpochOrder
     _fresh: Source
     _projection: Projection
-    _position: Position
+    _progress: Progress
     _num_shards: int
     _iterator: Callable[[], BatchIterator | None]
     _metrics: dict[str, float]
@@ -42,21 +42,21 @@ class Standing:
     @property
     def epoch(self) -> int:
         """The epoch in hand; once its end was seen, the next."""
-        return self._position.epoch
+        return self._progress.epoch
 
     @property
     def batch_index(self) -> int:
         """The index of this rank's next batch in `epoch`."""
-        return self._position.batch_index
+        return self._progress.batch_index
 
     @property
     def remaining(self) -> int:
         """This rank's batches to the end of `epoch`."""
-        return self._position.remaining
+        return self._progress.remaining
 
     def __len__(self) -> int:
         """This rank's batches in the whole epoch: batch_index + remaining."""
-        return self._position.batch_index + self._position.remaining
+        return self._progress.batch_index + self._progress.remaining
 
     @property
     def batch_size(self) -> int:
@@ -137,7 +137,7 @@ class Standing:
 
     def left_out(self) -> list[tuple[int, int]]:
         """The (start, stop) positions that the newest iterator's epoch never delivers: skipped, or left over."""
-        return self._position.left_out()
+        return self._progress.left_out()
 
     def rows_at(
         self, step: int, rank: int | None = None, epoch: int | None = None, *, resolve: bool = False
@@ -150,7 +150,7 @@ class Standing:
         """
         ranks = self._settings.num_ranks
         rank = self._settings.rank if rank is None else validate.check_int("rank", rank, 0, ranks - 1)
-        at, intervals = self._position.batch_at(
+        at, intervals = self._progress.batch_at(
             self.num_rows,
             validate.check_int("step", step, 0, 2**62),
             rank,
@@ -164,7 +164,7 @@ class Standing:
 
     def _line_of(self, epoch: int) -> EpochOrder:
         """The line that an epoch lies on: a resumed epoch may keep to fewer files than fresh ones have."""
-        return self._line if epoch == self._position.iterated_epoch else self._fresh.line
+        return self._line if epoch == self._progress.iterated_epoch else self._fresh.line
 
     def get_metrics(self) -> dict[str, float]:
         """The counters of the newest iterator's reader; before there was one, only those of planning from a store."""

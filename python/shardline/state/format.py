@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from shardline._core import ORDER_VERSION
 from shardline.errors import CheckpointMismatchError
 from shardline.planning.file_table import FileRow, unpack
-from shardline.position import Leg
+from shardline.state.progress import Leg
 
 STATE_VERSION = 1
 SHUFFLE_KEYS = ("on", "buffer", "strands", "window", "split_bytes", "split_rows")

@@ -23,7 +23,7 @@ class Start(NamedTuple):
     """Steps delivered by the iterator before, which come again."""
 
 
-class Position:
+class Progress:
     """The newest iterator's place in its epoch, and the rules that move it (docs/resume.md, "Rules of iterating").
 
     `first`: the legs of a fresh epoch. Frozen `Legs` in, plain numbers out.

@@ -7,7 +7,7 @@ from shardline._core import ORDER_VERSION, Legs, Plan
 from shardline.errors import ShardlineValueError
 from shardline.planning.epoch_order import EpochOrder
 from shardline.settings import Settings
-from shardline.state import Difference, SavedState, mismatch
+from shardline.state.format import Difference, SavedState, mismatch
 
 _SHUFFLE_NAMES = {
     "buffer": "shuffle_buffer_size (resolved, rows)",

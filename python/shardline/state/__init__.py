@@ -1,0 +1,5 @@
+"""The state: where a run stands, as a plain dict, and whether a saved one fits.
+
+`format`: the dict, built, checked and described. `progress`: the place in an epoch, and what moves it. `resume`:
+whether a saved state fits a dataset, and what the dataset then does. `torchdata`: the state of a StatefulDataLoader.
+"""
