@@ -17,7 +17,7 @@ from torch.utils.data import get_worker_info
 
 from shardline.board import Board
 from shardline.errors import ShardlineRuntimeError
-from shardline.source import Share
+from shardline.reading.batch_source import BatchStride
 from shardline.state.format import Difference, mismatch
 from shardline.state.progress import Leg, Start
 from shardline.state.torchdata import WORKER
@@ -119,11 +119,11 @@ class Copy:
         self.mark += 1
         return base
 
-    def share(self, start: Start, rank: int, num_ranks: int) -> Share:
+    def share(self, start: Start, rank: int, num_ranks: int) -> BatchStride:
         """This worker's batches from here on, of those that its rank has from the base on."""
         mine = len(range(self.worker, start.steps, self.workers))
         first = start.cursor + rank + (self.worker + self.made.batches * self.workers) * num_ranks
-        return Share(first, self.workers * num_ranks, mine - self.made.batches)
+        return BatchStride(first, self.workers * num_ranks, mine - self.made.batches)
 
     def deliver(self, mark: int) -> None:
         """One batch was made."""

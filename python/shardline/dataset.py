@@ -9,7 +9,6 @@ from torch.utils.data import IterableDataset
 
 from shardline._core import Legs, Plan
 from shardline.board import Board, being_sent
-from shardline.columns import converter
 from shardline.copies import check_unmoved, read_entry, workers_iterate
 from shardline.distributed.plan_broadcast import broadcast_plan, open_channels
 from shardline.distributed.ranks import find_ranks
@@ -26,14 +25,15 @@ from shardline.options.cpu import usable_cores
 from shardline.options.storage import check_storage
 from shardline.planning.build import build_plan
 from shardline.planning.epoch_order import EpochOrder
-from shardline.projecting import project
+from shardline.reading.column_specs import project
+from shardline.reading.convert import converter
+from shardline.reading.vocabulary import restore, snapshot
 from shardline.settings import Settings
 from shardline.standing import Source, Standing
 from shardline.state import format as states
 from shardline.state.progress import Progress
 from shardline.state.resume import resume
 from shardline.state.torchdata import WORKER
-from shardline.vocabularies import learned, relearn
 
 if TYPE_CHECKING:
     from shardline.loader import DataLoader
@@ -300,14 +300,14 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
             "seed": self._line.seed,
             "num_shards": self._num_shards,
             "resumed": self.resumed,
-            "vocabularies": learned(self._fresh.line.plan, self._line.plan),
+            "vocabularies": snapshot(self._fresh.line.plan, self._line.plan),
             "position": self._progress.kept_place(),
             "board": self._board if being_sent() else None,
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         self._where, self._settings = kept["where"], kept["settings"]
-        relearn(kept["vocabularies"])
+        restore(kept["vocabularies"])
         self._set_up(kept["fresh"], kept["seed"], kept["num_shards"])
         if kept["plan"] is not kept["fresh"]:
             line = EpochOrder(kept["plan"], self._settings, kept["seed"])

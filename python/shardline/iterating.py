@@ -10,10 +10,10 @@ from typing import Any
 from shardline.distributed.state_check import Agreement
 from shardline.iterator import BatchIterator, Finish
 from shardline.origin import MakePool, Origin, process
+from shardline.reading.batch_source import BatchStride, open_share
+from shardline.reading.transform import Functions
 from shardline.sharing import Sharing
-from shardline.source import Share, open_share
 from shardline.standing import Source
-from shardline.transform import Functions
 
 log = logging.getLogger("shardline")
 _COSTLY = 4.0  # times the data read, from where on the log warns
@@ -57,7 +57,7 @@ class Iterating(Sharing):
         data = self._fresh
         if start.epoch == position.iterated_epoch:
             data = Source(self._line, self._projection, self._convert)
-        share = Share(start.cursor + settings.rank, settings.num_ranks, start.steps)
+        share = BatchStride(start.cursor + settings.rank, settings.num_ranks, start.steps)
         reading = None
         if start.steps:
             reading = open_share(*data, start.epoch, start.legs, share, settings)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from shardline.ending import enrol
 from shardline.errors import ShardlineRuntimeError
-from shardline.source import Source
+from shardline.reading.batch_source import BatchSource
 
 Finish = Callable[[Any], Any]
 
@@ -40,7 +40,7 @@ class BatchIterator(Iterator[Any]):
         position: Counter,
         token: tuple[int, int],
         steps: int,
-        source: Source | None,
+        source: BatchSource | None,
         finish: Finish | None = None,
         progress: Any = None,
         metrics: dict[str, float] | None = None,
@@ -130,7 +130,7 @@ class BatchIterator(Iterator[Any]):
         self._source = None
 
 
-def _close(pid: int, source: Source | None, progress: Any, metrics: dict[str, float]) -> None:
+def _close(pid: int, source: BatchSource | None, progress: Any, metrics: dict[str, float]) -> None:
     """In a forked child the source's threads and processes are not its own, and nothing is to be stopped."""
     if os.getpid() != pid:
         return

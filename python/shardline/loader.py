@@ -13,8 +13,8 @@ from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.iterator import Finish
 from shardline.options import validate
 from shardline.peer import Processes
+from shardline.reading.transform import Functions
 from shardline.settings import DatasetOptions
-from shardline.transform import Functions
 from shardline.workers import Pool
 
 log = logging.getLogger("shardline")

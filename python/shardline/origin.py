@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from shardline.source import Decoded, Share, Source, Transformed
-from shardline.transform import Functions, key_of
+from shardline.reading.batch_source import BatchSource, BatchStride, DecodedBatches, TransformedBatches
+from shardline.reading.transform import Functions, key_of
 from shardline.workers import Pool, Pooled
 
 MakePool = Callable[[Functions], tuple[Pool, bool]]
@@ -17,7 +17,7 @@ class Origin(NamedTuple):
     seed: int
     epoch: int
     before: int
-    share: Share
+    share: BatchStride
     num_ranks: int
 
     def number(self, n: int) -> int:
@@ -33,11 +33,11 @@ class Origin(NamedTuple):
         return f"batch {self.number(n) // self.num_ranks} of epoch {self.epoch}"
 
 
-def process(reading: Decoded, functions: Functions, origin: Origin, workers: MakePool | None) -> Source:
+def process(reading: DecodedBatches, functions: Functions, origin: Origin, workers: MakePool | None) -> BatchSource:
     """The batches as the functions leave them, made in worker processes if there are any, or in this one."""
     if not functions.any:
         return reading
     if workers is None:
-        return Transformed(reading, functions, origin.key)
+        return TransformedBatches(reading, functions, origin.key)
     pool, persistent = workers(functions)
     return Pooled(reading, pool, origin.share.steps, origin.key, origin.name, persistent)

@@ -12,7 +12,7 @@ from typing import Any
 
 from shardline.block import Block, Bytes, Form, Parcel, new_memory, round_up, unpack
 from shardline.errors import ShardlineRuntimeError, ShardlineTypeError
-from shardline.transform import Functions, key_of
+from shardline.reading.transform import Functions, key_of
 from shardline.wire import Channel
 from shardline.worker import DONE, work
 

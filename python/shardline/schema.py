@@ -8,8 +8,8 @@ import pyarrow as pa
 import torch
 
 from shardline._core import Projection
-from shardline.inheriting import options_of
-from shardline.layout import with_fields
+from shardline.reading.column_specs import options_of
+from shardline.reading.convert import with_fields
 from shardline.settings import Settings
 
 

@@ -7,17 +7,17 @@ from typing import Any
 
 from shardline._core import Legs, Projection
 from shardline.board import Board
-from shardline.columns import Convert
 from shardline.copies import Base, Copy, Made, in_worker, publish, workers_iterate
 from shardline.errors import ShardlineRuntimeError
 from shardline.iterator import BatchIterator
 from shardline.origin import Origin, process
 from shardline.planning.epoch_order import EpochOrder
+from shardline.reading.batch_source import open_share
+from shardline.reading.convert import Convert
+from shardline.reading.transform import Functions
 from shardline.settings import Settings
-from shardline.source import open_share
 from shardline.state.progress import Progress
 from shardline.state.torchdata import WORKER
-from shardline.transform import Functions
 
 
 class Sharing:

@@ -4,16 +4,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from shardline._core import Plan, Projection
-from shardline.columns import Convert
-from shardline.inheriting import options_of
 from shardline.iterator import BatchIterator
 from shardline.options import validate
 from shardline.options.storage import is_remote
 from shardline.planning.epoch_order import EpochOrder
+from shardline.reading.column_specs import options_of
+from shardline.reading.convert import Convert
+from shardline.reading.vocabulary import get_or_build
 from shardline.schema import Schema, describe_columns
 from shardline.settings import Settings
 from shardline.state.progress import Progress
-from shardline.vocabularies import learn
 
 
 class Source(NamedTuple):
@@ -130,7 +130,7 @@ class Standing:
         given = options_of(self._settings, column).vocabulary
         if given is not None:
             return list(given)
-        words: list[Any] = learn(
+        words: list[Any] = get_or_build(
             self._line.plan, column, self._settings.num_threads, self._settings.storage
         ).to_pylist()
         return words

@@ -20,7 +20,7 @@ from torch.utils.data._utils import worker as torch_worker
 
 from shardline.block import Block, Form, Parcel, new_memory, round_up, unpack
 from shardline.errors import ShardlineRuntimeError
-from shardline.transform import Functions, seed_generators
+from shardline.reading.transform import Functions, seed_generators
 from shardline.wire import MAX_MESSAGE, Channel
 
 DONE, FAILED = 0, 1

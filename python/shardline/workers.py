@@ -14,8 +14,8 @@ from typing import Any
 
 from shardline.errors import ShardlineRuntimeError
 from shardline.peer import Heard, Peer, Processes
-from shardline.source import Source
-from shardline.transform import Functions
+from shardline.reading.batch_source import BatchSource
+from shardline.reading.transform import Functions
 
 log = logging.getLogger("shardline")
 _SLICE = 1.0  # seconds of waiting after which it is checked that every worker lives
@@ -149,7 +149,7 @@ class Pooled:
 
     def __init__(
         self,
-        source: Source,
+        source: BatchSource,
         pool: Pool,
         steps: int,
         key: Callable[[int], bytes],
@@ -169,7 +169,7 @@ class Pooled:
         pool.begin()
 
     def get(self) -> Any:
-        """As `Source`'s. An error is raised again when asked again: nothing is skipped."""
+        """As `BatchSource`'s. An error is raised again when asked again: nothing is skipped."""
         if self._error is not None:
             raise self._error
         try:
@@ -208,16 +208,16 @@ class Pooled:
                 raise
 
     def advance(self) -> None:
-        """As `Source`'s."""
+        """As `BatchSource`'s."""
         self._hand = None
         self._taken += 1
 
     def metrics(self) -> dict[str, float]:
-        """As `Source`'s."""
+        """As `BatchSource`'s."""
         return self._source.metrics()
 
     def close(self) -> None:
-        """As `Source`'s; persistent workers stay, unless something went wrong with them."""
+        """As `BatchSource`'s; persistent workers stay, unless something went wrong with them."""
         self._source.close()
         if not self._persistent or self._pool.broken:
             self._pool.close()

@@ -1,6 +1,7 @@
-"""Fills that are dates, times, durations or decimals, as the number that each column has for them.
+"""From the options of columns to the core's projection of a plan.
 
-Only with a plan is a column's type known, and one default may be another number in every column.
+Fills that are dates, times, durations or decimals become the number that each column has for them: only with a plan is a
+column's type known, and one default may be another number in every column.
 """
 
 from collections.abc import Iterable
@@ -13,13 +14,47 @@ import pyarrow as pa
 
 from shardline._core import Plan, Projection
 from shardline.errors import ShardlineValueError
-from shardline.inheriting import options_of
 from shardline.options.columns import ColumnOptions, core_spec, is_plain
 from shardline.options.temporal import seconds_of, unit_of
 from shardline.settings import Settings
 
 
-def specs_of_fills(plan: Plan, settings: Settings) -> dict[str, dict[str, Any]]:
+def project(plan: Plan, settings: Settings) -> Projection:
+    """The columns to deliver, checked against the plan's schema."""
+    names = set(pa.schema(plan.schema).names) if settings.column_options else set()
+    specs = {}
+    for path, options in settings.column_options.items():
+        try:
+            specs[path] = core_spec(options_of(settings, path, names), options.asked)
+        except ShardlineValueError as error:
+            raise ShardlineValueError(f"column_options of {path!r}: {error}") from None
+    default = core_spec(settings.column_defaults)
+    specs |= _specs_of_fills(plan, settings)
+    return Projection(
+        plan,
+        None if settings.columns is None else list(settings.columns),
+        tensors=settings.wants_tensors,
+        default=default,
+        specs=specs,
+        groups=[(name, list(columns), matrix) for name, columns, matrix in settings.groups],
+    )
+
+
+def options_of(settings: Settings, path: str, columns: Any = ()) -> ColumnOptions:
+    """What holds for a column, or for a field in one: its own options, those of what it lies in, and the defaults.
+
+    `columns`: the names of whole columns, which lie in none.
+    """
+    options = settings.column_options.get(path, ColumnOptions())
+    outer = path
+    while outer not in columns and "." in outer:
+        outer = outer.rpartition(".")[0]
+        if outer in settings.column_options:
+            options = options.over(settings.column_options[outer])
+    return options.over(settings.column_defaults)
+
+
+def _specs_of_fills(plan: Plan, settings: Settings) -> dict[str, dict[str, Any]]:
     """What the core takes, by path, of every column and field that has such a fill."""
     if not any(map(_uncounted, (settings.column_defaults, *settings.column_options.values()))):
         return {}

@@ -1,4 +1,4 @@
-"""The vocabularies that columns give themselves: learned once a process and plan, handed on with a pickled dataset."""
+"""The vocabularies that columns give themselves: built once a process and plan, handed on with a pickled dataset."""
 
 import logging
 import time
@@ -19,7 +19,7 @@ Key = tuple[str, str, str]
 _known: dict[Key, pa.Array] = {}
 
 
-def learn(plan: Plan, column: str, num_threads: int, storage: Storage | None = None) -> pa.Array:
+def get_or_build(plan: Plan, column: str, num_threads: int, storage: Storage | None = None) -> pa.Array:
     """The distinct values of a column, in the order in which they first come: all of it is read, once."""
     folders = "" if plan.partition_schema is None else str(pa.schema(plan.partition_schema))
     key = (plan.digest, folders, column)
@@ -40,18 +40,18 @@ def learn(plan: Plan, column: str, num_threads: int, storage: Storage | None = N
     return _known[key]
 
 
-def teach(projection: Projection, plan: Plan, num_threads: int, storage: Storage | None) -> None:
+def assign(projection: Projection, plan: Plan, num_threads: int, storage: Storage | None) -> None:
     """Gives codes that have no vocabulary that of the data."""
     for path in projection.unlearned:
-        projection.teach(path, learn(plan, path, num_threads, storage))
+        projection.teach(path, get_or_build(plan, path, num_threads, storage))
 
 
-def learned(*plans: Plan) -> dict[Key, Any]:
+def snapshot(*plans: Plan) -> dict[Key, Any]:
     """What is known of these plans."""
     digests = {plan.digest for plan in plans}
     return {key: values for key, values in _known.items() if key[0] in digests}
 
 
-def relearn(vocabularies: Mapping[Key, Any]) -> None:
+def restore(vocabularies: Mapping[Key, Any]) -> None:
     """Takes what another process knew."""
     _known.update(vocabularies)

@@ -7,15 +7,15 @@ from math import gcd
 from typing import Any, NamedTuple, Protocol
 
 from shardline._core import Legs, Projection, Reader, Run
-from shardline.columns import Batch, Convert
 from shardline.errors import ShardlineRuntimeError
 from shardline.planning.epoch_order import EpochOrder
+from shardline.reading.convert import Batch, Convert
+from shardline.reading.transform import Functions, apply
+from shardline.reading.vocabulary import assign
 from shardline.settings import Settings
-from shardline.transform import Functions, apply
-from shardline.vocabularies import teach
 
 
-class Share(NamedTuple):
+class BatchStride(NamedTuple):
     """The batches of one taker: `first`, `first` + `stride`, …, of the job's batches of a leg; `steps` of them."""
 
     first: int
@@ -23,7 +23,7 @@ class Share(NamedTuple):
     steps: int
 
 
-class Source(Protocol):
+class BatchSource(Protocol):
     """Batches in order, one in hand at a time."""
 
     def get(self) -> Any:
@@ -40,13 +40,19 @@ class Source(Protocol):
 
 
 def open_share(
-    line: EpochOrder, projection: Projection, convert: Convert, epoch: int, legs: Legs, share: Share, settings: Settings
-) -> "Decoded":
+    line: EpochOrder,
+    projection: Projection,
+    convert: Convert,
+    epoch: int,
+    legs: Legs,
+    share: BatchStride,
+    settings: Settings,
+) -> "DecodedBatches":
     """A source of a share, which reads the shards that the share has a batch of, and no others.
 
     A reader can take every d-th batch, where d divides the shards: what of those is another's is decoded and dropped.
     """
-    teach(projection, line.plan, settings.num_threads, settings.storage)
+    assign(projection, line.plan, settings.num_threads, settings.storage)
     divisor = gcd(share.stride, legs.legs[-1][0])
     rank = share.first % divisor
     reader = Reader(
@@ -61,10 +67,10 @@ def open_share(
         storage=settings.storage,
         selector=line.selector,
     )
-    return Decoded(reader, convert, share.steps, share.stride // divisor)
+    return DecodedBatches(reader, convert, share.steps, share.stride // divisor)
 
 
-class Decoded:
+class DecodedBatches:
     """The reader's batches, converted: the first, and then each `every`-th."""
 
     def __init__(self, reader: Reader, convert: Convert, steps: int, every: int = 1) -> None:
@@ -81,7 +87,7 @@ class Decoded:
         self._closed = False
 
     def get(self) -> Batch:
-        """As `Source`'s. An error is raised again when asked again: nothing is skipped."""
+        """As `BatchSource`'s. An error is raised again when asked again: nothing is skipped."""
         while self._drop:
             if not self._slots[self._turn][1]:
                 self._fill()
@@ -90,7 +96,7 @@ class Decoded:
         return (self._slots[self._turn][1] or self._fill())[0]
 
     def advance(self) -> None:
-        """As `Source`'s."""
+        """As `BatchSource`'s."""
         # As `_pop`: a call costs a twentieth of a batch.
         slots, turn = self._slots, self._turn
         slots[turn][1].popleft()
@@ -128,11 +134,11 @@ class Decoded:
             raise
 
     def metrics(self) -> dict[str, float]:
-        """As `Source`'s; after closing it is what was counted before."""
+        """As `BatchSource`'s; after closing it is what was counted before."""
         return self._reader.metrics()
 
     def close(self) -> None:
-        """As `Source`'s."""
+        """As `BatchSource`'s."""
         if self._closed or os.getpid() != self._pid:
             return
         self._closed = True
@@ -140,28 +146,28 @@ class Decoded:
         self._slots = [([], deque()) for _ in self._slots]
 
 
-class Transformed:
+class TransformedBatches:
     """A source's batches after `functions`, which run in this process; `key(n)` seeds them for the n-th."""
 
-    def __init__(self, source: Source, functions: Functions, key: Callable[[int], bytes]) -> None:
+    def __init__(self, source: BatchSource, functions: Functions, key: Callable[[int], bytes]) -> None:
         self._source = source
         self._functions = functions
         self._key = key
         self._taken = 0
 
     def get(self) -> Any:
-        """As `Source`'s; where a function raises, the batch comes again."""
+        """As `BatchSource`'s; where a function raises, the batch comes again."""
         return apply(self._functions, self._source.get(), self._key(self._taken))
 
     def advance(self) -> None:
-        """As `Source`'s."""
+        """As `BatchSource`'s."""
         self._source.advance()
         self._taken += 1
 
     def metrics(self) -> dict[str, float]:
-        """As `Source`'s."""
+        """As `BatchSource`'s."""
         return self._source.metrics()
 
     def close(self) -> None:
-        """As `Source`'s."""
+        """As `BatchSource`'s."""
         self._source.close()

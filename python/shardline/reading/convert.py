@@ -4,7 +4,7 @@ A run is some batches in a row that lie in one piece of memory. Dense columns be
 memory through DLPack; jagged ones become nested tensors (n, j…) over (values, offsets).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -12,11 +12,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from shardline import jagged
 from shardline._core import Projection, Run
 from shardline.errors import ShardlineTypeError
-from shardline.layout import with_fields
 from shardline.options.validate import OutputFormat
+from shardline.reading import jagged
 
 Batch = Any
 Convert = Callable[[Run], list[Batch]]
@@ -50,6 +49,19 @@ def converter(output_format: OutputFormat, projection: Projection) -> Convert:
         return list(map(dict, map(zip, repeat(names), rows)))
 
     return convert
+
+
+def with_fields(entries: Iterable[Any], struct: Any) -> Iterator[tuple[str, str, Any, str, pa.DataType | None]]:
+    """(key, role, node, field, its type) of each key of a struct's dict: a field, then its masks and lengths.
+
+    By place, not by name: `ab__mask` may belong to `a` or to `ab`.
+    """
+    types = {field.name: field.type for field in getattr(struct, "storage_type", struct)}
+    field = ""
+    for key, role, node in entries:
+        if role == "value":
+            field = key
+        yield key, role, node, field, types.get(field)
 
 
 def _column(output_format: OutputFormat, name: str, role: str, node: Any, type_: pa.DataType | None) -> _Column:

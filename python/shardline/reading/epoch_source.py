@@ -1,0 +1,40 @@
+"""What an epoch is read from: the order of its rows, the columns, and how these become batches."""
+
+from typing import NamedTuple
+
+from shardline._core import Projection
+from shardline.planning.epoch_order import EpochOrder
+from shardline.reading.column_specs import project
+from shardline.reading.convert import Convert, converter
+from shardline.settings import Settings
+
+
+class EpochSource(NamedTuple):
+    """All that reading an epoch needs, beside the place in it."""
+
+    order: EpochOrder
+    projection: Projection
+    convert: Convert
+
+    @staticmethod
+    def of(order: EpochOrder, settings: Settings) -> "EpochSource":
+        """The source of an order's plan."""
+        projection = project(order.plan, settings)
+        return EpochSource(order, projection, converter(settings.output_format, projection))
+
+
+class EpochSources(NamedTuple):
+    """`current`: of the epoch in hand. `fresh`: of the epochs after it, which may have more files."""
+
+    current: EpochSource
+    fresh: EpochSource
+
+    @staticmethod
+    def of(current: EpochOrder, fresh: EpochOrder, settings: Settings) -> "EpochSources":
+        """The sources of two orders, which may be the same one."""
+        source = EpochSource.of(current, settings)
+        return EpochSources(source, source if fresh is current else EpochSource.of(fresh, settings))
+
+    def renewed(self) -> "EpochSources":
+        """For a new epoch: the fresh source is the current one."""
+        return self if self.current is self.fresh else EpochSources(self.fresh, self.fresh)
