@@ -51,7 +51,7 @@ def test_pickled_dataset_stands_where_it_stood(make, epochs):
 
 
 def test_collected_iterators_close_their_readers(make, monkeypatch):
-    import shardline.iterator as module
+    import shardline.iteration.iterator as module
 
     closed = []
     plain = module._close

@@ -260,7 +260,7 @@ def test_ctrl_c_in_the_midst_of_an_answer_skips_nothing(data, expected, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("shardline.peer.unpack", interrupted)
+        patch.setattr("shardline.workers.handle.unpack", interrupted)
         with pytest.raises(KeyboardInterrupt):
             next(iterator)
     with pytest.raises(RuntimeError, match="was lost when waiting for it was interrupted"):

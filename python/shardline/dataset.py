@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from torch.utils.data import IterableDataset
 
 from shardline._core import Legs, Plan
-from shardline.board import Board, being_sent
-from shardline.copies import check_unmoved, read_entry, workers_iterate
 from shardline.distributed.plan_broadcast import broadcast_plan, open_channels
 from shardline.distributed.ranks import find_ranks
 from shardline.distributed.state_check import Agreement
@@ -18,7 +16,9 @@ from shardline.filters.hive import check_partitioning
 from shardline.filters.row_filter import RowFilter, none_left
 from shardline.filters.sample import check_sample
 from shardline.iterating import Iterating
-from shardline.iterator import BatchIterator
+from shardline.iteration.iterator import BatchIterator
+from shardline.iteration.replica import check_unmoved, read_entry, workers_iterate
+from shardline.iteration.shared_dict import SharedDict, being_sent
 from shardline.options import validate
 from shardline.options.columns import ColumnOptions, check_column_defaults, check_column_options, check_groups
 from shardline.options.cpu import usable_cores
@@ -183,7 +183,7 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         self._iterator: Callable[[], BatchIterator | None] = _no_iterator
         self._metrics: dict[str, float] = {}
         self._cost_logged = False
-        self._board, self._copied = Board(), None
+        self._board, self._copied = SharedDict(), None
         self._tell()
         self.resumed = "begins afresh: no state was loaded"
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from shardline.distributed.state_check import Agreement
-from shardline.iterator import BatchIterator, Finish
-from shardline.origin import MakePool, Origin, process
+from shardline.iteration.batch_id import BatchId
+from shardline.iteration.iterator import BatchIterator, Finish
+from shardline.iteration.pipeline import MakePool, apply_functions
 from shardline.reading.batch_source import BatchStride, open_share
 from shardline.reading.transform import Functions
 from shardline.sharing import Sharing
@@ -75,8 +76,8 @@ class Iterating(Sharing):
         functions = Functions(settings.transform, collate_fn)
         source = None
         if reading is not None:
-            origin = Origin(data.line.seed, start.epoch, start.legs.delivered_before, share, settings.num_ranks)
-            source = process(reading, functions, origin, workers)
+            ids = BatchId(data.line.seed, start.epoch, start.legs.delivered_before, share, settings.num_ranks)
+            source = apply_functions(reading, functions, ids, workers)
         token = position.begin(start)
         self._line, self._projection, self._convert = data
         self._tell()

@@ -10,12 +10,12 @@ from torch.utils.data._utils import pin_memory as _pinning
 
 from shardline.dataset import StructuredDataset
 from shardline.errors import ShardlineTypeError, ShardlineValueError
-from shardline.iterator import Finish
+from shardline.iteration.iterator import Finish
 from shardline.options import validate
-from shardline.peer import Processes
 from shardline.reading.transform import Functions
 from shardline.settings import DatasetOptions
-from shardline.workers import Pool
+from shardline.workers.handle import WorkerSettings
+from shardline.workers.pool import WorkerPool
 
 log = logging.getLogger("shardline")
 
@@ -78,7 +78,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
                 f"{', '.join([*chosen, *options])}: a StructuredDataset has its own; give them to it, or a path here"
             )
         self._collate = collate_fn
-        self._pool: Pool | None = None
+        self._pool: WorkerPool | None = None
         self.dataset = dataset  # for what torch asks of this class while it sets up
         super().__init__(
             dataset,
@@ -121,15 +121,15 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         pin = cast(Finish, _pinning.pin_memory) if self.pin_memory and torch.accelerator.is_available() else None
         return self.dataset.iterate(self._collate, pin, bar, self._start_workers if self.num_workers else None)
 
-    def _start_workers(self, functions: Functions) -> tuple[Pool, bool]:
+    def _start_workers(self, functions: Functions) -> tuple[WorkerPool, bool]:
         """The worker processes: new ones, or those that persist."""
         if self._pool is None or self._pool.broken:
             # A store is read by threads of this process, which a fork would not survive.
             method = "forkserver" if self.dataset.is_remote else None
             context = self.multiprocessing_context or torch.multiprocessing.get_context(method)
             depth = self.prefetch_factor or 2
-            settings = Processes(self.num_workers, context, depth, self.timeout, self.worker_init_fn)
-            pool = Pool(settings, functions, self.dataset.seed)
+            settings = WorkerSettings(self.num_workers, context, depth, self.timeout, self.worker_init_fn)
+            pool = WorkerPool(settings, functions, self.dataset.seed)
             if not self.persistent_workers:
                 return pool, False
             self._pool = pool

@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from shardline._core import Legs, Projection
-from shardline.board import Board
-from shardline.copies import Base, Copy, Made, in_worker, publish, workers_iterate
 from shardline.errors import ShardlineRuntimeError
-from shardline.iterator import BatchIterator
-from shardline.origin import Origin, process
+from shardline.iteration.batch_id import BatchId
+from shardline.iteration.iterator import BatchIterator
+from shardline.iteration.pipeline import apply_functions
+from shardline.iteration.replica import Base, Copy, Made, in_worker, publish, workers_iterate
+from shardline.iteration.shared_dict import SharedDict
 from shardline.planning.epoch_order import EpochOrder
 from shardline.reading.batch_source import open_share
 from shardline.reading.convert import Convert
@@ -31,7 +32,7 @@ class Sharing:
     _progress: Progress
     _metrics: dict[str, float]
     _iterator: Callable[[], BatchIterator | None]
-    _board: Board
+    _board: SharedDict
     _copied: Copy | None
 
     def _copy(self) -> Copy | None:
@@ -98,8 +99,8 @@ class Sharing:
                 prefetch_bytes=max(1, settings.prefetch_bytes // copy.workers),
             )
             reading = open_share(self._line, self._projection, self._convert, start.epoch, start.legs, share, settings)
-            origin = Origin(self._line.seed, start.epoch, start.legs.delivered_before, share, settings.num_ranks)
-            source = process(reading, Functions(settings.transform, None), origin, None)
+            ids = BatchId(self._line.seed, start.epoch, start.legs.delivered_before, share, settings.num_ranks)
+            source = apply_functions(reading, Functions(settings.transform, None), ids, None)
         self._metrics.clear()
         iterator = BatchIterator(copy, (copy.owner, copy.mark), share.steps, source, metrics=self._metrics)
         self._iterator = weakref.ref(iterator)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from shardline._core import Plan, Projection
-from shardline.iterator import BatchIterator
+from shardline.iteration.iterator import BatchIterator
 from shardline.options import validate
 from shardline.options.storage import is_remote
 from shardline.planning.epoch_order import EpochOrder

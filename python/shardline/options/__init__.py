@@ -1,5 +1,8 @@
-"""What one argument may be: knows no file and no rank.
+"""What one argument may be. Knows no file and no rank.
 
-`validate`: checks of plain arguments. `columns`: `ColumnOptions`. `storage`: `storage_options`. `temporal`: units of
-dates and times. `cpu`: the cores that this process may use.
+- `validate`: checks of plain arguments.
+- `columns`: `ColumnOptions`, checked.
+- `storage`: `storage_options`, flattened for the core.
+- `temporal`: units of dates, times and durations.
+- `cpu`: the cores that this process may use.
 """

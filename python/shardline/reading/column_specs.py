@@ -1,7 +1,7 @@
 """From the options of columns to the core's projection of a plan.
 
-Fills that are dates, times, durations or decimals become the number that each column has for them: only with a plan is a
-column's type known, and one default may be another number in every column.
+Fills that are dates, times, durations or decimals become the number that each column has for them: only with a plan is
+a column's type known, and one default may be another number in every column.
 """
 
 from collections.abc import Iterable

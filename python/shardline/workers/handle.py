@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from shardline.block import Block, Bytes, Form, Parcel, new_memory, round_up, unpack
 from shardline.errors import ShardlineRuntimeError, ShardlineTypeError
 from shardline.reading.transform import Functions, key_of
-from shardline.wire import Channel
-from shardline.worker import DONE, work
+from shardline.workers.channel import Channel
+from shardline.workers.process import DONE, work
+from shardline.workers.shared_memory import BatchLayout, BatchPacker, Bytes, SharedBlock, new_memory, round_up, unpack
 
 _SPARE = 2  # free blocks beyond the requests under way
 _MAX_FORGET = 256  # blocks that one message gives up
@@ -25,7 +25,7 @@ Heard = tuple[tuple[Any, ...], list[int]]
 
 
 @dataclass(frozen=True)
-class Processes:
+class WorkerSettings:
     """How the processes are made: torch's arguments of the same names."""
 
     number: int
@@ -35,15 +35,15 @@ class Processes:
     init: Callable[[int], None] | None
 
 
-class Peer:
+class WorkerHandle:
     """One worker as the caller sees it: its process, the channel, the blocks that go to and fro."""
 
     def __init__(
-        self, number: int, settings: Processes, functions: Functions, seed: int, earlier: "list[Peer]"
+        self, number: int, settings: WorkerSettings, functions: Functions, seed: int, earlier: "list[WorkerHandle]"
     ) -> None:
         self.channel, theirs = Channel.pair()
         self.method = settings.context.get_start_method()
-        inherited = [self.channel, *(peer.channel for peer in earlier)] if self.method == "fork" else []
+        inherited = [self.channel, *(worker.channel for worker in earlier)] if self.method == "fork" else []
         key = key_of(seed, 0, number, "worker")
         self.process = settings.context.Process(
             target=work,
@@ -59,15 +59,15 @@ class Peer:
         finally:
             theirs.close()
         self.name = f"shardline worker {number} (pid {self.process.pid})"
-        self._waiting: deque[tuple[str, int, Block]] = deque()  # what is under way: the batch's name, number and block
-        self._free: deque[Block] = deque()
+        self._waiting: deque[tuple[str, int, SharedBlock]] = deque()  # name, number, block of each batch
+        self._free: deque[SharedBlock] = deque()
         self._out: dict[int, weakref.ref[Bytes]] = {}
         self._forget: list[int] = []
         self._sent = 0
         self._made = 0
         self._want = 0
-        self._form_in: Form | None = None
-        self._form_out: Form | None = None
+        self._layout_in: BatchLayout | None = None
+        self._layout_out: BatchLayout | None = None
 
     @property
     def at(self) -> str:
@@ -81,12 +81,12 @@ class Peer:
 
     def send(self, run: int, n: int, name: str, key: bytes, batch: Any) -> None:
         """Hands the n-th batch of a run over, in a block."""
-        parcel = Parcel(batch)
-        form, end = parcel.place(0)
-        blob = b"" if form == self._form_out else pickle.dumps(form, protocol=5)
+        parcel = BatchPacker(batch)
+        layout, end = parcel.place(0)
+        blob = b"" if layout == self._layout_out else pickle.dumps(layout, protocol=5)
         block, handle = self._take(end + len(blob))
         try:
-            parcel.copy(block, form)
+            parcel.copy(block, layout)
             place = None
             if blob:
                 place = block.write(end, blob)
@@ -97,7 +97,7 @@ class Peer:
             if handle is not None:
                 os.close(handle)
         self._sent += 1
-        self._form_out = form
+        self._layout_out = layout
         self._waiting.append((name, n, block))
 
     def hear(self, wait: float) -> Heard:
@@ -135,7 +135,7 @@ class Peer:
                     "no descriptor of shared memory came: too many open files (see `ulimit -n`)"
                 )
             try:
-                answer = Block(number, handles[0], size)
+                answer = SharedBlock(number, handles[0], size)
             finally:
                 os.close(handles[0])
             if not kept:
@@ -144,8 +144,8 @@ class Peer:
         else:
             answer = block
         if place is not None:
-            self._form_in = pickle.loads(answer.read(place))
-        assert self._form_in is not None
+            self._layout_in = pickle.loads(answer.read(place))
+        assert self._layout_in is not None
         out, free = self._out, self._free
 
         def ended(_: Any) -> None:
@@ -153,9 +153,9 @@ class Peer:
             out.pop(answer.number, None)
 
         lease, self._out[answer.number] = answer.lease(ended)
-        return run, n, unpack(self._form_in, lease)
+        return run, n, unpack(self._layout_in, lease)
 
-    def _take(self, need: int) -> tuple[Block, int | None]:
+    def _take(self, need: int) -> tuple[SharedBlock, int | None]:
         """A free block that is large enough, or a new one and its descriptor."""
         need = self._want = max(self._want, need)
         spare = len(self._waiting) + _SPARE
@@ -169,7 +169,7 @@ class Peer:
         self._made += 1
         size = round_up(need)
         handle = new_memory(size)
-        return Block(self._made, handle, size), handle
+        return SharedBlock(self._made, handle, size), handle
 
     def cause(self) -> str:
         """Why the process ended."""

@@ -7,8 +7,8 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from shardline.ending import enrol
 from shardline.errors import ShardlineRuntimeError
+from shardline.iteration.shutdown import enrol
 from shardline.reading.batch_source import BatchSource
 
 Finish = Callable[[Any], Any]

@@ -14,10 +14,10 @@ from multiprocessing.context import get_spawning_popen
 from multiprocessing.reduction import DupFd
 from typing import Any
 
-from shardline.block import new_memory
+from shardline.workers.shared_memory import new_memory
 
 
-class Board:
+class SharedDict:
     """A dict of plain values, shared. Every access reads it whole; `edit` also locks it and writes it back."""
 
     def __init__(self, handle: int | None = None) -> None:
@@ -52,5 +52,5 @@ def being_sent() -> bool:
     return get_spawning_popen() is not None
 
 
-def _received(handle: Any) -> Board:
-    return Board(handle.detach())
+def _received(handle: Any) -> SharedDict:
+    return SharedDict(handle.detach())

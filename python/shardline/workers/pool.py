@@ -13,9 +13,9 @@ from contextlib import suppress
 from typing import Any
 
 from shardline.errors import ShardlineRuntimeError
-from shardline.peer import Heard, Peer, Processes
 from shardline.reading.batch_source import BatchSource
 from shardline.reading.transform import Functions
+from shardline.workers.handle import Heard, WorkerHandle, WorkerSettings
 
 log = logging.getLogger("shardline")
 _SLICE = 1.0  # seconds of waiting after which it is checked that every worker lives
@@ -23,18 +23,18 @@ _JOIN = 5.0  # seconds that a worker has to end by itself
 _MAX_DEPTH = 64  # requests that a channel surely holds unread
 
 
-class Pool:
+class WorkerPool:
     """The processes, started at once. One user at a time: `begin` a run of batches, then `send` and `receive` each."""
 
-    def __init__(self, settings: Processes, functions: Functions, seed: int) -> None:
+    def __init__(self, settings: WorkerSettings, functions: Functions, seed: int) -> None:
         self.settings = settings
         self.broken = False
         self._run = 0
-        self._workers: list[Peer] = []
+        self._workers: list[WorkerHandle] = []
         self._release = weakref.finalize(self, _close, os.getpid(), self._workers)
         try:
             for number in range(settings.number):
-                self._workers.append(Peer(number, settings, functions, seed, self._workers))
+                self._workers.append(WorkerHandle(number, settings, functions, seed, self._workers))
         except BaseException:
             self.close()
             raise
@@ -51,40 +51,40 @@ class Pool:
 
     def make_room(self, n: int) -> None:
         """Before the n-th batch is sent: waits for what its worker still makes of earlier runs, if that is much."""
-        peer = self._of(n)
-        while peer.pending >= self.depth:
-            self._open(peer, self._hear(peer))
+        worker = self._of(n)
+        while worker.pending >= self.depth:
+            self._open(worker, self._hear(worker))
 
     def send(self, n: int, name: str, key: bytes, batch: Any) -> None:
         """Hands the n-th batch of this run over; `name` says which it is."""
-        peer = self._of(n)
+        worker = self._of(n)
         try:
-            peer.send(self._run, n, name, key, batch)
+            worker.send(self._run, n, name, key, batch)
         except (BrokenPipeError, ConnectionResetError):
-            raise self._death(peer) from None
+            raise self._death(worker) from None
 
     def receive(self, n: int) -> Any:
         """The n-th batch of this run, as the functions return it: the oldest of its worker."""
-        peer = self._of(n)
+        worker = self._of(n)
         while True:
-            run, number, value = self._open(peer, self._hear(peer))
+            run, number, value = self._open(worker, self._hear(worker))
             if run == self._run:
                 if number != n:
                     self.broken = True
-                    raise peer.lost()
+                    raise worker.lost()
                 return value
 
-    def _of(self, n: int) -> Peer:
+    def _of(self, n: int) -> WorkerHandle:
         return self._workers[n % self.settings.number]
 
-    def _open(self, peer: Peer, heard: Heard) -> tuple[int, int, Any]:
+    def _open(self, worker: WorkerHandle, heard: Heard) -> tuple[int, int, Any]:
         try:
-            return peer.open(heard, self._run)
+            return worker.open(heard, self._run)
         except Exception:
             self.broken = True
             raise
 
-    def _hear(self, peer: Peer) -> Heard:
+    def _hear(self, worker: WorkerHandle) -> Heard:
         """Waits. Opening comes apart from it: what the functions raised may be a TimeoutError or an EOFError, too."""
         deadline = None
         if self.settings.timeout > 0:
@@ -92,25 +92,26 @@ class Pool:
         while True:
             wait = _SLICE if deadline is None else min(_SLICE, max(0.001, deadline - time.monotonic()))
             try:
-                return peer.hear(wait)
+                return worker.hear(wait)
             except TimeoutError:
                 for other in self._workers:
                     if not other.process.is_alive():
                         raise self._death(other) from None
                 if deadline is not None and time.monotonic() >= deadline:
                     raise ShardlineRuntimeError(
-                        f"DataLoader timed out after {self.settings.timeout} seconds: {peer.name} works on {peer.at}"
+                        f"DataLoader timed out after {self.settings.timeout} seconds: "
+                        f"{worker.name} works on {worker.at}"
                     ) from None
                 continue
             except EOFError:
-                raise self._death(peer) from None
+                raise self._death(worker) from None
             except Exception:
                 self.broken = True
                 raise
 
-    def _death(self, peer: Peer) -> ShardlineRuntimeError:
+    def _death(self, worker: WorkerHandle) -> ShardlineRuntimeError:
         self.broken = True
-        return ShardlineRuntimeError(f"{peer.name} died on {peer.at}: {peer.cause()}")
+        return ShardlineRuntimeError(f"{worker.name} died on {worker.at}: {worker.cause()}")
 
     def close(self) -> None:
         """Ends the processes; idempotent."""
@@ -118,23 +119,23 @@ class Pool:
         self._release()
 
 
-def _close(pid: int, workers: list[Peer]) -> None:
+def _close(pid: int, workers: list[WorkerHandle]) -> None:
     if os.getpid() != pid:
         return
-    for peer in workers:
+    for worker in workers:
         with suppress(OSError):
-            peer.channel.send(())
-        peer.channel.close()
+            worker.channel.send(())
+        worker.channel.close()
     deadline = time.monotonic() + _JOIN
-    for peer in workers:
-        peer.process.join(max(0.0, deadline - time.monotonic()))
-        if peer.process.is_alive():
-            peer.process.terminate()
-            peer.process.join(_SLICE)
-        if peer.process.is_alive():
-            peer.process.kill()
-            peer.process.join()
-        peer.process.close()
+    for worker in workers:
+        worker.process.join(max(0.0, deadline - time.monotonic()))
+        if worker.process.is_alive():
+            worker.process.terminate()
+            worker.process.join(_SLICE)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        worker.process.close()
 
 
 def _interrupted() -> ShardlineRuntimeError:
@@ -144,13 +145,13 @@ def _interrupted() -> ShardlineRuntimeError:
     )
 
 
-class Pooled:
+class PooledBatches:
     """A source's batches after a pool's functions. `key(n)` seeds them for the n-th; `name(n)` says which it is."""
 
     def __init__(
         self,
         source: BatchSource,
-        pool: Pool,
+        pool: WorkerPool,
         steps: int,
         key: Callable[[int], bytes],
         name: Callable[[int], str],

@@ -18,10 +18,10 @@ import torch
 from torch._utils import ExceptionWrapper
 from torch.utils.data._utils import worker as torch_worker
 
-from shardline.block import Block, Form, Parcel, new_memory, round_up, unpack
 from shardline.errors import ShardlineRuntimeError
 from shardline.reading.transform import Functions, seed_generators
-from shardline.wire import MAX_MESSAGE, Channel
+from shardline.workers.channel import MAX_MESSAGE, Channel
+from shardline.workers.shared_memory import BatchLayout, BatchPacker, SharedBlock, new_memory, round_up, unpack
 
 DONE, FAILED = 0, 1
 _NO_DATASET: Any = None  # it stays in the caller
@@ -72,10 +72,10 @@ class _Worker:
         self._number = number
         self._functions = functions
         self._failure = failure
-        self._blocks: dict[int, Block] = {}
+        self._blocks: dict[int, SharedBlock] = {}
         self._made = 0
-        self._form_in: Form | None = None
-        self._form_out: Form | None = None
+        self._layout_in: BatchLayout | None = None
+        self._layout_out: BatchLayout | None = None
 
     def run(self) -> None:
         """Answers every request, in order, until there are no more."""
@@ -83,15 +83,15 @@ class _Worker:
             message, handles = self._channel.receive()
             if not message:
                 return
-            sequence, run, batch, key, number, size, form, used, forget = message
+            sequence, run, batch, key, number, size, layout, used, forget = message
             for old in forget:
                 self._blocks.pop(old, None)
             try:
                 if size:
                     self._map(number, handles, size)
                 block = self._blocks[number]
-                if form is not None:
-                    self._form_in = pickle.loads(block.read(form))
+                if layout is not None:
+                    self._layout_in = pickle.loads(block.read(layout))
                 answer, handle = self._answer(block, key, used)
             except Exception:
                 failure = _wrap(f"in {_name(self._number)}, on {batch}")
@@ -104,37 +104,37 @@ class _Worker:
         if not handles:
             raise ShardlineRuntimeError("no descriptor of shared memory came: too many open files (see `ulimit -n`)")
         try:
-            self._blocks[number] = Block(number, handles[0], size)
+            self._blocks[number] = SharedBlock(number, handles[0], size)
         finally:
             os.close(handles[0])
 
-    def _answer(self, block: Block, key: bytes, used: int) -> tuple[tuple[Any, ...], int | None]:
-        """(status, block, its size if new, the form's place if new, whether the old block is left), a descriptor."""
+    def _answer(self, block: SharedBlock, key: bytes, used: int) -> tuple[tuple[Any, ...], int | None]:
+        """(status, block, its size if new, the layout's place if new, whether the old block is left), a descriptor."""
         if self._failure is not None:
             return (FAILED, self._failure), None
-        assert self._form_in is not None
+        assert self._layout_in is not None
         lease, alive = block.lease()
-        batch = unpack(self._form_in, lease)
+        batch = unpack(self._layout_in, lease)
         del lease
         seed_generators(key)
         result = self._functions(batch)
         del batch
-        parcel = Parcel(result)
+        parcel = BatchPacker(result)
         if alive() is None:  # the result has nothing of the block, and the functions kept nothing of it
             used = 0
-        form, end = parcel.place(used, block)
-        blob = self._blob(form)
+        layout, end = parcel.place(used, block)
+        blob = self._blob(layout)
         if end + len(blob) > block.size:
-            form, end = parcel.place(0)
+            layout, end = parcel.place(0)
             old, (block, handle) = block, self._new(end + len(blob) + 256)
-            parcel.copy(block, form)
-            blob = self._blob(form)
+            parcel.copy(block, layout)
+            blob = self._blob(layout)
             del parcel, result
             kept = alive() is not None
             if kept:
                 self._blocks.pop(old.number)
         else:
-            parcel.copy(block, form, block)
+            parcel.copy(block, layout, block)
             del parcel, result
             handle, kept = None, alive() is not None
             if kept:  # the functions still have views of the block: the caller gets a copy, and the block is theirs
@@ -144,18 +144,18 @@ class _Worker:
         place = None
         if blob:
             place = block.write(end, blob)
-            self._form_out = form
+            self._layout_out = layout
         return (DONE, block.number, block.size if handle is not None else 0, place, kept), handle
 
-    def _blob(self, form: Form) -> bytes:
-        return b"" if form == self._form_out else pickle.dumps(form, protocol=5)
+    def _blob(self, layout: BatchLayout) -> bytes:
+        return b"" if layout == self._layout_out else pickle.dumps(layout, protocol=5)
 
-    def _new(self, size: int) -> tuple[Block, int]:
+    def _new(self, size: int) -> tuple[SharedBlock, int]:
         """A block of this side's making; the caller's numbers are positive."""
         self._made += 1
         size = round_up(size)
         handle = new_memory(size)
-        block = Block(-self._made, handle, size)
+        block = SharedBlock(-self._made, handle, size)
         self._blocks[block.number] = block
         return block, handle
 

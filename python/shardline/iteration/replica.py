@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from torch.utils.data import get_worker_info
 
-from shardline.board import Board
 from shardline.errors import ShardlineRuntimeError
+from shardline.iteration.shared_dict import SharedDict
 from shardline.reading.batch_source import BatchStride
 from shardline.state.format import Difference, mismatch
 from shardline.state.progress import Leg, Start
@@ -66,7 +66,7 @@ def in_worker() -> bool:
 class Copy:
     """Where one worker stands: `iter()` by `iter()`. Counts for a `BatchIterator` as a `Progress` does."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: SharedDict) -> None:
         info = get_worker_info()
         assert info is not None
         parent = parent_process()
@@ -175,13 +175,13 @@ def check_unmoved(saved: Sequence[Leg], here: Sequence[Leg]) -> None:
         raise mismatch([Difference("batch_size, drop_last or num_shards", saved[-1][:3], here[-1][:3], cure)])
 
 
-def publish(board: Board, base: Base) -> None:
+def publish(board: SharedDict, base: Base) -> None:
     """This process, which makes loaders, set the place where their workers begin."""
     with board.edit() as values:
         values[str(os.getpid())] = {"base": base.plain(), "iteration": None}
 
 
-def workers_iterate(board: Board) -> bool:
+def workers_iterate(board: SharedDict) -> bool:
     """Whether workers began to iterate since this process last set a place."""
     section = board.read().get(str(os.getpid()))
     return section is not None and section["iteration"] is not None

@@ -25,20 +25,20 @@ Place = tuple[int, int]
 
 
 class Columns(NamedTuple):
-    """A form: a dict of plain tensors, each (dtype, shape, offset)."""
+    """A layout: a dict of plain tensors, each (dtype, shape, offset)."""
 
     keys: tuple[str, ...]
     tensors: tuple[tuple[torch.dtype, torch.Size, int], ...]
 
 
 class Pickled(NamedTuple):
-    """A form: any object, pickled, its large buffers beside it."""
+    """A layout: any object, pickled, its large buffers beside it."""
 
     pickle: Place
     buffers: tuple[Place, ...]
 
 
-Form = Columns | Pickled
+BatchLayout = Columns | Pickled
 """Where in a block the parts of a batch lie."""
 
 
@@ -63,7 +63,7 @@ def round_up(size: int) -> int:
     return -(-size // step) * step
 
 
-class Block:
+class SharedBlock:
     """Shared memory, mapped here. `memory` is all of it; batches are made over leases of it."""
 
     __slots__ = ("address", "memory", "number", "size")
@@ -105,7 +105,7 @@ def is_plain(value: Any) -> bool:
     )
 
 
-class Parcel:
+class BatchPacker:
     """A value about to be packed: its leaves, and what becomes of them in a block."""
 
     def __init__(self, value: Any) -> None:
@@ -120,8 +120,8 @@ class Parcel:
         _Pickler(file, buffers).dump(value)
         self._arrays = [np.frombuffer(raw, np.uint8) for raw in (file.getbuffer(), *(b.raw() for b in buffers))]
 
-    def place(self, start: int, within: Block | None = None) -> tuple[Form, int]:
-        """(the form, the end) when packed from `start` on; leaves that lie in `within` already stay where they are."""
+    def place(self, start: int, within: SharedBlock | None = None) -> tuple[BatchLayout, int]:
+        """(the layout, the end) when packed from `start` on; leaves that lie in `within` stay where they are."""
         low, high = (within.address, within.address + within.size) if within is not None else (0, 0)
         end = start
         if self._keys is not None:
@@ -140,33 +140,33 @@ class Parcel:
             places.append((offset, array.size))
         return Pickled(places[0], tuple(places[1:])), end
 
-    def copy(self, block: Block, form: Form, within: Block | None = None) -> None:
+    def copy(self, block: SharedBlock, layout: BatchLayout, within: SharedBlock | None = None) -> None:
         """Copies the leaves to their places."""
         low, high = (within.address, within.address + within.size) if within is not None else (0, 0)
-        if isinstance(form, Columns):
+        if isinstance(layout, Columns):
             to, source = [], []
-            for tensor, (dtype, shape, offset) in zip(self._tensors, form.tensors, strict=True):
+            for tensor, (dtype, shape, offset) in zip(self._tensors, layout.tensors, strict=True):
                 if not low <= tensor.data_ptr() < high and tensor.nbytes:
                     to.append(_tensor(block.memory, dtype, shape, offset))
                     source.append(tensor)
             if to:
                 torch._foreach_copy_(to, source)
             return
-        for array, (offset, size) in zip(self._arrays, (form.pickle, *form.buffers), strict=True):
+        for array, (offset, size) in zip(self._arrays, (layout.pickle, *layout.buffers), strict=True):
             if not low <= array.ctypes.data < high:
                 block.memory[offset : offset + size] = array
 
 
-def unpack(form: Form, lease: Bytes) -> Any:
+def unpack(layout: BatchLayout, lease: Bytes) -> Any:
     """The value, its tensors and arrays views of the lease."""
-    if isinstance(form, Columns):
+    if isinstance(layout, Columns):
         return {
             key: _tensor(lease, dtype, shape, offset)
-            for key, (dtype, shape, offset) in zip(form.keys, form.tensors, strict=True)
+            for key, (dtype, shape, offset) in zip(layout.keys, layout.tensors, strict=True)
         }
     view = memoryview(cast(Any, lease))
-    offset, size = form.pickle
-    return pickle.loads(view[offset : offset + size], buffers=[view[at : at + n] for at, n in form.buffers])
+    offset, size = layout.pickle
+    return pickle.loads(view[offset : offset + size], buffers=[view[at : at + n] for at, n in layout.buffers])
 
 
 def _tensor(memory: Any, dtype: torch.dtype, shape: torch.Size, offset: int) -> torch.Tensor:

@@ -1,0 +1,8 @@
+"""Worker processes (`num_workers` > 0), which run the caller's functions on batches that this process has decoded.
+
+- `shared_memory`: a batch in one block of shared memory.
+- `channel`: messages to and from a worker.
+- `process`: what runs in a worker.
+- `handle`: one worker as its caller sees it.
+- `pool`: the processes, and the batches that pass through them.
+"""
