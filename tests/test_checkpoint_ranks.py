@@ -181,7 +181,7 @@ def test_the_metadata_of_pieces_is_no_way_in(hundred, tmp_path):
     """torch reads it by pickle; here it makes nothing but metadata."""
     import pickle
 
-    from shardline.checkpoint.sharded import _Unpickler
+    from shardline.checkpoint.dcp import _Unpickler
 
     class Trap:
         def __reduce__(self):

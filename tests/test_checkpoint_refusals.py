@@ -67,7 +67,7 @@ def rewrite_manifest(folder):
     """As if the files had been written as they are now."""
     from dataclasses import replace
 
-    from shardline.checkpoint.durable import read_back
+    from shardline.checkpoint.atomic_write import read_back
     from shardline.checkpoint.manifest import Manifest
 
     manifest = Manifest.from_text((folder / "manifest.json").read_text())

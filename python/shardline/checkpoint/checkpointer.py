@@ -9,19 +9,18 @@ from typing import Any, Literal
 
 import torch.distributed as dist
 
-from shardline.checkpoint import generators as rng
-from shardline.checkpoint import layout
-from shardline.checkpoint.background import Background
-from shardline.checkpoint.due import Clock, Schedule
-from shardline.checkpoint.layout import SavedCheckpoint
-from shardline.checkpoint.loading import load
-from shardline.checkpoint.microbatches import MicroBatches
+from shardline.checkpoint import rng_state
+from shardline.checkpoint.accumulation import AccumulationCheck
+from shardline.checkpoint.async_save import AsyncSave
+from shardline.checkpoint.capture import StateCapture
+from shardline.checkpoint.coordinator import Coordinator
+from shardline.checkpoint.directory import Best, Found, SavedCheckpoint, contents
+from shardline.checkpoint.discovery import CheckpointFinder, Restored, Which
 from shardline.checkpoint.parts import RNG, make_parts
-from shardline.checkpoint.preemption import EXIT_CODE, Preemption
-from shardline.checkpoint.restoring import Chooser, Restored, Which
-from shardline.checkpoint.saving import Saver
-from shardline.checkpoint.taking import Taker
-from shardline.checkpoint.talk import Talk
+from shardline.checkpoint.restore import load
+from shardline.checkpoint.save import Saver
+from shardline.checkpoint.schedule import SaveClock, Schedule
+from shardline.checkpoint.signals import EXIT_CODE, SignalWatcher
 from shardline.errors import CheckpointError, ShardlineError, ShardlineTypeError, ShardlineValueError
 from shardline.options import validate
 
@@ -70,7 +69,7 @@ class Checkpointer:
         every_steps: int | None = None,
         every_minutes: float | None = None,
         every_epochs: int | None = None,
-        generators: Mapping[str, rng.Given] | None = None,
+        generators: Mapping[str, rng_state.Given] | None = None,
         per_rank: Mapping[str, Any] | None = None,
         blocking: bool = True,
         on_error: Literal["raise", "warn"] = "raise",
@@ -93,24 +92,24 @@ class Checkpointer:
             None if keep_last is None else validate.check_int("keep_last", keep_last, 1, 2**31),
             validate.check_int("keep_best", keep_best, 0, 2**31),
         )
-        best = layout.Best(monitor, "min" if validate.check_choice("mode", mode, ("min", "max")) == "min" else "max")
+        best = Best(monitor, "min" if validate.check_choice("mode", mode, ("min", "max")) == "min" else "max")
         schedule = Schedule(every_steps, every_minutes, every_epochs)
         if every_epochs is not None and self._completed() is None:
             raise ShardlineValueError(
                 "every_epochs needs a shardline loader as data=, which knows where an epoch ends: call save() there"
             )
         _check_group()
-        self._talk = Talk(process_group, sorted(self._parts), validate.check_seconds("timeout", timeout))
+        self._coordinator = Coordinator(process_group, sorted(self._parts), validate.check_seconds("timeout", timeout))
         self._directory = Path(directory)
-        self._saver = Saver(self._directory, self._talk, keep, best)
-        self._chooser = Chooser(self._directory, self._talk, best)
-        self._generators = rng.check(generators)
-        self._taker = Taker(self._parts, self._generators, self._talk, self._data)
-        self._background = Background()
-        self._preemption = Preemption(signals)
-        self._clock = Clock(schedule, self._talk, signals=self._preemption.watches)
+        self._saver = Saver(self._directory, self._coordinator, keep, best)
+        self._chooser = CheckpointFinder(self._directory, self._coordinator, best)
+        self._generators = rng_state.check(generators)
+        self._taker = StateCapture(self._parts, self._generators, self._coordinator, self._data)
+        self._background = AsyncSave()
+        self._preemption = SignalWatcher(signals)
+        self._clock = SaveClock(schedule, self._coordinator, signals=self._preemption.watches)
         self._clock.begin(self._completed())
-        self._windows = MicroBatches(self._parts, self._data)
+        self._windows = AccumulationCheck(self._parts, self._data)
 
     # Saving
 
@@ -216,7 +215,7 @@ class Checkpointer:
         failed: ShardlineError | None = None
         notes: tuple[str, ...] = ()
         try:
-            notes = load(chosen, names, self._parts, self._generators, self._talk, map_location, strict=strict)
+            notes = load(chosen, names, self._parts, self._generators, self._coordinator, map_location, strict=strict)
         except ShardlineError as error:
             failed = error
         try:
@@ -235,7 +234,7 @@ class Checkpointer:
             step=known.step,
             saved_epoch=known.epoch if position is None else position[0],
             path=chosen.path,
-            time=layout.Found(chosen.path, known).public().time,
+            time=Found(chosen.path, known).public().time,
             metrics=dict(known.metrics),
             values=dict(known.values),
             skipped=chosen.skipped,
@@ -244,7 +243,7 @@ class Checkpointer:
 
     def list(self) -> "list[SavedCheckpoint]":
         """The checkpoints that this process sees, in the order in which they were saved."""
-        return [one.public() for one in layout.contents(self._directory).found]
+        return [one.public() for one in contents(self._directory).found]
 
     def close(self) -> None:
         """Waits for a save in the background; signals do again what they did before."""
@@ -259,7 +258,7 @@ class Checkpointer:
         self.close()
 
     def __repr__(self) -> str:
-        ranks = f"rank {self._talk.rank} of {self._talk.ranks}"
+        ranks = f"rank {self._coordinator.rank} of {self._coordinator.ranks}"
         return f"Checkpointer({str(self._directory)!r}: {', '.join(self._parts)}; {ranks})"
 
     def _completed(self) -> int | None:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shardline.checkpoint.durable import Written
+from shardline.checkpoint.atomic_write import Written
 
 NAME = "manifest.json"
 VERSION = 1

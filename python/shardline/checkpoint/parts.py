@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from shardline.checkpoint import plain, prefixes
-from shardline.checkpoint.durable import Writer
+from shardline.checkpoint import module_names, serialization
+from shardline.checkpoint.atomic_write import Writer
 from shardline.errors import CheckpointError, CheckpointMismatchError, ShardlineTypeError, ShardlineValueError
 
 RNG = "rng"
@@ -61,7 +61,7 @@ class Part:
         """The state as it is now; it may refer to the target's tensors."""
         if self.is_plain:
             return dict(self.target)
-        return prefixes.state_of(self.target) if self.is_model else self.stateful.state_dict()
+        return module_names.state_of(self.target) if self.is_model else self.stateful.state_dict()
 
     def load(self, state: Any, *, strict: bool) -> str:
         """Puts a state back. Says what was left out, with strict=False; CheckpointError where it does not fit."""
@@ -70,7 +70,7 @@ class Part:
                 self.target.clear()
                 self.target.update(state)
             elif self.is_model:
-                return self.left_out(prefixes.load_into(self.target, state, strict=strict))
+                return self.left_out(module_names.load_into(self.target, state, strict=strict))
             else:
                 self.stateful.load_state_dict(state)
         except CheckpointMismatchError:
@@ -130,7 +130,7 @@ def make_parts(given: dict[str, Any], *, own: bool = False) -> dict[str, Part]:
 
 def to_file(part: str, state: Any, *, json_if_plain: bool) -> tuple[str, Callable[[Writer], object]]:
     """(the ending of its file's name, what fills the file)."""
-    if json_if_plain and plain.is_json(state):
+    if json_if_plain and serialization.is_json(state):
         text = json.dumps(state, indent=1).encode()
         return ".json", lambda file: file.write(text)
     return ".pt", lambda file: torch.save(state, file)
@@ -138,7 +138,7 @@ def to_file(part: str, state: Any, *, json_if_plain: bool) -> tuple[str, Callabl
 
 def to_bytes(state: Any, *, json_if_plain: bool) -> tuple[str, bytes]:
     """(the ending of its file's name, what is in the file)."""
-    if json_if_plain and plain.is_json(state):
+    if json_if_plain and serialization.is_json(state):
         return ".json", json.dumps(state, indent=1).encode()
     buffer = io.BytesIO()
     torch.save(state, buffer)

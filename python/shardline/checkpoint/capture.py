@@ -6,57 +6,62 @@ from typing import Any
 
 import torch.distributed as dist
 
-from shardline.checkpoint import generators as rng
-from shardline.checkpoint import plain
+from shardline.checkpoint import rng_state, serialization
+from shardline.checkpoint.coordinator import Coordinator
 from shardline.checkpoint.parts import RNG, Part
-from shardline.checkpoint.saving import Saver, Taken
-from shardline.checkpoint.talk import Talk
+from shardline.checkpoint.save import CapturedState, Saver
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.options import validate
 
 
-class Taker:
+class StateCapture:
     """Takes states at a step's border, to be written at once, or copied, to be written later."""
 
     def __init__(
-        self, parts: dict[str, Part], generators: Mapping[str, rng.Given], talk: Talk, data: Part | None
+        self,
+        parts: dict[str, Part],
+        generators: Mapping[str, rng_state.Given],
+        coordinator: Coordinator,
+        data: Part | None,
     ) -> None:
-        self._parts, self._generators, self._talk, self._data = parts, generators, talk, data
-        self._copier = plain.Copier()
+        self._parts, self._generators, self._coordinator, self._data = parts, generators, coordinator, data
+        self._copier = serialization.Copier()
         self._group: Any = None  # of sharded saves in the background
 
     def take(
         self, step: int, epoch: int | None, metrics: Mapping[str, Any], values: Mapping[str, Any], *, copied: bool
-    ) -> Taken:
+    ) -> CapturedState:
         """Everything that this rank gives to the checkpoint of a step."""
         step = validate.check_int("step", step, 0, 2**62)
         spread: dict[str, Part] = {}
         if dist.is_available() and dist.is_initialized():
-            from shardline.checkpoint import sharded
+            from shardline.checkpoint import dcp
 
-            spread = sharded.spread(self._parts)
+            spread = dcp.spread(self._parts)
         shared: dict[str, Any] = {}
         own: dict[str, Any] = {}
         # loaders first: torchdata's state_dict may make an iterator, which draws from the global generator
         for name, part in sorted(self._parts.items(), key=lambda item: not item[1].is_loader):
             if name in spread:
                 continue
-            if part.own or (part.is_loader and self._talk.ranks > 1):
+            if part.own or (part.is_loader and self._coordinator.ranks > 1):
                 state = part.take()
                 ours = part.is_loader and isinstance(state, Mapping) and "shardline" in state
                 (shared if ours and not part.own else own)[name] = state
-            elif self._talk.leads:
+            elif self._coordinator.leads:
                 shared[name] = part.take()
-        own[RNG] = rng.take(self._generators)
+        own[RNG] = rng_state.take(self._generators)
         plans = self._plans(shared)
-        if not self._talk.leads:
+        if not self._coordinator.leads:
             shared = {}
         if copied:
             copies = self._copier.copy({**shared, **own})
             shared, own = ({name: copies[name] for name in states} for states in (shared, own))
         else:
-            shared, own = ({name: plain.tidy(state, name) for name, state in each.items()} for each in (shared, own))
-        taken = Taken(
+            shared, own = (
+                {name: serialization.tidy(state, name) for name, state in each.items()} for each in (shared, own)
+            )
+        taken = CapturedState(
             step=step,
             epoch=self._epoch(epoch),
             metrics=_numbers(metrics),
@@ -67,22 +72,24 @@ class Taker:
             plans=plans,
         )
         if spread:
-            from shardline.checkpoint import sharded
+            from shardline.checkpoint import dcp
 
-            taken.sharded = sharded.states(spread, self._parts)
+            taken.sharded = dcp.states(spread, self._parts)
         return taken
 
-    def writing(self, saver: Saver, taken: Taken) -> Callable[[], object]:
+    def writing(self, saver: Saver, taken: CapturedState) -> Callable[[], object]:
         """What a thread is to do for a copied state."""
         if not taken.sharded:
             return lambda: saver.save(taken)
-        from shardline.checkpoint import sharded
+        from shardline.checkpoint import dcp
 
         folder = saver.begin(taken)  # all ranks are here after it: what follows cannot miss one
         if self._group is None:
-            members = dist.get_process_group_ranks(self._talk.group) if self._talk.group is not None else None
+            members = (
+                dist.get_process_group_ranks(self._coordinator.group) if self._coordinator.group is not None else None
+            )
             self._group = dist.new_group(members, backend="gloo", use_local_synchronization=members is not None)
-        future = sharded.begin_to_save(taken.sharded, folder, self._group)
+        future = dcp.begin_to_save(taken.sharded, folder, self._group)
         return lambda: saver.save_pieces(taken, folder, lambda: getattr(future, "upload_completion", future).result())
 
     def _epoch(self, given: int | None) -> int | None:
@@ -117,9 +124,9 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
-        if not plain.is_json({name: value}):
+        if not serialization.is_json({name: value}):
             raise ShardlineTypeError(
                 f"values[{name!r}] must be what JSON gives back as it is (numbers, text, lists, dicts), not {value!r}: "
                 "other things belong into a dict that is given to the Checkpointer as extra="
             )
-    return plain.tidy(dict(values), "values")  # type: ignore[no-any-return]
+    return serialization.tidy(dict(values), "values")  # type: ignore[no-any-return]

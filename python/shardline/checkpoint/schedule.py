@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from shardline.checkpoint.talk import Talk
+from shardline.checkpoint.coordinator import Coordinator
 from shardline.errors import ShardlineRuntimeError, ShardlineTypeError, ShardlineValueError
 from shardline.options.validate import check_seconds
 
@@ -35,12 +35,12 @@ class Schedule:
             check_seconds("every_minutes", self.every_minutes)
 
 
-class Clock:
+class SaveClock:
     """Whether a checkpoint is due, asked once a step on every rank."""
 
-    def __init__(self, schedule: Schedule, talk: Talk, *, signals: bool) -> None:
-        self._schedule, self._talk = schedule, talk
-        self._agrees = talk.ranks > 1 and (signals or schedule.every_minutes is not None)
+    def __init__(self, schedule: Schedule, coordinator: Coordinator, *, signals: bool) -> None:
+        self._schedule, self._coordinator = schedule, coordinator
+        self._agrees = coordinator.ranks > 1 and (signals or schedule.every_minutes is not None)
         self._saved_at = time.monotonic()
         self._epochs: int | None = None
         self._calls, self._next, self._stride = 0, 1, 1
@@ -63,8 +63,8 @@ class Clock:
         if not self._agrees:
             return save or signalled or self._time_is_up(), signalled
         self._calls += 1
-        if signalled and not self._talk.leads:
-            self._talk.call_out("signal")
+        if signalled and not self._coordinator.leads:
+            self._coordinator.call_out("signal")
         if self._calls != self._next:
             return save, False
         word = self._agree(step, signalled)
@@ -77,18 +77,18 @@ class Clock:
 
     def _agree(self, step: int, signalled: bool) -> dict[str, Any]:
         """The first rank's word; ShardlineRuntimeError where this one is at another step."""
-        if not self._talk.leads:
-            word = self._talk.heed(self._calls, f"step({step})")
+        if not self._coordinator.leads:
+            word = self._coordinator.heed(self._calls, f"step({step})")
             if word["step"] != step:
                 raise ShardlineRuntimeError(
-                    f"rank 0 is at step {word['step']}, and rank {self._talk.rank} at step {step}: call step() once "
-                    "after each optimizer step on every rank"
+                    f"rank 0 is at step {word['step']}, and rank {self._coordinator.rank} at step {step}: call step() "
+                    "once after each optimizer step on every rank"
                 )
             return word
         now = time.monotonic()
         took, self._asked_at = max(now - self._asked_at, 1e-6), now
         self._stride = max(1, min(int(self._stride * _EVERY / took), 2 * self._stride, _FARTHEST))
-        end = signalled or self._talk.called_out("signal")
+        end = signalled or self._coordinator.called_out("signal")
         word = {"save": self._time_is_up(), "end": end, "next": self._calls + self._stride, "step": step}
-        self._talk.announce(self._calls, word)
+        self._coordinator.announce(self._calls, word)
         return word

@@ -36,7 +36,7 @@ class Message(NamedTuple):
         return Message(json.loads(plain), data)
 
 
-class Talk:
+class Coordinator:
     """The conversation of a checkpointer's ranks; with one rank, it decides alone."""
 
     def __init__(self, group: Any, topic: Any, timeout: float) -> None:

@@ -5,20 +5,20 @@ from typing import Any
 
 import torch.distributed as dist
 
-from shardline.checkpoint import generators as rng
-from shardline.checkpoint.firstiter import put_back_after_iter
+from shardline.checkpoint import rng_state
+from shardline.checkpoint.coordinator import Coordinator
+from shardline.checkpoint.discovery import FoundCheckpoint
+from shardline.checkpoint.loader_rng import put_back_after_iter
 from shardline.checkpoint.parts import RNG, Part
-from shardline.checkpoint.restoring import Chosen
-from shardline.checkpoint.talk import Talk
 from shardline.errors import CheckpointError, CheckpointMismatchError
 
 
 def load(
-    chosen: Chosen,
+    chosen: FoundCheckpoint,
     names: Sequence[str],
     parts: dict[str, Part],
-    generators: Mapping[str, rng.Given],
-    talk: Talk,
+    generators: Mapping[str, rng_state.Given],
+    coordinator: Coordinator,
     map_location: Any,
     *,
     strict: bool,
@@ -26,7 +26,7 @@ def load(
     """Loads these parts; what was left as it is, in sentences. Loaders come first: they change nothing if they fail."""
     pieces = {name: parts[name] for name in names if _in_pieces(chosen, name)}
     whole = [parts[name] for name in names if name != RNG and name not in pieces]
-    states = {part.name: chosen.state(part, talk.rank, map_location) for part in whole}
+    states = {part.name: chosen.state(part, coordinator.rank, map_location) for part in whole}
     notes = []
     for part in sorted(whole, key=lambda part: not part.is_loader):
         state = states[part.name]
@@ -36,29 +36,29 @@ def load(
         except CheckpointMismatchError as error:
             raise _with_plan(error, chosen) from error
     if pieces:
-        from shardline.checkpoint import sharded
+        from shardline.checkpoint import dcp
 
-        sharded.load(pieces, parts, chosen.path, talk.group, strict=strict)
+        dcp.load(pieces, parts, chosen.path, coordinator.group, strict=strict)
     if RNG in names:
-        notes += _load_generators(chosen, parts, names, states, generators, talk)
+        notes += _load_generators(chosen, parts, names, states, generators, coordinator)
     return tuple(note for note in notes if note)
 
 
-def _in_pieces(chosen: Chosen, name: str) -> bool:
+def _in_pieces(chosen: FoundCheckpoint, name: str) -> bool:
     return chosen.manifest.parts[name][0].startswith("sharded/")
 
 
 def _load_full(part: Part, state: Any, *, strict: bool) -> str:
     """Also a checkpoint that is not sharded into a model that is."""
     if part.is_model and dist.is_available() and dist.is_initialized():
-        from shardline.checkpoint import sharded
+        from shardline.checkpoint import dcp
 
-        if sharded.spread({part.name: part}):
-            return sharded.load_full(part, state, strict=strict)
+        if dcp.spread({part.name: part}):
+            return dcp.load_full(part, state, strict=strict)
     return part.load(state, strict=strict)
 
 
-def _check_ranks(part: Part, state: Any, chosen: Chosen) -> None:
+def _check_ranks(part: Part, state: Any, chosen: FoundCheckpoint) -> None:
     """A loader that is not ours has a state for each rank, which serves the same ranks only."""
     others = part.is_loader and not (isinstance(state, Mapping) and "shardline" in state)
     if state is None or (others and chosen.manifest.ranks != chosen.ranks):
@@ -68,7 +68,7 @@ def _check_ranks(part: Part, state: Any, chosen: Chosen) -> None:
         )
 
 
-def _with_plan(error: CheckpointMismatchError, chosen: Chosen) -> CheckpointMismatchError:
+def _with_plan(error: CheckpointMismatchError, chosen: FoundCheckpoint) -> CheckpointMismatchError:
     if not chosen.manifest.beside:
         return error
     plans = ", ".join(str(chosen.path.parent / name) for name in chosen.manifest.beside)
@@ -78,19 +78,19 @@ def _with_plan(error: CheckpointMismatchError, chosen: Chosen) -> CheckpointMism
 
 
 def _load_generators(
-    chosen: Chosen,
+    chosen: FoundCheckpoint,
     parts: dict[str, Part],
     names: Sequence[str],
     states: Mapping[str, Any],
-    generators: Mapping[str, rng.Given],
-    talk: Talk,
+    generators: Mapping[str, rng_state.Given],
+    coordinator: Coordinator,
 ) -> list[str]:
-    state = chosen.state(None, talk.rank, "cpu")
+    state = chosen.state(None, coordinator.rank, "cpu")
     if state is None:
         saved = f"a checkpoint of {chosen.manifest.ranks} ranks"
-        return [f"rank {talk.rank} has no random generators in {saved}: they are left as they are"]
-    notes = rng.put(state, generators)
+        return [f"rank {coordinator.rank} has no random generators in {saved}: they are left as they are"]
+    notes = rng_state.put(state, generators)
     for name in names:
         if name != RNG and parts[name].is_loader:
-            put_back_after_iter(parts[name].target, states[name], lambda: rng.put(state, generators))
+            put_back_after_iter(parts[name].target, states[name], lambda: rng_state.put(state, generators))
     return notes

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from shardline.checkpoint import durable
+from shardline.checkpoint import atomic_write
 from shardline.checkpoint.manifest import NAME, Manifest
 from shardline.errors import CheckpointError
 
@@ -117,7 +117,7 @@ def what_is_wrong(found: Found, names: Collection[str], beat: Callable[[], None]
             size = path.stat().st_size
             if size != expected.bytes:
                 return f"{path} has {size:,} bytes, and was written with {expected.bytes:,}"
-            if durable.read_back(path, beat).sha256 != expected.sha256:
+            if atomic_write.read_back(path, beat).sha256 != expected.sha256:
                 return f"{path} is not as it was written: its checksum differs"
         except OSError as error:
             return f"{path} cannot be read: {error}"

@@ -12,18 +12,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from shardline.checkpoint import durable, layout
-from shardline.checkpoint.durable import Written
+from shardline.checkpoint import atomic_write
+from shardline.checkpoint.atomic_write import Written
+from shardline.checkpoint.coordinator import Coordinator, Message
+from shardline.checkpoint.directory import Best, contents, replaced, to_be_pruned
 from shardline.checkpoint.manifest import NAME, Manifest
 from shardline.checkpoint.parts import RNG, to_bytes, to_file
-from shardline.checkpoint.talk import Message, Talk
 from shardline.errors import CheckpointError, ShardlineError
 
 log = logging.getLogger("shardline")
 
 
 @dataclass
-class Taken:
+class CapturedState:
     """What one rank saves: states by the names of parts."""
 
     step: int
@@ -51,8 +52,8 @@ class Started:
 class Saver:
     """Writes into one directory."""
 
-    def __init__(self, directory: Path, talk: Talk, keep: tuple[int | None, int], best: layout.Best) -> None:
-        self.directory, self._talk, self._best = directory, talk, best
+    def __init__(self, directory: Path, coordinator: Coordinator, keep: tuple[int | None, int], best: Best) -> None:
+        self.directory, self._coordinator, self._best = directory, coordinator, best
         self._keep_last, self._keep_best = keep
         self._swept = False
         self._plans: set[str] = set()
@@ -60,20 +61,20 @@ class Saver:
         self.corrupt: set[Path] = set()
         """Checkpoints that a restore found not to be whole: they do not count as kept."""
 
-    def save(self, taken: Taken) -> None:
+    def save(self, taken: CapturedState) -> None:
         """On every rank: durable when it returns; CheckpointError where it could not be written."""
         if not taken.sharded:
             self._together(taken, lambda started: self._end(started, taken))
             return
         self.save_pieces(taken, self.begin(taken))
 
-    def begin(self, taken: Taken) -> Path:
+    def begin(self, taken: CapturedState) -> Path:
         """The first half of a sharded save: where the pieces are to lie."""
         return self.directory / str(self._together(taken, self._keep_open)["folder"])
 
-    def _together(self, taken: Taken, then: Callable[[Started], dict[str, Any]]) -> dict[str, Any]:
+    def _together(self, taken: CapturedState, then: Callable[[Started], dict[str, Any]]) -> dict[str, Any]:
         own = {
-            f"{name}_{self._talk.rank}": to_bytes(state, json_if_plain=name in taken.plain)
+            f"{name}_{self._coordinator.rank}": to_bytes(state, json_if_plain=name in taken.plain)
             for name, state in taken.own.items()
         }
         files = {stem + ending: data for stem, (ending, data) in own.items()}
@@ -81,44 +82,44 @@ class Saver:
             {"own": {name: len(data) for name, data in files.items()}, "sharded": sorted(taken.sharded)},
             b"".join(files.values()),
         )
-        return self._talk.round(
+        return self._coordinator.round(
             f"save(step={taken.step})", message, lambda messages: then(self._write(taken, messages))
         )
 
-    def save_pieces(self, taken: Taken, folder: Path, write: Callable[[], object] | None = None) -> None:
+    def save_pieces(self, taken: CapturedState, folder: Path, write: Callable[[], object] | None = None) -> None:
         """The second half: this rank's pieces, by `write` if they are under way already; then the manifest."""
-        from shardline.checkpoint import sharded
+        from shardline.checkpoint import dcp
 
-        talk, error, pieces = self._talk, "", {}
+        coordinator, error, pieces = self._coordinator, "", {}
         try:
             if write is None:
-                sharded.save(taken.sharded, folder, talk.group)
+                dcp.save(taken.sharded, folder, coordinator.group)
             else:
                 write()
-            names = sharded.written_by(folder, talk.rank)
-            pieces = {name: durable.read_back(folder / name, talk.beat) for name in names}
+            names = dcp.written_by(folder, coordinator.rank)
+            pieces = {name: atomic_write.read_back(folder / name, coordinator.beat) for name in names}
         except Exception as failed:  # whatever it was, the others must hear of it
-            error = f"rank {talk.rank}: {failed}"
+            error = f"rank {coordinator.rank}: {failed}"
         message = Message({"pieces": pieces, "error": error})
         try:
-            talk.round(f"save(step={taken.step})", message, lambda messages: self._end_pieces(taken, messages))
+            coordinator.round(f"save(step={taken.step})", message, lambda messages: self._end_pieces(taken, messages))
         except ShardlineError:
-            durable.discard(folder)
+            atomic_write.discard(folder)
             raise
 
     # What the first rank does
 
-    def _write(self, taken: Taken, messages: list[Message]) -> Started:
+    def _write(self, taken: CapturedState, messages: list[Message]) -> Started:
         """Everything but sharded pieces and the manifest."""
-        beat, started = self._talk.beat, None
+        beat, started = self._coordinator.beat, None
         try:
             if not self._swept:
-                durable.sweep(self.directory)
+                atomic_write.sweep(self.directory)
                 self._swept = True
-            started = Started(durable.begin(self.directory), {}, {})
+            started = Started(atomic_write.begin(self.directory), {}, {})
             for name, state in taken.shared.items():
                 ending, fill = to_file(name, state, json_if_plain=name in taken.plain)
-                started.files[name + ending] = durable.write_file(started.folder / (name + ending), fill, beat)
+                started.files[name + ending] = atomic_write.write_file(started.folder / (name + ending), fill, beat)
                 started.parts[name] = [name + ending]
             for message in messages:
                 self._write_own(started, message)
@@ -127,7 +128,7 @@ class Saver:
             raise self._failed(taken, started, error) from error
         except BaseException:
             if started is not None:
-                durable.discard(started.folder)
+                atomic_write.discard(started.folder)
             raise
         self._started = started
         return started
@@ -136,11 +137,13 @@ class Saver:
         place = 0
         for name, size in message.plain["own"].items():
             data = message.data[place : place + size]
-            started.files[name] = durable.write_file(started.folder / name, partial(_put, data), self._talk.beat)
+            started.files[name] = atomic_write.write_file(
+                started.folder / name, partial(_put, data), self._coordinator.beat
+            )
             started.parts.setdefault(name.rpartition("_")[0], []).append(name)
             place += size
 
-    def _write_plans(self, taken: Taken) -> None:
+    def _write_plans(self, taken: CapturedState) -> None:
         """Once a process: a plan that was written by another one is not trusted unread, and written again."""
         for name, write in taken.plans.items():
             if name not in self._plans:
@@ -150,7 +153,7 @@ class Saver:
     def _keep_open(self, started: Started) -> dict[str, Any]:
         return {"folder": started.folder.name}
 
-    def _end_pieces(self, taken: Taken, messages: list[Message]) -> dict[str, Any]:
+    def _end_pieces(self, taken: CapturedState, messages: list[Message]) -> dict[str, Any]:
         started = self._started
         errors = [message.plain["error"] for message in messages if message.plain["error"]]
         for message in messages:
@@ -166,16 +169,16 @@ class Saver:
         started.parts.update(dict.fromkeys(taken.sharded, pieces))
         return self._end(started, taken)
 
-    def _end(self, started: Started, taken: Taken) -> dict[str, Any]:
+    def _end(self, started: Started, taken: CapturedState) -> dict[str, Any]:
         """The manifest, the name, and what may go."""
         try:
-            found = layout.contents(self.directory).found
+            found = contents(self.directory).found
             manifest = Manifest(
                 step=taken.step,
                 epoch=taken.epoch,
                 serial=max((one.manifest.serial for one in found), default=0) + 1,
                 time=time.time(),
-                ranks=self._talk.ranks,
+                ranks=self._coordinator.ranks,
                 metrics=taken.metrics,
                 values=taken.values,
                 parts=started.parts,
@@ -183,8 +186,8 @@ class Saver:
                 beside=sorted(taken.plans),
             )
             text = manifest.to_text().encode()
-            durable.write_file(started.folder / NAME, lambda file: file.write(text), self._talk.beat)
-            path = durable.commit(started.folder, f"step-{taken.step}")
+            atomic_write.write_file(started.folder / NAME, lambda file: file.write(text), self._coordinator.beat)
+            path = atomic_write.commit(started.folder, f"step-{taken.step}")
         except (OSError, RuntimeError) as error:
             raise self._failed(taken, started, error) from error
         try:
@@ -193,9 +196,9 @@ class Saver:
             log.warning("older checkpoints in %s could not be removed: %s", self.directory, error)
         return {}
 
-    def _failed(self, taken: Taken, started: Started | None, error: Exception) -> ShardlineError:
+    def _failed(self, taken: CapturedState, started: Started | None, error: Exception) -> ShardlineError:
         if started is not None:
-            durable.discard(started.folder)
+            atomic_write.discard(started.folder)
         if isinstance(error, ShardlineError) and not isinstance(error, OSError):
             return error
         return CheckpointError(
@@ -204,19 +207,19 @@ class Saver:
         )
 
     def _prune(self, newest: Path, step: int) -> None:
-        for path in layout.replaced(self.directory, newest, step):
-            durable.remove(path)
-        found = layout.contents(self.directory).found
+        for path in replaced(self.directory, newest, step):
+            atomic_write.remove(path)
+        found = contents(self.directory).found
         whole = [one for one in found if one.path not in self.corrupt]
-        for one in layout.to_be_pruned(whole, self._keep_last, self._keep_best, self._best):
-            durable.remove(one.path)
+        for one in to_be_pruned(whole, self._keep_last, self._keep_best, self._best):
+            atomic_write.remove(one.path)
         oldest = whole[-self._keep_last :][0].manifest.serial if self._keep_last else 0
         for one in found:
             if one.path in self.corrupt and one.manifest.serial < oldest:
-                durable.remove(one.path)
+                atomic_write.remove(one.path)
 
 
-def _put(data: bytes, file: durable.Writer) -> None:
+def _put(data: bytes, file: atomic_write.Writer) -> None:
     file.write(data)
 
 

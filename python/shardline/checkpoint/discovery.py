@@ -10,12 +10,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from shardline.checkpoint import layout
-from shardline.checkpoint.layout import Found
+from shardline.checkpoint.coordinator import Coordinator, Message
+from shardline.checkpoint.directory import Best, Found, contents, read_manifest, what_is_wrong
 from shardline.checkpoint.manifest import NAME, Manifest
 from shardline.checkpoint.parts import RNG, Part, from_file
-from shardline.checkpoint.saving import own_is_of
-from shardline.checkpoint.talk import Message, Talk
+from shardline.checkpoint.save import own_is_of
 from shardline.errors import CheckpointError
 
 log = logging.getLogger("shardline")
@@ -54,7 +53,7 @@ class Restored:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class FoundCheckpoint:
     """The checkpoint that all ranks restore. `data`: its files, where this rank does not see them."""
 
     path: Path
@@ -75,38 +74,38 @@ class Chosen:
         return from_file(self.path / files[0], self.data.get(files[0]), map_location)
 
 
-class Chooser:
+class CheckpointFinder:
     """Finds a checkpoint in a directory, and sees that all ranks have it."""
 
-    def __init__(self, directory: Path, talk: Talk, best: layout.Best) -> None:
-        self._directory, self._talk, self._best = directory, talk, best
+    def __init__(self, directory: Path, coordinator: Coordinator, best: Best) -> None:
+        self._directory, self._coordinator, self._best = directory, coordinator, best
         self.corrupt: set[Path] = set()
 
-    def choose(self, which: Which, names: Collection[str] | None, mine: Collection[str]) -> Chosen | None:
+    def choose(self, which: Which, names: Collection[str] | None, mine: Collection[str]) -> FoundCheckpoint | None:
         """None where there is no checkpoint yet. `names`: the parts wanted, of those that are `mine`; None: all."""
-        talk, call = self._talk, _call(which)
-        answer = talk.round(call, Message({}), lambda _: self._find(which, names, mine))
+        coordinator, call = self._coordinator, _call(which)
+        answer = coordinator.round(call, Message({}), lambda _: self._find(which, names, mine))
         if answer["folder"] is None:
             return None
         manifest = Manifest.from_text(answer["manifest"])
         path = Path(answer["folder"]) if answer["outside"] else self._directory / answer["folder"]
         skipped = tuple(answer["skipped"])
-        for one in skipped if talk.leads else ():
+        for one in skipped if coordinator.leads else ():
             log.warning("a checkpoint is not whole, and was passed over: %s", one)
-        if talk.ranks == 1:
-            return Chosen(path, manifest, skipped, {}, 1)
+        if coordinator.ranks == 1:
+            return FoundCheckpoint(path, manifest, skipped, {}, 1)
         try:
             sees = (path / NAME).read_text(encoding="utf-8") == answer["manifest"]
         except (OSError, ValueError):
             sees = False
-        blind = talk.round(call, Message({"sees": sees}), _who_is_blind)["blind"]
+        blind = coordinator.round(call, Message({"sees": sees}), _who_is_blind)["blind"]
         wanted = [name for part in _wanted(manifest, names, mine) for name in manifest.parts[part]]
         if blind and any(name.startswith("sharded/") for name in wanted):
             raise CheckpointError(
                 f"rank {blind[0]} does not see {path}: sharded parts need a directory that all ranks see"
             )
         data = self._hand_out(path, manifest, sorted(set(wanted))) if blind else {}
-        return Chosen(path, manifest, skipped, data, talk.ranks)
+        return FoundCheckpoint(path, manifest, skipped, data, coordinator.ranks)
 
     def agree(self, which: Which, error: str) -> None:
         """After the load: CheckpointError on every rank if it failed on any."""
@@ -120,8 +119,8 @@ class Chooser:
                 )
             return {}
 
-        if self._talk.ranks > 1:
-            self._talk.round(f"{_call(which)}, loaded", Message({"error": error}), judge)
+        if self._coordinator.ranks > 1:
+            self._coordinator.round(f"{_call(which)}, loaded", Message({"error": error}), judge)
 
     # What the first rank does
 
@@ -129,7 +128,7 @@ class Chooser:
         candidates, skipped = self._candidates(which)
         for one in candidates:
             wanted = {name for part in _wanted(one.manifest, names, mine) for name in one.manifest.parts[part]}
-            wrong = layout.what_is_wrong(one, sorted(wanted), self._talk.beat)
+            wrong = what_is_wrong(one, sorted(wanted), self._coordinator.beat)
             if not wrong:
                 outside = one.path.parent != self._directory
                 return {
@@ -152,15 +151,15 @@ class Chooser:
         if which not in ("latest", "best") and not isinstance(which, int):
             path = Path(which)
             if not (path / NAME).exists():
-                there = layout.contents(path)
+                there = contents(path)
                 if not there.found and not there.damaged:
                     raise CheckpointError(f"{path} is no checkpoint, and holds none: give a folder with a {NAME}")
                 return there.found[::-1], list(there.damaged.values())
             try:
-                return [Found(path, layout.read_manifest(path))], []
+                return [Found(path, read_manifest(path))], []
             except (ValueError, OSError) as error:
                 raise CheckpointError(f"{path / NAME}: {error}") from error
-        there = layout.contents(self._directory)
+        there = contents(self._directory)
         if isinstance(which, int):
             found = [one for one in there.found if one.manifest.step == which]
             if not found:
@@ -182,20 +181,20 @@ class Chooser:
 
     def _hand_out(self, path: Path, manifest: Manifest, names: list[str]) -> dict[str, bytes]:
         """The files, from the first rank to all. All ranks are here, so that a broadcast finds them all."""
-        talk, data = self._talk, {}
-        cpu = "cpu:" in str(dist.get_backend_config(talk.group)) or dist.get_backend(talk.group) == "gloo"
+        coordinator, data = self._coordinator, {}
+        cpu = "cpu:" in str(dist.get_backend_config(coordinator.group)) or dist.get_backend(coordinator.group) == "gloo"
         device = torch.device("cpu") if cpu else torch.accelerator.current_accelerator()
-        source = dist.get_process_group_ranks(talk.group)[0] if talk.group is not None else 0
+        source = dist.get_process_group_ranks(coordinator.group)[0] if coordinator.group is not None else 0
         for name in names:
-            content = (path / name).read_bytes() if talk.leads else b""
+            content = (path / name).read_bytes() if coordinator.leads else b""
             parts = []
             for start in range(0, manifest.files[name].bytes, _PIECE):
                 size = min(_PIECE, manifest.files[name].bytes - start)
-                if talk.leads:
+                if coordinator.leads:
                     piece = torch.frombuffer(bytearray(content[start : start + size]), dtype=torch.uint8).to(device)
                 else:
                     piece = torch.empty(size, dtype=torch.uint8, device=device)
-                dist.broadcast(piece, source, group=talk.group)
+                dist.broadcast(piece, source, group=coordinator.group)
                 parts.append(piece.cpu().numpy().tobytes())
             data[name] = b"".join(parts)
         return data

@@ -7,7 +7,7 @@ from collections.abc import Callable
 log = logging.getLogger("shardline")
 
 
-class Background:
+class AsyncSave:
     """At most one task under way."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from shardline.errors import ShardlineRuntimeError
 Position = tuple[int, int, int] | None
 
 
-class MicroBatches:
+class AccumulationCheck:
     """Watches the optimizers of a training whose loader knows its position; with another loader it sees nothing."""
 
     def __init__(self, parts: dict[str, Part], data: Part | None) -> None:

@@ -13,7 +13,7 @@ EXIT_CODE = 75
 """EX_TEMPFAIL: it is to be tried again."""
 
 
-class Preemption:
+class SignalWatcher:
     """Notes these signals instead of what they did before, until `close`. A forked child does not inherit it."""
 
     def __init__(self, signals: Iterable[int]) -> None:

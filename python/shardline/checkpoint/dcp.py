@@ -19,8 +19,8 @@ from torch.distributed.checkpoint.state_dict_loader import load as load_pieces
 from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.distributed.checkpoint.state_dict_saver import save as save_pieces
 
+from shardline.checkpoint.module_names import sharded
 from shardline.checkpoint.parts import Part
-from shardline.checkpoint.prefixes import sharded
 from shardline.errors import CheckpointError, ShardlineValueError
 
 FOLDER = "sharded"
