@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.job import job
 
-from shardline import CheckpointMismatchError, DataLoader, channel
+from shardline import CheckpointMismatchError, DataLoader
+from shardline.distributed import kv_store as channel
 
 KEYS = ["state/0", "state/0/0", "state/0/1", "state/0/0/0", "state/1", "counts", "counts/0", "counts/1"]
 WORDS = st.one_of(st.none(), st.binary(max_size=12))  # None: it is taken out of the store

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import IterableDataset
@@ -10,28 +10,30 @@ from torch.utils.data import IterableDataset
 from shardline._core import Legs, Plan
 from shardline.distributed.plan_broadcast import broadcast_plan, open_channels
 from shardline.distributed.ranks import find_ranks
-from shardline.distributed.state_check import Agreement
+from shardline.distributed.state_check import StateCheck
 from shardline.filters.compile import check_filters
 from shardline.filters.hive import check_partitioning
-from shardline.filters.row_filter import RowFilter, none_left
+from shardline.filters.row_filter import RowFilter
 from shardline.filters.sample import check_sample
-from shardline.iterating import Iterating
-from shardline.iteration.iterator import BatchIterator
-from shardline.iteration.replica import check_unmoved, read_entry, workers_iterate
-from shardline.iteration.shared_dict import SharedDict, being_sent
+from shardline.iteration.context import EpochContext
+from shardline.iteration.epoch import MakeBar, start_epoch
+from shardline.iteration.iterator import BatchIterator, Finish
+from shardline.iteration.pipeline import MakePool
+from shardline.iteration.replica import check_unmoved, read_entry
+from shardline.iteration.shared_dict import being_sent
 from shardline.options import validate
 from shardline.options.columns import ColumnOptions, check_column_defaults, check_column_options, check_groups
 from shardline.options.cpu import usable_cores
-from shardline.options.storage import check_storage
+from shardline.options.storage import check_storage, is_remote
 from shardline.planning.build import build_plan
 from shardline.planning.epoch_order import EpochOrder
-from shardline.reading.column_specs import project
-from shardline.reading.convert import converter
-from shardline.reading.vocabulary import restore, snapshot
+from shardline.reading import vocabulary
+from shardline.reading.column_specs import options_of
+from shardline.reading.epoch_source import EpochSource
+from shardline.schema import Schema, describe_columns
 from shardline.settings import Settings
-from shardline.standing import Source, Standing
-from shardline.state import format as states
-from shardline.state.progress import Progress
+from shardline.state import format as state_format
+from shardline.state.leg import legs_of
 from shardline.state.resume import resume
 from shardline.state.torchdata import WORKER
 
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("shardline")
 
 
-class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
+class StructuredDataset(IterableDataset[Any]):
     """The batches of one rank, in order, and the state of the whole job.
 
     `path`: a file, a directory, a glob, or a list of these, here or in a store (s3://, gs://, az://, abfss://, https://),
@@ -73,7 +75,9 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
     [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     """
 
-    _agreement: Agreement | None = None  # none where ranks are given, nor in a copy
+    _state_check: StateCheck | None = None  # None where ranks are given, and in a replica
+    resumed: str
+    """In a sentence, what loading the last state did."""
 
     def __init__(
         self,
@@ -159,37 +163,16 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
             ),
         )
         self._where = "a plan" if path is None else str(path)
-        self._settings = settings
         channels = open_channels(ranks, paths, plan, settings)
         progress = validate.check_bool("show_progress", show_progress) and settings.rank == 0
         if channels is None:
             plan, seed = build_plan(paths, plan, settings, show_progress=progress)
         else:
             plan, seed = broadcast_plan(paths, plan, settings, channels.listing, show_progress=progress)
-        self._set_up(plan, seed, settings.num_shards or ranks.num_ranks)
-        self._agreement = channels and Agreement(channels.states)
-
-    def _set_up(self, plan: Plan, seed: int, num_shards: int) -> None:
-        """Everything that follows from the settings and a plan."""
-        settings = self._settings
         self._listed = plan
-        self._fresh = self._source(EpochOrder(plan, settings, seed))
-        self._line, self._projection, self._convert = self._fresh
-        self._num_shards = num_shards
-        if self._line.order.num_rows == 0 and settings.row_filter.rule:
-            raise none_left(settings.row_filter, f"none of the {plan.num_rows:,} in {plan.num_files:,} files does")
-        first = Legs.start(self._line.order.num_rows, num_shards, settings.batch_size, settings.drop_last)
-        self._progress = Progress(first, settings.num_ranks)
-        self._iterator: Callable[[], BatchIterator | None] = _no_iterator
-        self._metrics: dict[str, float] = {}
-        self._cost_logged = False
-        self._board, self._copied = SharedDict(), None
-        self._tell()
+        self._context = EpochContext(settings, plan, seed, settings.num_shards or ranks.num_ranks)
+        self._state_check = channels and StateCheck(channels.states)
         self.resumed = "begins afresh: no state was loaded"
-
-    def _source(self, line: EpochOrder) -> Source:
-        projection = project(line.plan, self._settings)
-        return Source(line, projection, converter(self._settings.output_format, projection))
 
     @classmethod
     def create_dataloader(
@@ -208,25 +191,15 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
 
         The first call after loading a state of that epoch, or after a seek in it, keeps the position.
         """
-        epoch = validate.check_int("epoch", epoch, 0, 2**62)
-        if workers_iterate(self._board):
-            self._progress.leave_place()
-        if not self._progress.set_epoch(epoch):
-            self._line, self._projection, self._convert = self._fresh
-        self._tell()
+        self._context.set_epoch(validate.check_int("epoch", epoch, 0, 2**62))
 
     def seek(self, step: int) -> None:
         """Moves forward to `step` of this epoch, at the next iter(); the state knows what lies between as skipped."""
-        before = self._progress.iterated_epoch
-        self._progress.seek(validate.check_int("step", step, 0, 2**62))
-        if self._progress.iterated_epoch != before:
-            self._line, self._projection, self._convert = self._fresh
-        self._tell()
+        self._context.seek(validate.check_int("step", step, 0, 2**62))
 
     def state_dict(self) -> dict[str, Any]:
         """The job's state as of the last batch that was delivered: plain dicts, lists, ints and strings."""
-        position = self._progress
-        return self._worker_state(self._state(position.iterated_epoch, position.ended, position.leg_list()))
+        return self._context.state_dict()
 
     def state_at(self, step: int, epoch: int | None = None) -> dict[str, Any]:
         """The state as of `step` batches of this rank in the epoch of the newest iterator, or in `epoch`.
@@ -235,22 +208,9 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         next iter(). ShardlineValueError where the epoch has no such step.
         """
         step = validate.check_int("step", step, 0, 2**62)
-        at, legs = self._progress.legs_at(step, None if epoch is None else validate.check_int("epoch", epoch, 0, 2**62))
-        return self._state(at, False, legs.legs)
-
-    def _state(self, epoch: int, ended: bool, legs: Sequence[Any]) -> dict[str, Any]:
-        line = self._line_of(epoch)
-        return states.build(
-            seed=line.seed,
-            epoch=epoch,
-            ended=ended,
-            num_shards=self._num_shards,
-            legs=legs,
-            shuffle=line.shuffle,
-            files=line.files,
-            filter=line.filter,
-            sample=line.sample,
-        )
+        epoch = None if epoch is None else validate.check_int("epoch", epoch, 0, 2**62)
+        at, legs = self._context.progress.legs_at(step, epoch)
+        return self._context.state(at, False, legs_of(legs))
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = False) -> None:
         """Takes a state's place, at the next iter(); CheckpointMismatchError, and nothing changed, if it does not fit.
@@ -258,22 +218,20 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
         `strict`: another batch_size, drop_last or num_shards, or ranks that would cut the rest of the epoch anew, do
         not fit either. What the dataset then does is logged, and said by `resumed`.
         """
-        saved, copy, made = states.read(state), self._copy(), None
+        context = self._context
+        settings, replica = context.settings, context.replica
+        saved, made = state_format.read(state), None
         if WORKER in state:
-            made = read_entry(state[WORKER], copy, self._settings.num_ranks)
-        found = resume(saved, self._line, self._listed, self._settings, strict=strict)
+            made = read_entry(state[WORKER], replica, settings.num_ranks)
+        found = resume(saved, context.current.order, self._listed, settings, strict=strict)
         if WORKER in state:
-            check_unmoved(saved.legs, found.legs.legs)
-        source = self._source(found.line)
-        self._fresh = source if found.fresh is found.line else self._source(found.fresh)
-        self._line, self._projection, self._convert = source
-        self._num_shards, self.resumed = found.num_shards, found.sentence
-        self._progress.load(found.first, found.epoch, found.legs, ended=found.ended, over=found.over)
-        if self._agreement is not None:
-            self._agreement.loaded()
-        self._tell(made)
+            check_unmoved(saved.legs, legs_of(found.legs))
+        context.resume(found, made)
+        self.resumed = found.sentence
+        if self._state_check is not None:
+            self._state_check.loaded()
         if found.added:
-            until = "of this epoch" if self._settings.files == "refresh" else "(files='keep')"
+            until = "of this epoch" if settings.files == "refresh" else "(files='keep')"
             log.info(
                 "%d files came since the state was saved and are left out %s: %s",
                 len(found.added),
@@ -288,39 +246,203 @@ class StructuredDataset(Standing, Iterating, IterableDataset[Any]):
                 stacklevel=2,
             )
 
-    # Pickling: the settings, the plan and the place; readers stay behind
+    # Iterating
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.iterate()
+
+    def iterate(
+        self,
+        collate_fn: Callable[[Any], Any] | None = None,
+        finish: Finish | None = None,
+        bar: MakeBar | None = None,
+        workers: MakePool | None = None,
+    ) -> BatchIterator:
+        """`iter()`, for a loader: see `shardline.iteration.epoch.start_epoch`."""
+        return start_epoch(self._context, self._state_check, collate_fn, finish, bar, workers)
+
+    def get_metrics(self) -> dict[str, float]:
+        """The counters of the newest iterator's reader; before there was one, only those of planning from a store."""
+        return self._context.get_metrics()
+
+    # Where it stands, and what it holds. Steps are batches of this rank; positions are places on the line.
+
+    @property
+    def _order(self) -> EpochOrder:
+        return self._context.current.order
+
+    @property
+    def epoch(self) -> int:
+        """The epoch in hand; once its end was seen, the next."""
+        return self._context.progress.epoch
+
+    @property
+    def batch_index(self) -> int:
+        """The index of this rank's next batch in `epoch`."""
+        return self._context.progress.batch_index
+
+    @property
+    def remaining(self) -> int:
+        """This rank's batches to the end of `epoch`."""
+        return self._context.progress.remaining
+
+    def __len__(self) -> int:
+        """This rank's batches in the whole epoch: batch_index + remaining."""
+        return self._context.progress.batch_index + self._context.progress.remaining
+
+    @property
+    def batch_size(self) -> int:
+        """Rows, as asked."""
+        return self._context.settings.batch_size
+
+    @property
+    def drop_last(self) -> bool:
+        """Whether every batch has exactly batch_size rows."""
+        return self._context.settings.drop_last
+
+    @property
+    def num_shards(self) -> int:
+        """The run's V: the pieces that the line of a fresh epoch is cut into."""
+        return self._context.num_shards
+
+    @property
+    def rank(self) -> int:
+        """Of `num_ranks`."""
+        return self._context.settings.rank
+
+    @property
+    def num_ranks(self) -> int:
+        """The processes that share the batches."""
+        return self._context.settings.num_ranks
+
+    @property
+    def seed(self) -> int:
+        """The shuffle's, given or drawn; it also seeds transforms."""
+        return self._order.seed
+
+    @property
+    def num_threads(self) -> int:
+        """The threads that decode."""
+        return self._context.settings.num_threads
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the files are in a store."""
+        return is_remote(self._order.plan.root)
+
+    @property
+    def has_transform(self) -> bool:
+        """Whether a `transform` was given."""
+        return self._context.settings.transform is not None
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the line, over all ranks."""
+        return self._order.num_rows
+
+    @property
+    def plan(self) -> Plan:
+        """The file table, to be saved by `Plan.save` or given to other datasets as `plan=`."""
+        return self._order.plan
+
+    @property
+    def schema(self) -> Schema:
+        """What each key of a batch holds, in the order of delivery; `schema.arrow`: the columns as the files have them.
+
+        Reads the columns whose vocabulary is asked for, when it is asked for.
+        """
+        return describe_columns(self._context.current.projection, self._context.settings, self.vocabulary)
+
+    def vocabulary(self, column: str) -> list[Any]:
+        """The values that a column's codes stand for, or else its distinct values over all files: all of it is read.
+
+        In the order in which they first come, without null. `column` may be the dotted path of a field, and lists give
+        their items.
+        """
+        given = options_of(self._context.settings, column).vocabulary
+        if given is not None:
+            return list(given)
+        words: list[Any] = vocabulary.get_or_build(
+            self._order.plan, column, self._context.settings.num_threads, self._context.settings.storage
+        ).to_pylist()
+        return words
+
+    def left_out(self) -> list[tuple[int, int]]:
+        """The (start, stop) positions that the newest iterator's epoch never delivers: skipped, or left over."""
+        return self._context.progress.left_out()
+
+    def rows_at(
+        self, step: int, rank: int | None = None, epoch: int | None = None, *, resolve: bool = False
+    ) -> list[tuple[str, int, int, int]]:
+        """The rows of a batch, by arithmetic: (file name, row group, first row, end row), in the batch's order.
+
+        `rank`: this one by default. `epoch`: that of the newest iterator by default. ShardlineValueError where there is
+        no such step or rank. Under a filter or a sample rows are numbered among those of the row group that pass;
+        with `resolve`, among all of its rows, for which the filter's columns of these row groups are read.
+        """
+        ranks = self._context.settings.num_ranks
+        rank = self._context.settings.rank if rank is None else validate.check_int("rank", rank, 0, ranks - 1)
+        at, intervals = self._context.progress.batch_at(
+            self.num_rows,
+            validate.check_int("step", step, 0, 2**62),
+            rank,
+            None if epoch is None else validate.check_int("epoch", epoch, 0, 2**62),
+        )
+        order = self._context.order_of(at)
+        rows = order.core.rows(at, intervals)
+        if validate.check_bool("resolve", resolve) and order.selector is not None:
+            rows = order.selector.resolve(order.plan, rows)
+        return [(order.names[file], group, first, end) for file, group, first, end in rows]
+
+    def __repr__(self) -> str:
+        settings, shuffle, plan = self._context.settings, self._order.shuffle, self._order.plan
+        num_columns, order = len(self._context.current.projection.names), "not shuffled"
+        if shuffle["on"]:
+            order = (
+                f"shuffled with seed {self._order.seed} (buffer {shuffle['buffer']:,} rows, "
+                f"{shuffle['strands']} strands, windows of {shuffle['window']:,} rows each; "
+                f"splits of at most {shuffle['split_bytes']:,} bytes"
+                + (f" or {shuffle['split_rows']:,} rows)" if shuffle["split_rows"] is not None else ")")
+            )
+        that_pass = f" that pass {settings.row_filter}" if settings.row_filter.rule else ""
+        return (
+            f"StructuredDataset({self._where!r}: {plan.num_files:,} files, {plan.num_row_groups:,} row groups, "
+            f"{self.num_rows:,} rows{that_pass}; {num_columns} columns as {settings.output_format}; "
+            f"batch_size={settings.batch_size:,}{', drop_last' if settings.drop_last else ''}; {order}; "
+            f"rank {settings.rank} of {settings.num_ranks}, {self._context.num_shards} shards; "
+            f"epoch {self.epoch}, batch {self.batch_index:,} of {len(self):,})"
+        )
+
+    # Pickling: the settings, the plans and the place; readers stay behind
 
     def __getstate__(self) -> dict[str, Any]:
+        context = self._context
+        current, fresh = context.current.order, context.sources.fresh.order
         return {
             "where": self._where,
-            "settings": self._settings,
+            "settings": context.settings,
             "listed": self._listed,
-            "fresh": self._fresh.line.plan,
-            "plan": self._line.plan,
-            "seed": self._line.seed,
-            "num_shards": self._num_shards,
+            "fresh": fresh.plan,
+            "plan": current.plan,
+            "seed": current.seed,
+            "num_shards": context.num_shards,
             "resumed": self.resumed,
-            "vocabularies": snapshot(self._fresh.line.plan, self._line.plan),
-            "position": self._progress.kept_place(),
-            "board": self._board if being_sent() else None,
+            "vocabularies": vocabulary.snapshot(fresh.plan, current.plan),
+            "progress": context.progress.kept_place(),
+            "shared": context.shared if being_sent() else None,
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
-        self._where, self._settings = kept["where"], kept["settings"]
-        restore(kept["vocabularies"])
-        self._set_up(kept["fresh"], kept["seed"], kept["num_shards"])
-        if kept["plan"] is not kept["fresh"]:
-            line = EpochOrder(kept["plan"], self._settings, kept["seed"])
-            self._line, self._projection, self._convert = self._source(line)
-        self._listed, self.resumed = kept["listed"], kept["resumed"]
-        epoch, legs, ended, closed = kept["position"]
-        self._progress.restore(epoch, Legs(self._line.order.num_rows, legs), ended=ended, closed=closed)
-        if kept["board"] is not None:
-            self._board = kept["board"]
+        self._where, self._listed, self.resumed = kept["where"], kept["listed"], kept["resumed"]
+        vocabulary.restore(kept["vocabularies"])
+        settings, plan, seed = kept["settings"], kept["plan"], kept["seed"]
+        context = self._context = EpochContext(settings, kept["fresh"], seed, kept["num_shards"])
+        if plan is not kept["fresh"]:
+            source = EpochSource.of(EpochOrder(plan, settings, seed), settings)
+            context.sources = context.sources._replace(current=source)
+        epoch, legs, ended, closed = kept["progress"]
+        context.progress.restore(epoch, Legs(self.num_rows, legs), ended=ended, closed=closed)
+        if kept["shared"] is not None:
+            context.shared = kept["shared"]
         else:
-            self._tell()
-
-
-def _no_iterator() -> BatchIterator | None:
-    """Stands for the weak reference to the newest iterator before there is one."""
-    return None
+            context.publish_place()

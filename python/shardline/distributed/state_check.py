@@ -11,12 +11,13 @@ from typing import Any
 
 from shardline.distributed.kv_store import RankChannel
 from shardline.errors import CheckpointMismatchError, RankTimeoutError
+from shardline.state.leg import Leg, delivered_batches
 
 _NAMED = 64
 _GRACE = 10.0  # seconds more than the first rank waits, to hear from it what it waited for in vain
 
 
-class Agreement:
+class StateCheck:
     """The comparison of a dataset's states over the processes of `channel`; does nothing in a child process."""
 
     def __init__(self, channel: RankChannel) -> None:
@@ -95,11 +96,12 @@ def _place(state: Mapping[str, Any]) -> str:
     """A state for a person, with a digest of all of it except the names of files, which have their own."""
     parts = {**state, "files": {"digest": state["files"]["digest"]}}
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
-    shards, batch_size, drop_last, _, _ = state["legs"][-1]
+    legs = list(map(Leg.of, state["legs"]))
+    last = legs[-1]
     end = ", its end was seen" if state["ended"] else ""
     return (
-        f"epoch {state['epoch']}, {sum(leg[3] for leg in state['legs']):,} batches of all ranks delivered{end} "
-        f"(in {len(state['legs'])} legs, the last of {shards:,} shards, batch_size {batch_size:,}"
-        f"{', drop_last' if drop_last else ''}; seed {state['seed']}; files {state['files']['digest'][:8]}; "
+        f"epoch {state['epoch']}, {delivered_batches(legs):,} batches of all ranks delivered{end} "
+        f"(in {len(legs)} legs, the last of {last.num_shards:,} shards, batch_size {last.batch_size:,}"
+        f"{', drop_last' if last.drop_last else ''}; seed {state['seed']}; files {state['files']['digest'][:8]}; "
         f"state {digest})"
     )

@@ -7,17 +7,17 @@ from shardline.reading.transform import key_of
 
 
 class BatchId(NamedTuple):
-    """`before`: the batches of earlier legs, of all ranks, as the share's are counted."""
+    """`before`: the batches of earlier legs, of all ranks, as the stride's are counted."""
 
     seed: int
     epoch: int
     before: int
-    share: BatchStride
+    stride: BatchStride
     num_ranks: int
 
     def number(self, n: int) -> int:
         """g: the job's number of the n-th batch in the epoch, through all legs."""
-        return self.before + self.share.first + n * self.share.stride
+        return self.before + self.stride.first + n * self.stride.stride
 
     def key(self, n: int) -> bytes:
         """What seeds the n-th batch's functions."""

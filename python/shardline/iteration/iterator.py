@@ -28,7 +28,7 @@ class Counter(Protocol):
 
 
 class BatchIterator(Iterator[Any]):
-    """Delivers `steps` batches of this rank, and moves `position` with each.
+    """Delivers `steps` batches of this rank, and moves `progress` with each.
 
     `source`: None where there is nothing to deliver. `finish`: what is done to a batch last (pinning). Where either
     raises, the batch was not delivered. `ended` is called when the end was seen. Raises ShardlineRuntimeError when
@@ -37,28 +37,28 @@ class BatchIterator(Iterator[Any]):
 
     def __init__(
         self,
-        position: Counter,
+        progress: Counter,
         token: tuple[int, int],
         steps: int,
         source: BatchSource | None,
         finish: Finish | None = None,
-        progress: Any = None,
+        bar: Any = None,
         metrics: dict[str, float] | None = None,
         ended: Callable[[], None] | None = None,
     ) -> None:
-        self._position = position
+        self._progress = progress
         self._owner, self._mark = token
         self._left = steps
         self._source = source
         self._finish = finish
-        self._progress = progress
+        self._bar = bar
         self._ended = ended
         self._done = False
         self._warned = False
         self._moving = False
         self._metrics = {} if metrics is None else metrics
         self._pid = os.getpid()
-        self._release = weakref.finalize(self, _close, self._pid, source, progress, self._metrics)
+        self._release = weakref.finalize(self, _close, self._pid, source, bar, self._metrics)
         self._release.atexit = False  # `ending` closes it, when no thread works for it
         self.busy: threading.RLock
         enrol(self)
@@ -67,7 +67,7 @@ class BatchIterator(Iterator[Any]):
         return self
 
     def __next__(self) -> Any:
-        position = self._position
+        progress = self._progress
         if self._done:
             raise StopIteration
         if os.getpid() != self._pid:
@@ -75,14 +75,14 @@ class BatchIterator(Iterator[Any]):
                 "this iterator belongs to the process that made it, of which this is a fork: iterate over the dataset "
                 "anew here, or start processes by multiprocessing_context='forkserver'"
             )
-        if self._owner != position.owner:
+        if self._owner != progress.owner:
             self.close()
             raise ShardlineRuntimeError(
                 "a newer iterator of this dataset was begun, and this one ended with that: take all batches from the "
                 "newest, or make a second dataset to read two at a time"
             )
         if self._left == 0:
-            position.finish(self._mark)
+            progress.finish(self._mark)
             self._done = True
             if self._ended is not None:
                 self._ended()
@@ -98,7 +98,7 @@ class BatchIterator(Iterator[Any]):
                     "this iterator was interrupted while it handed out a batch, which the state does not count: call "
                     "load_state_dict(state_dict()) and then iter() to go on with that batch"
                 )
-            if self._mark != position.mark and not self._warned:
+            if self._mark != progress.mark and not self._warned:
                 self._warned = True
                 warnings.warn(
                     "the position was set anew (load_state_dict, set_epoch, seek), which takes effect at the next "
@@ -113,10 +113,10 @@ class BatchIterator(Iterator[Any]):
             self._moving = True
             source.advance()
             self._left -= 1
-            position.deliver(self._mark)
+            progress.deliver(self._mark)
             self._moving = False
-            if self._progress is not None:
-                self._progress.update(1)
+            if self._bar is not None:
+                self._bar.update(1)
             return batch
 
     def refresh_metrics(self) -> None:
@@ -130,12 +130,12 @@ class BatchIterator(Iterator[Any]):
         self._source = None
 
 
-def _close(pid: int, source: BatchSource | None, progress: Any, metrics: dict[str, float]) -> None:
+def _close(pid: int, source: BatchSource | None, bar: Any, metrics: dict[str, float]) -> None:
     """In a forked child the source's threads and processes are not its own, and nothing is to be stopped."""
     if os.getpid() != pid:
         return
     if source is not None:
         metrics.update(source.metrics())
         source.close()
-    if progress is not None:
-        progress.close()
+    if bar is not None:
+        bar.close()

@@ -20,4 +20,4 @@ def apply_functions(
     if workers is None:
         return TransformedBatches(reading, functions, ids.key)
     pool, persistent = workers(functions)
-    return PooledBatches(reading, pool, ids.share.steps, ids.key, ids.name, persistent)
+    return PooledBatches(reading, pool, ids.stride.steps, ids.key, ids.name, persistent)

@@ -1,11 +1,11 @@
-"""A dataset's copies in the worker processes of torch's own loaders: one epoch, shared among W workers.
+"""A dataset's replicas in the worker processes of torch's own loaders: one epoch, shared among W workers.
 
-Worker w of W takes every W-th batch of its rank, from the base: the place where the epoch, or the rest of it that was
-loaded, begins. A copy's state is absolute: the job's state at the base, W, w, and how many batches this worker made. So
-a worker whose share is done knows it after a resume too, and waits for the others.
+Worker w of W takes every W-th batch of its rank, from the start place: where the epoch, or the rest of it that was
+loaded, begins. A replica's state is absolute: the job's state at the start place, W, w, and how many batches this
+worker made. So a worker whose part is done knows it after a resume too, and waits for the others.
 
-torch tells a copy nothing but `iter()`. What else copies must agree on stands on the dataset's board: the base, and
-which workers are done. Only if all are does the next `iter()` begin the next epoch.
+torch gives a replica nothing but `iter()`. What else replicas must agree on is in a dict that their processes share:
+the start place, and which workers are done. Only if all are does the next `iter()` begin the next epoch.
 """
 
 import os
@@ -19,11 +19,12 @@ from shardline.errors import ShardlineRuntimeError
 from shardline.iteration.shared_dict import SharedDict
 from shardline.reading.batch_source import BatchStride
 from shardline.state.format import Difference, mismatch
-from shardline.state.progress import Leg, Start
+from shardline.state.leg import Leg
+from shardline.state.progress import Start
 from shardline.state.torchdata import WORKER
 
 
-class Base(NamedTuple):
+class StartPlace(NamedTuple):
     """A place where iterations begin. `closed`: nothing more of the epoch is to be delivered."""
 
     epoch: int
@@ -34,20 +35,13 @@ class Base(NamedTuple):
 
     def plain(self) -> list[Any]:
         """As JSON has it."""
-        legs = [[v, b, drop, g, [list(pair) for pair in skipped]] for v, b, drop, g, skipped in self.legs]
-        return [self.epoch, legs, self.closed, self.num_shards, self.digest]
+        return [self.epoch, [leg.plain() for leg in self.legs], self.closed, self.num_shards, self.digest]
 
     @staticmethod
-    def of(plain: Sequence[Any]) -> "Base":
+    def of(plain: Sequence[Any]) -> "StartPlace":
         """The inverse of `plain`."""
         epoch, legs, closed, num_shards, digest = plain
-        return Base(
-            epoch,
-            [(v, b, drop, g, [(first, end) for first, end in skipped]) for v, b, drop, g, skipped in legs],
-            closed,
-            num_shards,
-            digest,
-        )
+        return StartPlace(epoch, list(map(Leg.of, legs)), closed, num_shards, digest)
 
 
 class Made(NamedTuple):
@@ -63,50 +57,50 @@ def in_worker() -> bool:
     return info is not None and info.dataset is not None
 
 
-class Copy:
+class Replica:
     """Where one worker stands: `iter()` by `iter()`. Counts for a `BatchIterator` as a `Progress` does."""
 
-    def __init__(self, board: SharedDict) -> None:
+    def __init__(self, shared: SharedDict) -> None:
         info = get_worker_info()
         assert info is not None
         parent = parent_process()
-        self._board = board
+        self._shared = shared
         self._section = str(os.getppid() if parent is None else parent.pid)
         self._seed = info.seed - info.id  # the same in all workers of one torch iterator, and seldom in two
         self.worker, self.workers = info.id, info.num_workers
         self._iterations = 0
         self._key = ""
-        self._given: tuple[Base, Made] | None = None
-        self.base: Base | None = None
+        self._given: tuple[StartPlace, Made] | None = None
+        self.base: StartPlace | None = None
         self.made = Made(0, False)
         self.owner = self.mark = 0
 
-    def give(self, base: Base, made: Made) -> None:
+    def give(self, base: StartPlace, made: Made) -> None:
         """The next iteration begins here: a state was loaded, or a position set, in this process."""
         self._given = base, made
         self.base, self.made = base, made
 
-    def begin(self, here: Base, fresh: Callable[[int], Sequence[Leg]]) -> Base:
+    def begin(self, here: StartPlace, fresh: Callable[[int], Sequence[Leg]]) -> StartPlace:
         """The base of a new iteration, as all workers have it.
 
-        `here`: this copy's own, should its parent have set none; `fresh(num_shards)`: the legs of a whole epoch.
+        `here`: this replica's own, should its parent have set none; `fresh(num_shards)`: the legs of a whole epoch.
         """
         given, self._given = self._given, None
         self._iterations += 1
         self._key = f"{self._seed} {self._iterations} {self.workers}"
-        with self._board.edit() as board:
-            section = board.setdefault(self._section, {"base": here.plain(), "iteration": None})
+        with self._shared.edit() as shared:
+            section = shared.setdefault(self._section, {"base": here.plain(), "iteration": None})
             last = section["iteration"]
             if last is None or last["key"] != self._key or self.worker in last["joined"]:
                 if given is not None:
                     section["base"] = given[0].plain()
                 elif last is not None and len(set(last["done"])) == last["workers"]:
-                    over = Base.of(section["base"])
+                    over = StartPlace.of(section["base"])
                     following = over._replace(epoch=over.epoch + 1, legs=fresh(over.num_shards), closed=False)
                     section["base"] = following.plain()
                 last = {"key": self._key, "workers": self.workers, "joined": [], "done": []}
                 section["iteration"] = last
-            base = Base.of(section["base"])
+            base = StartPlace.of(section["base"])
             if given is not None and given[0].plain() != base.plain():
                 raise ShardlineRuntimeError(
                     f"worker {self.worker} was given another place than the workers before it: {given[0]}, and {base}"
@@ -119,7 +113,7 @@ class Copy:
         self.mark += 1
         return base
 
-    def share(self, start: Start, rank: int, num_ranks: int) -> BatchStride:
+    def stride(self, start: Start, rank: int, num_ranks: int) -> BatchStride:
         """This worker's batches from here on, of those that its rank has from the base on."""
         mine = len(range(self.worker, start.steps, self.workers))
         first = start.cursor + rank + (self.worker + self.made.batches * self.workers) * num_ranks
@@ -135,8 +129,8 @@ class Copy:
         if mark != self.mark or self.made.ended:
             return
         self.made = self.made._replace(ended=True)
-        with self._board.edit() as board:
-            last = board[self._section]["iteration"]
+        with self._shared.edit() as shared:
+            last = shared[self._section]["iteration"]
             if last["key"] == self._key:
                 last["done"].append(self.worker)
 
@@ -151,7 +145,7 @@ class Copy:
         }
 
 
-def read_entry(entry: Any, copy: Copy | None, num_ranks: int) -> Made:
+def read_entry(entry: Any, replica: Replica | None, num_ranks: int) -> Made:
     """What a worker's state says that it made; CheckpointMismatchError where this is not that worker."""
     cure = "give the dataset shardline.job_state of the loader's whole state, before its loader is made"
     try:
@@ -160,10 +154,10 @@ def read_entry(entry: Any, copy: Copy | None, num_ranks: int) -> Made:
     except (KeyError, TypeError) as error:
         raise mismatch([f"its part {WORKER!r} is damaged ({error!r}): start afresh"]) from error
     saved = f"worker {there[0]} of {there[1]}, with {there[2]} ranks"
-    if copy is None:
+    if replica is None:
         raise mismatch([Difference("whose state", saved, "the whole job", cure)])
-    if there != [copy.worker, copy.workers, num_ranks]:
-        here = f"worker {copy.worker} of {copy.workers}, with {num_ranks} ranks"
+    if there != [replica.worker, replica.workers, num_ranks]:
+        here = f"worker {replica.worker} of {replica.workers}, with {num_ranks} ranks"
         raise mismatch([Difference("whose state", saved, here, cure)])
     return made
 
@@ -172,16 +166,16 @@ def check_unmoved(saved: Sequence[Leg], here: Sequence[Leg]) -> None:
     """A worker counts from its base on; CheckpointMismatchError where other settings cut the rest anew."""
     if list(saved) != list(here):
         cure = "give the dataset shardline.job_state of the loader's whole state, before its loader is made"
-        raise mismatch([Difference("batch_size, drop_last or num_shards", saved[-1][:3], here[-1][:3], cure)])
+        raise mismatch([Difference("num_shards, batch_size, drop_last", saved[-1][:3], here[-1][:3], cure)])
 
 
-def publish(board: SharedDict, base: Base) -> None:
+def publish(shared: SharedDict, base: StartPlace) -> None:
     """This process, which makes loaders, set the place where their workers begin."""
-    with board.edit() as values:
+    with shared.edit() as values:
         values[str(os.getpid())] = {"base": base.plain(), "iteration": None}
 
 
-def workers_iterate(board: SharedDict) -> bool:
+def workers_iterate(shared: SharedDict) -> bool:
     """Whether workers began to iterate since this process last set a place."""
-    section = board.read().get(str(os.getpid()))
+    section = shared.read().get(str(os.getpid()))
     return section is not None and section["iteration"] is not None

@@ -17,7 +17,7 @@ class EpochOrder:
     def __init__(self, plan: Plan, settings: Settings, seed: int) -> None:
         self.plan = plan
         self.seed = seed
-        self.order = Order(
+        self.core = Order(
             plan,
             shuffle=settings.shuffle,
             seed=seed,
@@ -30,12 +30,17 @@ class EpochOrder:
         self.filter, self.sample = _entries(settings.row_filter, plan)
         self.shuffle: dict[str, int | bool | None] = {
             "on": settings.shuffle,
-            "buffer": self.order.buffer,
-            "strands": self.order.strands,
-            "window": self.order.window,
+            "buffer": self.core.buffer,
+            "strands": self.core.strands,
+            "window": self.core.window,
             "split_bytes": settings.split_bytes,
             "split_rows": settings.split_rows,
         }
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the line, over all ranks."""
+        return self.core.num_rows
 
     @cached_property
     def files(self) -> dict[str, Any]:
@@ -49,7 +54,7 @@ class EpochOrder:
 
     def read_cost(self, num_shards: int) -> float:
         """About how often the data is read in all: an open row group a shard and strand is read by each."""
-        return 1 + num_shards * self.order.strands / max(1, self.plan.num_row_groups)
+        return 1 + num_shards * self.core.strands / max(1, self.plan.num_row_groups)
 
 
 def _entries(rows: RowFilter, plan: Plan) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from math import gcd
 from typing import Any, NamedTuple, Protocol
 
-from shardline._core import Legs, Projection, Reader, Run
+from shardline._core import Legs, Reader, Run
 from shardline.errors import ShardlineRuntimeError
-from shardline.planning.epoch_order import EpochOrder
 from shardline.reading.convert import Batch, Convert
+from shardline.reading.epoch_source import EpochSource
 from shardline.reading.transform import Functions, apply
 from shardline.reading.vocabulary import assign
 from shardline.settings import Settings
+from shardline.state.leg import legs_of
 
 
 class BatchStride(NamedTuple):
@@ -39,35 +40,30 @@ class BatchSource(Protocol):
         """Stops threads and processes, frees memory; idempotent, and nothing in a forked child."""
 
 
-def open_share(
-    line: EpochOrder,
-    projection: Projection,
-    convert: Convert,
-    epoch: int,
-    legs: Legs,
-    share: BatchStride,
-    settings: Settings,
+def open_stride(
+    source: EpochSource, epoch: int, legs: Legs, stride: BatchStride, settings: Settings
 ) -> "DecodedBatches":
-    """A source of a share, which reads the shards that the share has a batch of, and no others.
+    """The batches of a stride. The reader opens the shards that the stride has a batch of, and no others.
 
     A reader can take every d-th batch, where d divides the shards: what of those is another's is decoded and dropped.
     """
-    assign(projection, line.plan, settings.num_threads, settings.storage)
-    divisor = gcd(share.stride, legs.legs[-1][0])
-    rank = share.first % divisor
+    order, projection, convert = source
+    assign(projection, order.plan, settings.num_threads, settings.storage)
+    divisor = gcd(stride.stride, legs_of(legs)[-1].num_shards)
+    rank = stride.first % divisor
     reader = Reader(
-        line.order,
+        order.core,
         projection,
         epoch,
-        legs.at(share.first - rank),
+        legs.at(stride.first - rank),
         rank=rank,
         num_ranks=divisor,
         num_threads=settings.num_threads,
         prefetch_bytes=settings.prefetch_bytes,
         storage=settings.storage,
-        selector=line.selector,
+        selector=order.selector,
     )
-    return DecodedBatches(reader, convert, share.steps, share.stride // divisor)
+    return DecodedBatches(reader, convert, stride.steps, stride.stride // divisor)
 
 
 class DecodedBatches:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from shardline._core import ORDER_VERSION
 from shardline.errors import CheckpointMismatchError
 from shardline.planning.file_table import FileRow, unpack
-from shardline.state.progress import Leg
+from shardline.state.leg import Leg, delivered_batches
 
 STATE_VERSION = 1
 SHUFFLE_KEYS = ("on", "buffer", "strands", "window", "split_bytes", "split_rows")
@@ -91,7 +91,7 @@ def build(
         "epoch": epoch,
         "ended": ended,
         "num_shards": num_shards,
-        "legs": [[v, b, drop, g, [list(pair) for pair in skipped]] for v, b, drop, g, skipped in legs],
+        "legs": [leg.plain() for leg in legs],
         "shuffle": dict(shuffle),
         "files": files,
         "filter": filter and {**filter, "folders": dict(filter["folders"])},
@@ -159,7 +159,7 @@ class _Form:
         for i, pair in enumerate(self.sequence(f"{where}[4] (ranges skipped)", parts[4]) or ()):
             ends = self.sequence(f"{where}[4][{i}]", pair, 2) or (0, 0)
             skipped.append((self.integer(f"{where}[4][{i}][0]", ends[0]), self.integer(f"{where}[4][{i}][1]", ends[1])))
-        return shards, batch_size, drop_last, delivered, skipped
+        return Leg(shards, batch_size, drop_last, delivered, skipped)
 
     def part(self, where: str, value: Any, kinds: Mapping[str, type]) -> dict[str, Any] | None:
         """Plain values of these types by name, or None where there is nothing."""
@@ -248,16 +248,15 @@ def read(state: Any) -> SavedState:
 def describe(state: Any) -> str:
     """A state in a few lines for a person; CheckpointMismatchError where it is none."""
     saved = read(state)
-    shards, batch_size, drop_last, delivered, _ = saved.legs[-1]
+    last = saved.legs[-1]
     where = "its end was seen" if saved.ended else "its end was not seen yet"
     lines = [
         f"shardline state (version {STATE_VERSION}, order version {saved.order_version})",
-        f"  epoch {saved.epoch}: {sum(leg[3] for leg in saved.legs):,} batches of all ranks delivered; {where}",
-        f"  {_cut(batch_size, shards, drop_last)}: {delivered:,} delivered",
+        f"  epoch {saved.epoch}: {delivered_batches(saved.legs):,} batches of all ranks delivered; {where}",
+        f"  {_cut(last)}: {last.delivered:,} delivered",
     ]
-    for shards, batch_size, drop_last, delivered, _ in reversed(saved.legs[:-1]):
-        lines.append(f"    before that {_cut(batch_size, shards, drop_last)}: {delivered:,} delivered")
-    skipped = sum(stop - start for leg in saved.legs for start, stop in leg[4])
+    lines += [f"    before that {_cut(leg)}: {leg.delivered:,} delivered" for leg in reversed(saved.legs[:-1])]
+    skipped = sum(stop - start for leg in saved.legs for start, stop in leg.skipped)
     if skipped:
         lines.append(f"  {skipped:,} of these batches were skipped by seek()")
     if saved.shuffle["on"]:
@@ -281,8 +280,9 @@ def describe(state: Any) -> str:
     return "\n".join(lines)
 
 
-def _cut(batch_size: int, shards: int, drop_last: bool) -> str:
-    return f"batches of {batch_size:,} rows from {_counted(shards, 'shard')}{', drop_last' if drop_last else ''}"
+def _cut(leg: Leg) -> str:
+    shards = _counted(leg.num_shards, "shard")
+    return f"batches of {leg.batch_size:,} rows from {shards}{', drop_last' if leg.drop_last else ''}"
 
 
 def _counted(number: int, what: str) -> str:

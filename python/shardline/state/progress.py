@@ -7,9 +7,7 @@ from typing import NamedTuple
 
 from shardline._core import Legs
 from shardline.errors import ShardlineValueError
-
-Leg = tuple[int, int, bool, int, list[tuple[int, int]]]
-"""num_shards, batch_size, drop_last, batches delivered, ranges of these that were skipped: as the core's."""
+from shardline.state.leg import Leg, legs_of
 
 
 class Start(NamedTuple):
@@ -63,7 +61,7 @@ class Progress:
         self._before = legs.delivered_before
         self._ended = ended
         self._closed = closed  # nothing more of this epoch is delivered, though it may not be complete
-        *self._prefix, self._tail = legs.legs
+        *self._prefix, self._tail = legs_of(legs)
         self.mark += 1
 
     # What it says
@@ -105,9 +103,8 @@ class Progress:
         return self._legs.at(self._cursor)
 
     def leg_list(self) -> list[Leg]:
-        """The same as plain tuples, without a call into the core."""
-        shards, batch_size, drop_last, _, skipped = self._tail
-        return [*self._prefix, (shards, batch_size, drop_last, self._cursor, skipped)]
+        """The same as values, without a call into the core."""
+        return [*self._prefix, self._tail._replace(delivered=self._cursor)]
 
     # What moves it
 
@@ -205,9 +202,9 @@ class Progress:
             raise ShardlineValueError(f"step {step} is not in epoch {epoch}, which has the steps 0 to {length - 1}")
         if step >= base:
             return epoch, legs.batch((step - base) * self._ranks + rank)
-        wanted, parts, i = step * self._ranks + rank, legs.legs, 0
-        while i < len(parts) - 1 and wanted >= parts[i][3]:
-            wanted -= parts[i][3]
+        wanted, parts, i = step * self._ranks + rank, legs_of(legs), 0
+        while i < len(parts) - 1 and wanted >= parts[i].delivered:
+            wanted -= parts[i].delivered
             i += 1
         return epoch, Legs(num_rows, parts[: i + 1]).batch(wanted)
 

@@ -8,6 +8,7 @@ from shardline.errors import ShardlineValueError
 from shardline.planning.epoch_order import EpochOrder
 from shardline.settings import Settings
 from shardline.state.format import Difference, SavedState, mismatch
+from shardline.state.leg import legs_of
 
 _SHUFFLE_NAMES = {
     "buffer": "shuffle_buffer_size (resolved, rows)",
@@ -24,7 +25,7 @@ _NAMED = 5
 class Resumption:
     """All that a load changes. Made before anything is changed, so that a failed load changes nothing."""
 
-    line: EpochOrder
+    order: EpochOrder
     fresh: EpochOrder
     """The line of the epochs after this one."""
     num_shards: int
@@ -44,14 +45,14 @@ class Resumption:
 
 
 def resume(
-    saved: SavedState, line: EpochOrder, listed: Plan, settings: Settings, *, strict: bool = False
+    saved: SavedState, order: EpochOrder, listed: Plan, settings: Settings, *, strict: bool = False
 ) -> Resumption:
     """The dataset's line, shards and legs after loading `saved`; CheckpointMismatchError where it does not fit.
 
-    `line`: the present one; `listed`: all files that were found, of which an earlier state may have taken only some.
+    `order`: the present one; `listed`: all files that were found, of which an earlier state may have taken only some.
     `strict`: the batches to come must be those that the saved run would have delivered.
     """
-    seed = saved.seed if settings.shuffle_seed is None else line.seed
+    seed = saved.seed if settings.shuffle_seed is None else order.seed
     differences: list[Difference | str] = []
     if saved.order_version != ORDER_VERSION:
         differences.append(
@@ -59,37 +60,38 @@ def resume(
         )
     if saved.seed != seed:
         differences.append(Difference("seed", saved.seed, seed, f"give shuffle_seed={saved.seed}"))
-    differences += _row_differences(saved, line)
-    differences += _shuffle_differences(saved, line, ("split_bytes", "split_rows"))
+    differences += _row_differences(saved, order)
+    differences += _shuffle_differences(saved, order, ("split_bytes", "split_rows"))
     if strict:
         differences += _batch_differences(saved, settings)
-    plan, added, file_differences = _match_files(saved, line.plan, listed)
+    plan, added, file_differences = _match_files(saved, order.plan, listed)
     if plan is None:
         raise mismatch(differences + file_differences)
-    if plan is not line.plan or seed != line.seed:
-        line = EpochOrder(plan, settings, seed)
+    if plan is not order.plan or seed != order.seed:
+        order = EpochOrder(plan, settings, seed)
     # What is resolved from the files can be compared only over the same files.
-    differences += _shuffle_differences(saved, line, ("buffer", "strands", "window"))
-    if saved.filter is not None and line.filter is not None and saved.filter["counts"] != line.filter["counts"]:
+    differences += _shuffle_differences(saved, order, ("buffer", "strands", "window"))
+    if saved.filter is not None and order.filter is not None and saved.filter["counts"] != order.filter["counts"]:
         cure = "the files' contents differ, though their footers do not: put the old ones back, or start afresh"
-        differences.append(Difference("rows that pass", saved.filter["counts"], line.filter["counts"], cure))
+        differences.append(Difference("rows that pass", saved.filter["counts"], order.filter["counts"], cure))
     if differences:
         raise mismatch(differences)
-    fresh = line
+    fresh = order
     if settings.files == "refresh" and plan is not listed:
         fresh = EpochOrder(listed, settings, seed)
-    found = _place(saved, line, fresh, settings, added)
+    found = _place(saved, order, fresh, settings, added)
     if strict and found.what not in ("goes on", "ended"):
-        shards, _, _, delivered, _ = saved.legs[-1]
+        last = saved.legs[-1]
         anew = (
-            f"ranks: {settings.num_ranks} cannot go on from here, with {delivered:,} batches delivered from {shards:,} "
-            "shards; give ranks that divide both, or strict=False to cut the rest of the epoch anew"
+            f"ranks: {settings.num_ranks} cannot go on from here, with {last.delivered:,} batches delivered from "
+            f"{last.num_shards:,} shards; give ranks that divide both, or strict=False to cut the rest of the epoch "
+            "anew"
         )
         raise mismatch([anew])
     return found
 
 
-def _row_differences(saved: SavedState, line: EpochOrder) -> list[Difference]:
+def _row_differences(saved: SavedState, order: EpochOrder) -> list[Difference]:
     """Settings that say which rows stand on the line."""
     found: list[Difference] = []
 
@@ -97,13 +99,13 @@ def _row_differences(saved: SavedState, line: EpochOrder) -> list[Difference]:
         if then != now:
             found.append(Difference(what, then, now, cure))
 
-    then, now = saved.filter or {}, line.filter or {}
+    then, now = saved.filter or {}, order.filter or {}
     compare("filters", then.get("rows"), now.get("rows"), "give filters= as it was")
     if not found:
         compare(
             "types of the folders' columns", then.get("folders"), now.get("folders"), "give partitioning= as it was"
         )
-    was, here = saved.sample or {}, line.sample or {}
+    was, here = saved.sample or {}, order.sample or {}
     for name in ("low", "high", "seed"):
         compare(
             _SAMPLE_NAMES[name], was.get(name), here.get(name), "give sample= or split=, and sample_seed=, as it was"
@@ -113,12 +115,12 @@ def _row_differences(saved: SavedState, line: EpochOrder) -> list[Difference]:
 
 def _batch_differences(saved: SavedState, settings: Settings) -> list[Difference]:
     """Settings that make the batches to come others than the saved run's."""
-    _, batch_size, drop_last, _, _ = saved.legs[-1]
+    last = saved.legs[-1]
     return [
         Difference(name, then, now, f"give {name}={then}, or strict=False to cut the rest of the epoch anew")
         for name, then, now in (
-            ("batch_size", batch_size, settings.batch_size),
-            ("drop_last", drop_last, settings.drop_last),
+            ("batch_size", last.batch_size, settings.batch_size),
+            ("drop_last", last.drop_last, settings.drop_last),
             ("num_shards", saved.num_shards, _num_shards(saved, settings)),
         )
         if then != now
@@ -131,18 +133,18 @@ def _num_shards(saved: SavedState, settings: Settings) -> int:
     return settings.num_shards or max(ranks, saved.num_shards // ranks * ranks)
 
 
-def _shuffle_differences(saved: SavedState, line: EpochOrder, keys: Sequence[str]) -> list[Difference]:
+def _shuffle_differences(saved: SavedState, order: EpochOrder, keys: Sequence[str]) -> list[Difference]:
     """Settings that alter the line; without shuffling none but `on` does."""
-    if saved.shuffle["on"] != line.shuffle["on"]:
+    if saved.shuffle["on"] != order.shuffle["on"]:
         if "split_bytes" not in keys:  # said once
             return []
-        return [Difference("shuffle", saved.shuffle["on"], line.shuffle["on"], f"give shuffle={saved.shuffle['on']}")]
-    if not line.shuffle["on"]:
+        return [Difference("shuffle", saved.shuffle["on"], order.shuffle["on"], f"give shuffle={saved.shuffle['on']}")]
+    if not order.shuffle["on"]:
         return []
     return [
-        Difference(_SHUFFLE_NAMES[key], saved.shuffle[key], line.shuffle[key], f"give {_argument(key)} as it was")
+        Difference(_SHUFFLE_NAMES[key], saved.shuffle[key], order.shuffle[key], f"give {_argument(key)} as it was")
         for key in keys
-        if saved.shuffle[key] != line.shuffle[key]
+        if saved.shuffle[key] != order.shuffle[key]
     ]
 
 
@@ -194,9 +196,9 @@ def _names(names: list[str]) -> str:
     return f"{len(names):,} ({', '.join(names[:_NAMED])}{more})"
 
 
-def _place(saved: SavedState, line: EpochOrder, fresh: EpochOrder, settings: Settings, added: list[str]) -> Resumption:
+def _place(saved: SavedState, order: EpochOrder, fresh: EpochOrder, settings: Settings, added: list[str]) -> Resumption:
     """Cuts the legs."""
-    ranks, rows, num_shards = settings.num_ranks, line.order.num_rows, _num_shards(saved, settings)
+    ranks, rows, num_shards = settings.num_ranks, order.num_rows, _num_shards(saved, settings)
     try:
         legs = Legs(rows, saved.legs)
     except (ShardlineValueError, OverflowError) as error:
@@ -204,7 +206,7 @@ def _place(saved: SavedState, line: EpochOrder, fresh: EpochOrder, settings: Set
             [f"the position saved is not one of these {rows:,} rows: {error}; the state is damaged"]
         ) from error
     try:
-        first = Legs.start(fresh.order.num_rows, num_shards, settings.batch_size, settings.drop_last)
+        first = Legs.start(fresh.num_rows, num_shards, settings.batch_size, settings.drop_last)
     except (ShardlineValueError, OverflowError) as error:
         raise mismatch(
             [f"later epochs have no step with the saved num_shards={num_shards}: {error}; give num_shards="]
@@ -235,13 +237,14 @@ def _place(saved: SavedState, line: EpochOrder, fresh: EpochOrder, settings: Set
                 f"goes on in its leg: epoch {saved.epoch}, step {done:,}, {to_come:,} batches of all ranks to come"
             )
         else:
-            v, b, drop, _, _ = legs.legs[-1]
+            cut = legs_of(legs)[-1]
             left = _count(legs.left_over())
             sentence = (
                 f"cuts a new leg: what epoch {saved.epoch} has left after step {done:,}, "
-                f"{left:,} rows, in {v:,} shards and batches of {b:,} rows{' (drop_last)' if drop else ''}"
+                f"{left:,} rows, in {cut.num_shards:,} shards and batches of {cut.batch_size:,} rows"
+                f"{' (drop_last)' if cut.drop_last else ''}"
             )
-    return Resumption(line, fresh, num_shards, first, saved.epoch, legs, saved.ended, what, added, sentence)
+    return Resumption(order, fresh, num_shards, first, saved.epoch, legs, saved.ended, what, added, sentence)
 
 
 def _count(intervals: list[tuple[int, int]]) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shardline.errors import CheckpointMismatchError
+from shardline.state.leg import Leg
 
 WORKER = "worker"
 """The key of a state that holds what is one worker's own."""
@@ -28,9 +29,10 @@ def job_state(state: Mapping[str, Any]) -> dict[str, Any]:
         job = {key: value for key, value in parts[0].items() if key != WORKER}
         if any({k: v for k, v in part.items() if k != WORKER} != job for part in parts):
             raise ValueError("its workers do not agree on where they began")
-        *before, (shards, batch_size, drop_last, delivered, skipped) = job["legs"]
-        delivered += steps * entries[0]["ranks"]
-        return {**job, "legs": [*before, [shards, batch_size, drop_last, delivered, skipped]], "ended": finished}
+        *before, last = job["legs"]
+        leg = Leg.of(last)
+        leg = leg._replace(delivered=leg.delivered + steps * entries[0]["ranks"])
+        return {**job, "legs": [*before, leg.plain()], "ended": finished}
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise CheckpointMismatchError(
             f"this is no state of a StatefulDataLoader over a shardline.StructuredDataset: {error!r}"

@@ -1,0 +1,204 @@
+"""Where a dataset stands: what it reads, how far it came, and its newest iterator."""
+
+import logging
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from shardline._core import Legs, Plan
+from shardline.errors import ShardlineRuntimeError
+from shardline.filters.row_filter import none_left
+from shardline.iteration.iterator import BatchIterator
+from shardline.iteration.replica import Made, Replica, StartPlace, in_worker, publish, workers_iterate
+from shardline.iteration.shared_dict import SharedDict
+from shardline.planning.epoch_order import EpochOrder
+from shardline.reading.epoch_source import EpochSource, EpochSources
+from shardline.settings import Settings
+from shardline.state import format as state_format
+from shardline.state.leg import Leg, legs_of
+from shardline.state.progress import Progress, Start
+from shardline.state.resume import Resumption
+from shardline.state.torchdata import WORKER
+
+log = logging.getLogger("shardline")
+_COSTLY = 4.0  # times the data read, from where on the log warns
+_COSTLY_BYTES = 2**28
+
+
+class EpochContext:
+    """What an iterator needs of its dataset, and what it moves there.
+
+    `sources`: of the epoch in hand and of later ones. `progress`: the place. `num_shards`: the run's V.
+    """
+
+    def __init__(self, settings: Settings, plan: Plan, seed: int, num_shards: int) -> None:
+        self.settings = settings
+        order = EpochOrder(plan, settings, seed)
+        self.sources = EpochSources.of(order, order, settings)
+        if order.num_rows == 0 and settings.row_filter.rule:
+            raise none_left(settings.row_filter, f"none of the {plan.num_rows:,} in {plan.num_files:,} files does")
+        self.num_shards = num_shards
+        self.progress = Progress(self.whole_epoch(num_shards), settings.num_ranks)
+        self.metrics: dict[str, float] = {}
+        self.newest: Callable[[], BatchIterator | None] = _no_iterator
+        self.shared = SharedDict()
+        self._replica: Replica | None = None
+        self._cost_logged = False
+        self.publish_place()
+
+    def whole_epoch(self, num_shards: int) -> Legs:
+        """The legs of a fresh epoch on the current order."""
+        settings = self.settings
+        return Legs.start(self.current.order.num_rows, num_shards, settings.batch_size, settings.drop_last)
+
+    # What it says
+
+    @property
+    def current(self) -> EpochSource:
+        """The source of the epoch in hand."""
+        return self.sources.current
+
+    def order_of(self, epoch: int) -> EpochOrder:
+        """The order of an epoch's rows: a resumed epoch may keep to fewer files than later ones have."""
+        source = self.sources.current if epoch == self.progress.iterated_epoch else self.sources.fresh
+        return source.order
+
+    @property
+    def replica(self) -> Replica | None:
+        """This dataset's part in a worker of torch's own loaders; None in a process of its own."""
+        if self._replica is None and in_worker():
+            self._replica = Replica(self.shared)
+        return self._replica
+
+    def upcoming_place(self) -> StartPlace:
+        """Where the next iterator begins."""
+        progress = self.progress
+        start = progress.upcoming()
+        closed = progress.closed and start.epoch == progress.iterated_epoch
+        legs = legs_of(start.legs.at(start.cursor))
+        return StartPlace(start.epoch, legs, closed, self.num_shards, self.current.order.plan.digest)
+
+    # The state
+
+    def state_dict(self) -> dict[str, Any]:
+        """The job's state as of the last batch delivered; in a worker, with the worker's part of it."""
+        progress = self.progress
+        state = self.state(progress.iterated_epoch, progress.ended, progress.leg_list())
+        replica = self.replica
+        if replica is None:
+            if workers_iterate(self.shared):
+                raise ShardlineRuntimeError(
+                    "worker processes of a torch DataLoader iterate over copies of this dataset, so that the position "
+                    "is not known here: take the state from a loader that counts what it delivers, "
+                    "shardline.DataLoader(dataset, num_workers=…) or torchdata's StatefulDataLoader (and "
+                    "shardline.job_state of its state)"
+                )
+        elif replica.base is not None:
+            state = {**state, WORKER: replica.entry(self.settings.num_ranks)}
+        return state
+
+    def state(self, epoch: int, ended: bool, legs: Sequence[Leg]) -> dict[str, Any]:
+        """The state of any place in an epoch."""
+        order = self.order_of(epoch)
+        return state_format.build(
+            seed=order.seed,
+            epoch=epoch,
+            ended=ended,
+            num_shards=self.num_shards,
+            legs=legs,
+            shuffle=order.shuffle,
+            files=order.files,
+            filter=order.filter,
+            sample=order.sample,
+        )
+
+    # What moves it
+
+    def publish_place(self, made: Made | None = None) -> None:
+        """The place was set. In the parent, workers see it at their next iter(); in a worker, it is this worker's."""
+        replica = self.replica
+        if replica is None:
+            publish(self.shared, self.upcoming_place())
+        else:
+            replica.give(self.upcoming_place(), made or Made(0, False))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begins `epoch` at its start, or keeps a place in it that a load or a seek has just set."""
+        if workers_iterate(self.shared):
+            self.progress.leave_place()
+        if not self.progress.set_epoch(epoch):
+            self.sources = self.sources.renewed()
+        self.publish_place()
+
+    def seek(self, step: int) -> None:
+        """Moves forward to `step` of the epoch."""
+        before = self.progress.iterated_epoch
+        self.progress.seek(step)
+        if self.progress.iterated_epoch != before:
+            self.sources = self.sources.renewed()
+        self.publish_place()
+
+    def resume(self, found: Resumption, made: Made | None) -> None:
+        """Takes the place of a saved state that fits. `made`: what a worker's state says it made."""
+        self.sources = EpochSources.of(found.order, found.fresh, self.settings)
+        self.num_shards = found.num_shards
+        self.progress.load(found.first, found.epoch, found.legs, ended=found.ended, over=found.over)
+        self.publish_place(made)
+
+    def begin(self, start: Start) -> tuple[int, int]:
+        """Takes the place that `upcoming()` found, for a new iterator; returns the iterator's (owner, mark)."""
+        renewed = start.epoch != self.progress.iterated_epoch
+        token = self.progress.begin(start)
+        if renewed:
+            self.sources = self.sources.renewed()
+        self.publish_place()
+        self.metrics.clear()
+        return token
+
+    def restart_at(self, base: StartPlace) -> None:
+        """Takes the place that all workers of a loader have agreed on."""
+        if base.digest != self.current.order.plan.digest:
+            raise ShardlineRuntimeError(
+                "a state of other files was loaded while worker processes that persist had these open: make a new "
+                "DataLoader after loading it"
+            )
+        self.num_shards = base.num_shards
+        self.progress = Progress(self.whole_epoch(base.num_shards), self.settings.num_ranks)
+        legs = Legs(self.current.order.num_rows, list(base.legs))
+        self.progress.restore(base.epoch, legs, ended=False, closed=base.closed)
+
+    def keep(self, iterator: BatchIterator) -> BatchIterator:
+        """The newest iterator from now on."""
+        self.newest = weakref.ref(iterator)
+        return iterator
+
+    def get_metrics(self) -> dict[str, float]:
+        """The counters of the newest iterator's reader; before there is one, those of planning from a store."""
+        iterator = self.newest()
+        if iterator is not None:
+            iterator.refresh_metrics()
+        storage = self.settings.storage
+        return {**(storage.planning() if storage else {}), **self.metrics}
+
+    def log_cost(self) -> None:
+        """Logs how often the data is read, once, before the first read."""
+        if self._cost_logged:
+            return
+        self._cost_logged = True
+        order = self.current.order
+        cost = order.read_cost(self.num_shards)
+        silly = cost > _COSTLY and order.plan.num_bytes > _COSTLY_BYTES
+        log.log(
+            logging.WARNING if silly else logging.INFO,
+            "an epoch reads about %.1f times the data (%d shards x %d strands over %d row groups)%s",
+            cost,
+            self.num_shards,
+            order.core.strands,
+            order.plan.num_row_groups,
+            ": fewer shards or strands, or smaller row groups, read less" if silly else "",
+        )
+
+
+def _no_iterator() -> BatchIterator | None:
+    """Stands for the weak reference to the newest iterator before there is one."""
+    return None
