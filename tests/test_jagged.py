@@ -5,7 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from shardline import DataLoader, jagged
+from shardline import DataLoader
+from shardline.reading import jagged
 
 
 @pytest.fixture(params=["direct", "public"])
