@@ -2,19 +2,16 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Unpack
 
 from torch.utils.data import IterableDataset
 
 from shardline._core import Legs, Plan
+from shardline.arguments import DatasetArguments
 from shardline.distributed.plan_broadcast import broadcast_plan, open_channels
 from shardline.distributed.ranks import find_ranks
 from shardline.distributed.state_check import StateCheck
-from shardline.filters.compile import check_filters
-from shardline.filters.hive import check_partitioning
-from shardline.filters.row_filter import RowFilter
-from shardline.filters.sample import check_sample
 from shardline.iteration.context import EpochContext
 from shardline.iteration.epoch import MakeBar, start_epoch
 from shardline.iteration.iterator import BatchIterator, Finish
@@ -22,9 +19,8 @@ from shardline.iteration.pipeline import MakePool
 from shardline.iteration.replica import check_unmoved, read_entry
 from shardline.iteration.shared_dict import being_sent
 from shardline.options import validate
-from shardline.options.columns import ColumnOptions, check_column_defaults, check_column_options, check_groups
-from shardline.options.cpu import usable_cores
 from shardline.options.storage import check_storage, is_remote
+from shardline.options.validate import Paths
 from shardline.planning.build import build_plan
 from shardline.planning.epoch_order import EpochOrder
 from shardline.reading import vocabulary
@@ -32,6 +28,7 @@ from shardline.reading.column_specs import options_of
 from shardline.reading.epoch_source import EpochSource
 from shardline.schema import Schema, describe_columns
 from shardline.settings import Settings
+from shardline.signature import check_arguments, documented
 from shardline.state import format as state_format
 from shardline.state.leg import legs_of
 from shardline.state.resume import resume
@@ -43,29 +40,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("shardline")
 
 
+@documented(DatasetArguments)
 class StructuredDataset(IterableDataset[Any]):
     """The batches of one rank, in order, and the state of the whole job.
 
-    `path`: a file, a directory, a glob, or a list of these, here or in a store (s3://, gs://, az://, abfss://, https://),
-    which `storage_options` say how to read (docs/stores.md). `batch_size`: rows. `columns`: names, or dotted paths of
-    fields, all by default. `shuffle`: mixes rows; `shuffle_seed`: 0 to 2**64 - 1, None to draw one;
-    `shuffle_buffer_size`: rows mixed at a time (0: whole splits only). `split_bytes`, `split_rows`: the limits of a
-    split. `output_format`: "torch", "numpy", "arrow" or "dict". `column_options`: by column, or dotted path of a field;
-    `column_defaults`: of all others. `groups`: columns as one matrix (n, k): `{"x": ["f0", "f1"], "y": "label"}`.
-    `schema`: the columns of the "first" file, or the "union" of all, null where a file lacks one; `widen`: whether a
-    column is of the widest type that it has in any file. `filters`: only rows that pass: conditions (column, op, value)
-    in a list, or a pyarrow.compute expression. `sample`: a fraction of the rows, or `split=(low, high)`: an interval of
-    fractions, chosen by `sample_seed`; filters apply after. `partitioning`: "hive", or a schema: `key=value` folders as
-    columns. `show_progress`: a bar while rows that pass are counted.
-    `rank` of `num_ranks`; without these, those of `mesh` (one dimension of a DeviceMesh), of `process_group`, or of the
-    default group, whose first rank lists for all; the others wait `plan_timeout` seconds for it. `num_shards`: a
-    multiple of the ranks; fixes the batches for every number of ranks that divides it. `num_threads`, `prefetch_bytes`:
-    what reading may use. `plan`: a listing made before, instead of a new one. `files`: what a resumed run does with
-    files added since: "keep" its own, or "refresh" from the next epoch on. `transform`: a function of one batch, whose
-    randomness is seeded by (seed, epoch, batch).
+    Args:
+        path: A file, a directory, a glob, or a list of these, on disk or in a store (`s3://`, `gs://`, `az://`,
+            `abfss://`, `https://`).
+    {arguments}
 
-    Raises ShardlineFileNotFoundError, ShardlineValueError, ShardlineTypeError or ColumnNotFoundError, each naming what
-    is wrong.
+    Raises:
+        ShardlineFileNotFoundError: There is no such path, or no Parquet file in it.
+        ShardlineValueError: An argument is out of its range, or a file is damaged or does not fit the others.
+        ShardlineTypeError: An argument is of the wrong type, or its name is not known.
+        ColumnNotFoundError: A column does not exist.
 
     >>> import pyarrow as pa, pyarrow.parquet as pq, tempfile, os
     >>> path = os.path.join(tempfile.mkdtemp(), "x.parquet")
@@ -79,96 +67,20 @@ class StructuredDataset(IterableDataset[Any]):
     resumed: str
     """In a sentence, what loading the last state did."""
 
-    def __init__(
-        self,
-        path: validate.Paths | None = None,
-        *,
-        format: str = "parquet",
-        batch_size: int = 1024,
-        columns: Sequence[str] | None = None,
-        filters: Any = None,
-        sample: float | None = None,
-        split: Sequence[float] | None = None,
-        sample_seed: int = 0,
-        shuffle: bool = False,
-        shuffle_seed: int | None = 42,
-        shuffle_buffer_size: int | None = None,
-        shuffle_strands: int = 8,
-        split_bytes: int | str = "128MiB",
-        split_rows: int | None = None,
-        drop_last: bool = False,
-        output_format: validate.OutputFormat = "torch",
-        column_options: Mapping[str, ColumnOptions] | None = None,
-        column_defaults: ColumnOptions | None = None,
-        groups: Mapping[str, str | Sequence[str]] | None = None,
-        storage_options: Mapping[str, Any] | None = None,
-        partitioning: Any = None,
-        transform: Callable[[Any], Any] | None = None,
-        schema: str = "first",
-        widen: bool = False,
-        files: str = "keep",
-        plan: Plan | None = None,
-        num_ranks: int | None = None,
-        rank: int | None = None,
-        mesh: Any = None,
-        process_group: Any = None,
-        plan_timeout: float = 300,
-        num_shards: int | None = None,
-        num_threads: int | None = None,
-        prefetch_bytes: int | str = validate.DEFAULT_PREFETCH_BYTES,
-        show_progress: bool = False,
-    ) -> None:
-        validate.check_format(format)
-        paths = validate.check_paths(path) if validate.check_plan(plan) is None else None
-        storage = check_storage(storage_options, paths, plan)
-        ranks = find_ranks(rank, num_ranks, mesh, process_group)
-        settings = Settings(
-            batch_size=validate.check_int("batch_size", batch_size, 1, validate.MAX_ROWS),
-            drop_last=validate.check_bool("drop_last", drop_last),
-            columns=validate.check_columns(columns),
-            shuffle=validate.check_bool("shuffle", shuffle),
-            shuffle_seed=None
-            if shuffle_seed is None
-            else validate.check_int("shuffle_seed", shuffle_seed, 0, 2**64 - 1),
-            shuffle_buffer_size=None
-            if shuffle_buffer_size is None
-            else validate.check_int("shuffle_buffer_size", shuffle_buffer_size, 0, validate.MAX_ROWS),
-            shuffle_strands=validate.check_int("shuffle_strands", shuffle_strands, 1, 2**16),
-            split_bytes=validate.parse_bytes("split_bytes", split_bytes),
-            split_rows=None
-            if split_rows is None
-            else validate.check_int("split_rows", split_rows, 1, validate.MAX_ROWS),
-            num_shards=validate.check_num_shards(num_shards, ranks.num_ranks),
-            rank=ranks.rank,
-            num_ranks=ranks.num_ranks,
-            num_threads=usable_cores()
-            if num_threads is None
-            else validate.check_int("num_threads", num_threads, 1, 1024),
-            prefetch_bytes=validate.parse_bytes("prefetch_bytes", prefetch_bytes),
-            output_format=validate.check_output_format(output_format),
-            column_options=check_column_options(column_options),
-            column_defaults=check_column_defaults(column_defaults),
-            groups=check_groups(groups),
-            schema=validate.check_choice("schema", schema, ("first", "union")),
-            widen=validate.check_bool("widen", widen),
-            files=validate.check_choice("files", files, ("keep", "refresh")),
-            plan_timeout=validate.check_seconds("plan_timeout", plan_timeout),
-            transform=validate.check_function("transform", transform),
-            storage=storage,
-            row_filter=RowFilter(
-                check_filters(filters),
-                check_sample(sample, split, validate.check_int("sample_seed", sample_seed, 0, 2**64 - 1)),
-                check_partitioning(partitioning),
-                storage,
-            ),
-        )
-        self._where = "a plan" if path is None else str(path)
+    def __init__(self, path: Paths | None = None, **arguments: Unpack[DatasetArguments]) -> None:
+        values = check_arguments("StructuredDataset", arguments, DatasetArguments)
+        plan = values["plan"]
+        paths = validate.check_paths(path) if plan is None else None
+        storage = check_storage(values["storage_options"], paths, plan)
+        ranks = find_ranks(values["rank"], values["num_ranks"], values["mesh"], values["process_group"])
+        settings = Settings.of(values, rank=ranks.rank, num_ranks=ranks.num_ranks, storage=storage)
         channels = open_channels(ranks, paths, plan, settings)
-        progress = validate.check_bool("show_progress", show_progress) and settings.rank == 0
+        progress = values["show_progress"] and ranks.rank == 0
         if channels is None:
             plan, seed = build_plan(paths, plan, settings, show_progress=progress)
         else:
             plan, seed = broadcast_plan(paths, plan, settings, channels.listing, show_progress=progress)
+        self._where = "a plan" if path is None else str(path)
         self._listed = plan
         self._context = EpochContext(settings, plan, seed, settings.num_shards or ranks.num_ranks)
         self._state_check = channels and StateCheck(channels.states)
@@ -176,7 +88,7 @@ class StructuredDataset(IterableDataset[Any]):
 
     @classmethod
     def create_dataloader(
-        cls, path: "validate.Paths | StructuredDataset", **arguments: Any
+        cls, path: "Paths | StructuredDataset", **arguments: Any
     ) -> "tuple[DataLoader, StructuredDataset]":
         """(loader, its dataset), from the arguments of `DataLoader`: the interface of torch-dataloader-utils."""
         from shardline.loader import DataLoader
@@ -231,7 +143,7 @@ class StructuredDataset(IterableDataset[Any]):
         if self._state_check is not None:
             self._state_check.loaded()
         if found.added:
-            until = "of this epoch" if settings.files == "refresh" else "(files='keep')"
+            until = "of this epoch" if settings.on_new_files == "refresh" else "(on_new_files='keep')"
             log.info(
                 "%d files came since the state was saved and are left out %s: %s",
                 len(found.added),

@@ -40,7 +40,7 @@ class CheckpointMismatchError(ShardlineError, ValueError):
 
 
 class RankTimeoutError(ShardlineError, TimeoutError):
-    """Another rank of the job did not come, or not in time (`plan_timeout`). The message says which, and what to do."""
+    """Another rank of the job did not come, or not in time (`rank_timeout`). The message says which, and what to do."""
 
 
 class CheckpointError(ShardlineError, RuntimeError):

@@ -8,25 +8,39 @@ import torch
 import torch.utils.data
 from torch.utils.data._utils import pin_memory as _pinning
 
+from shardline.arguments import DatasetOptions
 from shardline.dataset import StructuredDataset
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.iteration.iterator import Finish
 from shardline.options import validate
+from shardline.options.validate import Paths
 from shardline.reading.transform import Functions
-from shardline.settings import DatasetOptions
+from shardline.signature import check_names, documented
 from shardline.workers.handle import WorkerSettings
 from shardline.workers.pool import WorkerPool
 
 log = logging.getLogger("shardline")
 
 
+@documented(DatasetOptions)
 class DataLoader(torch.utils.data.DataLoader[Any]):
-    """The whole of it: `DataLoader(path, batch_size=…, shuffle=True, …)`.
+    """A loader of Parquet files: `DataLoader(path, batch_size=…, shuffle=True, …)`.
 
-    `dataset`: a path (a file, directory, glob, or a list of these) or a `StructuredDataset`, which then has its own
-    batch_size, shuffle and drop_last. Other keywords are torch's, with torch's meaning, or `StructuredDataset`'s.
-    `collate_fn` gets one batch in `output_format`, never a list of samples. `sampler` and `batch_sampler` raise.
-    `show_progress`: a bar by tqdm, on rank 0. Raises what `StructuredDataset` raises.
+    Keywords that are not listed are torch's, with torch's meaning; `sampler` and `batch_sampler` raise.
+
+    Args:
+        dataset: A path (a file, directory, glob, or a list of these), or a `StructuredDataset`, which then has its own
+            arguments.
+        batch_size: Rows of a batch, 1024 by default.
+        shuffle: Whether rows come in a random order. False by default.
+        num_workers: The processes that run `transform` and `collate_fn`. Decoding runs in threads of this process.
+        collate_fn: A function of one batch in `output_format`, never of a list of samples.
+        drop_last: Whether every batch has exactly `batch_size` rows. False by default.
+        show_progress: Whether rank 0 shows progress bars, by tqdm.
+    {arguments}
+
+    Raises:
+        ShardlineError: As `StructuredDataset` does.
 
     >>> import pyarrow as pa, pyarrow.parquet as pq, tempfile, os
     >>> path = os.path.join(tempfile.mkdtemp(), "x.parquet")
@@ -40,7 +54,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
 
     def __init__(
         self,
-        dataset: validate.Paths | StructuredDataset | None = None,
+        dataset: Paths | StructuredDataset | None = None,
         batch_size: int | None = None,
         shuffle: bool | None = None,
         sampler: Any = None,
@@ -67,6 +81,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
                 f"{name}= is not taken: the order is shuffle=, shuffle_seed= and shuffle_buffer_size=, a distributed "
                 "sampler is rank= and num_ranks=, and batches are batch_size= and drop_last="
             )
+        check_names("DataLoader", options, DatasetOptions)
         num_workers = validate.check_int("num_workers", num_workers, 0, 2**16)
         validate.check_function("collate_fn", collate_fn)
         given = {"batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last}

@@ -118,10 +118,10 @@ def describe_columns(projection: Projection, settings: Settings, vocabulary: Cal
             _vocabulary=(lambda: vocabulary(path)) if encode == "codes" and role == "value" else None,
         )
 
-    groups = {name: matrix for name, _, matrix in settings.groups}
+    matrices = {name: matrix for name, _, matrix in settings.matrices}
     columns = []
     for key, role, sources, node in projection.layout:
-        matrix = len(sources) > 1 or groups.get(key, False)
+        matrix = len(sources) > 1 or matrices.get(key, False)
         path = key if matrix else sources[0]
         columns.append(of(key, path, role, tuple(sources), node, types.get(sources[0])))
     return Schema(columns, arrow)

@@ -1,81 +1,64 @@
-"""What a dataset was asked for, checked."""
+"""What the arguments of a dataset were set to, checked."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-from shardline._core import Plan, Storage
+from shardline._core import Storage
+from shardline.arguments import ColumnsFrom, MissingColumns, NewFiles
 from shardline.filters.row_filter import RowFilter
-from shardline.options.columns import ColumnOptions
+from shardline.filters.sample import check_sample
+from shardline.options import validate
+from shardline.options.columns import ColumnOptions, Matrix
 from shardline.options.validate import OutputFormat
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a dataset's constructor was asked, checked. Plain and picklable; `None` is "not asked"."""
+    """What a dataset's arguments were set to, checked. Plain and picklable; `None` is "not asked for"."""
 
     batch_size: int
     drop_last: bool
     columns: tuple[str, ...] | None
+    columns_from: ColumnsFrom
+    missing_columns: MissingColumns
+    widen_types: bool
+    on_new_files: NewFiles
+    row_filter: RowFilter
     shuffle: bool
     shuffle_seed: int | None
     shuffle_buffer_size: int | None
     shuffle_strands: int
     split_bytes: int
     split_rows: int | None
-    num_shards: int | None
-    rank: int
-    num_ranks: int
-    num_threads: int
-    prefetch_bytes: int
     output_format: OutputFormat
     column_options: Mapping[str, ColumnOptions]
     column_defaults: ColumnOptions
-    groups: tuple[tuple[str, tuple[str, ...], bool], ...]
-    schema: str
-    widen: bool
-    files: str
-    plan_timeout: float
+    matrices: tuple[Matrix, ...]
     transform: Callable[[Any], Any] | None
-    row_filter: RowFilter
+    rank: int
+    num_ranks: int
+    num_shards: int | None
+    rank_timeout: float
+    num_threads: int
+    prefetch_bytes: int
     storage: Storage | None = field(default=None, repr=False, compare=False)
+
+    @staticmethod
+    def of(values: Mapping[str, Any], *, rank: int, num_ranks: int, storage: Storage | None) -> "Settings":
+        """The settings that checked arguments come to, of one rank."""
+        sample = check_sample(values["sample"], values["subset"], values["sample_seed"])
+        found = {
+            **{each.name: values[each.name] for each in fields(Settings) if each.name in values},
+            "rank": rank,
+            "num_ranks": num_ranks,
+            "num_shards": validate.check_num_shards(values["num_shards"], num_ranks),
+            "row_filter": RowFilter(values["filters"], sample, values["partitioning"], storage),
+            "storage": storage,
+        }
+        return Settings(**found)
 
     @property
     def wants_tensors(self) -> bool:
         """Whether every column must have a tensor (torch and numpy output)."""
         return self.output_format in ("torch", "numpy")
-
-
-class DatasetOptions(TypedDict, total=False):
-    """The keywords of `StructuredDataset` that a loader passes on (beside batch_size, shuffle and drop_last)."""
-
-    format: str
-    columns: Sequence[str] | None
-    filters: Any
-    sample: float | None
-    split: Sequence[float] | None
-    sample_seed: int
-    shuffle_seed: int | None
-    shuffle_buffer_size: int | None
-    shuffle_strands: int
-    split_bytes: int | str
-    split_rows: int | None
-    output_format: OutputFormat
-    column_options: Mapping[str, ColumnOptions] | None
-    column_defaults: ColumnOptions | None
-    groups: Mapping[str, str | Sequence[str]] | None
-    storage_options: Mapping[str, Any] | None
-    partitioning: Any
-    transform: Any
-    schema: str
-    widen: bool
-    files: str
-    plan: Plan | None
-    num_ranks: int | None
-    rank: int | None
-    mesh: Any
-    process_group: Any
-    plan_timeout: float
-    num_shards: int | None
-    num_threads: int | None
-    prefetch_bytes: int | str

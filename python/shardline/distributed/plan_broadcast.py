@@ -10,18 +10,13 @@ from typing import Any, NamedTuple, NoReturn
 
 from shardline import errors
 from shardline._core import Plan, Selector
+from shardline.arguments import CONTENT, DatasetArguments
 from shardline.distributed.kv_store import RankChannel
 from shardline.distributed.ranks import Ranks
 from shardline.distributed.row_counts import count_shared
 from shardline.planning.build import count_rows, draw_seed, fit_plan, list_files, with_counts
 from shardline.settings import Settings
-
-_OF_THE_LINE = ("shuffle", "shuffle_seed", "shuffle_buffer_size", "shuffle_strands", "split_bytes", "split_rows")
-_OF_THE_FILES = ("schema", "widen")
-_OF_THE_BATCHES = ("batch_size", "drop_last", "num_ranks", "num_shards")
-# Ranks of one loader may take different columns (the stages of a pipeline). A drawn seed makes loaders that differ in
-# nothing else two, though, and to swap these would be to swap their seeds.
-_OF_THE_CONTENT = ("columns", "output_format", "column_options", "column_defaults", "groups")
+from shardline.signature import declared
 
 
 class RankChannels(NamedTuple):
@@ -37,11 +32,12 @@ def open_channels(
     """The same on every rank for the same path and options; None where there is nobody to talk to."""
     if not ranks.members:
         return None
-    names = _OF_THE_FILES + _OF_THE_LINE + _OF_THE_BATCHES + (_OF_THE_CONTENT if settings.shuffle_seed is None else ())
+    agreed = {"same", CONTENT} if settings.shuffle_seed is None else {"same"}
+    names = [name for name, (_, each) in declared(DatasetArguments).items() if each.ranks in agreed]
     options = {name: _plain(getattr(settings, name)) for name in names} | {"rows": settings.row_filter.topic}
     where = list(paths) if paths is not None else plan.digest if plan is not None else None
-    listing = RankChannel(ranks.listing, ["listing", where, options], settings.plan_timeout)
-    return RankChannels(listing, RankChannel(ranks.members, ["states", where, options], settings.plan_timeout))
+    listing = RankChannel(ranks.listing, ["listing", where, options], settings.rank_timeout)
+    return RankChannels(listing, RankChannel(ranks.members, ["states", where, options], settings.rank_timeout))
 
 
 def _plain(value: Any) -> Any:
@@ -123,11 +119,11 @@ def _take(channel: RankChannel, where: str, given: Plan | None) -> tuple[Plan, i
     leader, ranks = channel.members[0], len(channel.members)
     channel.wait(
         ["plan"],
-        f"rank {leader} handed out no plan of {where} in {channel.timeout:g} seconds (plan_timeout), of the {ranks} "
+        f"rank {leader} handed out no plan of {where} in {channel.timeout:g} seconds (rank_timeout), of the {ranks} "
         "processes that share one listing. Either it never built this loader, or with another path or other options; "
         "or it still lists. Build the loader on every rank, in the same way; or give rank= and num_ranks= (0 and 1 for "
         "a loader on one rank only), which asks nobody, with plan= where one listing was saved for all; or a larger "
-        "plan_timeout=",
+        "rank_timeout=",
     )
     head, _, packed = channel.get("plan").partition(b"\n")
     channel.forget_when_read("plan")

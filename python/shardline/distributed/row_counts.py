@@ -60,6 +60,6 @@ def count_shared(
 def _late(who: str, channel: RankChannel) -> str:
     return (
         f"{who} did not count its part of the rows that pass the filter within {channel.timeout:g} seconds "
-        "(plan_timeout) after this rank had counted its own: give a larger plan_timeout=, or count once, save "
+        "(rank_timeout) after this rank had counted its own: give a larger rank_timeout=, or count once, save "
         "dataset.plan, and give it as plan= to all"
     )

@@ -61,7 +61,7 @@ class StateCheck:
 
     def _late(self, who: str) -> str:
         return (
-            f"{who} did not begin to iterate within {self._channel.timeout:g} seconds (plan_timeout) after the others "
+            f"{who} did not begin to iterate within {self._channel.timeout:g} seconds (rank_timeout) after the others "
             "had loaded a state: load the same state on every rank, or on none. If the loader is on some ranks only, "
             "give it rank= and num_ranks=, which compares nothing"
         )

@@ -14,6 +14,7 @@ from shardline.errors import ColumnNotFoundError, ShardlineValueError
 from shardline.filters.compile import Filter
 from shardline.filters.fallback import PyarrowEvaluator
 from shardline.filters.hive import Partitioning, to_bytes
+from shardline.filters.sample import Sample
 from shardline.options.columns import ColumnOptions, core_spec
 
 log = logging.getLogger("shardline")
@@ -21,10 +22,10 @@ log = logging.getLogger("shardline")
 
 @dataclass(frozen=True)
 class RowFilter:
-    """What was asked of rows. `sample`: (low, high, seed), fractions of every row group."""
+    """What was asked of rows."""
 
     filter: Filter | None = None
-    sample: tuple[float, float, int] | None = None
+    sample: Sample | None = None
     partitioning: Partitioning | None = None
     storage: Storage | None = field(default=None, repr=False, compare=False)
 
@@ -47,8 +48,8 @@ class RowFilter:
     def __str__(self) -> str:
         parts = [] if self.filter is None else [f"filters={self.filter.text}"]
         if self.sample is not None:
-            low, high, seed = self.sample
-            parts.append(f"split=({low}, {high}) (sample_seed={seed})")
+            sample = self.sample
+            parts.append(f"subset=({sample.low}, {sample.high}) (sample_seed={sample.seed})")
         return " and ".join(parts) or "no filter or sample"
 
     def selector(self, plan: Plan) -> Selector | None:

@@ -1,32 +1,40 @@
 """A sample: an interval of fractions of every row group's rows, chosen by a seed.
 
 >>> check_sample(0.1, None, 0)
-(0.0, 0.1, 0)
+Sample(low=0.0, high=0.1, seed=0)
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 
 
-def check_sample(sample: Any, split: Any, seed: int) -> tuple[float, float, int] | None:
-    """(low, high, seed); None for all rows. ShardlineTypeError or ShardlineValueError for anything but fractions."""
-    if sample is not None and split is not None:
-        raise ShardlineValueError(f"sample={sample} is the same as split=(0, {sample}): give one of them, not both")
+class Sample(NamedTuple):
+    """The rows of every row group whose keyed fraction is in [low, high)."""
+
+    low: float
+    high: float
+    seed: int
+
+
+def check_sample(sample: Any, subset: Any, seed: int) -> Sample | None:
+    """`sample=` or `subset=`; None for all rows. ShardlineTypeError or ShardlineValueError if it is no fraction."""
+    if sample is not None and subset is not None:
+        raise ShardlineValueError(f"sample={sample} is the same as subset=(0, {sample}): give one of them, not both")
     if sample is not None:
         interval = (0.0, _fraction("sample", sample))
-    elif split is not None:
-        if not isinstance(split, Sequence) or isinstance(split, str) or len(split) != 2:
-            raise ShardlineTypeError(f"split must be two fractions, as (0.0, 0.9), not {split!r}")
-        interval = (_fraction("split", split[0]), _fraction("split", split[1]))
+    elif subset is not None:
+        if not isinstance(subset, Sequence) or isinstance(subset, str) or len(subset) != 2:
+            raise ShardlineTypeError(f"subset must be two fractions, as (0.0, 0.9), not {subset!r}")
+        interval = (_fraction("subset", subset[0]), _fraction("subset", subset[1]))
     else:
         return None
     low, high = interval
     if low >= high:
-        which = f"sample={sample}" if sample is not None else f"split=({low}, {high})"
+        which = f"sample={sample}" if sample is not None else f"subset=({low}, {high})"
         raise ShardlineValueError(f"{which} holds no row: fractions go up, from 0 to 1")
-    return None if interval == (0.0, 1.0) else (low, high, seed)
+    return None if interval == (0.0, 1.0) else Sample(low, high, seed)
 
 
 def _fraction(name: str, value: Any) -> float:

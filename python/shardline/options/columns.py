@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, time, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -198,22 +198,30 @@ def check_column_defaults(options: Any) -> ColumnOptions:
     return options
 
 
-def check_groups(groups: Any) -> tuple[tuple[str, tuple[str, ...], bool], ...]:
-    """(key, columns, whether they make a matrix) of each."""
-    if groups is None:
+class Matrix(NamedTuple):
+    """Columns under one key: a matrix, or, of one column given by its name alone, that column."""
+
+    key: str
+    columns: tuple[str, ...]
+    is_matrix: bool
+
+
+def check_matrices(matrices: Any) -> tuple[Matrix, ...]:
+    """`matrices=` as a tuple; whether the columns exist is checked against the files later."""
+    if matrices is None:
         return ()
-    if not isinstance(groups, Mapping):
-        raise ShardlineTypeError(f"groups must map keys to column names, or lists of them, not {groups!r}")
+    if not isinstance(matrices, Mapping):
+        raise ShardlineTypeError(f"matrices must map keys to column names, or lists of them, not {matrices!r}")
     made = []
-    for key, columns in groups.items():
+    for key, columns in matrices.items():
         names = [columns] if isinstance(columns, str) else columns
         if not isinstance(key, str) or not isinstance(names, Sequence) or not all(isinstance(n, str) for n in names):
             raise ShardlineTypeError(
-                f"groups must map keys to column names, or lists of them, but holds {key!r}: {columns!r}"
+                f"matrices must map keys to column names, or lists of them, but holds {key!r}: {columns!r}"
             )
         if not names:
-            raise ShardlineValueError(f"groups: {key!r} has no columns")
-        made.append((key, tuple(names), not isinstance(columns, str)))
+            raise ShardlineValueError(f"matrices: {key!r} has no columns")
+        made.append(Matrix(key, tuple(names), not isinstance(columns, str)))
     return tuple(made)
 
 

@@ -7,14 +7,17 @@
 import operator
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from shardline._core import Plan
 from shardline.errors import ShardlineTypeError, ShardlineValueError
+from shardline.options.cpu import usable_cores
 from shardline.options.storage import SCHEMES
 
 _T = TypeVar("_T")
+Check = Callable[[str, Any], Any]
+"""Of (name, value): the value as it is used. Raises an error that names the argument."""
 
 OutputFormat = Literal["torch", "numpy", "arrow", "dict"]
 PathLike = str | os.PathLike[str]
@@ -23,7 +26,6 @@ Paths = PathLike | Sequence[PathLike]
 MAX_ROWS = 2**31
 """The largest number of rows that a batch or a split may be asked to have."""
 MAX_BYTES = 2**60
-DEFAULT_PREFETCH_BYTES = 256 * 2**20
 
 _UNITS = {
     "": 1,
@@ -50,6 +52,31 @@ def check_int(name: str, value: Any, low: int, high: int) -> int:
     if not low <= number <= high:
         raise ShardlineValueError(f"{name} must be between {low} and {high:,}, not {number}")
     return number
+
+
+def integer(low: int, high: int) -> Check:
+    """The check of an int in [low, high]."""
+    return lambda name, value: check_int(name, value, low, high)
+
+
+def choice(*choices: Any) -> Check:
+    """The check of one of `choices`."""
+    return lambda name, value: check_choice(name, value, choices)
+
+
+def optional(check: Check) -> Check:
+    """The check of a value, or of None."""
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def takes_value(check: Callable[[Any], Any]) -> Check:
+    """A check that knows its argument's name."""
+    return lambda name, value: check(value)
+
+
+def unchecked(name: str, value: Any) -> Any:
+    """The value as it is: it is checked beside others."""
+    return value
 
 
 def check_bool(name: str, value: Any) -> bool:
@@ -108,12 +135,14 @@ def parse_bytes(name: str, value: Any) -> int:
     return check_int(name, int(float(match[1]) * factor) if "." in match[1] else int(match[1]) * factor, 1, MAX_BYTES)
 
 
-def check_num_shards(num_shards: Any, num_ranks: int) -> int | None:
-    """A multiple of the ranks, or None where none was asked for."""
-    if num_shards is None:
-        return None
-    number = check_int("num_shards", num_shards, 1, MAX_ROWS)
-    if number % num_ranks:
+def check_num_threads(value: Any) -> int:
+    """A number of threads; by default the cores that this process may use."""
+    return usable_cores() if value is None else check_int("num_threads", value, 1, 1024)
+
+
+def check_num_shards(number: int | None, num_ranks: int) -> int | None:
+    """`number`, which must be a multiple of the ranks, or None where none was asked for."""
+    if number is not None and number % num_ranks:
         below = number // num_ranks * num_ranks
         would_do = f"{below} or {below + num_ranks}" if below else f"{num_ranks}"
         raise ShardlineValueError(

@@ -55,8 +55,8 @@ def list_files(paths: Sequence[str], settings: Settings) -> Plan:
     plan = Plan.build(
         list(paths),
         num_threads=settings.num_threads,
-        union=settings.schema == "union",
-        widen=settings.widen,
+        union=settings.columns_from == "all",
+        widen=settings.widen_types,
         storage=settings.storage,
         keep=None if partitioning is None else keep,
     )
@@ -74,7 +74,7 @@ def fit_plan(plan: Plan, row_filter: RowFilter) -> Plan:
         if rule != row_filter.rule:
             raise ShardlineValueError(
                 f"this plan was made for other rows ({rule_in_words(rule)}), and {row_filter} is asked for: give the "
-                "plan of a dataset without filters, sample and split, or the path"
+                "plan of a dataset without filters, sample and subset, or the path"
             )
         return plan
     plan = attach(plan, row_filter.partitioning)

@@ -65,6 +65,5 @@ def _entries(rows: RowFilter, plan: Plan) -> tuple[dict[str, Any] | None, dict[s
         folders = {name: types[name] for name in rows.filter.columns if name in types}
         filtered = {"rows": rows.filter.text, "folders": folders, "counts": plan.passing[1]}
     if rows.sample is not None:
-        low, high, seed = rows.sample
-        sampled = {"low": low, "high": high, "seed": seed}
+        sampled = rows.sample._asdict()
     return filtered, sampled

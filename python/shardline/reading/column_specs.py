@@ -36,7 +36,7 @@ def project(plan: Plan, settings: Settings) -> Projection:
         tensors=settings.wants_tensors,
         default=default,
         specs=specs,
-        groups=[(name, list(columns), matrix) for name, columns, matrix in settings.groups],
+        groups=[(name, list(columns), matrix) for name, columns, matrix in settings.matrices],
     )
 
 
@@ -58,7 +58,7 @@ def _specs_of_fills(plan: Plan, settings: Settings) -> dict[str, dict[str, Any]]
     """What the core takes, by path, of every column and field that has such a fill."""
     if not any(map(_uncounted, (settings.column_defaults, *settings.column_options.values()))):
         return {}
-    groups = {column: (key, matrix) for key, columns, matrix in settings.groups for column in columns}
+    groups = {column: (key, matrix) for key, columns, matrix in settings.matrices for column in columns}
     names = None if settings.columns is None and not groups else [*(settings.columns or ()), *groups]
     bare = Projection(plan, names, tensors=False, default=core_spec(ColumnOptions()), specs={}, groups=[])
     whole = set(pa.schema(plan.schema).names)

@@ -17,7 +17,7 @@ _SHUFFLE_NAMES = {
     "split_bytes": "split_bytes",
     "split_rows": "split_rows",
 }
-_SAMPLE_NAMES = {"low": "split (from)", "high": "split or sample (up to)", "seed": "sample_seed"}
+_SAMPLE_NAMES = {"low": "subset (from)", "high": "subset or sample (up to)", "seed": "sample_seed"}
 _NAMED = 5
 
 
@@ -77,7 +77,7 @@ def resume(
     if differences:
         raise mismatch(differences)
     fresh = order
-    if settings.files == "refresh" and plan is not listed:
+    if settings.on_new_files == "refresh" and plan is not listed:
         fresh = EpochOrder(listed, settings, seed)
     found = _place(saved, order, fresh, settings, added)
     if strict and found.what not in ("goes on", "ended"):
@@ -108,7 +108,7 @@ def _row_differences(saved: SavedState, order: EpochOrder) -> list[Difference]:
     was, here = saved.sample or {}, order.sample or {}
     for name in ("low", "high", "seed"):
         compare(
-            _SAMPLE_NAMES[name], was.get(name), here.get(name), "give sample= or split=, and sample_seed=, as it was"
+            _SAMPLE_NAMES[name], was.get(name), here.get(name), "give sample= or subset=, and sample_seed=, as it was"
         )
     return found
 
