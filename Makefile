@@ -94,7 +94,7 @@ fuzz: ## any bytes as pages and as column chunks, under AddressSanitizer, FUZZ_S
 		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target fuzz/corpus/$$target tests/dense/$${pair#*:} -- \
 		-max_len=2048 -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
-lint: lint-python lint-rust ## formatting, clippy, ruff, mypy, and the stub against the extension
+lint: lint-python lint-rust ## formatting, clippy, ruff, the order of the packages, mypy, and the stub against the extension
 
 lint-rust: | $(BIN)/.made
 	$(CARGO) fmt --all --check
@@ -103,6 +103,7 @@ lint-rust: | $(BIN)/.made
 lint-python: $(BIN)/.installed
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 	$(BIN)/mypy examples/flights.py examples/demo.py examples/ddp.py examples/stateful.py examples/lineitem.py examples/raw_flights.py benches/workers.py benches/checkpoint.py
 	$(BIN)/python -m mypy.stubtest shardline._core --mypy-config-file pyproject.toml

@@ -128,17 +128,17 @@ def tables(folder: Path, threads: int) -> dict[str, dict[str, Case]]:
         },
         "16 columns of float32": {
             "separate": (loader("floats"), nothing),
-            "a matrix (n, 16)": (loader("floats", groups={"x": NAMES}), nothing),
+            "a matrix (n, 16)": (loader("floats", matrices={"x": NAMES}), nothing),
             "separate, and torch.stack": (loader("floats"), stack),
         },
         "16 columns of float32, PLAIN and uncompressed": {
             "separate": (loader("plain_floats"), nothing),
-            "a matrix (n, 16)": (loader("plain_floats", groups={"x": NAMES}), nothing),
+            "a matrix (n, 16)": (loader("plain_floats", matrices={"x": NAMES}), nothing),
             "separate, and torch.stack": (loader("plain_floats"), stack),
         },
         "16 columns of float32, shuffled": {
             "separate": (loader("floats", shuffle=True), nothing),
-            "a matrix (n, 16)": (loader("floats", shuffle=True, groups={"x": NAMES}), nothing),
+            "a matrix (n, 16)": (loader("floats", shuffle=True, matrices={"x": NAMES}), nothing),
             "separate, and torch.stack": (loader("floats", shuffle=True), stack),
         },
     }

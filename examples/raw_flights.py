@@ -42,7 +42,7 @@ def loader_of(folder: Path, batch_size: int = 1024) -> shardline.DataLoader:
         batch_size=batch_size,
         shuffle=True,
         columns=[*CODES, "tailnum", "time_hour", "arr_delay"],
-        groups={"numbers": ["dep_delay", "distance", "hour", "month"]},
+        matrices={"numbers": ["dep_delay", "distance", "hour", "month"]},
         column_options={
             **{name: ColumnOptions(encode="codes") for name in CODES},
             "tailnum": ColumnOptions(encode="hash", buckets=4096),

@@ -50,7 +50,7 @@ from shardline import ColumnOptions, DataLoader, StructuredDataset
         ({"num_ranks": 2}, ValueError, "rank and num_ranks"),
         ({"format": "csv"}, ValueError, "format.*'csv'"),
         ({"output_format": "jax"}, ValueError, "output_format.*'torch'.*'jax'"),
-        ({"files": "new"}, ValueError, "files"),
+        ({"on_new_files": "new"}, ValueError, "on_new_files"),
         ({"columns": "i"}, TypeError, "columns must be a list"),
         ({"columns": [1]}, TypeError, "columns"),
         ({"columns": ["nope"]}, KeyError, "nope"),

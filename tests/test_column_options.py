@@ -179,9 +179,9 @@ def test_groups_are_matrices(tmp_path, shuffle, output):
     names = [f"f{n}" for n in range(7)]
     table = {name: rng.standard_normal(100).astype("f4") for name in names}
     write(tmp_path, label=np.arange(100), other=np.arange(100), **table)
-    groups = {"x": names, "one": ["other"], "y": "label"}
+    matrices = {"x": names, "one": ["other"], "y": "label"}
     loader = DataLoader(
-        tmp_path, batch_size=9, shuffle=shuffle, shuffle_buffer_size=40, output_format=output, groups=groups
+        tmp_path, batch_size=9, shuffle=shuffle, shuffle_buffer_size=40, output_format=output, matrices=matrices
     )
     batches = list(loader)
     if output == "arrow":
@@ -210,30 +210,30 @@ def test_groups_take_options_of_their_own_and_beside_columns(tmp_path):
         "x": ColumnOptions(dtype="float32", nulls="mask"),
         "b": ColumnOptions(dtype="float32", nulls="fill", fill=9),
     }
-    (batch,) = DataLoader(tmp_path, columns=["s"], groups={"x": ["a", "c"], "z": "b"}, column_options=options)
+    (batch,) = DataLoader(tmp_path, columns=["s"], matrices={"x": ["a", "c"], "z": "b"}, column_options=options)
     assert list(batch) == ["s", "x", "x__mask", "z"]
     assert batch["x"].tolist() == [[1, 1], [0, 0], [3, 1]]
     assert batch["x__mask"].tolist() == [[False, False], [True, False], [False, False]]
     assert batch["z"].tolist() == [0.5, 1.5, 9]
     options = {"x": ColumnOptions(dtype="float64", nulls="nan")}
-    (batch,) = DataLoader(tmp_path, groups={"x": ["a", "b"]}, column_options=options)
+    (batch,) = DataLoader(tmp_path, matrices={"x": ["a", "b"]}, column_options=options)
     assert np.array_equal(batch["x"], [[1, 0.5], [np.nan, 1.5], [3, np.nan]], equal_nan=True)
-    for groups, words in (
+    for matrices, words in (
         ({"x": ["a", "b"]}, "int16.*float64.*dtype"),
         ({"x": ["a", "s"]}, '"s" is Utf8.*matrix'),
         ({"x": ["a", "a"]}, "twice"),
         ({"x": ["nope"]}, "nope"),
         ({"x": []}, "no columns"),
-        ({"x": 3}, "groups must map"),
-        (["a"], "groups must map"),
+        ({"x": 3}, "matrices must map"),
+        (["a"], "matrices must map"),
     ):
         defaults = ColumnOptions(nulls="fill")
         with pytest.raises(shardline.ShardlineError, match=words):
-            DataLoader(tmp_path, groups=groups, column_defaults=defaults)
+            DataLoader(tmp_path, matrices=matrices, column_defaults=defaults)
     with pytest.raises(ValueError, match="'a' is asked for twice|\"a\" is asked for twice"):
-        DataLoader(tmp_path, columns=["a"], groups={"x": ["a"]}, column_defaults=ColumnOptions(nulls="fill"))
+        DataLoader(tmp_path, columns=["a"], matrices={"x": ["a"]}, column_defaults=ColumnOptions(nulls="fill"))
     with pytest.raises(ValueError, match='delivered as "s"'):
-        DataLoader(tmp_path, columns=["s"], groups={"s": ["c"]})
+        DataLoader(tmp_path, columns=["s"], matrices={"s": ["c"]})
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver"])

@@ -15,6 +15,8 @@ from support import examples
 import shardline
 from shardline import ColumnOptions, DataLoader, Plan, StructuredDataset
 
+UNION = {"columns_from": "all", "missing_columns": "null"}
+
 
 def write(folder, *tables):
     folder.mkdir(exist_ok=True)
@@ -29,7 +31,7 @@ def rows(batches, name):
 
 def test_a_missing_column_is_null_under_union(tmp_path):
     write(tmp_path, {"x": [1, 2, 3]}, {"y": ["a", "b", "c"], "x": [4, 5, 6]}, {"z": [[1], [2, 3]], "x": [7, 8]})
-    loader = DataLoader(tmp_path, output_format="dict", schema="union", batch_size=3)
+    loader = DataLoader(tmp_path, output_format="dict", **UNION, batch_size=3)
     found = {name: rows(loader, name) for name in ("x", "y", "z")}
     nothing = [None] * 3
     assert found == {
@@ -38,32 +40,36 @@ def test_a_missing_column_is_null_under_union(tmp_path):
         "z": [*nothing, *nothing, [1], [2, 3]],
     }
     options = {"y": ColumnOptions(nulls="keep"), "z": ColumnOptions(nulls="mask")}
-    batches = list(DataLoader(tmp_path, schema="union", batch_size=3, shuffle=True, column_options=options))
+    batches = list(DataLoader(tmp_path, **UNION, batch_size=3, shuffle=True, column_options=options))
     order = [x - 1 for x in rows(batches, "x")]
     assert rows(batches, "y") == [found["y"][i] for i in order]
     assert rows(batches, "z") == [found["z"][i] or [] for i in order]
     assert rows(batches, "z__mask") == [found["z"][i] is None for i in order]
     with pytest.raises(shardline.ShardlineValueError, match=r'0\.parquet: column "y" has nulls'):
-        DataLoader(tmp_path, schema="union", columns=["x", "y"])
-    assert rows(DataLoader(tmp_path, schema="union", columns=["x"]), "x") == found["x"]
+        DataLoader(tmp_path, **UNION, columns=["x", "y"])
+    assert rows(DataLoader(tmp_path, **UNION, columns=["x"]), "x") == found["x"]
 
 
 def test_without_union_a_missing_column_names_both_files(tmp_path):
     write(tmp_path, {"x": [1], "y": [1]}, {"x": [2]})
-    with pytest.raises(shardline.ShardlineValueError, match=r'1\.parquet: column "y" .*missing.*0\.parquet.*union'):
+    with pytest.raises(shardline.ShardlineValueError, match=r'1\.parquet: column "y" .*missing.*0\.parquet.*="null"'):
         DataLoader(tmp_path)
     write(tmp_path, {"x": pa.array([1], pa.int32())}, {"x": [1]})
-    with pytest.raises(shardline.ShardlineValueError, match=r'1\.parquet: column "x" .*0\.parquet; .*take widen=True$'):
+    with pytest.raises(
+        shardline.ShardlineValueError, match=r'1\.parquet: column "x" .*0\.parquet; .*take widen_.*=True$'
+    ):
         DataLoader(tmp_path)
     write(tmp_path, {"x": [1]}, {"x": [1.5]})
     with pytest.raises(
         shardline.ShardlineValueError, match=r'1\.parquet: column "x" .*0\.parquet; .*leave the file out$'
     ):
         DataLoader(tmp_path)
-    with pytest.raises(ValueError, match="schema must be one of 'first', 'union'"):
-        DataLoader(tmp_path, schema="all")
-    with pytest.raises(TypeError, match="widen"):
-        DataLoader(tmp_path, widen=1)
+    with pytest.raises(ValueError, match="columns_from must be one of 'first', 'all'"):
+        DataLoader(tmp_path, columns_from="union")
+    with pytest.raises(ValueError, match="missing_columns must be one of 'error', 'null'"):
+        DataLoader(tmp_path, missing_columns="nan")
+    with pytest.raises(TypeError, match="widen_types"):
+        DataLoader(tmp_path, widen_types=1)
 
 
 WIDER = [
@@ -90,8 +96,8 @@ def test_types_widen_where_that_is_asked_for(tmp_path, one, other, both, turned,
     with pytest.raises(
         shardline.ShardlineValueError, match=r'1\.parquet: column "c" is .* here and .*0\.parquet.*widen'
     ):
-        DataLoader(tmp_path, schema="union")
-    loader = DataLoader(tmp_path, widen=True, output_format="arrow", batch_size=7)
+        DataLoader(tmp_path, **UNION)
+    loader = DataLoader(tmp_path, widen_types=True, output_format="arrow", batch_size=7)
     found = pa.Table.from_batches(list(loader))["c"].combine_chunks()
     assert found.type.equals(both)
     wanted = pa.chunked_array([column.cast(both) for column in columns]).combine_chunks()
@@ -104,7 +110,7 @@ def test_types_widen_where_that_is_asked_for(tmp_path, one, other, both, turned,
 def test_types_that_hold_each_other_in_no_way_are_refused(tmp_path, one, other):
     write(tmp_path, {"c": pa.nulls(1).cast(one)}, {"c": pa.nulls(1).cast(other)})
     with pytest.raises(shardline.ShardlineValueError, match=r'1\.parquet: column "c" is .* and .*0\.parquet'):
-        DataLoader(tmp_path, widen=True, schema="union")
+        DataLoader(tmp_path, widen_types=True, **UNION)
 
 
 COLUMNS = {
@@ -129,7 +135,14 @@ def test_any_files_as_one_resumed_in_mid_epoch(tmp_path_factory, data, files, ba
     write(folder, *(dict(zip(table.column_names, table.columns, strict=True)) for table in tables))
     whole = pa.concat_tables(tables, promote_options="permissive")
     defaults = ColumnOptions(nulls="mask")
-    options = {"schema": "union", "widen": True, "batch_size": batch, "shuffle": True, "column_defaults": defaults}
+    options = {
+        "columns_from": "all",
+        "missing_columns": "null",
+        "widen_types": True,
+        "batch_size": batch,
+        "shuffle": True,
+        "column_defaults": defaults,
+    }
     loader = DataLoader(folder, **options)
     batches = list(loader)
     order = rows(batches, "i")
@@ -144,7 +157,7 @@ def test_any_files_as_one_resumed_in_mid_epoch(tmp_path_factory, data, files, ba
             assert t.same(found, [values[i] for i in order if values[i] is not None])
     first = DataLoader(folder, **options)
     taken = list(itertools.islice(first, stop % len(batches)))
-    plan = StructuredDataset(folder, schema="union", widen=True, column_defaults=defaults).plan
+    plan = StructuredDataset(folder, **UNION, widen_types=True, column_defaults=defaults).plan
     again = DataLoader(plan=plan, **options)
     again.load_state_dict(first.state_dict())
     assert rows([*taken, *again], "i") == order
@@ -153,7 +166,11 @@ def test_any_files_as_one_resumed_in_mid_epoch(tmp_path_factory, data, files, ba
 def test_a_saved_plan_keeps_the_schema_of_all_files(tmp_path):
     write(tmp_path / "data", {"x": pa.array([1], pa.int32())}, {"x": pa.array([2], pa.int64()), "y": [1.5]})
     plan = StructuredDataset(
-        tmp_path / "data", schema="union", widen=True, column_defaults=ColumnOptions(nulls="nan")
+        tmp_path / "data",
+        columns_from="all",
+        missing_columns="null",
+        widen_types=True,
+        column_defaults=ColumnOptions(nulls="nan"),
     ).plan
     plan.save(tmp_path / "plan")
     batches = list(DataLoader(plan=Plan.load(tmp_path / "plan"), column_options={"y": ColumnOptions(nulls="nan")}))
@@ -165,4 +182,4 @@ def test_fields_of_a_struct_are_not_taken_in(tmp_path):
     for number, row in enumerate(({"a": 1, "b": 2}, {"a": 1})):
         pq.write_table(pa.table({"s": [row]}), tmp_path / f"{number}.parquet")
     with pytest.raises(ValueError, match=r'1\.parquet: column "s".*whole columns'):
-        StructuredDataset(tmp_path, schema="union", widen=True)
+        StructuredDataset(tmp_path, **UNION, widen_types=True)

@@ -99,7 +99,7 @@ def test_one_fill_for_columns_of_several_units(tmp_path):
     loader = DataLoader(
         tmp_path,
         columns=["ns", "in", "n", "l"],
-        groups={"x": ["a", "b"]},
+        matrices={"x": ["a", "b"]},
         column_defaults=ColumnOptions(nulls="mask", fill=DAY),
         column_options={
             "n": ColumnOptions(nulls="fill", fill=-1),

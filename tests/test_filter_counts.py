@@ -183,7 +183,7 @@ def test_ranks_divide_the_counting(tmp_path):
 
 def _otherwise(rank, path):
     try:
-        StructuredDataset(path, batch_size=7, filters=[("i", "<", 70 + rank)], plan_timeout=1.5)
+        StructuredDataset(path, batch_size=7, filters=[("i", "<", 70 + rank)], rank_timeout=1.5)
     except shardline.RankTimeoutError as error:
         return str(error)
     return ""

@@ -34,9 +34,9 @@ lines = st.fixed_dictionaries(
                 None,
             ]
         ),
-        "split": st.sampled_from([None, (0, 0.5), (0.3, 1.0)]),
+        "subset": st.sampled_from([None, (0, 0.5), (0.3, 1.0)]),
     }
-).filter(lambda line: line["filters"] is not None or line["split"] is not None)
+).filter(lambda line: line["filters"] is not None or line["subset"] is not None)
 groups = st.lists(st.lists(st.integers(0, 30), max_size=4).map(tuple), min_size=1, max_size=3).map(tuple)
 
 
@@ -106,7 +106,7 @@ def test_laws_1_to_5(folders, sizes, line, ranks, multiple, batch_size, stops):
     (unshuffled,) = open_job(path, plan, selected, 1, 1, 3)
     passed = epoch(unshuffled)
     assert sorted(rows) == passed
-    if line["split"] is None:
+    if line["subset"] is None:
         assert passed == pq.read_table(path, filters=line["filters"]).sort_by("i")["i"].to_pylist()
     # Purity: neither ranks nor threads nor a plan that was made before matter.
     assert run(open_job(path, None, line, 1, ranks * multiple, batch_size), None) == wanted

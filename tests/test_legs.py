@@ -165,7 +165,7 @@ def test_strict_lets_pass_what_goes_on(make):
     assert fresh.epoch == 1
 
 
-# files="refresh"
+# on_new_files="refresh"
 
 
 def test_refresh_keeps_this_epochs_files_and_takes_the_new_listing_next(make, hundred, caplog):
@@ -173,7 +173,7 @@ def test_refresh_keeps_this_epochs_files_and_takes_the_new_listing_next(make, hu
     state = make().state_at(3)
     write_rows(hundred / "more", [[20, 10]], start=100)
     caplog.set_level("INFO", "shardline")
-    loader = make(files="refresh")
+    loader = make(on_new_files="refresh")
     loader.load_state_dict(state)
     assert "1 files came since the state was saved and are left out of this epoch" in caplog.text
     assert (loader.dataset.num_rows, len(loader), loader.remaining) == (100, 10, 7)
@@ -193,7 +193,7 @@ def test_refresh_keeps_this_epochs_files_and_takes_the_new_listing_next(make, hu
     assert ids(later) == wanted[4:]
     # and resumed at the end of the old one, they come too, or not
     for files, rows in (("refresh", 130), ("keep", 100)):
-        other = make(files=files)
+        other = make(on_new_files=files)
         other.load_state_dict(ended)
         assert sum(map(len, ids(other))) == rows
 
@@ -206,7 +206,7 @@ def test_refresh_over_copies_seek_and_set_epoch(make, hundred):
     wanted = ids(fresh)
 
     def resumed():
-        loader = make(files="refresh")
+        loader = make(on_new_files="refresh")
         loader.load_state_dict(state)
         return loader
 
@@ -235,7 +235,7 @@ def test_refresh_still_names_what_was_removed(make, hundred):
     state = make().state_at(3)
     (hundred / "part-0001.parquet").unlink()
     with pytest.raises(CheckpointMismatchError, match=r"removed since: 1 \(part-0001"):
-        make(files="refresh").load_state_dict(state)
+        make(on_new_files="refresh").load_state_dict(state)
 
 
 # Provenance

@@ -59,7 +59,7 @@ def test_it_is_its_columns_stacked(tmp_path_factory, written, line, nulls):
     names = files[0].column_names[1:]
     options = ColumnOptions(nulls=nulls)
     separate = DataLoader(path, columns=names, column_defaults=options, **line)
-    matrix = DataLoader(path, groups={"x": names}, column_options={"x": options}, **line)
+    matrix = DataLoader(path, matrices={"x": names}, column_options={"x": options}, **line)
     for columns, batch in zip(separate, matrix, strict=True):
         for suffix in ["", "__mask"] if nulls == "mask" else [""]:
             stacked = torch.stack([columns[name + suffix] for name in names], dim=1)

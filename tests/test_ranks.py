@@ -89,8 +89,8 @@ def test_what_is_no_group_or_mesh_is_named(hundred, argument):
     with pytest.raises(shardline.ShardlineTypeError, match=argument):
         DataLoader(hundred, **{argument: 3})
     for wrong in (-1, float("nan")):
-        with pytest.raises(shardline.ShardlineValueError, match="plan_timeout"):
-            DataLoader(hundred, plan_timeout=wrong)
+        with pytest.raises(shardline.ShardlineValueError, match="rank_timeout"):
+            DataLoader(hundred, rank_timeout=wrong)
 
 
 # One listing
@@ -186,7 +186,7 @@ def _absent(rank, path, who):
         return None
     start = time.monotonic()
     try:
-        steps = len(DataLoader(path, batch_size=10, plan_timeout=1.5))
+        steps = len(DataLoader(path, batch_size=10, rank_timeout=1.5))
     except TimeoutError as error:
         return str(error), time.monotonic() - start
     return steps
@@ -196,13 +196,13 @@ def test_a_rank_that_never_comes_hangs_nobody(hundred):
     first, second, third = job(3, _absent, hundred, 0)
     assert first is None
     assert second[0] == third[0]
-    assert all(word in second[0] for word in ("rank 0", "plan_timeout", "num_ranks=", "data-"))
+    assert all(word in second[0] for word in ("rank 0", "rank_timeout", "num_ranks=", "data-"))
     assert 1.4 < second[1] < 10
     assert job(3, _absent, hundred, 2) == [4, 4, None]
 
 
 def _another_path(rank, path, other):
-    options = {"batch_size": 10, "plan_timeout": 1}
+    options = {"batch_size": 10, "rank_timeout": 1}
     return [
         len(DataLoader(path, **options)) if rank == 0 else refused(lambda: DataLoader(other, **options))[0],
         len(DataLoader(path, **options, num_shards=4))
@@ -239,7 +239,7 @@ def test_large_plans_come_in_chunks_and_are_taken_out_of_the_store(hundred):
 
 
 def _life(rank, path, peek):
-    options = {"batch_size": 10, "shuffle": True, "shuffle_seed": None, "plan_timeout": 20}
+    options = {"batch_size": 10, "shuffle": True, "shuffle_seed": None, "rank_timeout": 20}
     if rank and peek:
         return None  # what rank 0 says is not read
     if rank:
@@ -285,7 +285,7 @@ def test_explicit_ranks_never_communicate(hundred, tmp_path):
 
 
 def _states(rank, path):
-    options = {"batch_size": 5, "shuffle": True, "plan_timeout": 4}
+    options = {"batch_size": 5, "shuffle": True, "rank_timeout": 4}
     loader = DataLoader(path, **options)
     whole = ids(loader)
     found = {}

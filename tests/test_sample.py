@@ -1,4 +1,4 @@
-"""`sample=` and `split=`: fractions of every row group, chosen by a key of their own, counted without reading."""
+"""`sample=` and `subset=`: fractions of every row group, chosen by a key of their own, counted without reading."""
 
 import itertools
 import json
@@ -48,7 +48,7 @@ def test_splits_are_disjoint_and_complete_and_as_specified(folders, sizes, cuts,
     files = Plan.build([str(path)], num_threads=1).files()
     whole = []
     for low, high in itertools.pairwise(cuts):
-        found = rows_of(path, split=(low, high), sample_seed=seed)
+        found = rows_of(path, subset=(low, high), sample_seed=seed)
         expected, start = [], 0
         for (_, _, digest), of_file in zip(files, sizes, strict=True):
             for group, rows in enumerate(of_file):
@@ -66,7 +66,7 @@ def test_it_depends_on_nothing_but_its_seed_and_the_data(tmp_path):
     assert 43 <= len(wanted) <= 48
     for options in ({"shuffle": True}, {"shuffle": True, "shuffle_seed": 9}, {"num_threads": 3}, {"split_rows": 10}):
         assert sorted(rows_of(path, sample=0.3, **options)) == wanted
-    assert rows_of(tmp_path / "b/elsewhere", split=(0, 0.3)) == wanted
+    assert rows_of(tmp_path / "b/elsewhere", subset=(0, 0.3)) == wanted
     assert rows_of(path, sample=0.3, sample_seed=1) != wanted
     assert set(wanted) < set(rows_of(path, sample=0.6)), "a larger sample holds a smaller"
     dataset = StructuredDataset(path, batch_size=5, sample=0.3, shuffle=True)
@@ -88,7 +88,7 @@ def test_nothing_is_read_to_count(tmp_path):
 
 def test_rows_at_and_lists_and_strands(tmp_path):
     path = write_rows(tmp_path, [[300], [200, 5]])
-    dataset = StructuredDataset(path, batch_size=7, split=(0.2, 0.7), shuffle=True, shuffle_buffer_size=64)
+    dataset = StructuredDataset(path, batch_size=7, subset=(0.2, 0.7), shuffle=True, shuffle_buffer_size=64)
     starts = {("part-0000.parquet", 0): 0, ("part-0001.parquet", 0): 300, ("part-0001.parquet", 1): 500}
     for step, batch in enumerate(ids(dataset)):
         listed = dataset.rows_at(step, epoch=0, resolve=True)
@@ -99,19 +99,19 @@ def test_rows_at_and_lists_and_strands(tmp_path):
 
 def test_the_state_names_what_differs(tmp_path):
     path = write_rows(tmp_path, [[100]])
-    dataset = StructuredDataset(path, batch_size=5, split=(0.2, 0.8), sample_seed=3)
+    dataset = StructuredDataset(path, batch_size=5, subset=(0.2, 0.8), sample_seed=3)
     state = json.loads(json.dumps(dataset.state_at(4)))
     assert state["sample"] == {"low": 0.2, "high": 0.8, "seed": 3}
     torch.save(state, tmp_path / "state.pt")
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert "0.2 to 0.8" in shardline.describe(state)
-    other = StructuredDataset(path, batch_size=5, split=(0.2, 0.8), sample_seed=3)
+    other = StructuredDataset(path, batch_size=5, subset=(0.2, 0.8), sample_seed=3)
     other.load_state_dict(state)
     assert ids(other) == ids(dataset)[4:]
     for options, words in [
         ({}, "split \\(from\\): saved 0.2, here None"),
-        ({"split": (0.2, 0.9), "sample_seed": 3}, "saved 0.8, here 0.9"),
-        ({"split": (0.2, 0.8)}, "sample_seed: saved 3, here 0"),
+        ({"subset": (0.2, 0.9), "sample_seed": 3}, "saved 0.8, here 0.9"),
+        ({"subset": (0.2, 0.8)}, "sample_seed: saved 3, here 0"),
     ]:
         with pytest.raises(shardline.CheckpointMismatchError, match=words):
             StructuredDataset(path, batch_size=5, **options).load_state_dict(state)
@@ -141,13 +141,13 @@ def test_a_plan_keeps_its_sample(tmp_path):
         ({"sample": float("nan")}, ValueError, "sample must be between"),
         ({"sample": 0}, ValueError, "holds no row"),
         ({"sample": "x"}, TypeError, "sample must be a fraction"),
-        ({"split": 0.5}, TypeError, "two fractions"),
-        ({"split": (0.5, 0.5)}, ValueError, "holds no row"),
-        ({"split": (0.9, 0.1)}, ValueError, "holds no row"),
-        ({"split": (0, 2)}, ValueError, "split must be between"),
-        ({"sample": 0.1, "split": (0, 0.1)}, ValueError, "one of them"),
+        ({"subset": 0.5}, TypeError, "two fractions"),
+        ({"subset": (0.5, 0.5)}, ValueError, "holds no row"),
+        ({"subset": (0.9, 0.1)}, ValueError, "holds no row"),
+        ({"subset": (0, 2)}, ValueError, "subset must be between"),
+        ({"sample": 0.1, "subset": (0, 0.1)}, ValueError, "one of them"),
         ({"sample": 0.1, "sample_seed": -1}, ValueError, "sample_seed"),
-        ({"sample": 1e-9}, ValueError, "no row passes split=.*none of the 100 in 3 files"),
+        ({"sample": 1e-9}, ValueError, "no row passes subset=.*none of the 100 in 3 files"),
     ],
 )
 def test_wrong_fractions(hundred, options, kind, words):

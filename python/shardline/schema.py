@@ -9,7 +9,7 @@ import torch
 
 from shardline._core import Projection
 from shardline.reading.column_specs import options_of
-from shardline.reading.convert import with_fields
+from shardline.reading.layout import Node, entries_of, fields_of
 from shardline.settings import Settings
 
 
@@ -84,9 +84,9 @@ def describe_columns(projection: Projection, settings: Settings, vocabulary: Cal
     types = dict(zip(arrow.names, arrow.types, strict=True))
 
     def of(
-        name: str, path: str, role: str, sources: tuple[str, ...], node: Any, type_: pa.DataType | None
+        name: str, path: str, role: str, sources: tuple[str, ...], node: Node, type_: pa.DataType | None
     ) -> ColumnSchema:
-        kind, inside, dtype = node
+        kind, dtype = node.kind, node.dtype
         options = options_of(settings, path)
         storage = getattr(type_, "storage_type", type_)
         item = _innermost(storage)
@@ -97,8 +97,8 @@ def describe_columns(projection: Projection, settings: Settings, vocabulary: Cal
         fields: tuple[ColumnSchema, ...] = ()
         if kind == "dict":
             fields = tuple(
-                of(child, f"{path}.{field}", child_role, sources, child_node, child_type)
-                for child, child_role, child_node, field, child_type in with_fields(inside, type_)
+                of(child.name, f"{path}.{child.field}", child.role, sources, child.node, child.type)
+                for child in fields_of(node, type_)
             )
         nulls = options.nulls or ("error" if settings.wants_tensors else "keep")
         return ColumnSchema(
@@ -118,12 +118,11 @@ def describe_columns(projection: Projection, settings: Settings, vocabulary: Cal
             _vocabulary=(lambda: vocabulary(path)) if encode == "codes" and role == "value" else None,
         )
 
-    matrices = {name: matrix for name, _, matrix in settings.matrices}
+    matrices = {each.key: each.is_matrix for each in settings.matrices}
     columns = []
-    for key, role, sources, node in projection.layout:
-        matrix = len(sources) > 1 or matrices.get(key, False)
-        path = key if matrix else sources[0]
-        columns.append(of(key, path, role, tuple(sources), node, types.get(sources[0])))
+    for name, role, sources, node in entries_of(projection):
+        matrix = len(sources) > 1 or matrices.get(name, False)
+        columns.append(of(name, name if matrix else sources[0], role, sources, node, types.get(sources[0])))
     return Schema(columns, arrow)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +14,23 @@ from shardline.errors import ShardlineTypeError
 from shardline.filters.parse import Tree, columns_of, parse, text_of
 from shardline.options.temporal import unit_of
 
-Step = tuple[str, list[int], list[Any], bool | None]
-"""A step in postfix, as the core takes it: its name, its columns, its values, a flag."""
-Program = tuple[list[str], list[Step]]
-"""The columns by name, and the steps."""
+
+class Step(NamedTuple):
+    """One step of a program in postfix, as the core takes it."""
+
+    name: str
+    columns: list[int]
+    """Indices into the program's columns."""
+    values: list[Any]
+    flag: bool | None
+
+
+class Program(NamedTuple):
+    """A filter as the core takes it."""
+
+    columns: list[str]
+    steps: list[Step]
+
 
 _LIMIT = 10**38  # no integer and no decimal of up to 128 bits is so large
 
@@ -46,7 +59,7 @@ class Filter:
         """
         compiler = _Compiler(types, partial)
         compiler.steps_of(self.tree)
-        return compiler.names, compiler.steps
+        return Program(compiler.names, compiler.steps)
 
 
 def check_filters(filters: Any) -> Filter | None:
@@ -67,7 +80,7 @@ class _Compiler:
         for column in columns or ():
             if column not in self.names:
                 self.names.append(column)
-        self.steps.append((name, [self.names.index(column) for column in columns or ()], list(values), flag))
+        self.steps.append(Step(name, [self.names.index(column) for column in columns or ()], list(values), flag))
 
     def _type(self, name: str) -> pa.DataType:
         found = self._types[name]
@@ -189,15 +202,14 @@ def _convert(name: str, dtype: pa.DataType, scalar: pa.Scalar) -> Fraction | flo
         if types.is_floating(other):
             return float(value)
         return Fraction(value) * 10**dtype.scale if types.is_decimal(dtype) else Fraction(value)
-    unit, zone = unit_of(dtype)
-    other_unit, other_zone = unit_of(other)
-    if unit is not None and other_unit is not None and unit[0] == other_unit[0]:
-        if (zone is None) != (other_zone is None):
+    unit, other_unit = unit_of(dtype), unit_of(other)
+    if unit is not None and other_unit is not None and unit.kind == other_unit.kind:
+        if (unit.zone is None) != (other_unit.zone is None):
             raise ShardlineTypeError(
                 f"filters= compares column {name!r} ({dtype}) with {scalar}, one of which has a time zone and one has "
-                f"none: give {'a value with a zone' if zone is not None else 'a value without one'}"
+                f"none: give {'a value with a zone' if unit.zone is not None else 'a value without one'}"
             )
-        return Fraction(scalar.value) * other_unit[1] / unit[1]
+        return Fraction(scalar.value) * other_unit.seconds / unit.seconds
     if _is_text(dtype) and _is_text(other):
         value = scalar.as_py()
         return bytes(value) if isinstance(value, bytes) else str(value).encode()

@@ -68,7 +68,7 @@ class RowFilter:
                 if name not in types:
                     raise missing_column(name, plan, types)
             program = self.filter.program(types)
-            if any(name == "unknown" for name, *_ in program[1]):
+            if any(step.name == "unknown" for step in program.steps):
                 evaluate = PyarrowEvaluator(self.filter.expression)
         return Selector(plan, sample=self.sample, filter=program, evaluate=evaluate, storage=self.storage)
 

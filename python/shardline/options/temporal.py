@@ -2,7 +2,7 @@
 
 import datetime as dt
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,44 +12,62 @@ _SECONDS = {"s": Fraction(1), "ms": Fraction(1, 10**3), "us": Fraction(1, 10**6)
 _EPOCH = dt.datetime(1970, 1, 1)
 
 
-def unit_of(dtype: pa.DataType) -> tuple[tuple[str, Fraction] | None, str | None]:
-    """(kind, seconds that one is), zone; None where it is no time."""
+class TimeUnit(NamedTuple):
+    """What the integers of a temporal column count."""
+
+    kind: str
+    """"instant", "time" (of a day) or "duration"."""
+    seconds: Fraction
+    """How many seconds one is."""
+    zone: str | None = None
+
+
+def unit_of(dtype: pa.DataType) -> TimeUnit | None:
+    """The unit of a column of dates, times or durations; None for other types."""
     types = pa.types
     if types.is_date32(dtype):
-        return ("instant", _DAY), None
+        return TimeUnit("instant", _DAY)
     if types.is_date64(dtype):
-        return ("instant", _SECONDS["ms"]), None
+        return TimeUnit("instant", _SECONDS["ms"])
     if types.is_timestamp(dtype):
-        return ("instant", _SECONDS[dtype.unit]), dtype.tz
+        return TimeUnit("instant", _SECONDS[dtype.unit], dtype.tz)
     if types.is_time(dtype):
-        return ("time", _SECONDS[dtype.unit]), None
+        return TimeUnit("time", _SECONDS[dtype.unit])
     if types.is_duration(dtype):
-        return ("duration", _SECONDS[dtype.unit]), None
-    return None, None
+        return TimeUnit("duration", _SECONDS[dtype.unit])
+    return None
 
 
-def seconds_of(value: Any) -> tuple[str, Fraction, bool] | None:
-    """(kind, seconds, whether it has a time zone) of one of Python's, numpy's or pandas' values; None for any other."""
+class TimeValue(NamedTuple):
+    """One value of Python's, numpy's or pandas', exactly."""
+
+    kind: str
+    seconds: Fraction
+    zoned: bool
+
+
+def seconds_of(value: Any) -> TimeValue | None:
+    """A date, a time or a duration; None for any other value."""
     if isinstance(value, (np.datetime64, np.timedelta64)):
         unit, count = np.datetime_data(value)
         if np.isnat(value) or unit not in _SECONDS:
             return None
         kind = "instant" if isinstance(value, np.datetime64) else "duration"
-        return kind, int(value.astype(np.int64)) * count * _SECONDS[unit], False
+        return TimeValue(kind, int(value.astype(np.int64)) * count * _SECONDS[unit], False)
     if isinstance(value, (dt.date, dt.timedelta)) and value != value:  # pandas' NaT
         return None
     if isinstance(value, dt.datetime):
         zoned = value.tzinfo is not None
-        return "instant", _length(value - (_EPOCH.replace(tzinfo=dt.UTC) if zoned else _EPOCH)), zoned
+        return TimeValue("instant", _length(value - (_EPOCH.replace(tzinfo=dt.UTC) if zoned else _EPOCH)), zoned)
     if isinstance(value, dt.date):
-        return "instant", (value - _EPOCH.date()).days * _DAY, False
+        return TimeValue("instant", (value - _EPOCH.date()).days * _DAY, False)
     if isinstance(value, dt.time) and value.tzinfo is None:
         whole = dt.timedelta(
             hours=value.hour, minutes=value.minute, seconds=value.second, microseconds=value.microsecond
         )
-        return "time", _length(whole), False
+        return TimeValue("time", _length(whole), False)
     if isinstance(value, dt.timedelta):
-        return "duration", _length(value), False
+        return TimeValue("duration", _length(value), False)
     return None
 
 

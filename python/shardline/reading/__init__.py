@@ -2,6 +2,7 @@
 
 - `column_specs`: the options of columns, as the core's projection.
 - `vocabulary`: the vocabularies that columns get from the data.
+- `layout`: what each key of a batch holds.
 - `convert`: a run of the core as tensors, arrays or record batches.
 - `jagged`: nested tensors out of values and offsets.
 - `epoch_source`: what an epoch is read from: order, projection, conversion.

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from shardline._core import Plan, Projection
 from shardline.errors import ShardlineValueError
-from shardline.options.columns import ColumnOptions, core_spec, is_plain
+from shardline.options.columns import ColumnOptions, Matrix, core_spec, is_plain
 from shardline.options.temporal import seconds_of, unit_of
 from shardline.settings import Settings
 
@@ -36,7 +36,7 @@ def project(plan: Plan, settings: Settings) -> Projection:
         tensors=settings.wants_tensors,
         default=default,
         specs=specs,
-        groups=[(name, list(columns), matrix) for name, columns, matrix in settings.matrices],
+        groups=settings.matrices,
     )
 
 
@@ -58,8 +58,8 @@ def _specs_of_fills(plan: Plan, settings: Settings) -> dict[str, dict[str, Any]]
     """What the core takes, by path, of every column and field that has such a fill."""
     if not any(map(_uncounted, (settings.column_defaults, *settings.column_options.values()))):
         return {}
-    groups = {column: (key, matrix) for key, columns, matrix in settings.matrices for column in columns}
-    names = None if settings.columns is None and not groups else [*(settings.columns or ()), *groups]
+    matrices = {column: each for each in settings.matrices for column in each.columns}
+    names = None if settings.columns is None and not matrices else [*(settings.columns or ()), *matrices]
     bare = Projection(plan, names, tensors=False, default=core_spec(ColumnOptions()), specs={}, groups=[])
     whole = set(pa.schema(plan.schema).names)
     specs: dict[str, dict[str, Any]] = {}
@@ -79,12 +79,13 @@ def _specs_of_fills(plan: Plan, settings: Settings) -> dict[str, dict[str, Any]]
             specs[path] = core_spec(replace(options, **made), asked)
 
     for field in pa.schema(bare.schema):
-        key, matrix = groups.get(field.name, (field.name, False))
-        group = settings.column_options.get(key)
-        if group is None:
+        matrix = matrices.get(field.name, Matrix(field.name, (), False))
+        options = settings.column_options.get(matrix.key)
+        if options is None:
             add(field.name, field.type, options_of(settings, field.name, whole), ())
         else:
-            add(field.name, field.type, group.over(settings.column_defaults), () if matrix else group.asked)
+            asked = () if matrix.is_matrix else options.asked
+            add(field.name, field.type, options.over(settings.column_defaults), asked)
     return specs
 
 
@@ -113,13 +114,12 @@ def _number(
         if unscaled.denominator != 1 or abs(unscaled) >= 10**item.precision:
             raise wrong(f"{type_}: give one of at most {item.precision} digits, {item.scale} of them after the point")
         return int(unscaled) if options.decimal == "unscaled" else float(Fraction(value))
-    found, (unit, zone) = seconds_of(value), unit_of(item)
-    if found is None or unit is None or found[0] != unit[0]:
+    found, unit = seconds_of(value), unit_of(item)
+    if found is None or unit is None or found.kind != unit.kind:
         raise wrong(f"{type_}: a {type(value).__name__} is for another kind")
-    _, seconds, zoned = found
-    if zoned != (zone is not None):
-        raise wrong(f"{type_}: give a value {'without' if zoned else 'with'} a time zone")
-    count = seconds / unit[1]
+    if found.zoned != (unit.zone is not None):
+        raise wrong(f"{type_}: give a value {'without' if found.zoned else 'with'} a time zone")
+    count = found.seconds / unit.seconds
     if count.denominator != 1:
         raise wrong(f"{type_}: give a whole number of its unit")
     if not -(2**63) <= count < 2**63:

@@ -4,7 +4,7 @@ A run is some batches in a row that lie in one piece of memory. Dense columns be
 memory through DLPack; jagged ones become nested tensors (n, j…) over (values, offsets).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -16,6 +16,7 @@ from shardline._core import Projection, Run
 from shardline.errors import ShardlineTypeError
 from shardline.options.validate import OutputFormat
 from shardline.reading import jagged
+from shardline.reading.layout import Node, entries_of, fields_of
 
 Batch = Any
 Convert = Callable[[Run], list[Batch]]
@@ -36,9 +37,9 @@ def converter(output_format: OutputFormat, projection: Projection) -> Convert:
     names = projection.names
     schema = pa.schema(projection.schema)
     columns = []
-    for name, role, sources, node in projection.layout:
-        type_ = schema.field(sources[0]).type if len(sources) == 1 else None
-        columns.append(_column(output_format, name, role, node, type_))
+    for entry in entries_of(projection):
+        type_ = schema.field(entry.columns[0]).type if len(entry.columns) == 1 else None
+        columns.append(_column(output_format, entry.name, entry.role, entry.node, type_))
 
     def convert(run: Run) -> list[Batch]:
         sizes = run.sizes
@@ -51,30 +52,16 @@ def converter(output_format: OutputFormat, projection: Projection) -> Convert:
     return convert
 
 
-def with_fields(entries: Iterable[Any], struct: Any) -> Iterator[tuple[str, str, Any, str, pa.DataType | None]]:
-    """(key, role, node, field, its type) of each key of a struct's dict: a field, then its masks and lengths.
-
-    By place, not by name: `ab__mask` may belong to `a` or to `ab`.
-    """
-    types = {field.name: field.type for field in getattr(struct, "storage_type", struct)}
-    field = ""
-    for key, role, node in entries:
-        if role == "value":
-            field = key
-        yield key, role, node, field, types.get(field)
-
-
-def _column(output_format: OutputFormat, name: str, role: str, node: Any, type_: pa.DataType | None) -> _Column:
-    """What makes the values of a key: (kind, number of the part, dtype), or ("dict", entries, "")."""
-    kind, inside, dtype = node
-    if kind == "dict":
+def _column(output_format: OutputFormat, name: str, role: str, node: Node, type_: pa.DataType | None) -> _Column:
+    """The function that makes the values of a key."""
+    if node.kind == "dict":
         return _dicts(
             [
-                (key, _column(output_format, f"{name}.{key}", child_role, child, child_type))
-                for key, child_role, child, _, child_type in with_fields(inside, type_)
+                (child.name, _column(output_format, f"{name}.{child.name}", child.role, child.node, child.type))
+                for child in fields_of(node, type_)
             ]
         )
-    if output_format == "numpy" and dtype == "bfloat16":
+    if output_format == "numpy" and node.dtype == "bfloat16":
         raise ShardlineTypeError(
             f"column {name!r}: numpy has no bfloat16; take another dtype=, or output_format='torch'"
         )
@@ -88,8 +75,8 @@ def _column(output_format: OutputFormat, name: str, role: str, node: Any, type_:
     }
     if output_format == "numpy":
         makers |= {"dense": _numpy_dense, "jagged": _numpy_ragged, "ragged": _numpy_ragged, "padded": _numpy_padded}
-    column = makers[kind](inside)
-    if isinstance(type_, pa.FixedShapeTensorType) and kind == "dense" and role in ("value", "item_mask"):
+    column = makers[node.kind](node.inside)
+    if isinstance(type_, pa.FixedShapeTensorType) and node.kind == "dense" and role in ("value", "item_mask"):
         return _shaped(column, type_)
     return column
 
