@@ -4,15 +4,15 @@
 //! [`plan`] → [`fetch`] → [`decode`] → [`select`] → [`assemble`] → [`tensor`]. None knows one that comes after it, and there
 //! is no Python in any.
 
+mod buffer_pool;
 mod error;
-mod memory;
 
 pub mod assemble;
 pub mod decode;
 pub mod fetch;
 pub mod files;
 pub mod order;
-pub mod plan;
+pub mod schedule;
 pub mod select;
 pub mod store;
 pub mod tensor;

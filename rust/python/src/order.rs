@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use shardline_core::files::FileTable;
+use shardline_core::files;
 use shardline_core::order::{self, Groups, OrderSpec};
 
 use crate::error::OrRaise;
@@ -12,7 +12,7 @@ use crate::plan::Plan;
 
 #[pyclass(frozen, module = "shardline._core")]
 pub(crate) struct Order {
-    pub(crate) table: Arc<FileTable>,
+    pub(crate) table: Arc<files::Plan>,
     pub(crate) order: order::Order,
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use shardline_core::Error;
-use shardline_core::decode::learn;
-use shardline_core::files::{self, Drift, FileTable, Keep, Passing};
+use shardline_core::decode::build_vocabulary;
+use shardline_core::files::{self, Keep, SchemaMerge, SelectedRows};
 
 use crate::calls::call;
 use crate::capsule::{ArrowRows, ArrowSchema};
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 #[pyclass(frozen, eq, hash, module = "shardline._core")]
 #[derive(Clone)]
-pub(crate) struct Plan(pub(crate) Arc<FileTable>);
+pub(crate) struct Plan(pub(crate) Arc<files::Plan>);
 
 impl PartialEq for Plan {
     fn eq(&self, other: &Self) -> bool {
@@ -75,7 +75,7 @@ impl Plan {
         let wait = Mutex::new(wait);
         let planner = thread::spawn(move || {
             let keep = keep.as_ref().map(|keep| keep as Keep<'_>);
-            drop(done.send(files::plan(&paths, num_threads, Drift { union, widen }, &from, keep)));
+            drop(done.send(files::plan(&paths, num_threads, SchemaMerge { union, widen }, &from, keep)));
         });
         let table = loop {
             match py.detach(|| wait.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(PATIENCE)) {
@@ -105,7 +105,7 @@ impl Plan {
     }
 
     fn with_passing(&self, py: Python<'_>, rule: String, counts: Vec<u64>) -> PyResult<Self> {
-        let table = py.detach(|| self.0.with_passing(Passing { rule, counts })).or_raise()?;
+        let table = py.detach(|| self.0.with_passing(SelectedRows { rule, counts })).or_raise()?;
         Ok(Self(Arc::new(table)))
     }
 
@@ -121,7 +121,7 @@ impl Plan {
 
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
-        let table = py.detach(|| FileTable::from_bytes(data)).or_raise()?;
+        let table = py.detach(|| files::Plan::from_bytes(data)).or_raise()?;
         Ok(Self(Arc::new(table)))
     }
 
@@ -131,7 +131,7 @@ impl Plan {
 
     #[staticmethod]
     fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let table = py.detach(|| FileTable::load(&path)).or_raise()?;
+        let table = py.detach(|| files::Plan::load(&path)).or_raise()?;
         Ok(Self(Arc::new(table)))
     }
 
@@ -187,11 +187,11 @@ impl Plan {
         let mut signal = None;
         let interrupted = || Python::attach(|py| py.check_signals().map_err(|error| signal = Some(error)).is_err());
         let metrics = Arc::clone(&from.metrics);
-        let learned = py.detach(|| learn(&self.0, from, column, num_threads, interrupted));
+        let built = py.detach(|| build_vocabulary(&self.0, from, column, num_threads, interrupted));
         storage::log(py, &metrics.take_notes())?;
         match signal {
             Some(error) => Err(error),
-            None => column_of(column, &learned.or_raise()?),
+            None => column_of(column, &built.or_raise()?),
         }
     }
 

@@ -8,7 +8,7 @@ use pyo3::types::PyDict;
 use shardline_core::Error;
 use shardline_core::assemble::{self, Poll, ReaderOptions};
 use shardline_core::decode::{Column, Leaf};
-use shardline_core::plan::Share;
+use shardline_core::schedule::Share;
 
 use crate::error::{OrRaise, raise};
 use crate::legs::Legs;
@@ -37,7 +37,7 @@ impl Reader {
         self.pid != std::process::id()
     }
 
-    fn run(&self, run: assemble::Run) -> Run {
+    fn run(&self, run: assemble::BatchRun) -> Run {
         Run { run, columns: Arc::clone(&self.columns), leaves: Arc::clone(&self.leaves) }
     }
 

@@ -9,8 +9,8 @@ use arrow_array::{Array, ArrayRef, GenericListArray, OffsetSizeTrait, StructArra
 use arrow_buffer::{ArrowNativeType, Buffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, FieldRef};
 
+use crate::buffer_pool::{self, Element};
 use crate::decode::{rebuild, value_bytes};
-use crate::memory::{self, Element};
 use crate::{Error, Result};
 
 fn internal(error: impl std::fmt::Display) -> Error {
@@ -139,9 +139,9 @@ fn starts(pieces: &[ArrayRef]) -> Vec<usize> {
 /// All bytes, in memory aligned for their numbers.
 fn end_to_end(sources: &[Rows]) -> Buffer {
     fn of<T: Element + ArrowNativeType>(sources: &[Rows]) -> Buffer {
-        let mut out: Vec<T> = memory::vec(sources.iter().map(|source| source.bytes.len() / size_of::<T>()).sum());
+        let mut out: Vec<T> = buffer_pool::vec(sources.iter().map(|source| source.bytes.len() / size_of::<T>()).sum());
         sources.iter().for_each(|source| out.extend_from_slice(source.bytes.typed_data()));
-        memory::buffer(out)
+        buffer_pool::buffer(out)
     }
     match sources.first().map_or(0, |source| source.unit) {
         1 => of::<u8>(sources),
@@ -157,13 +157,13 @@ fn end_to_end(sources: &[Rows]) -> Buffer {
 
 /// Numbers: laid end to end once, so that a pick is one load.
 fn by_value<T: Element + ArrowNativeType>(sources: &[Rows], picks: &[&[u32]], count: usize) -> Buffer {
-    let laid = end_to_end(sources);
-    let values: &[T] = laid.typed_data();
-    let mut out: Vec<T> = memory::vec(count);
+    let split_sequence = end_to_end(sources);
+    let values: &[T] = split_sequence.typed_data();
+    let mut out: Vec<T> = buffer_pool::vec(count);
     for pick in picks {
         out.extend(pick.iter().map(|&row| values[row as usize]));
     }
-    memory::buffer(out)
+    buffer_pool::buffer(out)
 }
 
 /// Wide rows: copied one by one from the piece that holds them.
@@ -171,7 +171,7 @@ fn by_row(sources: &[Rows], starts: &[usize], picks: &[&[u32]], bytes: usize) ->
     fn of<T: Element + ArrowNativeType>(sources: &[Rows], starts: &[usize], picks: &[&[u32]], bytes: usize) -> Buffer {
         let width = sources[0].width / size_of::<T>();
         let pieces: Vec<&[T]> = sources.iter().map(|source| source.bytes.typed_data()).collect();
-        let mut out: Vec<T> = memory::vec(bytes / size_of::<T>());
+        let mut out: Vec<T> = buffer_pool::vec(bytes / size_of::<T>());
         // Of a width that the compiler knows, a row is a few instructions.
         match width {
             2 => rows_of::<T, 2>(&mut out, &pieces, starts, picks),
@@ -188,7 +188,7 @@ fn by_row(sources: &[Rows], starts: &[usize], picks: &[&[u32]], bytes: usize) ->
                 }
             }
         }
-        memory::buffer(out)
+        buffer_pool::buffer(out)
     }
     match sources[0].unit {
         1 => of::<u8>(sources, starts, picks, bytes),
@@ -275,11 +275,11 @@ fn spans_of<T: Element + ArrowNativeType>(
     count: usize,
 ) -> Buffer {
     let pieces: Vec<&[T]> = sources.iter().map(|source| source.bytes.typed_data()).collect();
-    let mut out: Vec<T> = memory::vec(count);
+    let mut out: Vec<T> = buffer_pool::vec(count);
     for (piece, span) in spans {
         out.extend_from_slice(&pieces[*piece][span.clone()]);
     }
-    memory::buffer(out)
+    buffer_pool::buffer(out)
 }
 
 fn too_many(child: &FieldRef) -> Error {

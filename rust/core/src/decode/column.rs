@@ -8,14 +8,14 @@ use arrow_array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
 use arrow_select::take::take;
 use parquet::arrow::ProjectionMask;
 
+use super::arrow_fallback::FallbackColumn;
 use super::dense::{DenseColumn, Read};
-use super::pages::{Idle, pages};
-use super::retype::retyped;
-use super::stock::StockColumn;
-use super::{Path, Source, Where};
+use super::pages::{DecompressPool, pages};
+use super::schema_adapter::adapt;
+use super::{Path, RowLocation, SourceColumn};
 use crate::error::panic_words;
-use crate::fetch::{self, FileMetadata, Leaves, OpenFile};
-use crate::files::FileTable;
+use crate::fetch::{FileHandle, FileMetadata, Leaves, OpenFile};
+use crate::files::Plan;
 use crate::order::RowSet;
 use crate::{Error, Result};
 
@@ -25,19 +25,19 @@ pub struct GroupColumn<'a> {
     /// The file.
     pub file: &'a OpenFile,
     /// Where its bytes come from.
-    pub bytes: &'a fetch::Source,
+    pub bytes: &'a FileHandle,
     /// The row group, numbered in the file.
     pub group: usize,
     /// The first row of the row group, numbered in the file.
     pub first_row: u64,
     /// What is read.
-    pub source: &'a Source,
+    pub source: &'a SourceColumn,
     /// Its column's place among the file's top-level fields; None in a file that does not have it.
     pub root: Option<usize>,
     /// What the file's folders say, once a row, if it is no column of the files.
     pub(crate) folder: Option<Folder<'a>>,
     /// Who may decompress pages before their turn.
-    pub(crate) idle: Option<&'a Arc<Idle>>,
+    pub(crate) idle: Option<&'a Arc<DecompressPool>>,
 }
 
 /// A value of a file's folders.
@@ -61,11 +61,11 @@ impl<'a> GroupColumn<'a> {
     /// # Errors
     /// The row group is not in the footer, or the table has no such partition column.
     pub fn find(
-        table: &'a FileTable,
+        table: &'a Plan,
         index: usize,
         file: &'a OpenFile,
         group: usize,
-        source: &'a Source,
+        source: &'a SourceColumn,
     ) -> Result<Self> {
         if group >= file.metadata.metadata().num_row_groups() {
             return Err(Error::internal(format!("{}: row group {group} is not there", file.path)));
@@ -78,7 +78,7 @@ impl<'a> GroupColumn<'a> {
             (Some(_), None) => return Err(Error::internal("a partition column without values")),
         };
         let root = root(&file.metadata, &source.path, source.index).filter(|_| folder.is_none());
-        Ok(Self { file, bytes: &file.source, group, first_row, source, root, folder, idle: None })
+        Ok(Self { file, bytes: &file.handle, group, first_row, source, root, folder, idle: None })
     }
 
     /// The leaves in this file that hold the source.
@@ -146,7 +146,7 @@ fn leaves(metadata: &FileMetadata, path: &Path, root: usize) -> Result<Option<Ve
 }
 
 /// What is fetched for these sources: their leaves. Of a file that is not as it was planned none; to read it says so.
-pub(crate) fn wanted<'a>(sources: impl Iterator<Item = &'a Source>) -> Leaves {
+pub(crate) fn wanted<'a>(sources: impl Iterator<Item = &'a SourceColumn>) -> Leaves {
     let sources = sources.filter(|source| source.partition.is_none());
     let paths: Vec<(Path, usize)> = sources.map(|source| (source.path.clone(), source.index)).collect();
     Leaves::new(move |metadata| {
@@ -165,9 +165,9 @@ pub(super) enum Decoder {
     /// Pages without nulls, PLAIN or dictionary encoded.
     Dense(Box<DenseColumn>),
     /// All others: from the first page on that is of another kind.
-    Stock(Box<StockColumn>),
+    Fallback(Box<FallbackColumn>),
     /// The same, of the rows of a set only.
-    Set(Box<StockColumn>),
+    Set(Box<FallbackColumn>),
     /// A file that does not have the column, or whose folders say it.
     Missing,
 }
@@ -188,7 +188,7 @@ impl SourceReader {
                 dense.skip(row as usize).map_err(|error| of.corrupt(&error))?;
                 Decoder::Dense(Box::new(dense))
             }
-            None => Decoder::Stock(Box::new(StockColumn::open(of, root, row)?)),
+            None => Decoder::Fallback(Box::new(FallbackColumn::open(of, root, row)?)),
         };
         Ok(Self { decoder, next_row: row })
     }
@@ -197,20 +197,20 @@ impl SourceReader {
     pub(crate) fn values(&mut self, of: &GroupColumn<'_>, rows: usize) -> Result<ArrayRef> {
         let array = self.decode(of, rows)?;
         self.next_row += rows as u64;
-        retyped(array, of.source.field.data_type())
+        adapt(array, of.source.field.data_type())
     }
 
     /// The next rows, in the form that they are delivered in. `rows`: of the row group, or of the set, where there is one.
     pub(crate) fn read(&mut self, of: &GroupColumn<'_>, set: Option<&RowSet>, rows: Range<u64>) -> Result<ArrayRef> {
-        let from = Where { path: &of.file.path, column: &of.source.name, first_row: of.first_row, set: None };
+        let from = RowLocation { path: &of.file.path, column: &of.source.name, first_row: of.first_row, set: None };
         let (array, from) = match set {
             None => {
-                let from = Where { first_row: of.first_row + self.next_row, ..from };
+                let from = RowLocation { first_row: of.first_row + self.next_row, ..from };
                 (self.values(of, (rows.end - rows.start) as usize)?, from)
             }
             Some(set) => {
-                let from = Where { set: Some((set, rows.start)), ..from };
-                (retyped(self.decode_set(of, set, rows)?, of.source.field.data_type())?, from)
+                let from = RowLocation { set: Some((set, rows.start)), ..from };
+                (adapt(self.decode_set(of, set, rows)?, of.source.field.data_type())?, from)
             }
         };
         of.source.form.apply(&array, from)
@@ -220,11 +220,13 @@ impl SourceReader {
         if let (Decoder::Dense(dense), Some(root)) = (&mut self.decoder, of.root) {
             match dense.read(rows).map_err(|error| of.corrupt(&error))? {
                 Read::Array(array) => return Ok(array),
-                Read::NotDense => self.decoder = Decoder::Stock(Box::new(StockColumn::open(of, root, self.next_row)?)),
+                Read::NotDense => {
+                    self.decoder = Decoder::Fallback(Box::new(FallbackColumn::open(of, root, self.next_row)?))
+                }
             }
         }
         match &mut self.decoder {
-            Decoder::Stock(stock) => stock.read(of, rows).and_then(|array| of.source.path.take(array)),
+            Decoder::Fallback(fallback) => fallback.read(of, rows).and_then(|array| of.source.path.take(array)),
             Decoder::Missing => of.constant(rows),
             Decoder::Set(_) => Err(Error::internal("rows of a set are read with it")),
             Decoder::Dense(_) => Err(Error::internal("a dense decoder gave nothing")),

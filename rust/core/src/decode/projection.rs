@@ -6,17 +6,17 @@ use std::sync::Arc;
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, Field, FieldRef, Schema};
 
-use super::form::{Form, Key, Node, Part, Role, null_error, plan};
+use super::convert::{ArrayLayout, Conversion, Node, OutputKey, Role, null_error, resolve};
 use super::path::Path;
-use super::retype::common;
-use super::spec::{Asked, ColumnSpec};
+use super::schema_adapter::common_type;
+use super::spec::{ColumnSpec, ProjectionSpec};
 use super::{Nulls, Number, Vocabulary};
-use crate::files::FileTable;
+use crate::files::Plan;
 use crate::{Error, Result};
 
 /// One column of the files, or a field in one, and what becomes of it.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct SourceColumn {
     /// Its name, as it was asked for.
     pub name: String,
     /// Where it is.
@@ -26,12 +26,12 @@ pub struct Source {
     /// The field, with nulls allowed inside it.
     pub field: FieldRef,
     /// What is done to it.
-    pub form: Form,
+    pub form: Conversion,
     /// Which of the table's partition columns it is, if it is no column of the files.
     pub partition: Option<usize>,
 }
 
-impl Source {
+impl SourceColumn {
     /// The bytes of a row of it, decoded; None where rows differ.
     pub fn width(&self) -> Option<u64> {
         fn of(data_type: &DataType) -> Option<u64> {
@@ -54,17 +54,17 @@ pub struct Column {
     /// Its name.
     pub name: String,
     /// Where its values come from.
-    pub sources: Vec<Source>,
+    pub sources: Vec<SourceColumn>,
     /// Whether it is a matrix.
     pub is_matrix: bool,
     /// The keys of a batch that it fills, by their full names: one array each.
-    pub keys: Vec<Key>,
+    pub keys: Vec<OutputKey>,
 }
 
 impl Column {
     /// The bytes of a row of it, decoded; None where rows differ.
     pub fn width(&self) -> Option<u64> {
-        self.sources.iter().map(Source::width).sum()
+        self.sources.iter().map(SourceColumn::width).sum()
     }
 
     /// The names of the top-level columns of the files that it is read from.
@@ -87,7 +87,7 @@ impl Projection {
     ///
     /// # Errors
     /// Unknown or repeated names, types that no tensor has, nulls that a footer shows, options that do not fit.
-    pub fn new(table: &FileTable, asked: &Asked) -> Result<Self> {
+    pub fn new(table: &Plan, asked: &ProjectionSpec) -> Result<Self> {
         let (schema, _) = delivered(table);
         let schema = &schema;
         let all = schema.fields().iter().map(|field| field.name().as_str());
@@ -126,7 +126,7 @@ impl Projection {
                 _ => matrix(name, table, members, asked, spec)?,
             });
         }
-        super::form::check_clash("columns", columns.iter().flat_map(|c| &c.keys).map(|key| key.name.as_str()))?;
+        super::convert::check_clash("columns", columns.iter().flat_map(|c| &c.keys).map(|key| key.name.as_str()))?;
         let fixed: u64 = columns.iter().filter_map(Column::width).sum();
         let varies = columns.iter().any(|column| column.width().is_none());
         // The footers tell how long encoded rows are; decoded, values of a dictionary take about twice that.
@@ -143,7 +143,7 @@ impl Projection {
     }
 
     /// All sources of all columns.
-    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+    pub fn sources(&self) -> impl Iterator<Item = &SourceColumn> {
         self.columns.iter().flat_map(|column| &column.sources)
     }
 
@@ -158,7 +158,7 @@ impl Projection {
     }
 
     /// A source, numbered through all columns.
-    pub fn source(&self, source: usize) -> &Source {
+    pub fn source(&self, source: usize) -> &SourceColumn {
         let (column, place) = self.places[source];
         &self.columns[column].sources[place]
     }
@@ -196,7 +196,7 @@ impl Projection {
 
 /// Where a column's values are.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum ColumnOrigin {
     /// In the files, at this place of their schema.
     File(usize),
     /// In the files' folders.
@@ -204,22 +204,22 @@ enum Place {
 }
 
 /// The columns of the files, and after them those of the folders; where both have a name, the folders'.
-fn delivered(table: &FileTable) -> (Schema, Vec<Place>) {
+fn delivered(table: &Plan) -> (Schema, Vec<ColumnOrigin>) {
     let of_folders = table.partitions().map(|values| values.schema());
     let hidden = |name: &str| of_folders.as_ref().is_some_and(|folders| folders.column_with_name(name).is_some());
     let in_files = table.schema().fields().iter().enumerate();
-    let mut fields: Vec<(FieldRef, Place)> = in_files
+    let mut fields: Vec<(FieldRef, ColumnOrigin)> = in_files
         .filter(|(_, field)| !hidden(field.name()))
-        .map(|(index, field)| (field.clone(), Place::File(index)))
+        .map(|(index, field)| (field.clone(), ColumnOrigin::File(index)))
         .collect();
     let in_folders = of_folders.iter().flat_map(|folders| folders.fields().iter().cloned());
-    fields.extend(in_folders.enumerate().map(|(index, field)| (field, Place::Partition(index))));
-    let (fields, places): (Vec<FieldRef>, Vec<Place>) = fields.into_iter().unzip();
+    fields.extend(in_folders.enumerate().map(|(index, field)| (field, ColumnOrigin::Partition(index))));
+    let (fields, places): (Vec<FieldRef>, Vec<ColumnOrigin>) = fields.into_iter().unzip();
     (Schema::new(fields), places)
 }
 
 /// The first file whose folders say null.
-fn first_null(table: &FileTable, partition: usize) -> Option<usize> {
+fn first_null(table: &Plan, partition: usize) -> Option<usize> {
     let values = table.partitions()?.column(partition);
     (0..table.num_files()).find(|&file| values.is_null(file))
 }
@@ -229,18 +229,18 @@ fn within(path: &str, column: &str) -> bool {
     path.strip_prefix(column).is_some_and(|rest| rest.starts_with('.'))
 }
 
-fn source(table: &FileTable, name: &str, asked: &Asked, spec: &ColumnSpec) -> Result<Source> {
+fn source(table: &Plan, name: &str, asked: &ProjectionSpec, spec: &ColumnSpec) -> Result<SourceColumn> {
     let (schema, places) = delivered(table);
     let (path, index) = find(&schema, name)?;
     let root = schema.field(index);
     let (_, data_type) = path.resolve(root.data_type())?;
-    let data_type = common(&data_type);
-    let form = plan(name, &data_type, spec, asked)?;
+    let data_type = common_type(&data_type);
+    let form = resolve(name, &data_type, spec, asked)?;
     let refuses = spec.nulls.map_or(asked.tensors && spec.encode.is_none(), |nulls| nulls == Nulls::Error);
     // Of the rows with nulls, none may pass: then it is seen when they are read.
     let (index, partition, first_null) = match places[index] {
-        Place::File(column) => (column, None, table.first_null()[column].map(|file| file as usize)),
-        Place::Partition(partition) => (usize::MAX, Some(partition), first_null(table, partition)),
+        ColumnOrigin::File(column) => (column, None, table.first_null()[column].map(|file| file as usize)),
+        ColumnOrigin::Partition(partition) => (usize::MAX, Some(partition), first_null(table, partition)),
     };
     let first_null = first_null.filter(|_| table.passing().is_none());
     if let (true, true, Some(file)) = (path.is_whole(), refuses, first_null)
@@ -249,32 +249,32 @@ fn source(table: &FileTable, name: &str, asked: &Asked, spec: &ColumnSpec) -> Re
         return Err(null_error(table.path(file), name, None, form.policies()));
     }
     let field = root.clone().with_name(name).with_data_type(data_type);
-    Ok(Source { name: name.to_owned(), path, index, field: Arc::new(field), form, partition })
+    Ok(SourceColumn { name: name.to_owned(), path, index, field: Arc::new(field), form, partition })
 }
 
 /// A column, or a field in one, as it stands in the files.
-pub(crate) fn named(table: &FileTable, name: &str) -> Result<Source> {
-    source(table, name, &Asked::default(), &ColumnSpec::default())
+pub(crate) fn named(table: &Plan, name: &str) -> Result<SourceColumn> {
+    source(table, name, &ProjectionSpec::default(), &ColumnSpec::default())
 }
 
 /// One column as it is, under `key`.
-fn single(key: &str, table: &FileTable, name: &str, asked: &Asked, group: Option<&ColumnSpec>) -> Result<Column> {
+fn single(key: &str, table: &Plan, name: &str, asked: &ProjectionSpec, group: Option<&ColumnSpec>) -> Result<Column> {
     let spec = match (asked.specs.get(name), group) {
         (Some(spec), _) => spec.clone(),
         (None, Some(group)) => group.clone(),
         (None, None) => asked.of(name, None),
     };
     let source = source(table, name, asked, &spec)?;
-    let keys = source.form.keys().iter().map(|made| Key { name: format!("{key}{}", made.name), ..made.clone() });
+    let keys = source.form.keys().iter().map(|made| OutputKey { name: format!("{key}{}", made.name), ..made.clone() });
     Ok(Column { name: key.to_owned(), keys: keys.collect(), sources: vec![source], is_matrix: false })
 }
 
 /// Several columns of one number each, beside one another.
 fn matrix(
     key: &str,
-    table: &FileTable,
+    table: &Plan,
     members: &[String],
-    asked: &Asked,
+    asked: &ProjectionSpec,
     group: Option<&ColumnSpec>,
 ) -> Result<Column> {
     if members.is_empty() {
@@ -297,7 +297,7 @@ fn matrix(
         // A matrix has no nulls, of Arrow data neither.
         spec.nulls =
             if masks { Some(Nulls::Mask) } else { spec.nulls.filter(|n| *n != Nulls::Keep).or(Some(Nulls::Error)) };
-        let tensors = Asked { tensors: true, ..asked.clone() };
+        let tensors = ProjectionSpec { tensors: true, ..asked.clone() };
         let source = source(table, name, &tensors, &spec)?;
         let found = source.form.number().ok_or_else(|| {
             Error::Unsupported(format!(
@@ -318,12 +318,12 @@ fn matrix(
         }
         sources.push(source);
     }
-    let node = |number| Node::Part(if asked.tensors { Part::Dense(number) } else { Part::Arrow });
+    let node = |number| Node::ArrayLayout(if asked.tensors { ArrayLayout::Dense(number) } else { ArrayLayout::Arrow });
     let number = number.map_or(Number::F32, |(number, _)| number);
-    let mut keys = vec![Key { name: key.to_owned(), role: Role::Value, node: node(number) }];
+    let mut keys = vec![OutputKey { name: key.to_owned(), role: Role::Value, node: node(number) }];
     if let Some(group) = group.filter(|group| group.nulls == Some(Nulls::Mask)) {
         let name = format!("{key}{}", group.mask_suffix);
-        keys.push(Key { name, role: Role::Mask, node: node(Number::Bool) });
+        keys.push(OutputKey { name, role: Role::Mask, node: node(Number::Bool) });
     }
     Ok(Column { name: key.to_owned(), keys, sources, is_matrix: true })
 }

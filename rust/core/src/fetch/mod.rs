@@ -1,24 +1,24 @@
 //! Bytes: positional reads of local files, parts of objects that are read ahead, and the files that are open.
 
-mod cuts;
-mod held;
-mod input;
-mod kept;
+mod buffered_file;
+mod file_handle;
+mod files;
 mod local;
+mod lru;
 mod metadata;
-mod object;
-mod open;
-mod opened;
-mod pages;
-mod parts;
-mod remote;
-mod source;
+mod offset_index;
+mod page_ranges;
+mod range_cache;
+mod range_fetcher;
+mod read_at;
+mod remote_file;
+mod remote_files;
 
-pub use held::HeldFile;
-pub use input::Input;
+pub use buffered_file::BufferedFile;
+pub use file_handle::{FileHandle, FileHandleRead};
+pub use files::{Files, OpenFile};
 pub use local::LocalFile;
 pub use metadata::FileMetadata;
-pub use object::{RemoteFile, RemoteRead};
-pub use open::{Files, OpenFile};
-pub use remote::{Demand, Leaves};
-pub use source::{Source, SourceRead};
+pub use read_at::ReadAt;
+pub use remote_file::{RemoteFile, RemoteRead};
+pub use remote_files::{Demand, Leaves};

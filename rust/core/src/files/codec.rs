@@ -21,9 +21,9 @@ use arrow_ipc::writer::DictionaryTracker;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    name::MAX_NAME,
-    passing::{Passing, batch_from_bytes, batch_to_bytes},
-    table::{FileTable, TableParts},
+    paths::MAX_NAME,
+    plan::{Plan, PlanParts},
+    row_counts::{SelectedRows, batch_from_bytes, batch_to_bytes},
 };
 use crate::{Error, Result};
 
@@ -34,7 +34,7 @@ const PARTITIONS: u8 = 1;
 const PASSING: u8 = 2;
 const TAGS: u8 = 4;
 
-impl FileTable {
+impl Plan {
     /// The table as bytes; the same table gives the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64 * self.num_files() + 8 * self.num_row_groups() + 1024);
@@ -79,7 +79,7 @@ impl FileTable {
         out
     }
 
-    /// The table of bytes that [`FileTable::to_bytes`] made. Whatever the bytes, it gives a table or an error, and reserves
+    /// The table of bytes that [`Plan::to_bytes`] made. Whatever the bytes, it gives a table or an error, and reserves
     /// no more memory than they can fill.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| state("these bytes are not one"))?;
@@ -117,11 +117,11 @@ fn state(what: &str) -> Error {
 /// What the flags say is there.
 struct More {
     partitions: Option<RecordBatch>,
-    passing: Option<Passing>,
+    passing: Option<SelectedRows>,
     tags: Vec<String>,
 }
 
-fn decode(body: &[u8], flags: u8) -> Option<(TableParts, More)> {
+fn decode(body: &[u8], flags: u8) -> Option<(PlanParts, More)> {
     let mut input = Input(body);
     let root = str::from_utf8(input.bytes()?).ok()?.to_owned();
     let schema = arrow_ipc::root_as_schema(input.bytes()?).ok()?;
@@ -160,14 +160,16 @@ fn decode(body: &[u8], flags: u8) -> Option<(TableParts, More)> {
     };
     let passing = match flags & PASSING {
         0 => None,
-        _ => Some(Passing { rule: str::from_utf8(input.bytes()?).ok()?.to_owned(), counts: input.series(groups)? }),
+        _ => {
+            Some(SelectedRows { rule: str::from_utf8(input.bytes()?).ok()?.to_owned(), counts: input.series(groups)? })
+        }
     };
     let mut tags = Vec::new();
     for _ in 0..if flags & TAGS == 0 { 0 } else { files } {
         tags.push(str::from_utf8(input.bytes()?).ok()?.to_owned());
     }
     let whole = input.0.is_empty() && flags & !(PARTITIONS | PASSING | TAGS) == 0;
-    let parts = TableParts { root, names, hashes, sizes, group_counts, group_rows, group_bytes, schema, first_null };
+    let parts = PlanParts { root, names, hashes, sizes, group_counts, group_rows, group_bytes, schema, first_null };
     whole.then_some((parts, More { partitions, passing, tags }))
 }
 

@@ -2,22 +2,22 @@
 
 mod codec;
 pub mod footer;
-pub mod list;
-pub mod name;
-mod passing;
+pub(crate) mod footer_precheck;
+mod footers;
+pub mod listing;
+pub mod paths;
+mod persist;
+mod plan;
 pub mod remote;
-mod saved;
-mod scan;
+mod row_counts;
 pub mod schema;
-pub(crate) mod shape;
-pub(crate) mod skim;
-mod table;
+pub(crate) mod schema_cache;
 
 pub use footer::Footer;
-pub use list::{Listing, list};
-pub use passing::{Passing, batch_from_bytes, batch_to_bytes};
-pub use schema::Drift;
-pub use table::{FileEntry, FileTable, TableParts};
+pub use listing::{Listing, list};
+pub use plan::{FileEntry, Plan, PlanParts};
+pub use row_counts::{SelectedRows, batch_from_bytes, batch_to_bytes};
+pub use schema::SchemaMerge;
 
 use crate::store::is_remote;
 use crate::{Error, Result};
@@ -32,10 +32,10 @@ pub type Keep<'a> = &'a dyn Fn(&[String]) -> Result<Vec<usize>>;
 pub fn plan(
     paths: &[String],
     num_threads: usize,
-    drift: Drift,
-    from: &remote::From,
+    drift: SchemaMerge,
+    from: &remote::StoreAccess,
     keep: Option<Keep<'_>>,
-) -> Result<FileTable> {
+) -> Result<Plan> {
     if paths.iter().any(|path| is_remote(path)) {
         return remote::plan(paths, drift, from, keep);
     }
@@ -44,7 +44,7 @@ pub fn plan(
         Some(keep) => kept(keep(&names)?, &names)?,
         None => names,
     };
-    scan::scan(Listing { root, names }, num_threads, drift)
+    footers::scan(Listing { root, names }, num_threads, drift)
 }
 
 /// Those at these places.

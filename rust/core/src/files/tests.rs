@@ -26,8 +26,8 @@ fn nulls(values: &[Option<i32>]) -> ArrayRef {
     Arc::new(Int32Array::from(values.to_vec()))
 }
 
-fn planned(dir: &Path) -> Result<FileTable> {
-    plan(&[dir.to_str().unwrap().to_owned()], 3, Drift::default(), &remote::From::default(), None)
+fn planned(dir: &Path) -> Result<Plan> {
+    plan(&[dir.to_str().unwrap().to_owned()], 3, SchemaMerge::default(), &remote::StoreAccess::default(), None)
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_plan_of_a_directory() {
         assert_eq!(fs::metadata(table.path(at)).unwrap().len(), file.size);
     }
     assert_eq!(
-        plan(&[table.path(1)], 1, Drift::default(), &remote::From::default(), None).unwrap().root(),
+        plan(&[table.path(1)], 1, SchemaMerge::default(), &remote::StoreAccess::default(), None).unwrap().root(),
         table.root()
     );
     let copy = tempfile::tempdir().unwrap();
@@ -59,7 +59,7 @@ fn a_plan_of_a_directory() {
         fs::copy(dir.path().join(file), copy.path().join(file)).unwrap();
     }
     assert_eq!(planned(copy.path()).unwrap().digest(), table.digest());
-    assert_eq!(FileTable::from_bytes(&table.to_bytes()).unwrap(), table);
+    assert_eq!(Plan::from_bytes(&table.to_bytes()).unwrap(), table);
 }
 
 #[test]
@@ -104,9 +104,14 @@ fn schemas_that_differ_are_named_in_order() {
     write(&dir.path().join("048.parquet"), vec![("y", ints([1]))], 4);
     fs::write(dir.path().join("049.parquet"), b"").unwrap();
     for threads in [1, 4, 64] {
-        let error =
-            plan(&[dir.path().to_str().unwrap().to_owned()], threads, Drift::default(), &remote::From::default(), None)
-                .unwrap_err();
+        let error = plan(
+            &[dir.path().to_str().unwrap().to_owned()],
+            threads,
+            SchemaMerge::default(),
+            &remote::StoreAccess::default(),
+            None,
+        )
+        .unwrap_err();
         assert!(matches!(&error, Error::Schema { path, .. } if path.ends_with("047.parquet")), "{error}");
     }
     fs::remove_file(dir.path().join("047.parquet")).unwrap();

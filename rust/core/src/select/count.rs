@@ -9,12 +9,12 @@ use std::time::Duration;
 use arrow_array::RecordBatch;
 
 use super::Selector;
-use super::facts::{self, Facts};
-use super::lookout::Lookout;
+use super::count_prefetch::CountPrefetch;
 use super::predicate::Predicate;
+use super::pruning::{self, ColumnStats};
 use crate::fetch::Files;
-use crate::files::FileTable;
-use crate::files::remote::From as Store;
+use crate::files::Plan;
+use crate::files::remote::StoreAccess;
 use crate::{Error, Result};
 
 /// How long the caller goes without a word of the progress.
@@ -26,8 +26,8 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// # Errors
 /// That of the first row group, in order, that cannot be counted.
 pub fn count(
-    table: &Arc<FileTable>,
-    store: Store,
+    table: &Arc<Plan>,
+    store: StoreAccess,
     selector: &Selector,
     groups: &[usize],
     num_threads: usize,
@@ -36,7 +36,7 @@ pub fn count(
     if !selector.is_filter() {
         return groups.iter().map(|&group| selector.sampled(table, group)).collect();
     }
-    let lookout = Lookout::new(table, selector, groups);
+    let lookout = CountPrefetch::new(table, selector, groups);
     let files = Files::with_statistics(Arc::clone(table)).reading(store, lookout.demand());
     let (next, done, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
@@ -112,6 +112,6 @@ pub fn may_pass(predicate: &Predicate, values: &RecordBatch) -> Result<Vec<bool>
         .iter()
         .map(|name| values.schema().index_of(name).map_err(|error| Error::internal(error.to_string())))
         .collect::<Result<Vec<_>>>()?;
-    let of = |file| columns.iter().map(|&column| Facts::of_partition(values, column, file)).collect::<Vec<_>>();
-    Ok((0..values.num_rows()).map(|file| facts::outcomes(predicate, &of(file)).may_pass()).collect())
+    let of = |file| columns.iter().map(|&column| ColumnStats::of_partition(values, column, file)).collect::<Vec<_>>();
+    Ok((0..values.num_rows()).map(|file| pruning::outcomes(predicate, &of(file)).may_pass()).collect())
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use arrow_array::{BooleanArray, RecordBatch, new_empty_array};
 use arrow_schema::DataType;
 
-use super::kernel;
-use super::lane::{LaneKind, kind};
-use crate::decode::{Asked, Column, Projection};
-use crate::files::FileTable;
+use super::comparable::{ComparableKind, kind};
+use super::evaluate;
+use crate::decode::{Column, Projection, ProjectionSpec};
+use crate::files::Plan;
 use crate::{Error, Result};
 
 /// A value that columns are compared with, in the column's own unit.
@@ -68,7 +68,7 @@ pub struct Condition {
 
 /// A step of a filter in postfix notation.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Step {
+pub enum FilterOp {
     /// A condition.
     Test(Condition),
     /// True or false for every row.
@@ -96,7 +96,7 @@ pub trait Evaluator: std::fmt::Debug + Send + Sync {
 #[derive(Debug, Clone)]
 pub struct Predicate {
     pub(super) names: Vec<String>,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<FilterOp>,
     pub(super) evaluator: Option<Arc<dyn Evaluator>>,
 }
 
@@ -105,17 +105,17 @@ impl Predicate {
     ///
     /// # Errors
     /// Steps that are no tree, columns that are not named.
-    pub fn new(names: Vec<String>, steps: Vec<Step>) -> Result<Self> {
+    pub fn new(names: Vec<String>, steps: Vec<FilterOp>) -> Result<Self> {
         let mut depth = 0_usize;
         let bad = || Error::internal("the steps of a filter make no tree");
         for step in &steps {
             let taken = match step {
-                Step::And | Step::Or => 2,
-                Step::Not => 1,
+                FilterOp::And | FilterOp::Or => 2,
+                FilterOp::Not => 1,
                 _ => 0,
             };
             depth = depth.checked_sub(taken).ok_or_else(bad)? + 1;
-            if let Step::Test(Condition { column, test }) = step {
+            if let FilterOp::Test(Condition { column, test }) = step {
                 let other = match test {
                     Test::EqualColumn(other) | Test::LessColumn(other) => *other,
                     _ => *column,
@@ -143,11 +143,11 @@ impl Predicate {
     ///
     /// # Errors
     /// A column that is not there, or of a type that the condition on it is not for.
-    pub(super) fn columns(&self, table: &FileTable) -> Result<Arc<[Column]>> {
-        let asked = Asked { columns: Some(self.names.clone()), ..Asked::default() };
+    pub(super) fn columns(&self, table: &Plan) -> Result<Arc<[Column]>> {
+        let asked = ProjectionSpec { columns: Some(self.names.clone()), ..ProjectionSpec::default() };
         let projection = Projection::new(table, &asked)?;
         for step in &self.steps {
-            let Step::Test(Condition { column, test }) = step else { continue };
+            let FilterOp::Test(Condition { column, test }) = step else { continue };
             let data_type = projection.columns()[*column].sources[0].field.data_type();
             let other = match test {
                 Test::EqualColumn(other) | Test::LessColumn(other) => {
@@ -164,7 +164,7 @@ impl Predicate {
         }
         if let Some(evaluator) = &self.evaluator {
             let none = projection.sources().map(|source| new_empty_array(source.field.data_type())).collect::<Vec<_>>();
-            kernel::asked(evaluator.as_ref(), &self.names, &none, 0).map_err(Error::Unsupported)?;
+            evaluate::asked(evaluator.as_ref(), &self.names, &none, 0).map_err(Error::Unsupported)?;
         }
         Ok(projection.columns().into())
     }
@@ -182,9 +182,9 @@ fn fits(test: &Test, data_type: &DataType) -> bool {
     let takes = |literal: &Literal| {
         matches!(
             (literal, kind),
-            (Literal::Int(_), Some(LaneKind::Int | LaneKind::Wide))
-                | (Literal::Float(_), Some(LaneKind::Int | LaneKind::Wide | LaneKind::Float))
-                | (Literal::Bytes(_), Some(LaneKind::Bytes))
+            (Literal::Int(_), Some(ComparableKind::Int | ComparableKind::Wide))
+                | (Literal::Float(_), Some(ComparableKind::Int | ComparableKind::Wide | ComparableKind::Float))
+                | (Literal::Bytes(_), Some(ComparableKind::Bytes))
         )
     };
     match test {
@@ -195,7 +195,7 @@ fn fits(test: &Test, data_type: &DataType) -> bool {
         | Test::GreaterEqual(literal) => takes(literal),
         Test::In { values, .. } => values.iter().all(takes),
         Test::EqualColumn(_) | Test::LessColumn(_) => kind.is_some(),
-        Test::Nan | Test::Null { nan: true } => kind == Some(LaneKind::Float),
+        Test::Nan | Test::Null { nan: true } => kind == Some(ComparableKind::Float),
         Test::Null { nan: false } | Test::Always(_) => true,
     }
 }

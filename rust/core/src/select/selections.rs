@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::facts::{self, Facts};
-use super::kernel;
+use super::evaluate;
 use super::predicate::Predicate;
+use super::pruning::{self, ColumnStats};
 use crate::decode::{Column, GroupColumn, SourceReader};
 use crate::fetch::{Files, OpenFile};
-use crate::files::FileTable;
+use crate::files::Plan;
 use crate::order::{RowSet, Sample};
 use crate::{Error, Result};
 
@@ -40,7 +40,7 @@ impl Selector {
     ///
     /// # Errors
     /// A column that is not there, or of a type that the condition on it is not for.
-    pub fn new(table: &FileTable, sample: Option<Sample>, filter: Option<Predicate>) -> Result<Self> {
+    pub fn new(table: &Plan, sample: Option<Sample>, filter: Option<Predicate>) -> Result<Self> {
         let filter = match filter {
             Some(predicate) => Some((predicate.clone(), predicate.columns(table)?)),
             None => None,
@@ -72,7 +72,7 @@ impl Selector {
     }
 
     /// How many rows of a row group are in the sample: before the filter.
-    pub(super) fn sampled(&self, table: &FileTable, group: usize) -> Result<u64> {
+    pub(super) fn sampled(&self, table: &Plan, group: usize) -> Result<u64> {
         let rows = table.group_rows()[group];
         match &self.sample {
             None => Ok(rows),
@@ -83,19 +83,19 @@ impl Selector {
         }
     }
 
-    fn verdict(&self, table: &FileTable, index: usize, file: &OpenFile, group: usize) -> Verdict {
+    fn verdict(&self, table: &Plan, index: usize, file: &OpenFile, group: usize) -> Verdict {
         let Some((predicate, columns)) = &self.filter else { return Verdict::All };
         let metadata = file.metadata.metadata();
         let leaves = metadata.file_metadata().schema_descr();
         let of = metadata.row_group(group - table.groups(index).start);
-        let facts: Vec<Facts> = columns
+        let facts: Vec<ColumnStats> = columns
             .iter()
             .map(|column| match (column.sources[0].partition, table.partitions()) {
-                (Some(partition), Some(values)) => Facts::of_partition(values, partition, index),
-                _ => Facts::of_group(of, leaves, file.metadata.schema(), &column.name),
+                (Some(partition), Some(values)) => ColumnStats::of_partition(values, partition, index),
+                _ => ColumnStats::of_group(of, leaves, file.metadata.schema(), &column.name),
             })
             .collect();
-        let outcomes = facts::outcomes(predicate, &facts);
+        let outcomes = pruning::outcomes(predicate, &facts);
         match (outcomes.may_pass(), outcomes.all_pass()) {
             (false, _) => Verdict::None,
             (true, true) => Verdict::All,
@@ -157,18 +157,12 @@ impl Selector {
 }
 
 /// A row group's part of the sample's key: its file's footer hash, and its number in the file.
-fn place(table: &FileTable, group: usize) -> (u64, u64) {
+fn place(table: &Plan, group: usize) -> (u64, u64) {
     let file = table.file(table.file_of_group(group));
     (file.hash, (group - file.groups.start) as u64)
 }
 
-fn filtered(
-    table: &FileTable,
-    file: &OpenFile,
-    group: usize,
-    predicate: &Predicate,
-    columns: &[Column],
-) -> Result<RowSet> {
+fn filtered(table: &Plan, file: &OpenFile, group: usize, predicate: &Predicate, columns: &[Column]) -> Result<RowSet> {
     let index = table.file_of_group(group);
     let in_file = group - table.groups(index).start;
     let rows = table.group_rows()[group];
@@ -186,9 +180,9 @@ fn filtered(
             .map(|(of, reader)| reader.read(of, None, start..start + count as u64))
             .collect::<Result<Vec<_>>>()?;
         let passing = match &predicate.evaluator {
-            None => kernel::evaluate(predicate, &arrays, count)?,
+            None => evaluate::evaluate(predicate, &arrays, count)?,
             Some(evaluator) => {
-                kernel::asked(evaluator.as_ref(), predicate.names(), &arrays, count).map_err(|detail| {
+                evaluate::asked(evaluator.as_ref(), predicate.names(), &arrays, count).map_err(|detail| {
                     let first = readers.first().map_or(0, |(of, _)| of.first_row) + start;
                     let last = first + count as u64 - 1;
                     Error::Data { path: file.path.clone(), detail: format!("among rows {first} to {last}: {detail}") }
@@ -201,18 +195,18 @@ fn filtered(
 }
 
 /// A set that is being found, or was: locked by the thread that finds it, so that it is found once.
-type Place = Arc<Mutex<Option<Arc<RowSet>>>>;
+type SelectionSlot = Arc<Mutex<Option<Arc<RowSet>>>>;
 
 /// The sets of the row groups that are being read.
 #[derive(Debug)]
 pub struct Selections {
     selector: Arc<Selector>,
-    kept: Mutex<Kept>,
+    kept: Mutex<SelectionCache>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
-    places: HashMap<usize, (Place, u64, u64)>,
+struct SelectionCache {
+    places: HashMap<usize, (SelectionSlot, u64, u64)>,
     clock: u64,
     bytes: u64,
 }

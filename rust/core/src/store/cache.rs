@@ -18,7 +18,7 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::{Metrics, Stamp};
-use crate::memory;
+use crate::buffer_pool;
 
 /// Under the caller's folder, which may hold other things: what is removed for room is ours.
 const OWN: &str = "shardline";
@@ -85,7 +85,7 @@ impl Cache {
         let place = self.place(entry);
         let mut file = File::open(&place).ok()?;
         let length = usize::try_from(entry.range.end - entry.range.start).ok()?;
-        let mut bytes = memory::scratch(length);
+        let mut bytes = buffer_pool::scratch(length);
         let mut sum = [0; CHECKSUM];
         let whole = file.metadata().is_ok_and(|is| is.len() == (length + CHECKSUM) as u64)
             && file.read_exact(&mut bytes).is_ok()
@@ -99,7 +99,7 @@ impl Cache {
         // When it was last used; that this fails on a disk that cannot be written matters to nobody.
         let _ = file.set_modified(SystemTime::now());
         metrics.cache_hit();
-        Some(memory::bytes(bytes))
+        Some(buffer_pool::bytes(bytes))
     }
 
     /// Keeps an entry. Blocks. Where the disk refuses, says so once a process and keeps nothing any more.

@@ -9,26 +9,26 @@
 //! offsets) → `values` (a copy, `split`, or `dictionary` by `unpack` and `lookup`) → the output. `column` drives it, `kind` says
 //! which columns qualify, `runs` is the encoding that levels and dictionary indices share, and `wide` unpacks with AVX2.
 
+mod byte_stream_split;
 mod column;
 mod dictionary;
+mod dictionary_gather;
 mod kind;
 mod levels;
 mod lists;
-mod lookup;
 mod page;
-mod runs;
-mod split;
+mod rle;
 mod unpack;
-mod values;
 #[cfg(target_arch = "x86_64")]
-mod wide;
+mod unpack_avx2;
+mod values;
 
 use arrow_array::ArrayRef;
 use arrow_schema::Field;
 use parquet::errors::ParquetError;
 use parquet::schema::types::ColumnDescriptor;
 
-pub use self::page::{DensePages, Stored};
+pub use self::page::{DensePages, StoredValues};
 
 /// A page or chunk that cannot be what its headers say, in words. The caller knows the file and the column.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,13 +68,13 @@ impl DenseColumn {
     ///
     /// `field` is the top-level Arrow field that arrow-rs would read the column as.
     pub fn try_new(pages: Box<dyn DensePages>, descr: &ColumnDescriptor, field: &Field) -> Option<Self> {
-        let kind = kind::Kind::of(descr, field)?;
+        let kind = kind::ColumnKind::of(descr, field)?;
         Some(Self { column: column::Column::new(pages, kind) })
     }
 
     /// Whether [`Self::try_new`] would take this column; needs no pages.
     pub fn takes(descr: &ColumnDescriptor, field: &Field) -> bool {
-        kind::Kind::of(descr, field).is_some()
+        kind::ColumnKind::of(descr, field).is_some()
     }
 
     /// Makes it an error that the pages hold more than `num_values` level slots (the chunk's metadata knows), so that

@@ -17,7 +17,7 @@ pub trait DensePages: PageReader {
     ///
     /// # Errors
     /// Those of [`PageReader::get_next_page`].
-    fn next_dense(&mut self) -> parquet::errors::Result<Option<(Page, Option<Stored>)>> {
+    fn next_dense(&mut self) -> parquet::errors::Result<Option<(Page, Option<StoredValues>)>> {
         Ok(self.get_next_page()?.map(|page| (page, None)))
     }
 }
@@ -27,13 +27,13 @@ impl<R: ChunkReader> DensePages for SerializedPageReader<R> {}
 type Fill = dyn Fn(u64, &mut [MaybeUninit<u8>]) -> parquet::errors::Result<()> + Send;
 
 /// Bytes that are read where they are used.
-pub struct Stored {
+pub struct StoredValues {
     fill: Box<Fill>,
     at: u64,
     left: usize,
 }
 
-impl Stored {
+impl StoredValues {
     /// The `length` bytes from `at` on; `fill` fills memory with what is stored at a place.
     pub fn new(fill: Box<Fill>, at: u64, length: usize) -> Self {
         Self { fill, at, left: length }
@@ -59,27 +59,27 @@ impl Stored {
 
     /// All that is left.
     pub fn load(mut self) -> Result<Bytes> {
-        let mut bytes = crate::memory::vec::<u8>(self.left);
+        let mut bytes = crate::buffer_pool::vec::<u8>(self.left);
         bytes.reserve_exact(self.left);
         let length = self.left;
         self.take(&mut bytes.spare_capacity_mut()[..length])?;
         // SAFETY: `take` filled so many.
         unsafe { bytes.set_len(length) };
-        Ok(crate::memory::bytes(bytes))
+        Ok(crate::buffer_pool::bytes(bytes))
     }
 }
 
 /// The values of a page.
 pub(super) enum Content {
     Bytes(Bytes),
-    Stored(Stored),
+    StoredValues(StoredValues),
 }
 
 impl Content {
     pub(super) fn load(self) -> Result<Bytes> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
-            Self::Stored(stored) => stored.load(),
+            Self::StoredValues(stored) => stored.load(),
         }
     }
 }
@@ -97,8 +97,8 @@ pub(super) struct Sections {
 
 impl Sections {
     /// `None` for a dictionary page. `stored`: the values, where the page is without them.
-    pub(super) fn of(page: Page, stored: Option<Stored>, levels: &Levels) -> Result<Option<Self>> {
-        let content = |rest| stored.map_or(Content::Bytes(rest), Content::Stored);
+    pub(super) fn of(page: Page, stored: Option<StoredValues>, levels: &Levels) -> Result<Option<Self>> {
+        let content = |rest| stored.map_or(Content::Bytes(rest), Content::StoredValues);
         Ok(Some(match page {
             Page::DictionaryPage { .. } => return Ok(None),
             Page::DataPage { mut buf, num_values, encoding, def_level_encoding, rep_level_encoding, .. } => {

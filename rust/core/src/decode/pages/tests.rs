@@ -18,7 +18,7 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::serialized_reader::SerializedPageReader;
 use proptest::prelude::*;
 
-use super::{Idle, pages};
+use super::{DecompressPool, pages};
 use crate::decode::dense::DensePages;
 
 #[derive(Debug, Clone)]
@@ -97,7 +97,7 @@ fn both(
     file: &Bytes,
     metadata: &ArrowReaderMetadata,
     index: bool,
-    idle: Option<&Arc<Idle>>,
+    idle: Option<&Arc<DecompressPool>>,
 ) -> (Box<dyn DensePages>, Box<dyn PageReader>) {
     let group = metadata.metadata().row_group(0);
     let places = metadata.metadata().page_index_for_row_group(0);
@@ -114,15 +114,15 @@ fn load(file: &Bytes) -> ArrowReaderMetadata {
 
 /// Threads without work of their own.
 struct Helpers {
-    idle: Arc<Idle>,
+    idle: Arc<DecompressPool>,
     stop: Arc<Mutex<bool>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Helpers {
     fn new(threads: usize) -> Self {
-        let (idle, stop) = (Arc::new(Idle::new(1 << 20)), Arc::default());
-        let help = |(idle, stop): (Arc<Idle>, Arc<Mutex<bool>>)| {
+        let (idle, stop) = (Arc::new(DecompressPool::new(1 << 20)), Arc::default());
+        let help = |(idle, stop): (Arc<DecompressPool>, Arc<Mutex<bool>>)| {
             let mut stopped = stop.lock().unwrap();
             while !*stopped {
                 stopped = idle.help_or_wait(stopped, || stop.lock().unwrap()).0;
@@ -155,10 +155,10 @@ fn pages_behind_are_offered_to_as_many_threads_as_have_no_work() {
     let written =
         Written { codec, v2: true, dictionary: false, lists: false, noise: false, rows: 90_000, page_rows: 20_000 };
     let file = written.file();
-    let idle = Arc::new(Idle::new(usize::MAX));
+    let idle = Arc::new(DecompressPool::new(usize::MAX));
     idle.threads.store(2, Ordering::Relaxed);
     let (mut ours, mut theirs) = both(&file, &load(&file), false, Some(&idle));
-    let offered = |idle: &Idle| std::iter::from_fn(|| idle.next()).collect::<Vec<_>>();
+    let offered = |idle: &DecompressPool| std::iter::from_fn(|| idle.next()).collect::<Vec<_>>();
     let mut both_next = || {
         let pages = [ours.next_dense().unwrap().map(|(page, _)| page), theirs.get_next_page().unwrap()];
         let [mine, theirs] = pages.map(|page| page.map(|page| said(&page)));

@@ -1,0 +1,318 @@
+//! What is planned, under way and done, under one lock; and what may be read ahead.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arrow_array::ArrayRef;
+
+use super::chunk_builder::ChunkBuilder;
+use super::cursor_decoder::Reading;
+use super::cursors::{CursorKey, Cursors, Task};
+use crate::decode::{DecompressPool, Projection};
+use crate::fetch::Files;
+use crate::order::{GroupSlice, Line, mul_div};
+use crate::schedule::{Chunk, ChunkSchedule};
+use crate::select::{FilterPrefetch, Selections};
+use crate::{Error, Result};
+
+/// The sources of a lane hold at least this many bytes a row group, so that small row groups are few tasks.
+const CURSOR_BYTES: u64 = 256 << 10;
+/// One part in so many of the budget may be pages that are decompressed before their turn.
+const EARLY_PART: u64 = 4;
+
+/// What a reader has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Metrics {
+    /// Chunks decoded.
+    pub chunks: u64,
+    /// Rows decoded.
+    pub rows: u64,
+    /// Bytes of the arrays that were made.
+    pub bytes: u64,
+    /// Time that threads spent decoding and gathering.
+    pub busy: Duration,
+    /// Time that the caller waited.
+    pub waited: Duration,
+    /// The most bytes that were read ahead at once.
+    pub peak_bytes: u64,
+}
+
+/// What the threads and the caller share.
+pub(crate) struct Scheduler {
+    pub(crate) files: Files,
+    pub(crate) projection: Projection,
+    selections: Option<Selections>,
+    /// Looks ahead for the rows that pass, of objects.
+    scout: Option<FilterPrefetch>,
+    pub(crate) line: Line,
+    budget: u64,
+    /// Rows of a row group that are decoded beyond those that a chunk needs.
+    ahead: u64,
+    state: Mutex<State>,
+    idle: Arc<DecompressPool>,
+    done: Condvar,
+}
+
+pub(crate) struct State {
+    schedule: ChunkSchedule,
+    /// A chunk that did not fit into the budget yet.
+    next_chunk: Option<Chunk>,
+    next_job: u64,
+    planned_rows: u64,
+    pub(crate) jobs: BTreeMap<u64, ChunkBuilder>,
+    pub(crate) cursors: Cursors,
+    /// Lanes with work to do, that for the earliest chunk first.
+    pub(crate) ready: BinaryHeap<Reverse<(u64, u64)>>,
+    /// Of every slot, the outputs to come, in order: chunk, number of the output, rows.
+    slots: Vec<VecDeque<(u64, usize, u64)>>,
+    /// The slot that the caller waits for.
+    waiting: Option<usize>,
+    used_bytes: u64,
+    /// Bytes that unfinished chunks are decoded from, those of rows that do not pass among them.
+    raw_bytes: u64,
+    pub(crate) closed: bool,
+    pub(crate) metrics: Metrics,
+}
+
+/// The columns of one output, and its rows.
+pub(crate) type Taken = (Vec<ArrayRef>, u64);
+
+impl Scheduler {
+    pub(crate) fn new(
+        files: Files,
+        projection: Projection,
+        selections: Option<Selections>,
+        line: Line,
+        schedule: ChunkSchedule,
+        budget: u64,
+        ahead: u64,
+    ) -> Self {
+        let slots = vec![VecDeque::new(); schedule.num_slots()];
+        let state = State {
+            schedule,
+            next_chunk: None,
+            next_job: 0,
+            planned_rows: 0,
+            jobs: BTreeMap::new(),
+            cursors: Cursors::default(),
+            ready: BinaryHeap::new(),
+            slots,
+            waiting: None,
+            used_bytes: 0,
+            raw_bytes: 0,
+            closed: false,
+            metrics: Metrics::default(),
+        };
+        let idle = Arc::new(DecompressPool::new((budget / EARLY_PART) as usize));
+        let done = Condvar::new();
+        let scout = (selections.is_some() && files.are_remote()).then(FilterPrefetch::default);
+        Self { files, projection, selections, scout, line, budget, ahead, state: Mutex::new(state), idle, done }
+    }
+
+    /// What lanes are read with.
+    pub(crate) fn reading(&self) -> Reading<'_> {
+        let selections = self.selections.as_ref();
+        Reading { files: &self.files, projection: &self.projection, selections, ahead: self.ahead, idle: &self.idle }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for work to do; None once the engine is closed.
+    pub(crate) fn next_cursor<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Option<(MutexGuard<'a, State>, u64)> {
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some(Reverse((_, cursor))) = state.ready.pop() {
+                return Some((state, cursor));
+            }
+            if !self.admit(&mut state) {
+                let busy;
+                (state, busy) = self.idle.help_or_wait(state, || self.lock());
+                state.metrics.busy += busy;
+            }
+        }
+    }
+
+    /// Whether there is somebody to look ahead.
+    pub(crate) fn has_scout(&self) -> bool {
+        self.scout.is_some()
+    }
+
+    /// Looks ahead until the engine is closed.
+    pub(crate) fn scout(&self) {
+        if let (Some(scout), Some(selections)) = (&self.scout, &self.selections) {
+            scout.run(&self.files, selections);
+        }
+    }
+
+    /// Tells the caller that a chunk is done: nothing is read for it any longer.
+    pub(crate) fn notify_done(&self, number: u64) {
+        self.files.finish(number);
+        self.done.notify_all();
+    }
+
+    /// Wakes another thread where there is more to do.
+    pub(crate) fn notify_work(&self, state: &State) {
+        if !state.ready.is_empty() {
+            self.idle.wake_one();
+        }
+    }
+
+    /// Takes the next output of a slot, waiting for it at most this long; None when the time is over.
+    pub(crate) fn take(&self, slot: usize, timeout: Duration) -> Result<Option<Taken>> {
+        let begin = Instant::now();
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return Err(Error::Closed);
+            }
+            state.waiting = Some(slot);
+            self.admit(&mut state);
+            let Some(&(number, output, rows)) = state.slots[slot].front() else {
+                return Err(Error::internal(format!("no chunk is planned for slot {slot}")));
+            };
+            if state.jobs.get(&number).is_some_and(ChunkBuilder::is_done) {
+                state.metrics.waited += begin.elapsed();
+                let taken = state.take(slot, number, output)?;
+                // What was taken makes room.
+                self.admit(&mut state);
+                return Ok(Some((taken, rows)));
+            }
+            let left = timeout.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                state.metrics.waited += begin.elapsed();
+                return Ok(None);
+            }
+            state = self.done.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Stops the threads once they are done with what they are at.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.ready.clear();
+        state.jobs.clear();
+        state.cursors = Cursors::default();
+        drop(state);
+        self.files.close();
+        if let Some(scout) = &self.scout {
+            scout.close();
+        }
+        self.idle.wake_all();
+        self.done.notify_all();
+    }
+
+    /// Plans the chunks that there is room for, and always the one that the caller waits for.
+    fn admit(&self, state: &mut State) -> bool {
+        let mut admitted = false;
+        loop {
+            if state.next_chunk.is_none() {
+                state.next_chunk = state.schedule.next_chunk();
+            }
+            let Some(chunk) = &state.next_chunk else { break };
+            let bytes = chunk.rows() * self.projection.row_bytes();
+            let raw = self.raw_bytes(chunk);
+            let awaited = state.waiting.is_some_and(|slot| state.slots[slot].is_empty());
+            let used = state.used_bytes + self.idle.bytes() as u64;
+            let is_full = used + bytes > self.budget || state.raw_bytes + raw > self.budget;
+            if !awaited && !state.jobs.is_empty() && is_full {
+                break;
+            }
+            if let Some(chunk) = state.next_chunk.take() {
+                self.start(state, chunk, bytes, raw);
+                admitted = true;
+            }
+        }
+        if admitted {
+            self.idle.wake_all();
+        }
+        admitted
+    }
+
+    /// Bytes that a chunk of an object's rows is decoded from, those between the rows that pass among them.
+    fn raw_bytes(&self, chunk: &Chunk) -> u64 {
+        let Some((_, selections)) = self.scout.as_ref().zip(self.selections.as_ref()) else { return 0 };
+        let table = self.files.table();
+        let of = |slice: &GroupSlice| {
+            let (group, rows) = (slice.group as usize, slice.rows.end - slice.rows.start);
+            mul_div(rows, table.group_rows()[group], table.line_rows()[group].max(1))
+        };
+        let rows: u64 = chunk.strands.iter().flatten().map(of).sum();
+        rows.saturating_mul(self.projection.row_bytes() + selections.row_bytes())
+    }
+
+    fn start(&self, state: &mut State, chunk: Chunk, bytes: u64, raw: u64) {
+        let number = state.next_job;
+        state.next_job += 1;
+        state.used_bytes += bytes;
+        state.raw_bytes += raw;
+        state.metrics.peak_bytes = state.metrics.peak_bytes.max(state.used_bytes);
+        for (index, output) in chunk.outputs.iter().enumerate() {
+            state.slots[output.slot].push_back((number, index, output.rows()));
+        }
+        match &self.scout {
+            None => {
+                let slices = chunk.strands.iter().flatten();
+                self.files.prefetch(number, slices.map(|slice| (slice.group as usize, slice.rows.clone())));
+            }
+            Some(scout) => scout.ask(&self.files, number, chunk.strands.iter().flatten()),
+        }
+        // In its slot's turn a lane is read on; between two such turns every other slot has two at the most.
+        state.planned_rows += chunk.rows();
+        let turn = state.planned_rows / state.schedule.full_rows();
+        state.cursors.turn_to(turn, 2 * state.slots.len() as u64 + 2);
+        for (piece, slice) in chunk.strands.iter().flatten().enumerate() {
+            for sources in self.parts(slice.group) {
+                let key = CursorKey { group: slice.group, sources };
+                let task = Task { job: number, piece, rows: slice.rows.clone() };
+                if let Some(cursor) = state.cursors.add(key, task) {
+                    state.ready.push(Reverse((number, cursor)));
+                }
+            }
+        }
+        let sources: Vec<usize> = self.projection.columns().iter().map(|column| column.sources.len()).collect();
+        state.jobs.insert(number, ChunkBuilder::new(chunk, &sources, bytes, raw));
+    }
+
+    /// The sources of a row group in as many parts as its size is worth.
+    fn parts(&self, group: u32) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+        let sources = self.projection.num_sources();
+        let rows = self.files.table().line_rows()[group as usize];
+        let parts =
+            (rows * self.projection.row_bytes()).div_ceil(CURSOR_BYTES).clamp(1, sources.max(1) as u64) as usize;
+        (0..parts)
+            .map(move |part| part * sources / parts..(part + 1) * sources / parts)
+            .filter(|range| !range.is_empty())
+    }
+}
+
+impl State {
+    fn take(&mut self, slot: usize, number: u64, output: usize) -> Result<Vec<ArrayRef>> {
+        let Some(job) = self.jobs.get_mut(&number) else { return Err(Error::internal("a chunk is gone")) };
+        // After an error the output stays where it is: asking again gives the same error.
+        let columns = job.take(output)?;
+        if job.is_spent() {
+            self.used_bytes = self.used_bytes.saturating_sub(job.bytes);
+            self.jobs.remove(&number);
+        }
+        self.slots[slot].pop_front();
+        self.waiting = None;
+        Ok(columns)
+    }
+
+    /// Puts the bytes that a finished chunk really takes in the place of the estimate.
+    pub(crate) fn account(&mut self, number: u64, bytes: u64) {
+        if let Some(job) = self.jobs.get_mut(&number) {
+            self.raw_bytes -= std::mem::take(&mut job.raw_bytes);
+            self.used_bytes = self.used_bytes.saturating_sub(job.bytes) + bytes;
+            job.bytes = bytes;
+            self.metrics.peak_bytes = self.metrics.peak_bytes.max(self.used_bytes);
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! The pages of a chunk as they are stored, one behind the other.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::basic::{Compression, Encoding};
+use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::page_index::offset_index::PageLocation;
+
+use super::codec::Codec;
+use super::header::{Header, PageKind, header};
+use super::parallel_decompress::{DecompressPool, DecompressTask};
+use super::snappy_literals;
+use crate::decode::dense::{DensePages, StoredValues};
+use crate::fetch::ReadAt;
+
+/// Bytes that are read to find a page's header.
+const HEADER_BYTES: usize = 512;
+/// A near chunk that is no larger is read at once.
+const SMALL_BYTES: u64 = 64 << 10;
+/// Plain values of no fewer bytes are read where they are used.
+const APART_BYTES: usize = 32 << 10;
+/// Pages that become so many bytes are worth the attention of another thread; larger ones are too much memory to have ahead.
+const EARLY_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=8 << 20;
+
+/// Reads a chunk's pages in their order.
+pub(super) struct ChunkPages<I> {
+    input: I,
+    compression: Compression,
+    codec: Option<Codec>,
+    /// Who may decompress pages before their turn.
+    idle: Option<Arc<DecompressPool>>,
+    /// Whether the column has repetition levels, and definition levels.
+    levels: [bool; 2],
+    /// The next page, if its header was read.
+    next: Option<LocatedPage>,
+    /// Those behind it whose headers were read.
+    behind: VecDeque<LocatedPage>,
+    /// Where the page after these begins.
+    at: u64,
+    end: u64,
+    /// Bytes read ahead, and where they begin.
+    ahead: (u64, Bytes),
+    places: Option<PageIndex>,
+}
+
+/// A page whose header was read.
+struct LocatedPage {
+    header: Header,
+    /// Where its content begins.
+    at: u64,
+    /// Its content, where another thread may make it.
+    early: Option<Arc<DecompressTask>>,
+}
+
+/// Where pages begin, of an index.
+struct PageIndex {
+    dictionary: bool,
+    pages: VecDeque<PageLocation>,
+    rows: usize,
+}
+
+impl<I: ReadAt> ChunkPages<I> {
+    pub(super) fn new(
+        input: I,
+        chunk: &ColumnChunkMetaData,
+        codec: Option<Codec>,
+        rows: usize,
+        places: Option<Vec<PageLocation>>,
+        idle: Option<Arc<DecompressPool>>,
+    ) -> Self {
+        let (start, length) = chunk.byte_range();
+        let levels = [chunk.column_descr().max_rep_level() > 0, chunk.column_descr().max_def_level() > 0];
+        let places = places.map(|pages| PageIndex {
+            // What is before the first data page can only be a dictionary.
+            dictionary: pages.first().is_some_and(|first| first.offset.unsigned_abs() != start),
+            pages: pages.into(),
+            rows,
+        });
+        let ahead = (start, Bytes::new());
+        // Another thread must not wait for bytes; and the places of an index are passed one by one.
+        let idle = idle.filter(|_| codec.is_some() && input.is_near() && places.is_none());
+        let (compression, end) = (chunk.compression(), start.saturating_add(length));
+        let (next, behind) = (None, VecDeque::new());
+        Self { input, compression, codec, idle, levels, next, behind, at: start, end, ahead, places }
+    }
+
+    fn left(&self) -> usize {
+        usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX)
+    }
+
+    /// The bytes from a place on that were read ahead.
+    fn held(&self, at: u64) -> Bytes {
+        let (start, bytes) = &self.ahead;
+        let from = at.checked_sub(*start).and_then(|from| usize::try_from(from).ok());
+        from.filter(|&from| from < bytes.len()).map_or_else(Bytes::new, |from| bytes.slice(from..))
+    }
+
+    /// The `length` bytes from a place on, which are in the chunk.
+    fn bytes(&self, at: u64, length: usize) -> Result<Bytes> {
+        let held = self.held(at);
+        if held.len() >= length {
+            return Ok(held.slice(..length));
+        }
+        self.input.get_bytes(at, length)
+    }
+
+    /// Makes more bytes from here on be held than were.
+    fn read_ahead(&mut self) -> Result<()> {
+        let held = self.held(self.at);
+        let mut length = (2 * held.len()).max(HEADER_BYTES);
+        if self.input.is_near() && self.left() as u64 <= SMALL_BYTES {
+            length = self.left();
+        }
+        let more = self.input.some(self.at + held.len() as u64, length.min(self.left()) - held.len())?;
+        self.ahead = (self.at, if held.is_empty() { more } else { [held, more].concat().into() });
+        Ok(())
+    }
+
+    /// Reads the next page's header, if it was not. There is none at the chunk's end.
+    fn open(&mut self) -> Result<()> {
+        if self.next.is_none() {
+            self.next = match self.behind.pop_front() {
+                Some(page) => Some(page),
+                None => self.open_one()?,
+            };
+        }
+        Ok(())
+    }
+
+    /// Reads one more page's header, and passes over pages that are neither data nor dictionary. None at the chunk's end.
+    fn open_one(&mut self) -> Result<Option<LocatedPage>> {
+        loop {
+            if !self.go_to_place() {
+                return Ok(None);
+            }
+            let Some((found, length)) = header(&self.held(self.at))? else {
+                if self.held(self.at).len() >= self.left() {
+                    return Err(ParquetError::EOF("the chunk ends in a page's header".into()));
+                }
+                self.read_ahead()?;
+                continue;
+            };
+            self.at += length as u64;
+            if found.stored > self.left() {
+                return Err(ParquetError::EOF(format!(
+                    "a page of {} bytes in a chunk's last {}",
+                    found.stored,
+                    self.left()
+                )));
+            }
+            let at = self.at;
+            self.at += found.stored as u64;
+            if found.kind == PageKind::Other {
+                self.pass();
+            } else {
+                return Ok(Some(LocatedPage { header: found, at, early: None }));
+            }
+        }
+    }
+
+    /// Offers the pages behind this one to threads without work. Not those behind a dictionary, which may be passed over.
+    fn offer_next(&mut self, page: &Header) {
+        let Some(idle) = self.idle.clone().filter(|_| is_worth_it(page)) else { return };
+        while self.behind.len() < idle.room() {
+            let before = self.at;
+            let Ok(Some(mut page)) = self.open_one() else {
+                self.at = before; // what is wrong with it is said in its turn
+                break;
+            };
+            if is_worth_it(&page.header) {
+                let (input, header, at, compression) =
+                    (self.input.clone(), page.header.clone(), page.at, self.compression);
+                let (size, held) = (header.size, self.held(at));
+                let make = move || content(&input, at, &header, Codec::of(compression)?.flatten().as_mut(), held);
+                page.early = Some(idle.offer(size, make));
+            }
+            self.behind.push_back(page);
+        }
+    }
+
+    /// A page's content, decompressed by this thread or by another; this one does not wait while it could do the same for the
+    /// pages behind.
+    fn content(&mut self, page: &LocatedPage) -> Result<Bytes> {
+        let Some(early) = &page.early else {
+            let held = self.held(page.at);
+            return content(&self.input, page.at, &page.header, self.codec.as_mut(), held);
+        };
+        early.run();
+        while !early.is_done() && self.behind.iter().filter_map(|page| page.early.as_ref()).any(|page| page.run()) {}
+        early.take()
+    }
+
+    /// Goes where the next page begins; false where there is none.
+    fn go_to_place(&mut self) -> bool {
+        match &self.places {
+            Some(places) if !places.dictionary => match places.pages.front() {
+                Some(page) => self.at = page.offset.unsigned_abs(),
+                None => return false,
+            },
+            _ => {}
+        }
+        self.left() > 0
+    }
+
+    /// Takes note that the next page was passed.
+    fn pass(&mut self) {
+        if let Some(places) = &mut self.places
+            && !std::mem::take(&mut places.dictionary)
+        {
+            places.pages.pop_front();
+        }
+    }
+
+    /// How many bytes of a plain page that is stored as it is come before its values; None where these are not to be read
+    /// apart.
+    fn levels_bytes(&self, page: &Header, at: u64) -> Result<Option<usize>> {
+        if page.crc.is_some() || !self.input.is_near() || page.stored < APART_BYTES {
+            return Ok(None);
+        }
+        match page.kind {
+            PageKind::V2 { encoding: Encoding::PLAIN, def_bytes, rep_bytes, is_compressed, .. }
+                if self.codec.is_none() || !is_compressed =>
+            {
+                Ok(Some(def_bytes as usize + rep_bytes as usize).filter(|&levels| levels <= page.stored))
+            }
+            PageKind::V1 { encoding: Encoding::PLAIN, def: Encoding::RLE, rep: Encoding::RLE, .. }
+                if self.codec.is_none() =>
+            {
+                let mut levels = 0;
+                for _ in self.levels.into_iter().filter(|is_there| *is_there) {
+                    let Some(length) = self
+                        .bytes(at, (levels + 4).min(page.stored))?
+                        .get(levels..)
+                        .and_then(<[u8]>::first_chunk)
+                        .copied()
+                    else {
+                        return Ok(None);
+                    };
+                    levels += 4 + u32::from_le_bytes(length) as usize;
+                    if levels > page.stored {
+                        return Ok(None);
+                    }
+                }
+                Ok(Some(levels))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn next_page(&mut self, apart: bool) -> Result<Option<(Page, Option<StoredValues>)>> {
+        self.open()?;
+        let Some(mut page) = self.next.take() else { return Ok(None) };
+        self.pass();
+        let levels = if apart { self.levels_bytes(&page.header, page.at)? } else { None };
+        let Some(levels) = levels else {
+            self.offer_next(&page.header);
+            let content = self.content(&page)?;
+            return Ok(Some((with_content(page.header.kind, content)?, None)));
+        };
+        let (input, at, length) = (self.input.clone(), page.at + levels as u64, page.header.stored - levels);
+        let stored = StoredValues::new(Box::new(move |at, into| input.fill(at, into)), at, length);
+        if let PageKind::V2 { is_compressed, .. } = &mut page.header.kind {
+            *is_compressed = false;
+        }
+        Ok(Some((with_content(page.header.kind, self.bytes(page.at, levels)?)?, Some(stored))))
+    }
+}
+
+/// Whether it is worth another thread's while to decompress a page.
+fn is_worth_it(page: &Header) -> bool {
+    let is_packed_data = match page.kind {
+        PageKind::V1 { .. } => true,
+        PageKind::V2 { is_compressed, .. } => is_compressed,
+        PageKind::Dictionary { .. } | PageKind::Other => false,
+    };
+    is_packed_data && EARLY_BYTES.contains(&page.size) && page.stored <= *EARLY_BYTES.end()
+}
+
+/// The content of a page that is stored from `at` on, decompressed. `held`: what is at hand of it, and of what follows.
+fn content(input: &impl ReadAt, at: u64, page: &Header, codec: Option<&mut Codec>, held: Bytes) -> Result<Bytes> {
+    let (plain, is_compressed) = match page.kind {
+        PageKind::V2 { def_bytes, rep_bytes, is_compressed, .. } => {
+            (def_bytes.saturating_add(rep_bytes) as usize, is_compressed)
+        }
+        _ => (0, true),
+    };
+    let codec = codec.filter(|_| is_compressed);
+    let is_held = held.len() >= page.stored;
+    if page.crc.is_none()
+        && !is_held
+        && input.is_near()
+        && let Some(Codec::Snappy(_)) = codec
+        && let Some(content) = snappy_literals::read(input, at, page, plain)?
+    {
+        return Ok(content);
+    }
+    let bytes = if is_held { held.slice(..page.stored) } else { input.get_bytes(at, page.stored)? };
+    if page.crc.is_some_and(|crc| crc != crc32fast::hash(&bytes)) {
+        return Err(ParquetError::General("Page CRC checksum mismatch".into()));
+    }
+    codec.map_or(Ok(bytes.clone()), |codec| codec.decompressed(&bytes, plain, page.size))
+}
+
+fn with_content(kind: PageKind, buf: Bytes) -> Result<Page> {
+    let statistics = None;
+    Ok(match kind {
+        PageKind::Dictionary { values: num_values, encoding, is_sorted } => {
+            Page::DictionaryPage { buf, num_values, encoding, is_sorted }
+        }
+        PageKind::V1 { values: num_values, encoding, def: def_level_encoding, rep: rep_level_encoding } => {
+            Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, statistics }
+        }
+        PageKind::V2 { values, nulls, rows, encoding, def_bytes, rep_bytes, is_compressed } => Page::DataPageV2 {
+            buf,
+            num_values: values,
+            encoding,
+            num_nulls: nulls,
+            num_rows: rows,
+            def_levels_byte_len: def_bytes,
+            rep_levels_byte_len: rep_bytes,
+            is_compressed,
+            statistics,
+        },
+        PageKind::Other => return Err(ParquetError::General("a page of an unknown type".into())),
+    })
+}
+
+impl<I: ReadAt> DensePages for ChunkPages<I> {
+    fn next_dense(&mut self) -> Result<Option<(Page, Option<StoredValues>)>> {
+        self.next_page(true)
+    }
+}
+
+impl<I: ReadAt> PageReader for ChunkPages<I> {
+    fn get_next_page(&mut self) -> Result<Option<Page>> {
+        Ok(self.next_page(false)?.map(|(page, _)| page))
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+        if let Some(places) = &self.places {
+            if places.dictionary {
+                return Ok(Some(PageMetadata { num_rows: None, num_levels: None, is_dict: true }));
+            }
+            let Some(page) = places.pages.front() else { return Ok(None) };
+            let row = |page: &PageLocation| page.first_row_index.unsigned_abs() as usize;
+            let next = places.pages.get(1).map_or(places.rows, row);
+            let num_rows = Some(next.saturating_sub(row(page)));
+            return Ok(Some(PageMetadata { num_rows, num_levels: None, is_dict: false }));
+        }
+        self.open()?;
+        Ok(self.next.as_ref().map(|page| {
+            let (num_rows, num_levels, is_dict) = match page.header.kind {
+                PageKind::V1 { values, .. } => (None, Some(values as usize), false),
+                PageKind::V2 { values, rows, .. } => (Some(rows as usize), Some(values as usize), false),
+                PageKind::Dictionary { .. } | PageKind::Other => (None, None, true),
+            };
+            PageMetadata { num_rows, num_levels, is_dict }
+        }))
+    }
+
+    fn skip_next_page(&mut self) -> Result<()> {
+        if self.places.is_none() {
+            self.open()?;
+            self.next = None;
+        }
+        self.pass();
+        Ok(())
+    }
+}
+
+impl<I: ReadAt> Iterator for ChunkPages<I> {
+    type Item = Result<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}

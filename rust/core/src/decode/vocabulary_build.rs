@@ -1,0 +1,158 @@
+//! The vocabulary of a column: its distinct values over all files, in the order in which they first come.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::DataType;
+
+use super::column::{SourceReader, wanted};
+use super::projection::named;
+use super::vocabulary::{Vocabulary, has_keys};
+use super::{GroupColumn, SourceColumn};
+use crate::fetch::{Demand, Files};
+use crate::files::Plan;
+use crate::files::remote::StoreAccess;
+use crate::{Error, Result};
+
+/// Rows decoded at a time.
+const ROWS: usize = 8192;
+/// Bytes of a store's objects that may be here.
+const BUDGET: u64 = 128 << 20;
+/// How long to wait before asking whether to go on.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Reads all of a column, on threads that are joined before it returns, and gives its distinct values (those of its lists'
+/// items), without null. `interrupted` is asked every 50 ms.
+///
+/// # Errors
+/// A column of a type that has no ids; whatever keeps it from being read; `Error::Closed` when interrupted.
+pub fn build_vocabulary(
+    table: &Arc<Plan>,
+    store: StoreAccess,
+    name: &str,
+    num_threads: usize,
+    mut interrupted: impl FnMut() -> bool,
+) -> Result<ArrayRef> {
+    let source = named(table, name)?;
+    let item = innermost(source.field.data_type());
+    if !has_keys(item) {
+        return Err(Error::Unsupported(format!(
+            "column {name:?} is {}; a vocabulary is of strings, binary data, integers and lists of them",
+            source.field.data_type()
+        )));
+    }
+    let columns = wanted(std::iter::once(&source));
+    let demand = Demand { columns, streams: num_threads as u64, budget: BUDGET, ..Demand::default() };
+    let files = Files::new(Arc::clone(table)).reading(store, demand);
+    let groups = table.num_row_groups();
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let mut vocabulary = Vocabulary::default();
+    std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        for number in 0..num_threads.clamp(1, groups.max(1)) {
+            let (sender, files, source, next, stop) = (sender.clone(), &files, &source, &next, &stop);
+            std::thread::Builder::new()
+                .name(format!("shardline-learn-{number}"))
+                .spawn_scoped(scope, move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        let group = next.fetch_add(1, Ordering::Relaxed);
+                        if group >= groups || sender.send((group, of_group(files, source, group, stop))).is_err() {
+                            break;
+                        }
+                    }
+                })
+                .map_err(|error| Error::io("starting a thread", &error))?;
+        }
+        drop(sender);
+        // Row groups come in any order, and count in theirs.
+        let (mut early, mut wanted) = (BTreeMap::new(), 0);
+        let mut asked = Instant::now();
+        let result = loop {
+            if asked.elapsed() >= PATIENCE {
+                if interrupted() {
+                    break Err(Error::Closed);
+                }
+                asked = Instant::now();
+            }
+            match receiver.recv_timeout(PATIENCE) {
+                Ok((group, Ok(found))) => {
+                    early.insert(group, found);
+                    while let Some(found) = early.remove(&wanted) {
+                        vocabulary.append(&found);
+                        wanted += 1;
+                    }
+                }
+                Ok((_, Err(error))) => break Err(error),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) if wanted == groups => break Ok(()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    break Err(Error::internal("a thread that read a column panicked"));
+                }
+            }
+        };
+        stop.store(true, Ordering::Relaxed);
+        // A store may be silent for long.
+        result.inspect_err(|_| files.close())
+    })?;
+    Ok(vocabulary.to_array(is_string(item)))
+}
+
+fn of_group(files: &Files, source: &SourceColumn, group: usize, stop: &AtomicBool) -> Result<Vocabulary> {
+    let table = files.table();
+    let index = table.file_of_group(group);
+    let file = files.open(index)?;
+    let first = table.groups(index).start;
+    let of = GroupColumn::find(table, index, &file, group - first, source)?;
+    let mut vocabulary = Vocabulary::default();
+    let mut left = usize::try_from(table.group_rows()[group]).map_err(|_| Error::internal("2**64 rows"))?;
+    let read = of.guarded(|| {
+        let mut reader = if left > 0 { SourceReader::open(&of, 0)? } else { return Ok(()) };
+        while left > 0 && !stop.load(Ordering::Relaxed) {
+            let rows = left.min(ROWS);
+            items(&reader.values(&of, rows)?, &mut vocabulary);
+            left -= rows;
+        }
+        Ok(())
+    });
+    // After the reading, whatever came of it: bytes of another file are no damage.
+    files.check(index, &file)?;
+    read.map(|()| vocabulary)
+}
+
+fn items(array: &ArrayRef, into: &mut Vocabulary) {
+    match array.data_type() {
+        DataType::List(_) => {
+            let lists = array.as_list::<i32>();
+            let (start, end) = (lists.value_offsets()[0] as usize, lists.value_offsets()[lists.len()] as usize);
+            items(&lists.values().slice(start, end - start), into);
+        }
+        DataType::LargeList(_) => {
+            let lists = array.as_list::<i64>();
+            let (start, end) = (lists.value_offsets()[0] as usize, lists.value_offsets()[lists.len()] as usize);
+            items(&lists.values().slice(start, end - start), into);
+        }
+        DataType::FixedSizeList(..) => items(array.as_fixed_size_list().values(), into),
+        _ => into.extend(array),
+    }
+}
+
+fn innermost(data_type: &DataType) -> &DataType {
+    match data_type {
+        DataType::List(child) | DataType::LargeList(child) | DataType::FixedSizeList(child, _) => {
+            innermost(child.data_type())
+        }
+        other => other,
+    }
+}
+
+fn is_string(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => is_string(values),
+        other => matches!(other, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
+    }
+}

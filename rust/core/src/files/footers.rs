@@ -1,0 +1,236 @@
+//! Reading many footers at once, and keeping of each no more than the table needs.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use arrow_schema::{FieldRef, Schema, SchemaRef};
+
+use super::{
+    footer::{self, Footer},
+    listing::Listing,
+    paths,
+    plan::{Plan, PlanParts},
+    schema::{self, SchemaMerge},
+};
+use crate::{Error, Result};
+
+/// What the table keeps of a footer.
+pub(super) struct FooterSummary {
+    hash: u64,
+    size: u64,
+    /// Rows and bytes of each row group.
+    groups: Vec<(u64, u64)>,
+    /// The columns of the reference, or else of `schema`, that statistics show a null in.
+    nulls: Vec<usize>,
+    /// The file's own, where files may differ.
+    schema: Option<SchemaRef>,
+}
+
+/// The first file, which the others are compared to.
+pub(super) struct Reference {
+    path: String,
+    schema: SchemaRef,
+    columns: HashMap<String, usize>,
+    drift: SchemaMerge,
+    /// Those that were met, where files may differ: most files have one of a few.
+    met: Mutex<Vec<SchemaRef>>,
+}
+
+/// Reads the footers of the files listed, on up to `num_threads` threads, which are joined before it returns.
+///
+/// Where files are wrong, the error is that of the first wrong one in the line's order, however many threads there are.
+pub(super) fn scan(listing: Listing, num_threads: usize, drift: SchemaMerge) -> Result<Plan> {
+    let Listing { root, names } = listing;
+    let Some(first) = names.first() else {
+        return Err(Error::NoFiles { message: format!("{root}: no files") });
+    };
+    let path = paths::join(&root, first);
+    let footer = footer::read(&path)?;
+    let reference = Reference::new(path, &footer, drift)?;
+    let mut facts = vec![(0, reference.own(&footer))];
+    drop(footer);
+
+    let next = AtomicUsize::new(1);
+    let stop = AtomicBool::new(false);
+    let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
+    let work = || {
+        let mut facts = Vec::new();
+        // Files are taken in order and what was taken is finished, so that all files before a wrong one are looked at.
+        while !stop.load(Ordering::Relaxed) {
+            let file = next.fetch_add(1, Ordering::Relaxed);
+            let Some(name) = names.get(file) else { break };
+            match one(&paths::join(&root, name), &reference) {
+                Ok(found) => facts.push((file, found)),
+                Err(error) => {
+                    stop.store(true, Ordering::Relaxed);
+                    let mut failed = failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                    if failed.as_ref().is_none_or(|(before, _)| file < *before) {
+                        *failed = Some((file, error));
+                    }
+                }
+            }
+        }
+        facts
+    };
+    let threads = num_threads.clamp(1, names.len().div_ceil(8));
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads)
+            .map(|at| thread::Builder::new().name(format!("shardline-plan-{at}")).spawn_scoped(scope, work))
+            .collect();
+        facts.extend(work());
+        for other in others {
+            // A thread that could not be started leaves its work to the others.
+            let Ok(other) = other else { continue };
+            facts.extend(other.join().map_err(|_| Error::internal("a thread that read footers panicked"))?);
+        }
+        Ok::<_, Error>(())
+    })?;
+    if let Some((_, error)) = failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+        return Err(error);
+    }
+    facts.sort_unstable_by_key(|(file, _)| *file);
+    reference.table(root, names, facts)
+}
+
+/// The schema of all files; the nulls of each then count its columns.
+fn all_schemas(
+    root: &str,
+    names: &[String],
+    facts: &mut [(usize, FooterSummary)],
+    reference: &Reference,
+) -> Result<SchemaRef> {
+    let mut merged: Vec<FieldRef> = reference.schema.fields().to_vec();
+    let mut origins = vec![reference.path.clone(); merged.len()];
+    let mut last = Arc::clone(&reference.schema);
+    for (file, found) in facts.iter() {
+        if let Some(schema) = found.schema.as_ref().filter(|schema| !Arc::ptr_eq(schema, &last)) {
+            schema::merge(&mut merged, &mut origins, &paths::join(root, &names[*file]), schema, reference.drift)?;
+            last = Arc::clone(schema);
+        }
+    }
+    let places: HashMap<String, usize> = columns(&Schema::new(merged.clone()));
+    for (_, found) in facts.iter_mut() {
+        let Some(schema) = found.schema.take() else { continue };
+        let own = |at: &usize| places.get(schema.field(*at).name()).copied();
+        let mut nulls: Vec<usize> = found.nulls.iter().filter_map(own).collect();
+        if merged.len() > schema.fields().len() || reference.drift.union {
+            let there: HashSet<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            let lacks = |(at, field): (usize, &FieldRef)| (!there.contains(field.name().as_str())).then_some(at);
+            nulls.extend(merged.iter().enumerate().filter_map(lacks));
+        }
+        found.nulls = nulls;
+    }
+    Ok(Arc::new(Schema::new(merged)))
+}
+
+fn columns(schema: &Schema) -> HashMap<String, usize> {
+    schema.fields().iter().enumerate().map(|(at, field)| (field.name().clone(), at)).collect()
+}
+
+impl Reference {
+    /// The first file's footer, checked.
+    pub(super) fn new(path: String, footer: &Footer, drift: SchemaMerge) -> Result<Self> {
+        schema::check_reference(&path, &footer.schema)?;
+        let met = Mutex::new(vec![footer.schema.clone()]);
+        Ok(Self { path, schema: footer.schema.clone(), columns: columns(&footer.schema), drift, met })
+    }
+
+    /// What the table keeps of the first file's own footer.
+    pub(super) fn own(&self, footer: &Footer) -> FooterSummary {
+        keep(footer, &self.columns, self.drift.is_any().then(|| footer.schema.clone()))
+    }
+
+    /// What the table keeps of another file's footer, which has to fit.
+    pub(super) fn facts(&self, path: &str, footer: &Footer) -> Result<FooterSummary> {
+        if !self.drift.is_any() {
+            schema::check_same(&self.path, &self.schema, path, &footer.schema)?;
+            return Ok(keep(footer, &self.columns, None));
+        }
+        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = met.into_iter().find(|known| known.fields() == footer.schema.fields());
+        let schema = match known {
+            Some(known) => known,
+            None => {
+                schema::check_reference(path, &footer.schema)?;
+                self.met.lock().unwrap_or_else(PoisonError::into_inner).push(footer.schema.clone());
+                footer.schema.clone()
+            }
+        };
+        Ok(keep(footer, &columns(&schema), Some(schema)))
+    }
+
+    /// The table of all files, of whose footers these are the facts, in the order of the files.
+    pub(super) fn table(
+        &self,
+        root: String,
+        names: Vec<String>,
+        mut facts: Vec<(usize, FooterSummary)>,
+    ) -> Result<Plan> {
+        if !self.drift.is_any() {
+            return table(root, names, &facts, self.schema.clone());
+        }
+        let schema = all_schemas(&root, &names, &mut facts, self)?;
+        table(root, names, &facts, schema)
+    }
+}
+
+fn one(path: &str, reference: &Reference) -> Result<FooterSummary> {
+    reference.facts(path, &footer::read(path)?)
+}
+
+fn keep(footer: &Footer, columns: &HashMap<String, usize>, schema: Option<SchemaRef>) -> FooterSummary {
+    let groups = footer.metadata.row_groups();
+    let numbers = groups.iter().map(|group| {
+        // Checked to be no negative numbers when the footer was parsed.
+        let rows = group.num_rows().unsigned_abs();
+        // A few writers leave the group's size at 0.
+        let of_columns =
+            || group.columns().iter().fold(0_u64, |sum, c| sum.saturating_add(c.uncompressed_size().unsigned_abs()));
+        let bytes = match group.total_byte_size().unsigned_abs() {
+            0 => of_columns(),
+            bytes => bytes,
+        };
+        (rows, bytes)
+    });
+    let mut nulls: Vec<usize> = Vec::new();
+    let leaves = footer.metadata.file_metadata().schema_descr();
+    for leaf in (0..leaves.num_columns()).filter(|&leaf| leaves.column(leaf).max_rep_level() == 0) {
+        let Some(&column) = columns.get(leaves.get_column_root(leaf).name()) else { continue };
+        let has_nulls = |statistics: &parquet::file::statistics::Statistics| statistics.null_count_opt() > Some(0);
+        if !nulls.contains(&column) && groups.iter().any(|g| g.column(leaf).statistics().is_some_and(has_nulls)) {
+            nulls.push(column);
+        }
+    }
+    FooterSummary { hash: footer.hash, size: footer.size, groups: numbers.collect(), nulls, schema }
+}
+
+fn table(root: String, names: Vec<String>, facts: &[(usize, FooterSummary)], schema: SchemaRef) -> Result<Plan> {
+    let mut first_null = vec![None; schema.fields().len()];
+    let mut group_counts = Vec::with_capacity(facts.len());
+    for (file, found) in facts {
+        let file = u32::try_from(*file).map_err(|_| Error::Argument("more than 2³² files".to_owned()))?;
+        for &column in &found.nulls {
+            first_null[column].get_or_insert(file);
+        }
+        let count = u32::try_from(found.groups.len()).map_err(|_| Error::internal("2³² row groups in a file"))?;
+        group_counts.push(count);
+    }
+    let groups = || facts.iter().flat_map(|(_, found)| &found.groups);
+    Plan::from_parts(PlanParts {
+        root,
+        names,
+        hashes: facts.iter().map(|(_, found)| found.hash).collect(),
+        sizes: facts.iter().map(|(_, found)| found.size).collect(),
+        group_counts,
+        group_rows: groups().map(|(rows, _)| *rows).collect(),
+        group_bytes: groups().map(|(_, bytes)| *bytes).collect(),
+        schema,
+        first_null,
+    })
+}
