@@ -1,4 +1,4 @@
-//! `Plan`: a file table.
+//! `Plan`: the files to read, and what is known of them.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use shardline_core::Error;
 use shardline_core::decode::build_vocabulary;
-use shardline_core::files::{self, Keep, SchemaMerge, SelectedRows};
+use shardline_core::files::{self, FileFilter, SchemaMerge, SelectedRows};
 
 use crate::calls::call;
 use crate::capsule::{ArrowRows, ArrowSchema};
@@ -74,12 +74,12 @@ impl Plan {
         let (done, wait) = mpsc::channel();
         let wait = Mutex::new(wait);
         let planner = thread::spawn(move || {
-            let keep = keep.as_ref().map(|keep| keep as Keep<'_>);
-            drop(done.send(files::plan(&paths, num_threads, SchemaMerge { union, widen }, &from, keep)));
+            let keep = keep.as_ref().map(|keep| keep as FileFilter<'_>);
+            drop(done.send(files::build_plan(&paths, num_threads, SchemaMerge { union, widen }, &from, keep)));
         });
-        let table = loop {
+        let plan = loop {
             match py.detach(|| wait.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(PATIENCE)) {
-                Ok(table) => break table,
+                Ok(plan) => break plan,
                 Err(RecvTimeoutError::Disconnected) => break Err(Error::internal("the thread that planned panicked")),
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(signal) = py.check_signals() {
@@ -96,17 +96,17 @@ impl Plan {
         if let Some(error) = raised.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error);
         }
-        Ok(Self(Arc::new(table.or_raise()?)))
+        Ok(Self(Arc::new(plan.or_raise()?)))
     }
 
     fn with_partitions(&self, py: Python<'_>, values: &[u8]) -> PyResult<Self> {
-        let table = py.detach(|| self.0.with_partitions(files::batch_from_bytes(values)?)).or_raise()?;
-        Ok(Self(Arc::new(table)))
+        let plan = py.detach(|| self.0.with_partitions(files::batch_from_bytes(values)?)).or_raise()?;
+        Ok(Self(Arc::new(plan)))
     }
 
     fn with_passing(&self, py: Python<'_>, rule: String, counts: Vec<u64>) -> PyResult<Self> {
-        let table = py.detach(|| self.0.with_passing(SelectedRows { rule, counts })).or_raise()?;
-        Ok(Self(Arc::new(table)))
+        let plan = py.detach(|| self.0.with_passing(SelectedRows { rule, counts })).or_raise()?;
+        Ok(Self(Arc::new(plan)))
     }
 
     #[getter]
@@ -121,8 +121,8 @@ impl Plan {
 
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
-        let table = py.detach(|| files::Plan::from_bytes(data)).or_raise()?;
-        Ok(Self(Arc::new(table)))
+        let plan = py.detach(|| files::Plan::from_bytes(data)).or_raise()?;
+        Ok(Self(Arc::new(plan)))
     }
 
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
@@ -131,8 +131,8 @@ impl Plan {
 
     #[staticmethod]
     fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let table = py.detach(|| files::Plan::load(&path)).or_raise()?;
-        Ok(Self(Arc::new(table)))
+        let plan = py.detach(|| files::Plan::load(&path)).or_raise()?;
+        Ok(Self(Arc::new(plan)))
     }
 
     fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
@@ -141,8 +141,8 @@ impl Plan {
     }
 
     fn select(&self, py: Python<'_>, files: Vec<usize>) -> PyResult<Self> {
-        let table = py.detach(|| self.0.select(&files)).or_raise()?;
-        Ok(Self(Arc::new(table)))
+        let plan = py.detach(|| self.0.select(&files)).or_raise()?;
+        Ok(Self(Arc::new(plan)))
     }
 
     #[getter]
@@ -210,13 +210,13 @@ impl Plan {
     }
 
     fn __repr__(&self) -> String {
-        let table = &self.0;
+        let plan = &self.0;
         format!(
             "Plan(root={:?}, num_files={}, num_row_groups={}, num_rows={})",
-            table.root(),
-            table.num_files(),
-            table.num_row_groups(),
-            table.num_rows()
+            plan.root(),
+            plan.num_files(),
+            plan.num_row_groups(),
+            plan.num_rows()
         )
     }
 }

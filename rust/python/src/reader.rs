@@ -75,7 +75,7 @@ impl Reader {
         let reader = py
             .detach(|| {
                 assemble::Reader::new(
-                    Arc::clone(&order.table),
+                    Arc::clone(&order.plan),
                     projection.0.clone(),
                     selector.map(|selector| Arc::clone(&selector.0)),
                     order.order.line(epoch)?,

@@ -179,17 +179,17 @@ impl Selector {
     /// Of slices of passing rows, the rows of the row groups.
     fn rows(
         &self,
-        table: &Arc<files::Plan>,
+        plan: &Arc<files::Plan>,
         slices: Vec<(usize, usize, u64, u64)>,
     ) -> Result<Vec<(usize, usize, u64, u64)>> {
-        let files = Files::with_statistics(Arc::clone(table)).reading(self.store(), Demand::default());
+        let files = Files::with_statistics(Arc::clone(plan)).reading(self.store(), Demand::default());
         let selections = Selections::new(Arc::clone(&self.0));
         let mut found: Vec<(usize, usize, u64, u64)> = Vec::new();
         for (file, group, start, end) in slices {
-            if file >= table.num_files() || group >= table.groups(file).len() {
+            if file >= plan.num_files() || group >= plan.groups(file).len() {
                 return Err(Error::Argument(format!("there is no row group {group} in file {file}")));
             }
-            let set = selections.rows(&files, table.groups(file).start + group)?;
+            let set = selections.rows(&files, plan.groups(file).start + group)?;
             if end > set.len() {
                 return Err(Error::Argument(format!("row group {group} of file {file} has {} such rows", set.len())));
             }

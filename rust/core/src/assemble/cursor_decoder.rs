@@ -71,7 +71,7 @@ impl CursorDecoder {
 
     /// Decodes these rows, and keeps those after them that it decodes with them.
     fn more(&mut self, reading: Reading<'_>, key: &CursorKey, rows: &Range<u64>) -> Result<Vec<ArrayRef>> {
-        let group_rows = reading.files.table().line_rows()[key.group as usize];
+        let group_rows = reading.files.plan().line_rows()[key.group as usize];
         let until = (rows.end + reading.ahead).min(group_rows);
         if self.readers.is_some() && until > rows.end {
             if let Ok(arrays) = self.checked(reading, key, &(rows.start..until)) {
@@ -88,10 +88,10 @@ impl CursorDecoder {
 
     fn checked(&mut self, reading: Reading<'_>, key: &CursorKey, rows: &Range<u64>) -> Result<Vec<ArrayRef>> {
         let Reading { files, projection, selections, idle, .. } = reading;
-        let table = files.table();
-        let index = table.file_of_group(key.group as usize);
+        let plan = files.plan();
+        let index = plan.file_of_group(key.group as usize);
         let file = files.open(index)?;
-        let group = key.group as usize - table.groups(index).start;
+        let group = key.group as usize - plan.groups(index).start;
         let sources: Vec<&decode::SourceColumn> = key.sources.clone().map(|source| projection.source(source)).collect();
         let arrays = catch_unwind(AssertUnwindSafe(|| {
             let set = selections.map(|selections| selections.rows(files, key.group as usize)).transpose()?;
@@ -99,7 +99,7 @@ impl CursorDecoder {
                 file.cut(group, set);
             }
             let set = set.as_deref().filter(|set| set.words().is_some());
-            self.decode(&file, &RowGroupRef { table, index, group, set, idle }, &sources, rows)
+            self.decode(&file, &RowGroupRef { plan, index, group, set, idle }, &sources, rows)
         }));
         // Damaged pages make decoders panic that are not ours.
         let arrays = arrays.unwrap_or_else(|panic| {
@@ -121,12 +121,12 @@ impl CursorDecoder {
         sources: &[&'a decode::SourceColumn],
         rows: &Range<u64>,
     ) -> Result<Vec<ArrayRef>> {
-        let &RowGroupRef { table, index, group, set, idle } = place;
+        let &RowGroupRef { plan, index, group, set, idle } = place;
         let near;
         // What is tried is not collected into vectors of the right size by itself, and readers are large.
         let mut of = Vec::with_capacity(sources.len());
         for &source in sources {
-            let found = GroupColumn::find(table, index, file, group, source)?;
+            let found = GroupColumn::find(plan, index, file, group, source)?;
             // Of a set pages may be passed over.
             of.push(GroupColumn { idle: set.is_none().then_some(idle), ..found });
         }
@@ -165,7 +165,7 @@ fn read_together(handle: &FileHandle, of: &[GroupColumn<'_>]) -> Result<Option<F
 
 /// A row group that is read.
 struct RowGroupRef<'a> {
-    table: &'a Plan,
+    plan: &'a Plan,
     /// Of the file.
     index: usize,
     /// The row group, numbered in the file.

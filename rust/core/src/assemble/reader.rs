@@ -68,12 +68,12 @@ struct Inner {
 impl Reader {
     /// A reader of the leg's batches from its cursor on. Nothing is read before the first poll.
     ///
-    /// `selector`: what rows passed that the table has counts of passing rows of.
+    /// `selector`: what rows passed that the plan has counts of passing rows of.
     ///
     /// # Errors
     /// Ranks that do not divide the leg's shards and batches delivered.
     pub fn new(
-        table: Arc<Plan>,
+        plan: Arc<Plan>,
         projection: Projection,
         selector: Option<Arc<Selector>>,
         line: Line,
@@ -93,12 +93,12 @@ impl Reader {
         if options.num_threads == 0 {
             return Err(Error::Argument("num_threads must be at least 1, not 0".into()));
         }
-        if selector.is_some() != table.passing().is_some() {
+        if selector.is_some() != plan.passing().is_some() {
             return Err(Error::Argument("rows that pass are counted and selected, or neither".into()));
         }
         let whole = (CHUNK_BYTES / projection.row_bytes()).clamp(1, CHUNK_ROWS);
         // So many rows are decoded for a chunk, of which so many pass.
-        let chunk_rows = mul_div(whole, line.len(), table.num_rows().max(1)).max(1);
+        let chunk_rows = mul_div(whole, line.len(), plan.num_rows().max(1)).max(1);
         let schedule = ChunkSchedule::new(line.clone(), leg, share, chunk_rows);
         let most = (RUN_ARRAYS / Leaf::all(projection.columns()).len().max(1)).max(1);
         let cutters = (0..schedule.num_slots())
@@ -108,14 +108,14 @@ impl Reader {
             })
             .collect();
         // What is fetched and what is decoded share the budget.
-        let budget = if is_remote(table.root()) { options.prefetch_bytes / 2 } else { options.prefetch_bytes };
+        let budget = if is_remote(plan.root()) { options.prefetch_bytes / 2 } else { options.prefetch_bytes };
         let of_filter = || selector.iter().flat_map(|selector| selector.columns());
         let side_by_side: BTreeSet<&str> =
             projection.columns().iter().chain(of_filter()).flat_map(Column::roots).collect();
         let streams = (schedule.num_slots() * side_by_side.len().max(1)) as u64 * line.strands();
         let columns = wanted(projection.sources());
         let filters = wanted(of_filter().flat_map(|column| &column.sources));
-        let files = if selector.is_some() { Files::with_statistics(table) } else { Files::new(table) };
+        let files = if selector.is_some() { Files::with_statistics(plan) } else { Files::new(plan) };
         let files = files.reading(options.store, Demand { columns, filters, streams, budget });
         let selections = selector.map(Selections::new);
         let ahead = rows_ahead(&line, schedule.num_slots() as u64, projection.row_bytes(), options.prefetch_bytes);

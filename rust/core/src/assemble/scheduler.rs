@@ -238,10 +238,10 @@ impl Scheduler {
     /// Bytes that a chunk of an object's rows is decoded from, those between the rows that pass among them.
     fn raw_bytes(&self, chunk: &Chunk) -> u64 {
         let Some((_, selections)) = self.scout.as_ref().zip(self.selections.as_ref()) else { return 0 };
-        let table = self.files.table();
+        let plan = self.files.plan();
         let of = |slice: &GroupSlice| {
             let (group, rows) = (slice.group as usize, slice.rows.end - slice.rows.start);
-            mul_div(rows, table.group_rows()[group], table.line_rows()[group].max(1))
+            mul_div(rows, plan.group_rows()[group], plan.line_rows()[group].max(1))
         };
         let rows: u64 = chunk.strands.iter().flatten().map(of).sum();
         rows.saturating_mul(self.projection.row_bytes() + selections.row_bytes())
@@ -283,7 +283,7 @@ impl Scheduler {
     /// The sources of a row group in as many parts as its size is worth.
     fn parts(&self, group: u32) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
         let sources = self.projection.num_sources();
-        let rows = self.files.table().line_rows()[group as usize];
+        let rows = self.files.plan().line_rows()[group as usize];
         let parts =
             (rows * self.projection.row_bytes()).div_ceil(CURSOR_BYTES).clamp(1, sources.max(1) as u64) as usize;
         (0..parts)

@@ -27,7 +27,7 @@ pub(crate) fn work(scheduler: &Scheduler) {
 
         let begin = Instant::now();
         let result = if wanted { guarded(|| piece(scheduler, &key, &task, &mut decoders)) } else { Ok(()) };
-        let group_rows = scheduler.files.table().line_rows()[key.group as usize];
+        let group_rows = scheduler.files.plan().line_rows()[key.group as usize];
         if !wanted || result.is_err() || task.rows.end == group_rows {
             // These stand at another row now, and the lane's next task opens its own; or there is none. To let go of them
             // takes a while, with small row groups as long as reading: not under the lock.

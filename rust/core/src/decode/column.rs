@@ -56,12 +56,12 @@ impl Folder<'_> {
 }
 
 impl<'a> GroupColumn<'a> {
-    /// The source, wherever it stands in this file, which is the table's `index`-th. `group`: numbered in the file.
+    /// The source, wherever it stands in this file, which is the plan's `index`-th. `group`: numbered in the file.
     ///
     /// # Errors
-    /// The row group is not in the footer, or the table has no such partition column.
+    /// The row group is not in the footer, or the plan has no such partition column.
     pub fn find(
-        table: &'a Plan,
+        plan: &'a Plan,
         index: usize,
         file: &'a OpenFile,
         group: usize,
@@ -70,9 +70,9 @@ impl<'a> GroupColumn<'a> {
         if group >= file.metadata.metadata().num_row_groups() {
             return Err(Error::internal(format!("{}: row group {group} is not there", file.path)));
         }
-        let start = table.groups(index).start;
-        let first_row = table.group_rows()[start..start + group].iter().sum();
-        let folder = match (source.partition, table.partitions()) {
+        let start = plan.groups(index).start;
+        let first_row = plan.group_rows()[start..start + group].iter().sum();
+        let folder = match (source.partition, plan.partitions()) {
             (None, _) => None,
             (Some(column), Some(values)) => Some(Folder { values, column, file: index }),
             (Some(_), None) => return Err(Error::internal("a partition column without values")),

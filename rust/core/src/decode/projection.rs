@@ -27,7 +27,7 @@ pub struct SourceColumn {
     pub field: FieldRef,
     /// What is done to it.
     pub form: Conversion,
-    /// Which of the table's partition columns it is, if it is no column of the files.
+    /// Which of the plan's partition columns it is, if it is no column of the files.
     pub partition: Option<usize>,
 }
 
@@ -87,8 +87,8 @@ impl Projection {
     ///
     /// # Errors
     /// Unknown or repeated names, types that no tensor has, nulls that a footer shows, options that do not fit.
-    pub fn new(table: &Plan, asked: &ProjectionSpec) -> Result<Self> {
-        let (schema, _) = delivered(table);
+    pub fn new(plan: &Plan, asked: &ProjectionSpec) -> Result<Self> {
+        let (schema, _) = delivered(plan);
         let schema = &schema;
         let all = schema.fields().iter().map(|field| field.name().as_str());
         let names: Vec<&str> = match &asked.columns {
@@ -117,20 +117,20 @@ impl Projection {
         }
         let mut columns = Vec::with_capacity(seen.len());
         for name in names {
-            columns.push(single(name, table, name, asked, None)?);
+            columns.push(single(name, plan, name, asked, None)?);
         }
         for (name, members, is_matrix) in &asked.groups {
             let spec = asked.specs.get(name);
             columns.push(match (members.as_slice(), is_matrix) {
-                ([only], false) => single(name, table, only, asked, spec)?,
-                _ => matrix(name, table, members, asked, spec)?,
+                ([only], false) => single(name, plan, only, asked, spec)?,
+                _ => matrix(name, plan, members, asked, spec)?,
             });
         }
         super::convert::check_clash("columns", columns.iter().flat_map(|c| &c.keys).map(|key| key.name.as_str()))?;
         let fixed: u64 = columns.iter().filter_map(Column::width).sum();
         let varies = columns.iter().any(|column| column.width().is_none());
         // The footers tell how long encoded rows are; decoded, values of a dictionary take about twice that.
-        let encoded = table.num_bytes() / table.num_rows().max(1);
+        let encoded = plan.num_bytes() / plan.num_rows().max(1);
         let row_bytes = (fixed + if varies { 2 * encoded } else { 0 }).max(1);
         let places = columns.iter().enumerate();
         let places = places.flat_map(|(column, of)| (0..of.sources.len()).map(move |place| (column, place))).collect();
@@ -204,10 +204,10 @@ enum ColumnOrigin {
 }
 
 /// The columns of the files, and after them those of the folders; where both have a name, the folders'.
-fn delivered(table: &Plan) -> (Schema, Vec<ColumnOrigin>) {
-    let of_folders = table.partitions().map(|values| values.schema());
+fn delivered(plan: &Plan) -> (Schema, Vec<ColumnOrigin>) {
+    let of_folders = plan.partitions().map(|values| values.schema());
     let hidden = |name: &str| of_folders.as_ref().is_some_and(|folders| folders.column_with_name(name).is_some());
-    let in_files = table.schema().fields().iter().enumerate();
+    let in_files = plan.schema().fields().iter().enumerate();
     let mut fields: Vec<(FieldRef, ColumnOrigin)> = in_files
         .filter(|(_, field)| !hidden(field.name()))
         .map(|(index, field)| (field.clone(), ColumnOrigin::File(index)))
@@ -219,9 +219,9 @@ fn delivered(table: &Plan) -> (Schema, Vec<ColumnOrigin>) {
 }
 
 /// The first file whose folders say null.
-fn first_null(table: &Plan, partition: usize) -> Option<usize> {
-    let values = table.partitions()?.column(partition);
-    (0..table.num_files()).find(|&file| values.is_null(file))
+fn first_null(plan: &Plan, partition: usize) -> Option<usize> {
+    let values = plan.partitions()?.column(partition);
+    (0..plan.num_files()).find(|&file| values.is_null(file))
 }
 
 /// Whether a dotted path lies in a column.
@@ -229,8 +229,8 @@ fn within(path: &str, column: &str) -> bool {
     path.strip_prefix(column).is_some_and(|rest| rest.starts_with('.'))
 }
 
-fn source(table: &Plan, name: &str, asked: &ProjectionSpec, spec: &ColumnSpec) -> Result<SourceColumn> {
-    let (schema, places) = delivered(table);
+fn source(plan: &Plan, name: &str, asked: &ProjectionSpec, spec: &ColumnSpec) -> Result<SourceColumn> {
+    let (schema, places) = delivered(plan);
     let (path, index) = find(&schema, name)?;
     let root = schema.field(index);
     let (_, data_type) = path.resolve(root.data_type())?;
@@ -239,32 +239,32 @@ fn source(table: &Plan, name: &str, asked: &ProjectionSpec, spec: &ColumnSpec) -
     let refuses = spec.nulls.map_or(asked.tensors && spec.encode.is_none(), |nulls| nulls == Nulls::Error);
     // Of the rows with nulls, none may pass: then it is seen when they are read.
     let (index, partition, first_null) = match places[index] {
-        ColumnOrigin::File(column) => (column, None, table.first_null()[column].map(|file| file as usize)),
-        ColumnOrigin::Partition(partition) => (usize::MAX, Some(partition), first_null(table, partition)),
+        ColumnOrigin::File(column) => (column, None, plan.first_null()[column].map(|file| file as usize)),
+        ColumnOrigin::Partition(partition) => (usize::MAX, Some(partition), first_null(plan, partition)),
     };
-    let first_null = first_null.filter(|_| table.passing().is_none());
+    let first_null = first_null.filter(|_| plan.passing().is_none());
     if let (true, true, Some(file)) = (path.is_whole(), refuses, first_null)
         && !asked.specs.keys().any(|path| within(path, name))
     {
-        return Err(null_error(table.path(file), name, None, form.policies()));
+        return Err(null_error(plan.path(file), name, None, form.policies()));
     }
     let field = root.clone().with_name(name).with_data_type(data_type);
     Ok(SourceColumn { name: name.to_owned(), path, index, field: Arc::new(field), form, partition })
 }
 
 /// A column, or a field in one, as it stands in the files.
-pub(crate) fn named(table: &Plan, name: &str) -> Result<SourceColumn> {
-    source(table, name, &ProjectionSpec::default(), &ColumnSpec::default())
+pub(crate) fn named(plan: &Plan, name: &str) -> Result<SourceColumn> {
+    source(plan, name, &ProjectionSpec::default(), &ColumnSpec::default())
 }
 
 /// One column as it is, under `key`.
-fn single(key: &str, table: &Plan, name: &str, asked: &ProjectionSpec, group: Option<&ColumnSpec>) -> Result<Column> {
+fn single(key: &str, plan: &Plan, name: &str, asked: &ProjectionSpec, group: Option<&ColumnSpec>) -> Result<Column> {
     let spec = match (asked.specs.get(name), group) {
         (Some(spec), _) => spec.clone(),
         (None, Some(group)) => group.clone(),
         (None, None) => asked.of(name, None),
     };
-    let source = source(table, name, asked, &spec)?;
+    let source = source(plan, name, asked, &spec)?;
     let keys = source.form.keys().iter().map(|made| OutputKey { name: format!("{key}{}", made.name), ..made.clone() });
     Ok(Column { name: key.to_owned(), keys: keys.collect(), sources: vec![source], is_matrix: false })
 }
@@ -272,7 +272,7 @@ fn single(key: &str, table: &Plan, name: &str, asked: &ProjectionSpec, group: Op
 /// Several columns of one number each, beside one another.
 fn matrix(
     key: &str,
-    table: &Plan,
+    plan: &Plan,
     members: &[String],
     asked: &ProjectionSpec,
     group: Option<&ColumnSpec>,
@@ -298,7 +298,7 @@ fn matrix(
         spec.nulls =
             if masks { Some(Nulls::Mask) } else { spec.nulls.filter(|n| *n != Nulls::Keep).or(Some(Nulls::Error)) };
         let tensors = ProjectionSpec { tensors: true, ..asked.clone() };
-        let source = source(table, name, &tensors, &spec)?;
+        let source = source(plan, name, &tensors, &spec)?;
         let found = source.form.number().ok_or_else(|| {
             Error::Unsupported(format!(
                 "column {name:?} is {}, which has no place in the matrix {key:?}: its columns are one number a row",

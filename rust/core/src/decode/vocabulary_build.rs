@@ -32,13 +32,13 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// # Errors
 /// A column of a type that has no ids; whatever keeps it from being read; `Error::Closed` when interrupted.
 pub fn build_vocabulary(
-    table: &Arc<Plan>,
+    plan: &Arc<Plan>,
     store: StoreAccess,
     name: &str,
     num_threads: usize,
     mut interrupted: impl FnMut() -> bool,
 ) -> Result<ArrayRef> {
-    let source = named(table, name)?;
+    let source = named(plan, name)?;
     let item = innermost(source.field.data_type());
     if !has_keys(item) {
         return Err(Error::Unsupported(format!(
@@ -48,8 +48,8 @@ pub fn build_vocabulary(
     }
     let columns = wanted(std::iter::once(&source));
     let demand = Demand { columns, streams: num_threads as u64, budget: BUDGET, ..Demand::default() };
-    let files = Files::new(Arc::clone(table)).reading(store, demand);
-    let groups = table.num_row_groups();
+    let files = Files::new(Arc::clone(plan)).reading(store, demand);
+    let groups = plan.num_row_groups();
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let mut vocabulary = Vocabulary::default();
     std::thread::scope(|scope| {
@@ -103,13 +103,13 @@ pub fn build_vocabulary(
 }
 
 fn of_group(files: &Files, source: &SourceColumn, group: usize, stop: &AtomicBool) -> Result<Vocabulary> {
-    let table = files.table();
-    let index = table.file_of_group(group);
+    let plan = files.plan();
+    let index = plan.file_of_group(group);
     let file = files.open(index)?;
-    let first = table.groups(index).start;
-    let of = GroupColumn::find(table, index, &file, group - first, source)?;
+    let first = plan.groups(index).start;
+    let of = GroupColumn::find(plan, index, &file, group - first, source)?;
     let mut vocabulary = Vocabulary::default();
-    let mut left = usize::try_from(table.group_rows()[group]).map_err(|_| Error::internal("2**64 rows"))?;
+    let mut left = usize::try_from(plan.group_rows()[group]).map_err(|_| Error::internal("2**64 rows"))?;
     let read = of.guarded(|| {
         let mut reader = if left > 0 { SourceReader::open(&of, 0)? } else { return Ok(()) };
         while left > 0 && !stop.load(Ordering::Relaxed) {

@@ -102,7 +102,7 @@ type FileSlot = Arc<Mutex<Option<Arc<OpenFile>>>>;
 /// All files of a plan, opened when they are needed.
 #[derive(Debug)]
 pub struct Files {
-    table: Arc<Plan>,
+    plan: Arc<Plan>,
     statistics: bool,
     cache: Mutex<Cache>,
     remote: Option<RemoteFiles>,
@@ -117,22 +117,22 @@ struct Cache {
 
 impl Files {
     /// The files of this plan; those of a store, as nobody asked for anything in particular.
-    pub fn new(table: Arc<Plan>) -> Self {
-        Self { table, statistics: false, cache: Mutex::default(), remote: None }
+    pub fn new(plan: Arc<Plan>) -> Self {
+        Self { plan, statistics: false, cache: Mutex::default(), remote: None }
             .reading(StoreAccess::default(), Demand::default())
     }
 
     /// The files of this plan, with the statistics in their footers, which a filter looks at.
-    pub fn with_statistics(table: Arc<Plan>) -> Self {
-        let files = Self { statistics: true, ..Self::new(table) };
+    pub fn with_statistics(plan: Arc<Plan>) -> Self {
+        let files = Self { statistics: true, ..Self::new(plan) };
         files.reading(StoreAccess::default(), Demand::default())
     }
 
     /// The same, those of a store read as `store` says and as `demand` needs them.
     #[must_use]
     pub fn reading(mut self, store: StoreAccess, demand: Demand) -> Self {
-        if is_remote(self.table.root()) {
-            self.remote = Some(RemoteFiles::new(Arc::clone(&self.table), store, demand, self.statistics));
+        if is_remote(self.plan.root()) {
+            self.remote = Some(RemoteFiles::new(Arc::clone(&self.plan), store, demand, self.statistics));
         }
         self
     }
@@ -210,8 +210,8 @@ impl Files {
     }
 
     /// The plan.
-    pub fn table(&self) -> &Arc<Plan> {
-        &self.table
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
     }
 
     /// Opens a file and checks that its footer is the one that was planned.
@@ -279,7 +279,7 @@ impl Files {
     }
 
     fn read(&self, index: usize) -> Result<OpenFile> {
-        let path = self.table.path(index);
+        let path = self.plan.path(index);
         let file = File::open(&path).map_err(|error| match Error::io(&path, &error) {
             Error::NotFound { .. } => changed(&path, "the file vanished"),
             other => other,
@@ -290,7 +290,7 @@ impl Files {
         let mut tail = footer::no_tail();
         let footer = self.planned_footer(index, &path, &file, &of_file, &mut tail)?;
         let metadata = parse(&path, &footer, self.statistics)?;
-        let handle = FileHandle::Local(LocalFile::new(file, self.table.file(index).size));
+        let handle = FileHandle::Local(LocalFile::new(file, self.plan.file(index).size));
         Ok(OpenFile { path, handle, metadata, stamp: Some(Mutex::new(stamp)), paged: OnceCell::new() })
     }
 
@@ -303,7 +303,7 @@ impl Files {
         metadata: &fs::Metadata,
         tail: &'a mut footer::Tail,
     ) -> Result<Cow<'a, [u8]>> {
-        let planned = self.table.file(index);
+        let planned = self.plan.file(index);
         let changed_to = |error| match error {
             Error::Corrupt { detail, .. } => changed(path, &format!("the file changed ({detail})")),
             other => other,

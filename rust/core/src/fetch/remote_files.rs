@@ -91,7 +91,7 @@ pub(super) fn take_fault() -> Option<Error> {
 
 /// The objects of a plan, for one reader. Made when it first reads, in the process that does.
 pub(super) struct RemoteFiles {
-    table: Arc<Plan>,
+    plan: Arc<Plan>,
     from: StoreAccess,
     demand: Demand,
     statistics: bool,
@@ -125,7 +125,7 @@ impl Planned {
 
 impl std::fmt::Debug for RemoteFiles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Remote").field("root", &self.table.root()).finish_non_exhaustive()
+        f.debug_struct("Remote").field("root", &self.plan.root()).finish_non_exhaustive()
     }
 }
 
@@ -138,7 +138,7 @@ struct Connection {
 
 /// What tasks share: not the runtime, which must not be dropped by one of its own threads.
 struct Shared {
-    table: Arc<Plan>,
+    plan: Arc<Plan>,
     from: StoreAccess,
     client: Arc<crate::store::Client>,
     parts: Arc<RangeFetcher>,
@@ -149,8 +149,8 @@ struct Shared {
 }
 
 impl RemoteFiles {
-    pub(super) fn new(table: Arc<Plan>, from: StoreAccess, demand: Demand, statistics: bool) -> Self {
-        Self { table, from, demand, statistics, live: Mutex::new(None), planned: Mutex::default() }
+    pub(super) fn new(plan: Arc<Plan>, from: StoreAccess, demand: Demand, statistics: bool) -> Self {
+        Self { plan, from, demand, statistics, live: Mutex::new(None), planned: Mutex::default() }
     }
 
     fn live(&self) -> Result<Connection> {
@@ -162,7 +162,7 @@ impl RemoteFiles {
             return Err(Error::Closed);
         }
         let runtime = Runtime::get()?;
-        let location = Location::of(self.table.root())?;
+        let location = Location::of(self.plan.root())?;
         let client = runtime.client(&location, &self.from.options)?;
         let demand = self.demand.clone();
         let (streams, budget) = (demand.streams.max(1), demand.budget);
@@ -174,10 +174,10 @@ impl RemoteFiles {
         let (request, requests) = (client.tuning().request_bytes, client.tuning().max_requests);
         let limits = Limits { capacity, most: 2 * capacity + SLACK, gap, request, requests };
         let parts = RangeFetcher::new(Arc::clone(&client), runtime.handle()?.clone(), cancel, metrics, limits);
-        let (table, from) = (Arc::clone(&self.table), self.from.clone());
+        let (plan, from) = (Arc::clone(&self.plan), self.from.clone());
         let (parts, statistics) = (Arc::new(parts), self.statistics);
         let open = Mutex::new(LruByBytes::new(MAX_FOOTER_BYTES));
-        let shared = Shared { table, from, client, parts, demand, statistics, part_bytes, open };
+        let shared = Shared { plan, from, client, parts, demand, statistics, part_bytes, open };
         let made = Connection { shared: Arc::new(shared), runtime };
         *live = Some(made.clone());
         Ok(made)
@@ -197,10 +197,10 @@ impl RemoteFiles {
         let mut files: Vec<(usize, Vec<RowsAhead>)> = Vec::new();
         let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
         for (group, rows) in slices {
-            let index = self.table.file_of_group(group);
-            let all = self.table.group_rows()[group];
+            let index = self.plan.file_of_group(group);
+            let all = self.plan.group_rows()[group];
             let is_new = planned.is_new(group, &rows, all);
-            let ahead = RowsAhead { group: group - self.table.groups(index).start, rows, all, is_new };
+            let ahead = RowsAhead { group: group - self.plan.groups(index).start, rows, all, is_new };
             match files.last_mut() {
                 Some((last, slices)) if *last == index => slices.push(ahead),
                 _ => files.push((index, vec![ahead])),
@@ -212,8 +212,8 @@ impl RemoteFiles {
     }
 
     pub(super) fn prefetch_filter(&self, turn: u64, group: usize) {
-        let (index, all) = (self.table.file_of_group(group), self.table.group_rows()[group]);
-        let ahead = RowsAhead { group: group - self.table.groups(index).start, rows: 0..all, all, is_new: true };
+        let (index, all) = (self.plan.file_of_group(group), self.plan.group_rows()[group]);
+        let ahead = RowsAhead { group: group - self.plan.groups(index).start, rows: 0..all, all, is_new: true };
         self.ahead(index, vec![ahead], turn, ReadPurpose::Filter);
     }
 
@@ -222,12 +222,12 @@ impl RemoteFiles {
         if rows.is_empty() {
             return;
         }
-        let (index, all) = (self.table.file_of_group(group), set.rows());
+        let (index, all) = (self.plan.file_of_group(group), set.rows());
         let is_new = self.planned.lock().unwrap_or_else(PoisonError::into_inner).is_new(group, &rows, set.len());
         // Who goes on stands behind the row before.
         let start = if is_new { set.row(rows.start) } else { set.row(rows.start - 1) + 1 };
         let rows = start..set.row(rows.end - 1) + 1;
-        let ahead = RowsAhead { group: group - self.table.groups(index).start, rows, all, is_new };
+        let ahead = RowsAhead { group: group - self.plan.groups(index).start, rows, all, is_new };
         self.ahead(index, vec![ahead], turn, ReadPurpose::Deliver);
     }
 
@@ -305,10 +305,10 @@ impl Shared {
     }
 
     async fn read(&self, index: usize) -> Result<Arc<OpenFile>> {
-        let path = self.table.path(index);
+        let path = self.plan.path(index);
         let key = Location::of(&path)?.key;
-        let planned = self.table.file(index);
-        let stamp = Stamp::planned(planned.size, self.table.tag(index));
+        let planned = self.plan.file(index);
+        let stamp = Stamp::planned(planned.size, self.plan.tag(index));
         let found = footer_bytes(&self.client, &key, &stamp, GUESS, &self.from.metrics).await;
         let (footer, stamp) = found.map_err(|error| match error {
             Error::NotFound { path } => vanished(&path),

@@ -1,4 +1,4 @@
-//! A file table as bytes, to be pickled, saved and sent to other processes.
+//! A plan as bytes, to be pickled, saved and sent to other processes.
 //!
 //! ```text
 //! magic "SLplan" · version 1 · flags (1: partition values, 2: passing rows, 4: tags)
@@ -35,7 +35,7 @@ const PASSING: u8 = 2;
 const TAGS: u8 = 4;
 
 impl Plan {
-    /// The table as bytes; the same table gives the same bytes.
+    /// The plan as bytes; the same plan gives the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64 * self.num_files() + 8 * self.num_row_groups() + 1024);
         out.extend_from_slice(MAGIC);
@@ -79,7 +79,7 @@ impl Plan {
         out
     }
 
-    /// The table of bytes that [`Plan::to_bytes`] made. Whatever the bytes, it gives a table or an error, and reserves
+    /// The plan of bytes that [`Plan::to_bytes`] made. Whatever the bytes, it gives a plan or an error, and reserves
     /// no more memory than they can fill.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| state("these bytes are not one"))?;
@@ -96,14 +96,14 @@ impl Plan {
         }
         let flags = body.get(MAGIC.len() + 1).copied().unwrap_or_default();
         let (parts, more) = decode(body.get(MAGIC.len() + 2..).unwrap_or_default(), flags).ok_or_else(damaged)?;
-        let with_more = |mut table: Self| {
+        let with_more = |mut plan: Self| {
             if let Some(values) = more.partitions {
-                table = table.with_partitions(values)?;
+                plan = plan.with_partitions(values)?;
             }
-            table = table.with_tags(more.tags)?;
+            plan = plan.with_tags(more.tags)?;
             match more.passing {
-                Some(passing) => table.with_passing(passing),
-                None => Ok(table),
+                Some(passing) => plan.with_passing(passing),
+                None => Ok(plan),
             }
         };
         Self::from_parts(parts).and_then(with_more).map_err(|error| state(&error.to_string()))

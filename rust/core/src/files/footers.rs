@@ -1,4 +1,4 @@
-//! Reading many footers at once, and keeping of each no more than the table needs.
+//! Reading many footers at once, and keeping of each no more than the plan needs.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{Error, Result};
 
-/// What the table keeps of a footer.
+/// What the plan keeps of a footer.
 pub(super) struct FooterSummary {
     hash: u64,
     size: u64,
@@ -95,7 +95,7 @@ pub(super) fn scan(listing: Listing, num_threads: usize, drift: SchemaMerge) -> 
         return Err(error);
     }
     facts.sort_unstable_by_key(|(file, _)| *file);
-    reference.table(root, names, facts)
+    reference.plan(root, names, facts)
 }
 
 /// The schema of all files; the nulls of each then count its columns.
@@ -141,12 +141,12 @@ impl Reference {
         Ok(Self { path, schema: footer.schema.clone(), columns: columns(&footer.schema), drift, met })
     }
 
-    /// What the table keeps of the first file's own footer.
+    /// What the plan keeps of the first file's own footer.
     pub(super) fn own(&self, footer: &Footer) -> FooterSummary {
         keep(footer, &self.columns, self.drift.is_any().then(|| footer.schema.clone()))
     }
 
-    /// What the table keeps of another file's footer, which has to fit.
+    /// What the plan keeps of another file's footer, which has to fit.
     pub(super) fn facts(&self, path: &str, footer: &Footer) -> Result<FooterSummary> {
         if !self.drift.is_any() {
             schema::check_same(&self.path, &self.schema, path, &footer.schema)?;
@@ -165,18 +165,18 @@ impl Reference {
         Ok(keep(footer, &columns(&schema), Some(schema)))
     }
 
-    /// The table of all files, of whose footers these are the facts, in the order of the files.
-    pub(super) fn table(
+    /// The plan of all files, of whose footers these are the facts, in the order of the files.
+    pub(super) fn plan(
         &self,
         root: String,
         names: Vec<String>,
         mut facts: Vec<(usize, FooterSummary)>,
     ) -> Result<Plan> {
         if !self.drift.is_any() {
-            return table(root, names, &facts, self.schema.clone());
+            return plan(root, names, &facts, self.schema.clone());
         }
         let schema = all_schemas(&root, &names, &mut facts, self)?;
-        table(root, names, &facts, schema)
+        plan(root, names, &facts, schema)
     }
 }
 
@@ -210,7 +210,7 @@ fn keep(footer: &Footer, columns: &HashMap<String, usize>, schema: Option<Schema
     FooterSummary { hash: footer.hash, size: footer.size, groups: numbers.collect(), nulls, schema }
 }
 
-fn table(root: String, names: Vec<String>, facts: &[(usize, FooterSummary)], schema: SchemaRef) -> Result<Plan> {
+fn plan(root: String, names: Vec<String>, facts: &[(usize, FooterSummary)], schema: SchemaRef) -> Result<Plan> {
     let mut first_null = vec![None; schema.fields().len()];
     let mut group_counts = Vec::with_capacity(facts.len());
     for (file, found) in facts {

@@ -1,4 +1,4 @@
-//! Which files there are and what their footers say: listing, reading footers, and the table that is kept of them.
+//! Which files there are and what their footers say: listing, reading footers, and the plan that is kept of them.
 
 mod codec;
 pub mod footer;
@@ -23,21 +23,21 @@ use crate::store::is_remote;
 use crate::{Error, Result};
 
 /// Of the names of all files, which are wanted: places in them, ascending.
-pub type Keep<'a> = &'a dyn Fn(&[String]) -> Result<Vec<usize>>;
+pub type FileFilter<'a> = &'a dyn Fn(&[String]) -> Result<Vec<usize>>;
 
 /// Lists the files that `paths` stand for and reads the footers of those that `keep` wants: local ones on up to
 /// `num_threads` threads, those of a store as `from` says.
 ///
 /// Threads are joined, and connections closed, before it returns, so that a process may fork afterwards.
-pub fn plan(
+pub fn build_plan(
     paths: &[String],
     num_threads: usize,
     drift: SchemaMerge,
     from: &remote::StoreAccess,
-    keep: Option<Keep<'_>>,
+    keep: Option<FileFilter<'_>>,
 ) -> Result<Plan> {
     if paths.iter().any(|path| is_remote(path)) {
-        return remote::plan(paths, drift, from, keep);
+        return remote::build_plan(paths, drift, from, keep);
     }
     let Listing { root, names } = list(paths)?;
     let names = match keep {

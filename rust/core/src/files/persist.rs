@@ -8,7 +8,7 @@ use super::Plan;
 use crate::{Error, Result};
 
 impl Plan {
-    /// Writes the table to `path`: under a temporary name, synced, then renamed.
+    /// Writes the plan to `path`: under a temporary name, synced, then renamed.
     ///
     /// # Errors
     /// Whatever the file system says; what was at `path` before is then still there.
@@ -33,7 +33,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Reads a table that [`save`](Self::save) wrote.
+    /// Reads a plan that [`save`](Self::save) wrote.
     ///
     /// # Errors
     /// There is no such file, or it is not a plan.

@@ -1,4 +1,4 @@
-//! The file table: what planning keeps of every footer. docs/design.md calls it the *plan*.
+//! The plan: what is kept of every footer once the files are listed.
 
 use std::{ops::Range, sync::Arc};
 
@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::{SelectedRows, paths};
 use crate::{Error, Result};
 
-/// The parts of a table, file after file; the row groups of all files stand end to end.
+/// The parts of a plan, file after file; the row groups of all files stand end to end.
 #[derive(Debug, Clone)]
 pub struct PlanParts {
     /// The directory that names are relative to.
@@ -33,10 +33,10 @@ pub struct PlanParts {
     pub first_null: Vec<Option<u32>>,
 }
 
-/// One file of a table.
+/// One file of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEntry<'a> {
-    /// Its path relative to the table's root.
+    /// Its path relative to the plan's root.
     pub name: &'a str,
     /// Its rows.
     pub rows: u64,
@@ -78,7 +78,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A table of these parts, which need not be those of files that exist. The schema's own metadata (pandas indexes and
+    /// A plan of these parts, which need not be those of files that exist. The schema's own metadata (pandas indexes and
     /// the like) is dropped; that of its fields stays.
     pub fn from_parts(parts: PlanParts) -> Result<Self> {
         let bad = |what: String| Err(Error::Argument(format!("not a file table: {what}")));
@@ -126,7 +126,7 @@ impl Plan {
             return bad("its row groups do not fit its files, or are more than can be counted".to_owned());
         };
         let schema = if schema.metadata().is_empty() { schema } else { Arc::new(Schema::new(schema.fields().clone())) };
-        let mut table = Self {
+        let mut plan = Self {
             root,
             names,
             name_starts,
@@ -145,11 +145,11 @@ impl Plan {
             partitions: None,
             passing: None,
         };
-        table.digest = table.compute_digest();
-        Ok(table)
+        plan.digest = plan.compute_digest();
+        Ok(plan)
     }
 
-    /// The table with each file's tag: what its store calls its content (its ETag, and when it was written). It is neither in the digest nor in a state.
+    /// The plan with each file's tag: what its store calls its content (its ETag, and when it was written). It is neither in the digest nor in a state.
     ///
     /// # Errors
     /// There are not as many as files.
@@ -260,7 +260,7 @@ impl Plan {
         self.digest
     }
 
-    /// The table of these files only, given by ascending index, under the same root.
+    /// The plan of these files only, given by ascending index, under the same root.
     ///
     /// Where the first file known to have nulls in a column is left out, that column's nulls are unknown.
     pub fn select(&self, files: &[usize]) -> Result<Self> {

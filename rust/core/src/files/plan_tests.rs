@@ -27,16 +27,16 @@ fn parts(files: &[(&str, &[u64])]) -> PlanParts {
     }
 }
 
-fn table(files: &[(&str, &[u64])]) -> Plan {
+fn plan(files: &[(&str, &[u64])]) -> Plan {
     Plan::from_parts(parts(files)).unwrap()
 }
 
 #[test]
 fn entries_and_sums() {
-    let table = table(&[("a", &[]), ("b", &[1, 2]), ("c", &[]), ("d", &[0, 4])]);
-    assert_eq!((table.num_files(), table.num_rows(), table.num_bytes()), (4, 7, 56));
-    assert_eq!((0..4).map(|g| table.file_of_group(g)).collect::<Vec<_>>(), [1, 1, 3, 3]);
-    assert_eq!((table.path(1), table.groups(3), table.name(2)), ("/data/b".to_owned(), 2..4, "c"));
+    let plan = plan(&[("a", &[]), ("b", &[1, 2]), ("c", &[]), ("d", &[0, 4])]);
+    assert_eq!((plan.num_files(), plan.num_rows(), plan.num_bytes()), (4, 7, 56));
+    assert_eq!((0..4).map(|g| plan.file_of_group(g)).collect::<Vec<_>>(), [1, 1, 3, 3]);
+    assert_eq!((plan.path(1), plan.groups(3), plan.name(2)), ("/data/b".to_owned(), 2..4, "c"));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn parts_that_do_not_fit() {
 
 #[test]
 fn selections() {
-    let all = table(&[("a", &[1]), ("b", &[2, 3]), ("c", &[]), ("d", &[4])]);
+    let all = plan(&[("a", &[1]), ("b", &[2, 3]), ("c", &[]), ("d", &[4])]);
     let some = all.select(&[1, 3]).unwrap();
     assert_eq!((some.name(0), some.name(1), some.group_rows()), ("b", "d", &[2, 3, 4][..]));
     assert_eq!(some.file(1).hash, all.file(3).hash);
@@ -98,7 +98,7 @@ fn selections() {
 
 #[test]
 fn bytes_of_other_kinds_and_versions() {
-    let bytes = table(&[("a", &[1])]).to_bytes();
+    let bytes = plan(&[("a", &[1])]).to_bytes();
     let says = |bytes: &[u8], word: &str| match Plan::from_bytes(bytes) {
         Err(Error::State(message)) => assert!(message.contains(word), "{message}"),
         other => panic!("{other:?}"),
@@ -116,7 +116,7 @@ fn bytes_of_other_kinds_and_versions() {
 fn bytes_are_few() {
     let names: Vec<String> = (0..100).map(|i| format!("year=2024/part-{i:05}.snappy.parquet")).collect();
     let files: Vec<(&str, &[u64])> = names.iter().map(|name| (name.as_str(), &[125_000_u64; 10][..])).collect();
-    let length = table(&files).to_bytes().len();
+    let length = plan(&files).to_bytes().len();
     assert!(length < 6000, "{length} bytes for 100 files of 10 row groups");
 }
 
@@ -140,12 +140,12 @@ fn schemas_as_deep_as_files_may_have_survive() {
     };
     // A column at the bottom of 60 groups is the deepest that a footer may have.
     for depth in [1, 30, 59] {
-        let table = nested(depth);
-        assert_eq!(Plan::from_bytes(&table.to_bytes()).unwrap(), table);
+        let plan = nested(depth);
+        assert_eq!(Plan::from_bytes(&plan.to_bytes()).unwrap(), plan);
     }
 }
 
-fn any_table() -> impl Strategy<Value = Plan> {
+fn any_plan() -> impl Strategy<Value = Plan> {
     let groups = prop::collection::vec((0..1_u64 << 40, 0..1_u64 << 50), 0..5);
     let files = prop::collection::btree_map("[a-cé/]{0,5}[a-z]", (any::<u64>(), any::<u64>(), groups), 0..20);
     (files, any::<prop::sample::Index>()).prop_map(|(files, null)| {
@@ -169,17 +169,17 @@ fn any_table() -> impl Strategy<Value = Plan> {
 
 proptest! {
     #[test]
-    fn bytes_round_trip(table in any_table()) {
-        prop_assert_eq!(&Plan::from_bytes(&table.to_bytes()).unwrap(), &table);
+    fn bytes_round_trip(plan in any_plan()) {
+        prop_assert_eq!(&Plan::from_bytes(&plan.to_bytes()).unwrap(), &plan);
     }
 
     #[test]
     fn mutated_bytes_never_panic(
-        table in any_table(),
+        plan in any_plan(),
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..6),
         mended in any::<bool>(),
     ) {
-        let original = table.to_bytes();
+        let original = plan.to_bytes();
         let mut bytes = original.clone();
         for (at, byte, what) in edits {
             let at = at.index(bytes.len());
@@ -201,24 +201,24 @@ proptest! {
     }
 
     #[test]
-    fn every_group_is_in_its_file(table in any_table()) {
-        for group in 0..table.num_row_groups() {
-            prop_assert!(table.groups(table.file_of_group(group)).contains(&group));
+    fn every_group_is_in_its_file(plan in any_plan()) {
+        for group in 0..plan.num_row_groups() {
+            prop_assert!(plan.groups(plan.file_of_group(group)).contains(&group));
         }
     }
 }
 
 #[test]
 fn folders_and_counts_are_kept_in_bytes_and_in_a_selection() {
-    let plain = table(&[("a", &[5, 2]), ("b", &[]), ("c", &[3])]);
+    let plain = plan(&[("a", &[5, 2]), ("b", &[]), ("c", &[3])]);
     let field = Field::new("k", DataType::Utf8, true);
     let values: arrow_array::ArrayRef = Arc::new(arrow_array::StringArray::from(vec![Some("x"), None, Some("z")]));
     let values = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![values]).unwrap();
     let passing = SelectedRows { rule: "some rule".to_owned(), counts: vec![4, 0, 3] };
     let full = plain.with_partitions(values.clone()).unwrap().with_passing(passing.clone()).unwrap();
     assert_eq!((full.digest(), full.line_rows()), (plain.digest(), &[4_u64, 0, 3][..]));
-    for table in [&plain, &plain.with_passing(passing.clone()).unwrap(), &full] {
-        assert_eq!(Plan::from_bytes(&table.to_bytes()).unwrap(), *table);
+    for plan in [&plain, &plain.with_passing(passing.clone()).unwrap(), &full] {
+        assert_eq!(Plan::from_bytes(&plan.to_bytes()).unwrap(), *plan);
     }
     let some = full.select(&[1, 2]).unwrap();
     assert_eq!(some.line_rows(), [3]);
@@ -226,6 +226,6 @@ fn folders_and_counts_are_kept_in_bytes_and_in_a_selection() {
     assert!(plain.with_partitions(values.slice(0, 2)).is_err());
     assert!(plain.with_passing(SelectedRows { counts: vec![1, 1], ..passing.clone() }).is_err());
     assert!(plain.with_passing(SelectedRows { counts: vec![6, 0, 0], ..passing }).is_err());
-    // As before, a table without them has a flag of zero: older readers read it.
+    // As before, a plan without them has a flag of zero: older readers read it.
     assert_eq!(plain.to_bytes()[7], 0);
 }

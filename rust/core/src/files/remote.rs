@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use super::footer::{self, Footer, MAGIC, TAIL};
 use super::footers::{FooterSummary, Reference};
 use super::schema::SchemaMerge;
-use super::{Keep, Plan, kept, listing, paths};
+use super::{FileFilter, Plan, kept, listing, paths};
 use crate::store::{Cancel, Client, Location, Metrics, Object, Options, Runtime, Scheme, Stamp, is_remote};
 use crate::{Error, Result};
 
@@ -32,7 +32,7 @@ pub struct StoreAccess {
 }
 
 /// Lists what the URLs stand for, all of one store, and reads the footers.
-pub(super) fn plan(urls: &[String], drift: SchemaMerge, from: &StoreAccess, keep: Option<Keep<'_>>) -> Result<Plan> {
+pub(super) fn build_plan(urls: &[String], drift: SchemaMerge, from: &StoreAccess, keep: Option<FileFilter<'_>>) -> Result<Plan> {
     if let Some(local) = urls.iter().find(|url| !is_remote(url)) {
         return Err(Error::Argument(format!(
             "{local}: this path is on this machine, and others are in a store; give one kind"
@@ -195,7 +195,7 @@ async fn footers(
     let found: Vec<(FooterSummary, Stamp)> = stream::iter([Ok((kept, stamp))]).chain(rest).try_collect().await?;
     let tags = found.iter().map(|(_, stamp)| stamp.text()).collect();
     let facts: Vec<(usize, FooterSummary)> = found.into_iter().map(|(facts, _)| facts).enumerate().collect();
-    reference.table(client.url(root), names(root, &objects), facts)?.with_tags(tags)
+    reference.plan(client.url(root), names(root, &objects), facts)?.with_tags(tags)
 }
 
 fn names(root: &str, objects: &[Object]) -> Vec<String> {

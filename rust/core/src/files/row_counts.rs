@@ -20,7 +20,7 @@ pub struct SelectedRows {
 }
 
 impl Plan {
-    /// The same table, with columns whose values are the same for all rows of a file: one row of `values` a file.
+    /// The same plan, with columns whose values are the same for all rows of a file: one row of `values` a file.
     ///
     /// # Errors
     /// Another number of rows than files.
@@ -32,9 +32,9 @@ impl Plan {
                 self.num_files()
             )));
         }
-        let mut table = self.clone();
-        table.partitions = (values.num_columns() > 0).then(|| Arc::new(values));
-        Ok(table)
+        let mut plan = self.clone();
+        plan.partitions = (values.num_columns() > 0).then(|| Arc::new(values));
+        Ok(plan)
     }
 
     /// The columns whose values are the same for all rows of a file, a row a file; None where there is none.
@@ -42,7 +42,7 @@ impl Plan {
         self.partitions.as_deref()
     }
 
-    /// The same table, with the rows that pass counted.
+    /// The same plan, with the rows that pass counted.
     ///
     /// # Errors
     /// Not a count for each row group, or a larger one than it has rows.
@@ -51,9 +51,9 @@ impl Plan {
         if counts.len() != self.num_row_groups() || counts.iter().zip(self.group_rows()).any(|(c, rows)| c > rows) {
             return Err(Error::Argument("the counts of passing rows do not fit the row groups".to_owned()));
         }
-        let mut table = self.clone();
-        table.passing = Some(Arc::new(passing));
-        Ok(table)
+        let mut plan = self.clone();
+        plan.passing = Some(Arc::new(passing));
+        Ok(plan)
     }
 
     /// How many rows pass, and under which rule; None where all do.

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// # Errors
 /// That of the first row group, in order, that cannot be counted.
 pub fn count(
-    table: &Arc<Plan>,
+    plan: &Arc<Plan>,
     store: StoreAccess,
     selector: &Selector,
     groups: &[usize],
@@ -34,10 +34,10 @@ pub fn count(
     mut progress: impl FnMut(usize) -> Result<()>,
 ) -> Result<Vec<u64>> {
     if !selector.is_filter() {
-        return groups.iter().map(|&group| selector.sampled(table, group)).collect();
+        return groups.iter().map(|&group| selector.sampled(plan, group)).collect();
     }
-    let lookout = CountPrefetch::new(table, selector, groups);
-    let files = Files::with_statistics(Arc::clone(table)).reading(store, lookout.demand());
+    let lookout = CountPrefetch::new(plan, selector, groups);
+    let files = Files::with_statistics(Arc::clone(plan)).reading(store, lookout.demand());
     let (next, done, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
     let work = || {

@@ -16,7 +16,7 @@ const MOST: u64 = 64;
 
 /// The row groups to come of those that are counted.
 pub(super) struct CountPrefetch<'a> {
-    table: &'a Arc<Plan>,
+    plan: &'a Arc<Plan>,
     selector: &'a Selector,
     groups: &'a [usize],
     /// How many row groups are looked ahead.
@@ -27,11 +27,11 @@ pub(super) struct CountPrefetch<'a> {
 }
 
 impl<'a> CountPrefetch<'a> {
-    pub(super) fn new(table: &'a Arc<Plan>, selector: &'a Selector, groups: &'a [usize]) -> Self {
-        let rows = groups.iter().map(|&group| table.group_rows()[group]).max().unwrap_or(0);
+    pub(super) fn new(plan: &'a Arc<Plan>, selector: &'a Selector, groups: &'a [usize]) -> Self {
+        let rows = groups.iter().map(|&group| plan.group_rows()[group]).max().unwrap_or(0);
         let depth = (BUDGET / (rows * selector.row_bytes()).max(1)).clamp(2, MOST) as usize;
         let (warmed, asked) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { table, selector, groups, depth, warmed, asked }
+        Self { plan, selector, groups, depth, warmed, asked }
     }
 
     pub(super) fn demand(&self) -> Demand {
@@ -49,7 +49,7 @@ impl<'a> CountPrefetch<'a> {
         }
         let mut last = None;
         for turn in self.claim(&self.warmed, at + 2 * self.depth) {
-            let index = self.table.file_of_group(self.groups[turn]);
+            let index = self.plan.file_of_group(self.groups[turn]);
             if last.replace(index) != Some(index) {
                 files.warm(index);
             }

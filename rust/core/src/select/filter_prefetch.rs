@@ -40,7 +40,7 @@ impl FilterPrefetch {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         for slice in slices {
             let group = slice.group as usize;
-            let index = files.table().file_of_group(group);
+            let index = files.plan().file_of_group(group);
             if last.replace(index) != Some(index) {
                 files.warm(index);
             }
@@ -64,9 +64,9 @@ impl FilterPrefetch {
             let Some(Wanted { turn, group, rows }) = coming.pop_front() else { continue };
             // A decoder that is not ours may panic.
             drop(catch_unwind(AssertUnwindSafe(|| {
-                let index = files.table().file_of_group(group);
+                let index = files.plan().file_of_group(group);
                 let (Ok(set), Ok(file)) = (selections.rows(files, group), files.open(index)) else { return };
-                file.cut(group - files.table().groups(index).start, &set);
+                file.cut(group - files.plan().groups(index).start, &set);
                 files.prefetch_set(turn, group, &set, rows);
             })));
         }

@@ -143,9 +143,9 @@ impl Predicate {
     ///
     /// # Errors
     /// A column that is not there, or of a type that the condition on it is not for.
-    pub(super) fn columns(&self, table: &Plan) -> Result<Arc<[Column]>> {
+    pub(super) fn columns(&self, plan: &Plan) -> Result<Arc<[Column]>> {
         let asked = ProjectionSpec { columns: Some(self.names.clone()), ..ProjectionSpec::default() };
-        let projection = Projection::new(table, &asked)?;
+        let projection = Projection::new(plan, &asked)?;
         for step in &self.steps {
             let FilterOp::Test(Condition { column, test }) = step else { continue };
             let data_type = projection.columns()[*column].sources[0].field.data_type();

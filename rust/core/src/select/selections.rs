@@ -40,9 +40,9 @@ impl Selector {
     ///
     /// # Errors
     /// A column that is not there, or of a type that the condition on it is not for.
-    pub fn new(table: &Plan, sample: Option<Sample>, filter: Option<Predicate>) -> Result<Self> {
+    pub fn new(plan: &Plan, sample: Option<Sample>, filter: Option<Predicate>) -> Result<Self> {
         let filter = match filter {
-            Some(predicate) => Some((predicate.clone(), predicate.columns(table)?)),
+            Some(predicate) => Some((predicate.clone(), predicate.columns(plan)?)),
             None => None,
         };
         Ok(Self { sample, filter })
@@ -65,32 +65,32 @@ impl Selector {
 
     /// Whether a row group has to be read to know which rows pass. Opens its file; one that cannot be opened is not read.
     pub(super) fn is_read(&self, files: &Files, group: usize) -> bool {
-        let table = files.table();
-        let index = table.file_of_group(group);
-        let is_some = |file: &OpenFile| self.verdict(table, index, file, group) == Verdict::Some;
-        table.group_rows()[group] > 0 && files.open(index).is_ok_and(|file| is_some(&file))
+        let plan = files.plan();
+        let index = plan.file_of_group(group);
+        let is_some = |file: &OpenFile| self.verdict(plan, index, file, group) == Verdict::Some;
+        plan.group_rows()[group] > 0 && files.open(index).is_ok_and(|file| is_some(&file))
     }
 
     /// How many rows of a row group are in the sample: before the filter.
-    pub(super) fn sampled(&self, table: &Plan, group: usize) -> Result<u64> {
-        let rows = table.group_rows()[group];
+    pub(super) fn sampled(&self, plan: &Plan, group: usize) -> Result<u64> {
+        let rows = plan.group_rows()[group];
         match &self.sample {
             None => Ok(rows),
             Some(sample) => {
-                let (hash, number) = place(table, group);
+                let (hash, number) = place(plan, group);
                 sample.count(rows, hash, number)
             }
         }
     }
 
-    fn verdict(&self, table: &Plan, index: usize, file: &OpenFile, group: usize) -> Verdict {
+    fn verdict(&self, plan: &Plan, index: usize, file: &OpenFile, group: usize) -> Verdict {
         let Some((predicate, columns)) = &self.filter else { return Verdict::All };
         let metadata = file.metadata.metadata();
         let leaves = metadata.file_metadata().schema_descr();
-        let of = metadata.row_group(group - table.groups(index).start);
+        let of = metadata.row_group(group - plan.groups(index).start);
         let facts: Vec<ColumnStats> = columns
             .iter()
-            .map(|column| match (column.sources[0].partition, table.partitions()) {
+            .map(|column| match (column.sources[0].partition, plan.partitions()) {
                 (Some(partition), Some(values)) => ColumnStats::of_partition(values, partition, index),
                 _ => ColumnStats::of_group(of, leaves, file.metadata.schema(), &column.name),
             })
@@ -105,36 +105,36 @@ impl Selector {
 
     /// How many rows of a row group pass, as they are found now.
     pub(super) fn count(&self, files: &Files, group: usize) -> Result<u64> {
-        let table = files.table();
-        let index = table.file_of_group(group);
-        if self.filter.is_some() && table.group_rows()[group] > 0 {
+        let plan = files.plan();
+        let index = plan.file_of_group(group);
+        if self.filter.is_some() && plan.group_rows()[group] > 0 {
             let file = files.open(index)?;
-            match self.verdict(table, index, &file, group) {
+            match self.verdict(plan, index, &file, group) {
                 Verdict::None => return Ok(0),
                 Verdict::All => {}
                 Verdict::Some => return Ok(self.rows(files, group)?.len()),
             }
         }
-        self.sampled(table, group)
+        self.sampled(plan, group)
     }
 
     /// Which rows of a row group pass.
     pub(super) fn rows(&self, files: &Files, group: usize) -> Result<RowSet> {
-        let table = files.table();
-        let rows = table.group_rows()[group];
-        let index = table.file_of_group(group);
+        let plan = files.plan();
+        let rows = plan.group_rows()[group];
+        let index = plan.file_of_group(group);
         let passing = match &self.filter {
             Some((predicate, columns)) if rows > 0 => {
                 let file = files.open(index)?;
-                match self.verdict(table, index, &file, group) {
+                match self.verdict(plan, index, &file, group) {
                     Verdict::None => return Ok(RowSet::from_words(rows, Vec::new())),
                     Verdict::All => RowSet::all(rows),
                     Verdict::Some => {
                         let found =
-                            catch_unwind(AssertUnwindSafe(|| filtered(table, &file, group, predicate, columns)));
+                            catch_unwind(AssertUnwindSafe(|| filtered(plan, &file, group, predicate, columns)));
                         // Damaged pages make decoders panic that are not ours.
                         let found = found.unwrap_or_else(|_| {
-                            let number = group - table.groups(index).start;
+                            let number = group - plan.groups(index).start;
                             let detail = "a decoder gave up; the file seems damaged: write or copy it again";
                             Err(Error::corrupt(&file.path, format!("row group {number}: {detail}")))
                         });
@@ -149,7 +149,7 @@ impl Selector {
         match &self.sample {
             None => Ok(passing),
             Some(sample) => {
-                let (hash, number) = place(table, group);
+                let (hash, number) = place(plan, group);
                 Ok(sample.rows(rows, hash, number)?.and(&passing))
             }
         }
@@ -157,18 +157,18 @@ impl Selector {
 }
 
 /// A row group's part of the sample's key: its file's footer hash, and its number in the file.
-fn place(table: &Plan, group: usize) -> (u64, u64) {
-    let file = table.file(table.file_of_group(group));
+fn place(plan: &Plan, group: usize) -> (u64, u64) {
+    let file = plan.file(plan.file_of_group(group));
     (file.hash, (group - file.groups.start) as u64)
 }
 
-fn filtered(table: &Plan, file: &OpenFile, group: usize, predicate: &Predicate, columns: &[Column]) -> Result<RowSet> {
-    let index = table.file_of_group(group);
-    let in_file = group - table.groups(index).start;
-    let rows = table.group_rows()[group];
+fn filtered(plan: &Plan, file: &OpenFile, group: usize, predicate: &Predicate, columns: &[Column]) -> Result<RowSet> {
+    let index = plan.file_of_group(group);
+    let in_file = group - plan.groups(index).start;
+    let rows = plan.group_rows()[group];
     let mut readers = Vec::with_capacity(columns.len());
     for column in columns {
-        let of = GroupColumn::find(table, index, file, in_file, &column.sources[0])?;
+        let of = GroupColumn::find(plan, index, file, in_file, &column.sources[0])?;
         let reader = SourceReader::open(&of, 0)?;
         readers.push((of, reader));
     }
@@ -247,17 +247,17 @@ impl Selections {
         if let Some(set) = slot.as_ref() {
             return Ok(Arc::clone(set));
         }
-        let table = files.table();
+        let plan = files.plan();
         let set = Arc::new(self.selector.rows(files, group)?);
-        let counted = table.line_rows()[group];
+        let counted = plan.line_rows()[group];
         if set.len() != counted {
-            let file = table.file_of_group(group);
+            let file = plan.file_of_group(group);
             return Err(Error::Changed {
-                path: table.path(file),
+                path: plan.path(file),
                 detail: format!(
                     "row group {}: {} rows pass the filter now, and {counted} did when they were counted; restore the \
                      file, or plan anew and start the epoch again",
-                    group - table.groups(file).start,
+                    group - plan.groups(file).start,
                     set.len(),
                 ),
             });

@@ -131,7 +131,7 @@ fn by_hand(steps: &[FilterOp], (a, b, c): &(Option<i32>, Option<f64>, Option<Str
     stack.pop().unwrap()
 }
 
-/// A table of one file with these rows; its folder is removed with the first of the pair.
+/// A plan of one file with these rows; its folder is removed with the first of the pair.
 fn written(rows: &Rows, group: usize, statistics: bool) -> (tempfile::TempDir, Arc<Plan>) {
     let dir = tempfile::tempdir().unwrap();
     let fields = [DataType::Int32, DataType::Float64, DataType::Utf8];
@@ -145,7 +145,7 @@ fn written(rows: &Rows, group: usize, statistics: bool) -> (tempfile::TempDir, A
     let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
-    let table = files::plan(
+    let plan = files::build_plan(
         &[path.to_str().unwrap().to_owned()],
         1,
         files::SchemaMerge::default(),
@@ -153,7 +153,7 @@ fn written(rows: &Rows, group: usize, statistics: bool) -> (tempfile::TempDir, A
         None,
     )
     .unwrap();
-    (dir, Arc::new(table))
+    (dir, Arc::new(plan))
 }
 
 proptest! {
@@ -169,19 +169,19 @@ proptest! {
     fn files_are_counted_and_selected_as_their_rows_say(
         rows in rows(), steps in steps(), group in 1_usize..20, statistics: bool, sampled: bool, threads in 1_usize..3,
     ) {
-        let (_dir, table) = written(&rows, group, statistics);
+        let (_dir, plan) = written(&rows, group, statistics);
         let sample = sampled.then(|| Sample::new(0.2, 0.8, 1).unwrap());
         let predicate = Predicate::new(names(), steps.clone()).unwrap();
-        let selector = Arc::new(Selector::new(&table, sample, Some(predicate)).unwrap());
-        let groups: Vec<usize> = (0..table.num_row_groups()).collect();
-        let counts = count(&table, files::remote::StoreAccess::default(), &selector, &groups, threads, |_| Ok(())).unwrap();
-        let table = Arc::new(table.with_passing(SelectedRows { rule: "r".into(), counts: counts.clone() }).unwrap());
-        let files = Files::with_statistics(Arc::clone(&table));
+        let selector = Arc::new(Selector::new(&plan, sample, Some(predicate)).unwrap());
+        let groups: Vec<usize> = (0..plan.num_row_groups()).collect();
+        let counts = count(&plan, files::remote::StoreAccess::default(), &selector, &groups, threads, |_| Ok(())).unwrap();
+        let plan = Arc::new(plan.with_passing(SelectedRows { rule: "r".into(), counts: counts.clone() }).unwrap());
+        let files = Files::with_statistics(Arc::clone(&plan));
         let selections = Selections::new(selector);
         for (number, chunk) in rows.chunks(group).enumerate() {
             let set = selections.rows(&files, number).unwrap();
             let in_sample = match &sample {
-                Some(sample) => sample.rows(chunk.len() as u64, table.file(0).hash, number as u64).unwrap(),
+                Some(sample) => sample.rows(chunk.len() as u64, plan.file(0).hash, number as u64).unwrap(),
                 None => RowSet::all(chunk.len() as u64),
             };
             let in_sample: Vec<u64> = in_sample.runs(0..in_sample.len()).flatten().collect();
@@ -216,12 +216,12 @@ proptest! {
 
 #[test]
 fn a_row_group_that_passes_another_number_is_an_error() {
-    let (_dir, table) = written(&vec![(Some(1), None, None); 9], 5, false);
+    let (_dir, plan) = written(&vec![(Some(1), None, None); 9], 5, false);
     let condition = Condition { column: 0, test: Test::Equal(Literal::Int(1)) };
     let predicate = Predicate::new(names(), vec![FilterOp::Test(condition)]).unwrap();
-    let selector = Arc::new(Selector::new(&table, None, Some(predicate)).unwrap());
-    let table = Arc::new(table.with_passing(SelectedRows { rule: "r".into(), counts: vec![5, 3] }).unwrap());
-    let files = Files::with_statistics(table);
+    let selector = Arc::new(Selector::new(&plan, None, Some(predicate)).unwrap());
+    let plan = Arc::new(plan.with_passing(SelectedRows { rule: "r".into(), counts: vec![5, 3] }).unwrap());
+    let files = Files::with_statistics(plan);
     let selections = Selections::new(selector);
     assert_eq!(selections.rows(&files, 0).unwrap().len(), 5);
     let error = selections.rows(&files, 1).unwrap_err().to_string();
@@ -239,17 +239,17 @@ fn steps_must_make_a_tree() {
 
 #[test]
 fn progress_may_stop_the_counting() {
-    let (_dir, table) = written(&vec![(Some(1), None, None); 9], 1, false);
+    let (_dir, plan) = written(&vec![(Some(1), None, None); 9], 1, false);
     let condition = Condition { column: 0, test: Test::Nan };
     let predicate = Predicate::new(names(), vec![FilterOp::Test(condition)]).unwrap();
-    assert!(Selector::new(&table, None, Some(predicate)).is_err(), "an integer is never NaN");
+    assert!(Selector::new(&plan, None, Some(predicate)).is_err(), "an integer is never NaN");
     let predicate = Predicate::new(names(), vec![FilterOp::Constant(Some(true))]).unwrap();
-    let selector = Selector::new(&table, None, Some(predicate)).unwrap();
+    let selector = Selector::new(&plan, None, Some(predicate)).unwrap();
     let stopped =
-        count(&table, files::remote::StoreAccess::default(), &selector, &[0, 1, 2], 2, |_| Err(crate::Error::Closed));
+        count(&plan, files::remote::StoreAccess::default(), &selector, &[0, 1, 2], 2, |_| Err(crate::Error::Closed));
     assert!(matches!(stopped, Err(crate::Error::Closed)));
     assert_eq!(
-        count(&table, files::remote::StoreAccess::default(), &selector, &[1, 2], 2, |_| Ok(())).unwrap(),
+        count(&plan, files::remote::StoreAccess::default(), &selector, &[1, 2], 2, |_| Ok(())).unwrap(),
         [1, 1]
     );
 }

@@ -26,13 +26,13 @@ pub(crate) fn padded<O: OffsetSizeTrait>(
     Filler(fill): Filler,
 ) -> Result<ArrayRef> {
     let (bytes, per_item, width) = flat(values).ok_or_else(|| Error::internal("items of no width"))?;
-    let plan = PadLayout { offsets, length, per_item, side, truncate };
+    let layout = PadLayout { offsets, length, per_item, side, truncate };
     let [a, b, c, d, ..] = fill;
     let out = match width {
-        1 => plan.run::<u8>(&bytes, a)?,
-        2 => plan.run::<u16>(&bytes, u16::from_ne_bytes([a, b]))?,
-        4 => plan.run::<u32>(&bytes, u32::from_ne_bytes([a, b, c, d]))?,
-        _ => plan.run::<u64>(&bytes, u64::from_ne_bytes(fill))?,
+        1 => layout.run::<u8>(&bytes, a)?,
+        2 => layout.run::<u16>(&bytes, u16::from_ne_bytes([a, b]))?,
+        4 => layout.run::<u32>(&bytes, u32::from_ne_bytes([a, b, c, d]))?,
+        _ => layout.run::<u64>(&bytes, u64::from_ne_bytes(fill))?,
     };
     rebuild(values.data_type(), offsets.len().saturating_sub(1) * length, out)
 }
