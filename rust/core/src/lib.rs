@@ -6,6 +6,9 @@
 
 mod buffer_pool;
 mod error;
+mod lru;
+mod parallel;
+pub mod sync;
 
 pub mod assemble;
 pub mod decode;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use pyo3::types::PyBytes;
 use shardline_core::Error;
 use shardline_core::decode::build_vocabulary;
 use shardline_core::files::{self, FileFilter, SchemaMerge, SelectedRows};
+use shardline_core::sync::lock;
 
 use crate::calls::call;
 use crate::capsule::{ArrowRows, ArrowSchema};
@@ -45,7 +46,7 @@ fn asking(
     move |names| {
         let called = call(|py| {
             keep.call1(py, (names.to_vec(),)).and_then(|kept| kept.extract(py)).map_err(|error| {
-                *raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                *lock(&raised) = Some(error);
                 Error::Closed
             })
         });
@@ -78,7 +79,7 @@ impl Plan {
             drop(done.send(files::build_plan(&paths, num_threads, SchemaMerge { union, widen }, &from, keep)));
         });
         let plan = loop {
-            match py.detach(|| wait.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(PATIENCE)) {
+            match py.detach(|| lock(&wait).recv_timeout(PATIENCE)) {
                 Ok(plan) => break plan,
                 Err(RecvTimeoutError::Disconnected) => break Err(Error::internal("the thread that planned panicked")),
                 Err(RecvTimeoutError::Timeout) => {
@@ -93,7 +94,7 @@ impl Plan {
         // Joined, so that the process may fork.
         drop(py.detach(|| planner.join()));
         storage::log(py, &metrics.take_notes())?;
-        if let Some(error) = raised.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(error) = lock(&raised).take() {
             return Err(error);
         }
         Ok(Self(Arc::new(plan.or_raise()?)))

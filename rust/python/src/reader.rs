@@ -1,6 +1,6 @@
 //! `Reader`: one rank's batches of one leg.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -9,6 +9,7 @@ use shardline_core::Error;
 use shardline_core::assemble::{self, Poll, ReaderOptions};
 use shardline_core::decode::{Column, Leaf};
 use shardline_core::schedule::Share;
+use shardline_core::sync::{self, lock};
 
 use crate::error::{OrRaise, raise};
 use crate::legs::Legs;
@@ -42,7 +43,7 @@ impl Reader {
     }
 
     fn lock(&self) -> MutexGuard<'_, assemble::Reader> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.reader)
     }
 }
 
@@ -156,7 +157,7 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         // Its threads may wait for the interpreter, to ask pyarrow about a filter: who waits for them lets go of it.
-        let reader = self.reader.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let reader = sync::get_mut(&mut self.reader);
         Python::try_attach(|py| py.detach(|| reader.close()));
     }
 }

@@ -96,7 +96,7 @@ impl CursorDecoder {
         let arrays = catch_unwind(AssertUnwindSafe(|| {
             let set = selections.map(|selections| selections.rows(files, key.group as usize)).transpose()?;
             if let Some(set) = &set {
-                file.cut(group, set);
+                file.restrict_to(group, set);
             }
             let set = set.as_deref().filter(|set| set.words().is_some());
             self.decode(&file, &RowGroupRef { plan, index, group, set, idle }, &sources, rows)

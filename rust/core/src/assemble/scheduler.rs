@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use arrow_array::ArrayRef;
@@ -15,6 +15,7 @@ use crate::fetch::Files;
 use crate::order::{GroupSlice, Line, mul_div};
 use crate::schedule::{Chunk, ChunkSchedule};
 use crate::select::{FilterPrefetch, Selections};
+use crate::sync::{lock, wait_timeout};
 use crate::{Error, Result};
 
 /// The sources of a lane hold at least this many bytes a row group, so that small row groups are few tasks.
@@ -118,7 +119,7 @@ impl Scheduler {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Waits for work to do; None once the engine is closed.
@@ -188,7 +189,7 @@ impl Scheduler {
                 state.metrics.waited += begin.elapsed();
                 return Ok(None);
             }
-            state = self.done.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = wait_timeout(&self.done, state, left);
         }
     }
 

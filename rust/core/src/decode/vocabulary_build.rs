@@ -1,10 +1,6 @@
 //! The vocabulary of a column: its distinct values over all files, in the order in which they first come.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
@@ -17,14 +13,13 @@ use super::{GroupColumn, SourceColumn};
 use crate::fetch::{Demand, Files};
 use crate::files::Plan;
 use crate::files::remote::StoreAccess;
+use crate::parallel;
 use crate::{Error, Result};
 
 /// Rows decoded at a time.
 const ROWS: usize = 8192;
 /// Bytes of a store's objects that may be here.
 const BUDGET: u64 = 128 << 20;
-/// How long to wait before asking whether to go on.
-const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Reads all of a column, on threads that are joined before it returns, and gives its distinct values (those of its lists'
 /// items), without null. `interrupted` is asked every 50 ms.
@@ -49,60 +44,20 @@ pub fn build_vocabulary(
     let columns = wanted(std::iter::once(&source));
     let demand = Demand { columns, streams: num_threads as u64, budget: BUDGET, ..Demand::default() };
     let files = Files::new(Arc::clone(plan)).reading(store, demand);
-    let groups = plan.num_row_groups();
-    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let mut vocabulary = Vocabulary::default();
-    std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel();
-        for number in 0..num_threads.clamp(1, groups.max(1)) {
-            let (sender, files, source, next, stop) = (sender.clone(), &files, &source, &next, &stop);
-            std::thread::Builder::new()
-                .name(format!("shardline-learn-{number}"))
-                .spawn_scoped(scope, move || {
-                    while !stop.load(Ordering::Relaxed) {
-                        let group = next.fetch_add(1, Ordering::Relaxed);
-                        if group >= groups || sender.send((group, of_group(files, source, group, stop))).is_err() {
-                            break;
-                        }
-                    }
-                })
-                .map_err(|error| Error::io("starting a thread", &error))?;
-        }
-        drop(sender);
-        // Row groups come in any order, and count in theirs.
-        let (mut early, mut wanted) = (BTreeMap::new(), 0);
-        let mut asked = Instant::now();
-        let result = loop {
-            if asked.elapsed() >= PATIENCE {
-                if interrupted() {
-                    break Err(Error::Closed);
-                }
-                asked = Instant::now();
-            }
-            match receiver.recv_timeout(PATIENCE) {
-                Ok((group, Ok(found))) => {
-                    early.insert(group, found);
-                    while let Some(found) = early.remove(&wanted) {
-                        vocabulary.append(&found);
-                        wanted += 1;
-                    }
-                }
-                Ok((_, Err(error))) => break Err(error),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) if wanted == groups => break Ok(()),
-                Err(RecvTimeoutError::Disconnected) => {
-                    break Err(Error::internal("a thread that read a column panicked"));
-                }
-            }
-        };
-        stop.store(true, Ordering::Relaxed);
+    parallel::for_each_in_order(
+        "vocabulary",
+        plan.num_row_groups(),
+        num_threads,
+        |group, tasks| of_group(&files, &source, group, || tasks.is_needed(group)),
+        |found| vocabulary.append(&found),
         // A store may be silent for long.
-        result.inspect_err(|_| files.close())
-    })?;
+        |_| if interrupted() { Err(Error::Closed).inspect_err(|_| files.close()) } else { Ok(()) },
+    )?;
     Ok(vocabulary.to_array(is_string(item)))
 }
 
-fn of_group(files: &Files, source: &SourceColumn, group: usize, stop: &AtomicBool) -> Result<Vocabulary> {
+fn of_group(files: &Files, source: &SourceColumn, group: usize, is_needed: impl Fn() -> bool) -> Result<Vocabulary> {
     let plan = files.plan();
     let index = plan.file_of_group(group);
     let file = files.open(index)?;
@@ -112,7 +67,7 @@ fn of_group(files: &Files, source: &SourceColumn, group: usize, stop: &AtomicBoo
     let mut left = usize::try_from(plan.group_rows()[group]).map_err(|_| Error::internal("2**64 rows"))?;
     let read = of.guarded(|| {
         let mut reader = if left > 0 { SourceReader::open(&of, 0)? } else { return Ok(()) };
-        while left > 0 && !stop.load(Ordering::Relaxed) {
+        while left > 0 && is_needed() {
             let rows = left.min(ROWS);
             items(&reader.values(&of, rows)?, &mut vocabulary);
             left -= rows;

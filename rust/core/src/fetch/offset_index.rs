@@ -1,4 +1,4 @@
-//! Where the pages of an object begin, if it says so (Parquet's offset index).
+//! Parquet's offset index of an object: where its pages begin.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaD
 
 use super::{FileMetadata, RemoteFile};
 
-/// Of an object's end, to learn where its pages begin.
+/// The most bytes of an object's end that are read to find its offset index.
 const MOST: u64 = 16 << 20;
 
-/// A footer with the places of all pages. None where the object does not have them, where they cannot be, or cannot be
-/// read: it is read without then, and who reads meets what is wrong with the store.
-pub(super) async fn paged(object: &RemoteFile, metadata: &FileMetadata) -> Option<FileMetadata> {
+/// A footer with its offset index. None where the object has none, or one that is wrong or cannot be read: pages are found
+/// without it then, and whoever reads them gets the errors of the store.
+pub(super) async fn read(object: &RemoteFile, metadata: &FileMetadata) -> Option<FileMetadata> {
     let plain = metadata.metadata();
     let columns = plain.row_groups().iter().flat_map(|group| group.columns());
     let ranges: Vec<_> = columns.map(ColumnChunkMetaData::offset_index_range).collect::<Option<_>>()?;
@@ -23,11 +23,11 @@ pub(super) async fn paged(object: &RemoteFile, metadata: &FileMetadata) -> Optio
     let mut reader = ParquetMetaDataReader::new_with_metadata(ParquetMetaData::clone(plain))
         .with_offset_index_policy(PageIndexPolicy::Optional);
     reader.read_page_indexes_sized(&end, object.len()).ok()?;
-    let paged = reader.finish().ok().filter(is_sound)?;
-    Some(FileMetadata::new(paged, Arc::clone(metadata.schema())))
+    let indexed = reader.finish().ok().filter(is_sound)?;
+    Some(FileMetadata::new(indexed, Arc::clone(metadata.schema())))
 }
 
-/// Whether the pages lie in their chunks, one behind the other, and begin at rows that there are.
+/// Whether all pages lie in their chunks, one after the other, and begin at rows of the row group.
 fn is_sound(metadata: &ParquetMetaData) -> bool {
     metadata.row_groups().iter().enumerate().all(|(number, group)| {
         let pages = metadata.page_index_for_row_group(number);

@@ -1,4 +1,4 @@
-//! What is needed of a column chunk whose pages are known: those that hold rows of a set.
+//! The byte ranges of a column chunk's pages that hold certain rows, by the offset index.
 
 use std::ops::Range;
 
@@ -6,27 +6,28 @@ use parquet::file::page_index::offset_index::PageLocation;
 
 use crate::order::RowSet;
 
-/// The pages that hold rows of the set, neighbours joined up to `most` bytes, after the dictionary, if `chunk` begins with one.
-pub(super) fn cuts(pages: &[PageLocation], chunk: &Range<u64>, set: &RowSet, most: u64) -> Vec<Range<u64>> {
-    let mut cuts: Vec<Range<u64>> = Vec::new();
+/// The ranges of the pages that hold rows of the set, neighbours joined up to `most` bytes; first that of the dictionary, if
+/// `chunk` begins with one.
+pub(super) fn page_ranges(pages: &[PageLocation], chunk: &Range<u64>, set: &RowSet, most: u64) -> Vec<Range<u64>> {
+    let mut ranges: Vec<Range<u64>> = Vec::new();
     let dictionary = pages.first().map(|first| chunk.start..first.offset.unsigned_abs());
-    cuts.extend(dictionary.filter(|dictionary| !dictionary.is_empty()));
+    ranges.extend(dictionary.filter(|dictionary| !dictionary.is_empty()));
     for (number, page) in pages.iter().enumerate() {
         let next = pages.get(number + 1).map_or(set.rows(), |next| next.first_row_index.unsigned_abs());
         if !set.has(page.first_row_index.unsigned_abs()..next) {
             continue;
         }
         let bytes = span(page);
-        match cuts.last_mut() {
+        match ranges.last_mut() {
             Some(last) if last.end == bytes.start && bytes.end - last.start <= most => last.end = bytes.end,
-            _ => cuts.push(bytes),
+            _ => ranges.push(bytes),
         }
     }
-    cuts
+    ranges
 }
 
 /// The bytes of the pages that hold these rows.
-pub(super) fn pages_of(pages: &[PageLocation], rows: &Range<u64>) -> Range<u64> {
+pub(super) fn range_of_rows(pages: &[PageLocation], rows: &Range<u64>) -> Range<u64> {
     let upto = |row: u64| pages.partition_point(|page| page.first_row_index.unsigned_abs() <= row);
     let first = pages.get(upto(rows.start).saturating_sub(1)).map_or(0, |page| page.offset.unsigned_abs());
     let last = pages.get(upto(rows.end.saturating_sub(1)).saturating_sub(1)).map_or(0, |page| span(page).end);
@@ -59,24 +60,24 @@ mod tests {
                 at += bytes as u64;
             }
             let set = RowSet::from_words(rows, words);
-            let cuts = cuts(&pages, &(100..at), &set, most);
-            prop_assert!(cuts.windows(2).all(|pair| pair[0].end <= pair[1].start));
-            let mut held: Vec<u64> = cuts.iter().cloned().flatten().collect();
+            let ranges = page_ranges(&pages, &(100..at), &set, most);
+            prop_assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start));
+            let mut held: Vec<u64> = ranges.iter().cloned().flatten().collect();
             if dictionary > 0 {
                 prop_assert_eq!(held.drain(..7).collect::<Vec<_>>(), (100..107).collect::<Vec<_>>());
             }
             let mut wanted: Vec<u64> = Vec::new();
             for row in set.runs(0..set.len()).flatten() {
-                let bytes = pages_of(&pages, &(row..row + 1));
+                let bytes = range_of_rows(&pages, &(row..row + 1));
                 if wanted.last().is_none_or(|&last| last < bytes.start) {
                     wanted.extend(bytes);
                 }
             }
             prop_assert_eq!(held, wanted);
-            let is_page = |cut: &Range<u64>| pages.iter().any(|page| span(page) == *cut);
-            let fits = cuts.iter().all(|cut| cut.end - cut.start <= most || is_page(cut) || cut.end == 107);
+            let is_page = |range: &Range<u64>| pages.iter().any(|page| span(page) == *range);
+            let fits = ranges.iter().all(|range| range.end - range.start <= most || is_page(range) || range.end == 107);
             prop_assert!(fits);
-            prop_assert_eq!(pages_of(&pages, &(0..rows)), 100 + 7 * dictionary..at);
+            prop_assert_eq!(range_of_rows(&pages, &(0..rows)), 100 + 7 * dictionary..at);
         }
     }
 }

@@ -1,7 +1,8 @@
-//! What is here of objects, asked for, or under way; and what goes first when room is needed.
+//! The ranges of objects that are in memory, in flight or queued, and the order in which they are evicted.
 //!
-//! Rows that will be read are a turn: what they are stored in is held until they were read, however often turns share it.
-//! More is asked for only while there is room for it, except by who waits for it.
+//! A turn is a set of rows that will be read. It pins the ranges that its rows are stored in until it has finished, and
+//! several turns may pin the same range. Requests are sent while there is room for their bytes; a range that a thread
+//! waits for is requested regardless.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -9,71 +10,46 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::range_fetcher::ObjectRef;
+use super::cached_range::{CachedRange, State};
+use super::object_ref::ObjectRef;
+use super::range_request::{RangeKey, RangeRequest, RequestKey};
 use crate::Error;
 
-/// A part: its file and its bytes.
-pub(super) type RangeKey = (u32, u64, u64);
-/// Of a request to come: its turn, its file, its first byte, and a number that makes it one.
-type RequestKey = (u64, u32, u64, u64);
-
-/// How much of what.
+/// The limits of the cache and of its requests.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Bytes that may be kept.
     pub(super) capacity: u64,
-    /// Bytes that may be here, held for turns, or under way.
+    /// Bytes that may be pinned or in flight.
     pub(super) most: u64,
-    /// Parts that are this near to each other are one request.
+    /// Ranges with no more bytes between them share a request.
     pub(super) gap: u64,
-    /// The most that one request asks for.
+    /// The most bytes of one request.
     pub(super) request: u64,
-    /// Requests under way.
+    /// The most requests in flight.
     pub(super) requests: usize,
-}
-
-/// One request for parts in a row.
-pub(super) struct RangeRequest {
-    pub(super) place: Arc<ObjectRef>,
-    pub(super) parts: Vec<Range<u64>>,
-}
-
-impl RangeRequest {
-    /// From the first part's first byte to the last one's last.
-    pub(super) fn bytes(&self) -> u64 {
-        let end = self.parts.iter().map(|part| part.end).max().unwrap_or(0);
-        end - self.parts.first().map_or(end, |part| part.start)
-    }
-
-    /// Whether a part begins where they end, and one request may be so large.
-    pub(super) fn goes_on(&self, part: &Range<u64>, most: u64) -> bool {
-        self.parts.last().is_some_and(|last| last.end == part.start) && self.bytes() + part.end - part.start <= most
-    }
-
-    fn keys(&self) -> impl Iterator<Item = RangeKey> + use<'_> {
-        self.parts.iter().map(|part| (self.place.file, part.start, part.end))
-    }
 }
 
 #[derive(Default)]
 pub(super) struct RangeCache {
-    parts: HashMap<RangeKey, CachedRange>,
-    answers: HashMap<u64, Response>,
-    /// Requests to come, those for rows that are needed first before others.
-    asked: BTreeMap<RequestKey, RangeRequest>,
-    /// What turns hold; None of one that ended before it began.
+    ranges: HashMap<RangeKey, CachedRange>,
+    responses: HashMap<u64, Response>,
+    /// Requests not sent yet, in the order of their turns.
+    queue: BTreeMap<RequestKey, RangeRequest>,
+    /// What each turn pins; None for a turn that finished before it began.
     turns: HashMap<u64, Option<Vec<Pin>>>,
-    /// Bytes of answers that are here.
+    /// Bytes of all responses.
     bytes: u64,
-    /// Of these, what turns hold.
-    held: u64,
-    /// Bytes of requests under way, and how many these are.
+    /// Bytes of ranges that turns pin.
+    pinned: u64,
+    /// Bytes of requests in flight, and how many these are.
     in_flight: u64,
     running: usize,
     clock: u64,
 }
 
-/// That a part is held. It may go nevertheless, read or failed, and another may come of the same bytes, which others hold.
+/// A pinned range. A failed or read range may be dropped nevertheless, and requested again by others: `born` tells the two
+/// apart.
 #[must_use]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pin {
@@ -81,70 +57,29 @@ pub(super) struct Pin {
     born: u64,
 }
 
-struct CachedRange {
-    /// When it was asked for.
-    born: u64,
-    /// Turns that hold it, and threads that wait for it.
-    holders: u32,
-    state: State,
-}
-
-enum State {
-    /// Of a request to come.
-    RangeRequest(RequestKey),
-    /// Of a request under way.
-    InFlight,
-    Ready {
-        bytes: Bytes,
-        answer: u64,
-        /// To its end, by a turn that holds it: it is kept for no other.
-        read: bool,
-    },
-    /// Says it once; asked again, it is fetched again.
-    Failed(Error),
-}
-
-/// The answer to a request: parts of it are its memory as long as one of them is here.
+/// The response to a request: its memory is freed once none of its ranges is cached.
 struct Response {
-    parts: Vec<RangeKey>,
+    ranges: Vec<RangeKey>,
     bytes: u64,
     touched: u64,
 }
 
-/// What a look for a part finds.
+/// What a lookup finds.
 pub(super) enum Lookup {
     Ready(Bytes),
     Failed(Error),
-    UnderWay,
-    Nowhere,
-}
-
-impl CachedRange {
-    fn is_read(&self) -> bool {
-        matches!(self.state, State::Ready { read: true, .. }) && self.holders <= 1
-    }
-
-    fn unread(&mut self) {
-        if let State::Ready { read, .. } = &mut self.state {
-            *read = false;
-        }
-    }
-
-    fn held(&self) -> u64 {
-        match &self.state {
-            State::Ready { bytes, .. } if self.holders > 0 && !self.is_read() => bytes.len() as u64,
-            _ => 0,
-        }
-    }
+    /// Queued or in flight.
+    Pending,
+    Absent,
 }
 
 impl RangeCache {
-    /// Changes a part that there is, and what is counted of it.
+    /// Changes a cached range, and the count of pinned bytes with it.
     fn change(&mut self, key: RangeKey, change: impl FnOnce(&mut CachedRange)) {
-        if let Some(part) = self.parts.get_mut(&key) {
-            self.held -= part.held();
-            change(part);
-            self.held += part.held();
+        if let Some(range) = self.ranges.get_mut(&key) {
+            self.pinned -= range.pinned_bytes();
+            change(range);
+            self.pinned += range.pinned_bytes();
         }
     }
 
@@ -153,214 +88,195 @@ impl RangeCache {
         self.turns.entry(turn).or_insert(Some(Vec::new()));
     }
 
-    /// Ends a turn: what it held may go.
+    /// Finishes a turn: what it pinned may be evicted.
     pub(super) fn finish(&mut self, turn: u64) {
-        let Some(held) = self.turns.remove(&turn) else {
+        let Some(pins) = self.turns.remove(&turn) else {
             self.turns.insert(turn, None);
             return;
         };
-        for hold in held.unwrap_or_default() {
-            self.release(hold);
-            // Who else holds it may not have read it.
-            self.change(hold.key, |part| {
-                if part.holders > 0 {
-                    part.unread();
+        for pin in pins.unwrap_or_default() {
+            self.unpin(pin);
+            // Other turns that pin it may not have read it.
+            self.change(pin.key, |range| {
+                if range.pins > 0 {
+                    range.mark_read(false);
                 }
             });
         }
     }
 
-    /// Asks for parts for a turn, unless it ended: those that are not here, near ones by one request.
-    pub(super) fn ask(&mut self, place: &Arc<ObjectRef>, mut parts: Vec<Range<u64>>, turn: u64, limits: &Limits) {
+    /// Pins ranges for a turn that has not finished, and queues requests for those that are absent.
+    pub(super) fn request(&mut self, object: &Arc<ObjectRef>, mut ranges: Vec<Range<u64>>, turn: u64, limits: &Limits) {
         if !matches!(self.turns.get(&turn), Some(Some(_))) {
             return;
         }
-        let mut holds = Vec::with_capacity(parts.len());
-        parts.retain(|part| {
-            let key = (place.file, part.start, part.end);
-            let is_new = self.is_nowhere(key);
-            holds.push(self.hold(key));
+        let mut pins = Vec::with_capacity(ranges.len());
+        ranges.retain(|range| {
+            let key = (object.file, range.start, range.end);
+            let is_new = self.is_absent(key);
+            pins.push(self.pin(key));
             is_new
         });
-        if let Some(Some(held)) = self.turns.get_mut(&turn) {
-            held.append(&mut holds);
+        if let Some(Some(pinned)) = self.turns.get_mut(&turn) {
+            pinned.append(&mut pins);
         }
-        parts.sort_unstable_by_key(|part| part.start);
-        let Limits { gap, request: most, .. } = *limits;
-        let mut requests: Vec<Vec<Range<u64>>> = Vec::new();
-        for part in parts {
-            match requests.last_mut() {
-                Some(request)
-                    if request.last().is_some_and(|last| part.start.saturating_sub(last.end) <= gap)
-                        && request.first().is_some_and(|first| part.end - first.start <= most) =>
-                {
-                    request.push(part);
-                }
-                _ => requests.push(vec![part]),
-            }
-        }
-        for parts in requests {
+        for request in RangeRequest::group(object, ranges, limits.gap, limits.request) {
             self.clock += 1;
-            let at = (turn, place.file, parts.first().map_or(0, |part| part.start), self.clock);
-            let asked = RangeRequest { place: Arc::clone(place), parts };
-            for key in asked.keys() {
-                self.change(key, |part| part.state = State::RangeRequest(at));
+            let at = (turn, object.file, request.ranges.first().map_or(0, |range| range.start), self.clock);
+            for key in request.keys() {
+                self.change(key, |range| range.state = State::Queued(at));
             }
-            self.asked.insert(at, asked);
+            self.queue.insert(at, request);
         }
     }
 
-    /// Holds a part, here or not: it does not go, whoever read it before.
-    pub(super) fn hold(&mut self, key: RangeKey) -> Pin {
+    /// Pins a range, cached or not: it is not evicted, even if others have read it.
+    pub(super) fn pin(&mut self, key: RangeKey) -> Pin {
         let born = self.born(key);
-        self.change(key, |part| {
-            part.holders += 1;
-            part.unread();
+        self.change(key, |range| {
+            range.pins += 1;
+            range.mark_read(false);
         });
         Pin { key, born }
     }
 
-    /// When a part was asked for: now, if it is nowhere.
+    /// When a range was requested: now, if it is absent.
     fn born(&mut self, key: RangeKey) -> u64 {
         self.clock += 1;
-        self.parts.entry(key).or_insert(CachedRange { born: self.clock, holders: 0, state: State::InFlight }).born
+        self.ranges.entry(key).or_insert(CachedRange { born: self.clock, pins: 0, state: State::InFlight }).born
     }
 
-    /// Lets go of a part.
-    pub(super) fn release(&mut self, Pin { key, born }: Pin) {
-        if self.parts.get(&key).is_some_and(|part| part.born == born) {
-            self.change(key, |part| part.holders = part.holders.saturating_sub(1));
-            self.forget(key);
+    /// Releases a pin.
+    pub(super) fn unpin(&mut self, Pin { key, born }: Pin) {
+        if self.ranges.get(&key).is_some_and(|range| range.born == born) {
+            self.change(key, |range| range.pins = range.pins.saturating_sub(1));
+            self.forget_fault(key);
         }
     }
 
-    /// Forgets a fault that nobody waits to hear of: who comes later asks again.
-    fn forget(&mut self, key: RangeKey) {
-        if self.parts.get(&key).is_some_and(|part| part.holders == 0 && matches!(part.state, State::Failed(_))) {
-            self.parts.remove(&key);
+    /// Drops a failed range that nobody waits for: a later request fetches it again.
+    fn forget_fault(&mut self, key: RangeKey) {
+        if self.ranges.get(&key).is_some_and(|range| range.pins == 0 && matches!(range.state, State::Failed(_))) {
+            self.ranges.remove(&key);
         }
     }
 
-    /// Whether a part is neither here, nor under way, nor asked for.
-    pub(super) fn is_nowhere(&self, key: RangeKey) -> bool {
-        !self.parts.contains_key(&key)
+    /// Whether a range is neither cached, nor in flight, nor queued.
+    pub(super) fn is_absent(&self, key: RangeKey) -> bool {
+        !self.ranges.contains_key(&key)
     }
 
-    /// The next request that there is room for, which is now under way.
+    /// The next queued request that there is room for; it counts as in flight from now on.
     pub(super) fn next(&mut self, limits: &Limits) -> Option<RangeRequest> {
         while self.running < limits.requests {
-            let (&at, asked) = self.asked.first_key_value()?;
-            let is_wanted = asked.keys().any(|key| self.parts.get(&key).is_some_and(|part| part.holders > 0));
-            let busy = self.held + self.in_flight;
-            if is_wanted && busy > 0 && busy + asked.bytes() > limits.most {
+            let (&at, request) = self.queue.first_key_value()?;
+            let is_wanted = request.keys().any(|key| self.ranges.get(&key).is_some_and(|range| range.pins > 0));
+            let busy = self.pinned + self.in_flight;
+            if is_wanted && busy > 0 && busy + request.bytes() > limits.most {
                 return None;
             }
-            let asked = self.asked.remove(&at)?;
+            let request = self.queue.remove(&at)?;
             if is_wanted {
-                return Some(self.start(asked));
+                return Some(self.start(request));
             }
-            for key in asked.keys() {
-                self.parts.remove(&key);
+            for key in request.keys() {
+                self.ranges.remove(&key);
             }
         }
         None
     }
 
-    /// Says that a request is under way.
-    pub(super) fn start(&mut self, asked: RangeRequest) -> RangeRequest {
-        for key in asked.keys() {
+    /// Counts a request as in flight.
+    pub(super) fn start(&mut self, request: RangeRequest) -> RangeRequest {
+        for key in request.keys() {
             self.born(key);
-            self.change(key, |part| part.state = State::InFlight);
+            self.change(key, |range| range.state = State::InFlight);
         }
-        self.in_flight += asked.bytes();
+        self.in_flight += request.bytes();
         self.running += 1;
-        asked
+        request
     }
 
-    /// The request to come that a part is of, which is now under way.
-    pub(super) fn due(&mut self, key: RangeKey) -> Option<RangeRequest> {
-        let Some(&State::RangeRequest(at)) = self.parts.get(&key).map(|part| &part.state) else { return None };
-        self.asked.remove(&at).map(|asked| self.start(asked))
+    /// The queued request that a range is part of; it counts as in flight from now on.
+    pub(super) fn dequeue(&mut self, key: RangeKey) -> Option<RangeRequest> {
+        let Some(&State::Queued(at)) = self.ranges.get(&key).map(|range| &range.state) else { return None };
+        self.queue.remove(&at).map(|request| self.start(request))
     }
 
-    /// A part that is here; `to_end` says that it is read to its end.
+    /// The bytes of a range, if they are in memory; `to_end`: it is read to its end.
     pub(super) fn ready(&mut self, key: RangeKey, to_end: bool) -> Option<Bytes> {
-        let Some(State::Ready { bytes, answer, .. }) = self.parts.get(&key).map(|part| &part.state) else {
+        let Some(State::Ready { bytes, response, .. }) = self.ranges.get(&key).map(|range| &range.state) else {
             return None;
         };
         let bytes = bytes.clone();
         self.clock += 1;
-        if let Some(answer) = self.answers.get_mut(answer) {
-            answer.touched = self.clock;
+        if let Some(response) = self.responses.get_mut(response) {
+            response.touched = self.clock;
         }
         if to_end {
-            self.change(key, |part| {
-                if let State::Ready { read, .. } = &mut part.state {
-                    *read = true;
-                }
-            });
+            self.change(key, |range| range.mark_read(true));
         }
         Some(bytes)
     }
 
-    /// Looks for a part that is held; `to_end` says that it is read to its end.
-    pub(super) fn look(&mut self, key: RangeKey, to_end: bool) -> Lookup {
+    /// Looks up a pinned range; `to_end`: it is read to its end.
+    pub(super) fn look_up(&mut self, key: RangeKey, to_end: bool) -> Lookup {
         if let Some(bytes) = self.ready(key, to_end) {
             return Lookup::Ready(bytes);
         }
-        match self.parts.get(&key).map(|part| &part.state) {
-            None => Lookup::Nowhere,
+        match self.ranges.get(&key).map(|range| &range.state) {
+            None => Lookup::Absent,
             Some(State::Failed(error)) => {
                 let error = error.clone();
-                self.parts.remove(&key);
+                self.ranges.remove(&key);
                 Lookup::Failed(error)
             }
-            Some(_) => Lookup::UnderWay,
+            Some(_) => Lookup::Pending,
         }
     }
 
-    /// Takes what came of a request.
-    pub(super) fn arrived(&mut self, asked: &RangeRequest, result: Result<Vec<Bytes>, Error>, limits: &Limits) {
-        self.in_flight -= asked.bytes();
+    /// Stores the result of a request, and evicts what is over the capacity.
+    pub(super) fn complete(&mut self, request: &RangeRequest, result: Result<Vec<Bytes>, Error>, limits: &Limits) {
+        self.in_flight -= request.bytes();
         self.running -= 1;
         self.clock += 1;
         let number = self.clock;
         match result {
-            Ok(came) => {
-                for (key, bytes) in asked.keys().zip(came) {
-                    self.change(key, |part| part.state = State::Ready { bytes, answer: number, read: false });
+            Ok(found) => {
+                for (key, bytes) in request.keys().zip(found) {
+                    self.change(key, |range| range.state = State::Ready { bytes, response: number, read: false });
                 }
-                self.bytes += asked.bytes();
-                let answer = Response { parts: asked.keys().collect(), bytes: asked.bytes(), touched: number };
-                self.answers.insert(number, answer);
+                self.bytes += request.bytes();
+                let response = Response { ranges: request.keys().collect(), bytes: request.bytes(), touched: number };
+                self.responses.insert(number, response);
             }
             Err(error) => {
-                for key in asked.keys() {
-                    self.change(key, |part| part.state = State::Failed(error.clone()));
-                    self.forget(key);
+                for key in request.keys() {
+                    self.change(key, |range| range.state = State::Failed(error.clone()));
+                    self.forget_fault(key);
                 }
             }
         }
-        self.make_room(limits);
+        self.evict(limits);
     }
 
-    /// Lets go of answers that nobody holds: those that were read first, and of these the one used longest ago.
-    fn make_room(&mut self, limits: &Limits) {
+    /// Evicts responses that nobody pins: first those that were read, and of these the least recently used.
+    fn evict(&mut self, limits: &Limits) {
         while self.bytes > limits.capacity {
             let oldest = self
-                .answers
+                .responses
                 .iter()
-                .filter_map(|(&number, answer)| {
-                    let parts = || answer.parts.iter().filter_map(|key| self.parts.get(key));
-                    let is_free = parts().all(|part| part.is_read() || part.holders == 0);
-                    is_free.then(|| (!parts().all(CachedRange::is_read), answer.touched, number))
+                .filter_map(|(&number, response)| {
+                    let ranges = || response.ranges.iter().filter_map(|key| self.ranges.get(key));
+                    let is_free = ranges().all(|range| range.is_read() || range.pins == 0);
+                    is_free.then(|| (!ranges().all(CachedRange::is_read), response.touched, number))
                 })
                 .min();
             let Some((_, _, number)) = oldest else { break };
-            if let Some(answer) = self.answers.remove(&number) {
-                self.bytes -= answer.bytes;
-                for key in answer.parts {
-                    self.parts.remove(&key);
+            if let Some(response) = self.responses.remove(&number) {
+                self.bytes -= response.bytes;
+                for key in response.ranges {
+                    self.ranges.remove(&key);
                 }
             }
         }

@@ -1,46 +1,41 @@
-//! Parts of objects: asked for ahead, waited for by those who decode, kept while there is room.
+//! Ranges of objects: fetched ahead, awaited by the threads that decode, and kept while there is room.
 //!
-//! Who shares a row group shares its parts, so that nothing is fetched twice while it is here.
+//! Readers that share a row group share its ranges, so that nothing is fetched twice while it is cached.
 
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
-use super::range_cache::{Limits, Lookup, Pin, RangeCache, RangeRequest};
-use crate::store::{Cancel, Client, Metrics, Stamp};
+use super::object_ref::ObjectRef;
+use super::range_cache::{Limits, Lookup, Pin, RangeCache};
+use super::range_request::RangeRequest;
+use crate::store::{Cancel, Client, Metrics};
+use crate::sync::{lock, wait_timeout};
 use crate::{Error, Result};
 
-/// How often a wait looks whether it was cancelled.
+/// How often a wait checks whether it was cancelled.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// What parts are fetched with, and those that are here.
+/// The client that ranges are fetched with, and the cache of those that were.
 pub(super) struct RangeFetcher {
     client: Arc<Client>,
     handle: Handle,
     cancel: Cancel,
     metrics: Arc<Metrics>,
     limits: Limits,
-    kept: Mutex<RangeCache>,
-    came: Condvar,
+    cache: Mutex<RangeCache>,
+    completed: Condvar,
 }
 
 impl std::fmt::Debug for RangeFetcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parts").field("client", &self.client).finish_non_exhaustive()
+        f.debug_struct("RangeFetcher").field("client", &self.client).finish_non_exhaustive()
     }
-}
-
-/// An object that parts are of.
-#[derive(Debug)]
-pub(super) struct ObjectRef {
-    pub(super) file: u32,
-    pub(super) key: String,
-    pub(super) stamp: Stamp,
 }
 
 impl RangeFetcher {
@@ -51,190 +46,185 @@ impl RangeFetcher {
         metrics: Arc<Metrics>,
         limits: Limits,
     ) -> Self {
-        Self { client, handle, cancel, metrics, limits, kept: Mutex::default(), came: Condvar::new() }
+        Self { client, handle, cancel, metrics, limits, cache: Mutex::default(), completed: Condvar::new() }
     }
 
-    /// How much of what.
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    fn lock(&self) -> MutexGuard<'_, RangeCache> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Begins a turn: rows that will be read, the earlier ones first.
+    /// Begins a turn: rows that will be read, lower turns first.
     pub(super) fn begin(&self, turn: u64) {
-        self.lock().begin(turn);
+        lock(&self.cache).begin(turn);
     }
 
-    /// Ends a turn: its rows were read, or nobody wants them any longer.
+    /// Finishes a turn: its rows were read, or are no longer needed.
     pub(super) fn finish(self: &Arc<Self>, turn: u64) {
-        let mut kept = self.lock();
-        kept.finish(turn);
-        self.launch(&mut kept);
+        let mut cache = lock(&self.cache);
+        cache.finish(turn);
+        self.launch(&mut cache);
     }
 
-    /// Begins to fetch what is not here, as far as there is room, and holds it until the turn ends; `held` too, as far as it
-    /// is here.
-    pub(super) fn want(
+    /// Requests ranges that are not cached, as far as there is room, and pins them until the turn is finished; `known` ranges
+    /// are pinned too, unless they are absent.
+    pub(super) fn prefetch(
         self: &Arc<Self>,
-        place: &Arc<ObjectRef>,
-        parts: Vec<Range<u64>>,
-        held: Vec<Range<u64>>,
+        object: &Arc<ObjectRef>,
+        ranges: Vec<Range<u64>>,
+        known: Vec<Range<u64>>,
         turn: u64,
     ) {
-        let mut kept = self.lock();
-        let held = held.into_iter().filter(|part| !kept.is_nowhere((place.file, part.start, part.end)));
-        let parts = held.chain(parts).collect();
-        kept.ask(place, parts, turn, &self.limits);
-        self.launch(&mut kept);
+        let mut cache = lock(&self.cache);
+        let known = known.into_iter().filter(|range| !cache.is_absent((object.file, range.start, range.end)));
+        let ranges = known.chain(ranges).collect();
+        cache.request(object, ranges, turn, &self.limits);
+        self.launch(&mut cache);
     }
 
-    /// Sends the requests that there is room for.
-    fn launch(self: &Arc<Self>, kept: &mut RangeCache) {
-        while let Some(asked) = kept.next(&self.limits) {
-            self.send(asked);
+    /// Sends the queued requests that there is room for.
+    fn launch(self: &Arc<Self>, cache: &mut RangeCache) {
+        while let Some(request) = cache.next(&self.limits) {
+            self.send(request);
         }
     }
 
-    fn send(self: &Arc<Self>, asked: RangeRequest) {
-        let parts = Arc::clone(self);
-        self.handle.spawn(async move { parts.fetch(asked).await });
+    fn send(self: &Arc<Self>, request: RangeRequest) {
+        let fetcher = Arc::clone(self);
+        self.handle.spawn(async move { fetcher.fetch(request).await });
     }
 
-    /// One request for parts in a row.
-    async fn fetch(self: Arc<Self>, asked: RangeRequest) {
-        let RangeRequest { place, parts } = &asked;
+    async fn fetch(self: Arc<Self>, request: RangeRequest) {
+        let RangeRequest { object, ranges } = &request;
         let result = if self.cancel.is_cancelled() {
             Err(Error::Closed)
         } else {
-            let got = self.client.get_kept(&place.key, parts.clone(), &place.stamp, &self.metrics);
-            // Somebody waits for it, whatever happens.
+            let got = self.client.get_kept(&object.key, ranges.clone(), &object.stamp, &self.metrics);
+            // A thread may wait for it, whatever happens.
             let panicked = |_| Err(Error::internal("a request for a part of an object panicked"));
             self.cancel.or(AssertUnwindSafe(got).catch_unwind().map(|got| got.unwrap_or_else(panicked))).await
         };
-        let result = result.map(|(parts, _)| parts).map_err(|error| match error {
+        let result = result.map(|(found, _)| found).map_err(|error| match error {
             Error::NotFound { path } => vanished(&path),
             other => other,
         });
-        let mut kept = self.lock();
-        kept.arrived(&asked, result, &self.limits);
-        self.launch(&mut kept);
-        drop(kept);
-        self.came.notify_all();
+        let mut cache = lock(&self.cache);
+        cache.complete(&request, result, &self.limits);
+        self.launch(&mut cache);
+        drop(cache);
+        self.completed.notify_all();
     }
 
-    /// Parts in a row, waited for, which are read up to the byte before `end`. Where nobody asked for the last one, `next`
-    /// comes with it.
+    /// Waits for adjacent ranges, which are read up to the byte before `end`. If the last one has to be requested, `next` is
+    /// requested with it.
     pub(super) fn get(
         self: &Arc<Self>,
-        place: &Arc<ObjectRef>,
-        parts: &[Range<u64>],
+        object: &Arc<ObjectRef>,
+        ranges: &[Range<u64>],
         next: Option<Range<u64>>,
         end: u64,
     ) -> Result<Vec<Bytes>> {
-        let key = |part: &Range<u64>| (place.file, part.start, part.end);
-        let mut kept = self.lock();
-        if let [only] = parts
-            && let Some(bytes) = kept.ready(key(only), end >= only.end)
+        let key = |range: &Range<u64>| (object.file, range.start, range.end);
+        let mut cache = lock(&self.cache);
+        if let [only] = ranges
+            && let Some(bytes) = cache.ready(key(only), end >= only.end)
         {
-            self.launch(&mut kept);
+            self.launch(&mut cache);
             return Ok(vec![bytes]);
         }
         let begin = Instant::now();
-        for asked in self.missing(&kept, place, parts, next) {
-            let asked = kept.start(asked);
-            self.send(asked);
+        for request in self.missing(&cache, object, ranges, next) {
+            let request = cache.start(request);
+            self.send(request);
         }
-        let mut holds = Vec::with_capacity(parts.len());
-        for part in parts {
-            if let Some(asked) = kept.due(key(part)) {
-                self.send(asked);
+        let mut pins = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            if let Some(request) = cache.dequeue(key(range)) {
+                self.send(request);
             }
-            // Not to go before all are here.
-            holds.push(kept.hold(key(part)));
+            // None may be evicted before all are in memory.
+            pins.push(cache.pin(key(range)));
         }
-        let mut found = Vec::with_capacity(parts.len());
-        for part in parts {
+        let mut found = Vec::with_capacity(ranges.len());
+        for range in ranges {
             let one;
-            (kept, one) = self.wait_for(kept, place, part, end >= part.end, &mut holds);
+            (cache, one) = self.wait_for(cache, object, range, end >= range.end, &mut pins);
             found.push(one);
         }
-        holds.into_iter().for_each(|hold| kept.release(hold));
-        self.launch(&mut kept);
-        drop(kept);
+        pins.into_iter().for_each(|pin| cache.unpin(pin));
+        self.launch(&mut cache);
+        drop(cache);
         self.metrics.waited(begin.elapsed());
         found.into_iter().collect()
     }
 
-    /// Requests for those of the parts that nobody asked for.
+    /// Requests for the absent ones of these ranges.
     fn missing(
         &self,
-        kept: &RangeCache,
-        place: &Arc<ObjectRef>,
-        parts: &[Range<u64>],
+        cache: &RangeCache,
+        object: &Arc<ObjectRef>,
+        ranges: &[Range<u64>],
         next: Option<Range<u64>>,
     ) -> Vec<RangeRequest> {
-        let is_nowhere = |part: &Range<u64>| kept.is_nowhere((place.file, part.start, part.end));
+        let is_absent = |range: &Range<u64>| cache.is_absent((object.file, range.start, range.end));
         let mut requests: Vec<RangeRequest> = Vec::new();
-        for part in parts.iter().cloned().chain(next).filter(is_nowhere) {
+        for range in ranges.iter().cloned().chain(next).filter(is_absent) {
             match requests.last_mut() {
-                Some(last) if last.goes_on(&part, self.limits.request) => last.parts.push(part),
-                _ => requests.push(RangeRequest { place: Arc::clone(place), parts: vec![part] }),
+                Some(last) if last.continues_with(&range, self.limits.request) => last.ranges.push(range),
+                _ => requests.push(RangeRequest { object: Arc::clone(object), ranges: vec![range] }),
             }
         }
-        // The next one is not worth a request of its own.
-        requests.retain(|asked| asked.parts.iter().any(|part| parts.contains(part)));
+        // The next range is not worth a request of its own.
+        requests.retain(|request| request.ranges.iter().any(|range| ranges.contains(range)));
         requests
     }
 
     fn wait_for<'a>(
         self: &Arc<Self>,
-        mut kept: MutexGuard<'a, RangeCache>,
-        place: &Arc<ObjectRef>,
-        part: &Range<u64>,
+        mut cache: MutexGuard<'a, RangeCache>,
+        object: &Arc<ObjectRef>,
+        range: &Range<u64>,
         to_end: bool,
-        holds: &mut Vec<Pin>,
+        pins: &mut Vec<Pin>,
     ) -> (MutexGuard<'a, RangeCache>, Result<Bytes>)
     where
         Self: 'a,
     {
-        let key = (place.file, part.start, part.end);
+        let key = (object.file, range.start, range.end);
         loop {
             if self.cancel.is_cancelled() {
-                return (kept, Err(Error::Closed));
+                return (cache, Err(Error::Closed));
             }
-            match kept.look(key, to_end) {
-                Lookup::Ready(bytes) => return (kept, Ok(bytes)),
-                Lookup::Failed(error) => return (kept, Err(error)),
-                // It may have gone meanwhile, and have been asked for anew by a turn, for which there is no room.
-                Lookup::UnderWay => match kept.due(key) {
-                    Some(asked) => self.send(asked),
-                    None => kept = self.came.wait_timeout(kept, SLICE).unwrap_or_else(PoisonError::into_inner).0,
+            match cache.look_up(key, to_end) {
+                Lookup::Ready(bytes) => return (cache, Ok(bytes)),
+                Lookup::Failed(error) => return (cache, Err(error)),
+                // It may have been dropped and queued again by a turn that there is no room for.
+                Lookup::Pending => match cache.dequeue(key) {
+                    Some(request) => self.send(request),
+                    None => cache = wait_timeout(&self.completed, cache, SLICE),
                 },
-                Lookup::Nowhere => {
-                    let asked = kept.start(RangeRequest { place: Arc::clone(place), parts: vec![part.clone()] });
-                    self.send(asked);
-                    holds.push(kept.hold(key));
+                Lookup::Absent => {
+                    let request = RangeRequest { object: Arc::clone(object), ranges: vec![range.clone()] };
+                    let request = cache.start(request);
+                    self.send(request);
+                    pins.push(cache.pin(key));
                 }
             }
         }
     }
 
-    /// Bytes from anywhere, not kept.
-    pub(super) async fn get_once(&self, place: &ObjectRef, range: Range<u64>) -> Result<Bytes> {
-        let got = self.client.get(&place.key, range, &place.stamp, &self.metrics);
+    /// Any bytes of an object, not cached.
+    pub(super) async fn get_once(&self, object: &ObjectRef, range: Range<u64>) -> Result<Bytes> {
+        let got = self.client.get(&object.key, range, &object.stamp, &self.metrics);
         self.cancel.or(got).await.map(|(bytes, _)| bytes)
     }
 
-    /// Waits, on a thread that is none of the runtime's.
+    /// Waits for a task, on a thread that is not one of the runtime's.
     pub(super) fn wait<T>(&self, task: impl Future<Output = T>) -> T {
         self.handle.block_on(task)
     }
 }
 
-/// An object that is no longer there.
+/// The error for an object that no longer exists.
 pub(super) fn vanished(url: &str) -> Error {
     Error::Changed {
         path: url.to_owned(),

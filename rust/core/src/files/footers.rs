@@ -1,13 +1,7 @@
 //! Reading many footers at once, and keeping of each no more than the plan needs.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    thread,
-};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 
 use arrow_schema::{FieldRef, Schema, SchemaRef};
 
@@ -18,6 +12,8 @@ use super::{
     plan::{Plan, PlanParts},
     schema::{self, SchemaMerge},
 };
+use crate::parallel;
+use crate::sync::lock;
 use crate::{Error, Result};
 
 /// What the plan keeps of a footer.
@@ -56,45 +52,11 @@ pub(super) fn scan(listing: Listing, num_threads: usize, drift: SchemaMerge) -> 
     let mut facts = vec![(0, reference.own(&footer))];
     drop(footer);
 
-    let next = AtomicUsize::new(1);
-    let stop = AtomicBool::new(false);
-    let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
-    let work = || {
-        let mut facts = Vec::new();
-        // Files are taken in order and what was taken is finished, so that all files before a wrong one are looked at.
-        while !stop.load(Ordering::Relaxed) {
-            let file = next.fetch_add(1, Ordering::Relaxed);
-            let Some(name) = names.get(file) else { break };
-            match one(&paths::join(&root, name), &reference) {
-                Ok(found) => facts.push((file, found)),
-                Err(error) => {
-                    stop.store(true, Ordering::Relaxed);
-                    let mut failed = failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                    if failed.as_ref().is_none_or(|(before, _)| file < *before) {
-                        *failed = Some((file, error));
-                    }
-                }
-            }
-        }
-        facts
-    };
+    // Fewer than eight files are read sooner than a thread is started.
     let threads = num_threads.clamp(1, names.len().div_ceil(8));
-    thread::scope(|scope| {
-        let others: Vec<_> = (1..threads)
-            .map(|at| thread::Builder::new().name(format!("shardline-plan-{at}")).spawn_scoped(scope, work))
-            .collect();
-        facts.extend(work());
-        for other in others {
-            // A thread that could not be started leaves its work to the others.
-            let Ok(other) = other else { continue };
-            facts.extend(other.join().map_err(|_| Error::internal("a thread that read footers panicked"))?);
-        }
-        Ok::<_, Error>(())
-    })?;
-    if let Some((_, error)) = failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
-        return Err(error);
-    }
-    facts.sort_unstable_by_key(|(file, _)| *file);
+    let others =
+        parallel::map("plan", names.len() - 1, threads, |at| one(&paths::join(&root, &names[at + 1]), &reference))?;
+    facts.extend(others.into_iter().enumerate().map(|(at, found)| (at + 1, found)));
     reference.plan(root, names, facts)
 }
 
@@ -152,13 +114,13 @@ impl Reference {
             schema::check_same(&self.path, &self.schema, path, &footer.schema)?;
             return Ok(keep(footer, &self.columns, None));
         }
-        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let met = lock(&self.met).clone();
         let known = met.into_iter().find(|known| known.fields() == footer.schema.fields());
         let schema = match known {
             Some(known) => known,
             None => {
                 schema::check_reference(path, &footer.schema)?;
-                self.met.lock().unwrap_or_else(PoisonError::into_inner).push(footer.schema.clone());
+                lock(&self.met).push(footer.schema.clone());
                 footer.schema.clone()
             }
         };

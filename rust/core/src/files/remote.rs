@@ -32,7 +32,12 @@ pub struct StoreAccess {
 }
 
 /// Lists what the URLs stand for, all of one store, and reads the footers.
-pub(super) fn build_plan(urls: &[String], drift: SchemaMerge, from: &StoreAccess, keep: Option<FileFilter<'_>>) -> Result<Plan> {
+pub(super) fn build_plan(
+    urls: &[String],
+    drift: SchemaMerge,
+    from: &StoreAccess,
+    keep: Option<FileFilter<'_>>,
+) -> Result<Plan> {
     if let Some(local) = urls.iter().find(|url| !is_remote(url)) {
         return Err(Error::Argument(format!(
             "{local}: this path is on this machine, and others are in a store; give one kind"

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Selector;
 use crate::decode::wanted;
@@ -42,8 +42,8 @@ impl<'a> CountPrefetch<'a> {
     }
 
     /// Asks for what is needed soon after the `at`-th row group: footers first, then the columns of row groups whose
-    /// footers do not tell how many rows pass. `stop`: nobody wants to know any longer.
-    pub(super) fn advance(&self, files: &Files, at: usize, stop: &AtomicBool) {
+    /// footers do not tell how many rows pass. It stops once these are not needed any longer.
+    pub(super) fn advance(&self, files: &Files, at: usize, is_needed: impl Fn() -> bool) {
         if !files.are_remote() {
             return;
         }
@@ -55,7 +55,7 @@ impl<'a> CountPrefetch<'a> {
             }
         }
         for turn in self.claim(&self.asked, at + self.depth) {
-            if stop.load(Ordering::Relaxed) {
+            if !is_needed() {
                 return;
             }
             if self.selector.is_read(files, self.groups[turn]) {

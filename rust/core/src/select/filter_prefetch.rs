@@ -4,11 +4,12 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex};
 
 use super::Selections;
 use crate::fetch::Files;
 use crate::order::GroupSlice;
+use crate::sync::{lock, wait};
 
 /// Rows that will be read.
 #[derive(Debug, Clone)]
@@ -37,7 +38,7 @@ impl FilterPrefetch {
     pub fn ask<'a>(&self, files: &Files, turn: u64, slices: impl Iterator<Item = &'a GroupSlice>) {
         files.begin(turn);
         let mut last = None;
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.queue);
         for slice in slices {
             let group = slice.group as usize;
             let index = files.plan().file_of_group(group);
@@ -66,7 +67,7 @@ impl FilterPrefetch {
             drop(catch_unwind(AssertUnwindSafe(|| {
                 let index = files.plan().file_of_group(group);
                 let (Ok(set), Ok(file)) = (selections.rows(files, group), files.open(index)) else { return };
-                file.cut(group - files.plan().groups(index).start, &set);
+                file.restrict_to(group - files.plan().groups(index).start, &set);
                 files.prefetch_set(turn, group, &set, rows);
             })));
         }
@@ -74,16 +75,16 @@ impl FilterPrefetch {
 
     /// What was asked for since, waited for if there is `nothing` else to do; None once it is closed.
     fn take(&self, nothing: bool) -> Option<VecDeque<Wanted>> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.queue);
         while nothing && queue.wanted.is_empty() && !queue.closed {
-            queue = self.came.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = wait(&self.came, queue);
         }
         (!queue.closed).then(|| std::mem::take(&mut queue.wanted))
     }
 
     /// Ends the looking.
     pub fn close(&self) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        lock(&self.queue).closed = true;
         self.came.notify_all();
     }
 }

@@ -1,8 +1,7 @@
 //! The rows that pass, found when a row group is read, kept while it is, and compared with what was counted.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::evaluate;
 use super::predicate::Predicate;
@@ -10,13 +9,17 @@ use super::pruning::{self, ColumnStats};
 use crate::decode::{Column, GroupColumn, SourceReader};
 use crate::fetch::{Files, OpenFile};
 use crate::files::Plan;
+use crate::lru::LruByBytes;
 use crate::order::{RowSet, Sample};
+use crate::sync::lock;
 use crate::{Error, Result};
 
 /// Rows that are decoded and compared at a time: few enough for the cache, and whole words of bits.
 const BLOCK: u64 = 16_384;
 /// Sets that are kept, in bytes.
-const MAX_BYTES: u64 = 64 << 20;
+const MAX_BYTES: usize = 64 << 20;
+/// Bytes of a set's slot.
+const ENTRY_BYTES: usize = 64;
 /// Bytes of a row of a column whose rows differ.
 const WIDTH: u64 = 32;
 
@@ -130,8 +133,7 @@ impl Selector {
                     Verdict::None => return Ok(RowSet::from_words(rows, Vec::new())),
                     Verdict::All => RowSet::all(rows),
                     Verdict::Some => {
-                        let found =
-                            catch_unwind(AssertUnwindSafe(|| filtered(plan, &file, group, predicate, columns)));
+                        let found = catch_unwind(AssertUnwindSafe(|| filtered(plan, &file, group, predicate, columns)));
                         // Damaged pages make decoders panic that are not ours.
                         let found = found.unwrap_or_else(|_| {
                             let number = group - plan.groups(index).start;
@@ -194,27 +196,20 @@ fn filtered(plan: &Plan, file: &OpenFile, group: usize, predicate: &Predicate, c
     Ok(RowSet::from_words(rows, words))
 }
 
-/// A set that is being found, or was: locked by the thread that finds it, so that it is found once.
-type SelectionSlot = Arc<Mutex<Option<Arc<RowSet>>>>;
+/// A slot is locked by the thread that finds the set, so that it is found once.
+type SelectionSlot = Mutex<Option<Arc<RowSet>>>;
 
 /// The sets of the row groups that are being read.
 #[derive(Debug)]
 pub struct Selections {
     selector: Arc<Selector>,
-    kept: Mutex<SelectionCache>,
-}
-
-#[derive(Debug, Default)]
-struct SelectionCache {
-    places: HashMap<usize, (SelectionSlot, u64, u64)>,
-    clock: u64,
-    bytes: u64,
+    sets: Mutex<LruByBytes<SelectionSlot>>,
 }
 
 impl Selections {
     /// None found yet.
     pub fn new(selector: Arc<Selector>) -> Self {
-        Self { selector, kept: Mutex::default() }
+        Self { selector, sets: Mutex::new(LruByBytes::new(MAX_BYTES, usize::MAX)) }
     }
 
     /// About the bytes of a row that are read to know whether it passes.
@@ -224,9 +219,9 @@ impl Selections {
 
     /// Whether the rows of a row group are to be found by reading it. Opens its file.
     pub(super) fn is_read(&self, files: &Files, group: usize) -> bool {
-        let place = self.kept.lock().unwrap_or_else(PoisonError::into_inner).places.get(&group).map(|of| of.0.clone());
-        // Locked: somebody reads it.
-        let is_known = place.is_some_and(|place| place.try_lock().map_or(true, |set| set.is_some()));
+        let slot = lock(&self.sets).peek(group);
+        // A slot that is locked is being filled.
+        let is_known = slot.is_some_and(|slot| slot.try_lock().map_or(true, |set| set.is_some()));
         !is_known && self.selector.is_read(files, group)
     }
 
@@ -235,16 +230,9 @@ impl Selections {
     /// # Errors
     /// Another number passes than was counted, or whatever went wrong with reading.
     pub fn rows(&self, files: &Files, group: usize) -> Result<Arc<RowSet>> {
-        let place = {
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.clock += 1;
-            let now = kept.clock;
-            let entry = kept.places.entry(group).or_default();
-            entry.1 = now;
-            Arc::clone(&entry.0)
-        };
-        let mut slot = place.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(set) = slot.as_ref() {
+        let slot = lock(&self.sets).slot(group);
+        let mut found = lock(&slot);
+        if let Some(set) = found.as_ref() {
             return Ok(Arc::clone(set));
         }
         let plan = files.plan();
@@ -262,24 +250,9 @@ impl Selections {
                 ),
             });
         }
-        *slot = Some(Arc::clone(&set));
-        drop(slot);
-        self.account(group, set.memory());
+        *found = Some(Arc::clone(&set));
+        drop(found);
+        lock(&self.sets).weigh(group, 1, || set.memory() + ENTRY_BYTES);
         Ok(set)
-    }
-
-    fn account(&self, group: usize, bytes: u64) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = kept.places.get_mut(&group) {
-            entry.2 = bytes + 64;
-            kept.bytes += bytes + 64;
-        }
-        while kept.bytes > MAX_BYTES && kept.places.len() > 1 {
-            let oldest = kept.places.iter().filter(|(_, entry)| entry.2 > 0).min_by_key(|(_, entry)| entry.1);
-            let Some((&oldest, _)) = oldest else { break };
-            if let Some((_, _, freed)) = kept.places.remove(&oldest) {
-                kept.bytes = kept.bytes.saturating_sub(freed);
-            }
-        }
     }
 }

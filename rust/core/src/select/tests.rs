@@ -248,8 +248,5 @@ fn progress_may_stop_the_counting() {
     let stopped =
         count(&plan, files::remote::StoreAccess::default(), &selector, &[0, 1, 2], 2, |_| Err(crate::Error::Closed));
     assert!(matches!(stopped, Err(crate::Error::Closed)));
-    assert_eq!(
-        count(&plan, files::remote::StoreAccess::default(), &selector, &[1, 2], 2, |_| Ok(())).unwrap(),
-        [1, 1]
-    );
+    assert_eq!(count(&plan, files::remote::StoreAccess::default(), &selector, &[1, 2], 2, |_| Ok(())).unwrap(), [1, 1]);
 }

@@ -11,7 +11,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::{Metrics, Stamp};
 use crate::buffer_pool;
+use crate::sync::lock;
 
 /// Under the caller's folder, which may hold other things: what is removed for room is ours.
 const OWN: &str = "shardline";
@@ -110,7 +111,7 @@ impl Cache {
         }
         if let Err(error) = self.keep(&self.place(entry), bytes, size)
             && !self.refused.swap(true, Ordering::Relaxed)
-            && REFUSED.lock().unwrap_or_else(PoisonError::into_inner).insert(self.folder.clone())
+            && lock(&REFUSED).insert(self.folder.clone())
         {
             metrics.note(true, format!("the cache in {} is left alone from here on: {error}", self.folder.display()));
         }
@@ -118,7 +119,7 @@ impl Cache {
 
     /// One entry at a time: room that is made for one is not given to another that is still being written.
     fn keep(&self, place: &Path, bytes: &[u8], size: u64) -> std::io::Result<()> {
-        let mut known = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.size);
         self.make_room(&mut known, size)?;
         self.write(place, bytes)
     }

@@ -6,13 +6,14 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 
 use crate::error::panic_words;
+use crate::sync::{lock, wait};
 
 /// Bytes of pages that are made before their turn, in all and for each thread that could make them: no more are of use.
 const MAX_BYTES: usize = 8 << 20;
@@ -66,7 +67,7 @@ impl DecompressPool {
                 let busy = begin.elapsed();
                 (lock(), busy)
             }
-            None => (self.work.wait(guard).unwrap_or_else(PoisonError::into_inner), Duration::ZERO),
+            None => (wait(&self.work, guard), Duration::ZERO),
         };
         self.threads.fetch_sub(1, Ordering::Relaxed);
         (guard, busy)
@@ -101,10 +102,6 @@ impl DecompressPool {
         let mut pages = lock(&self.pages);
         std::iter::from_fn(|| pages.pop_front()).find_map(|page| page.upgrade().filter(|page| page.is_waiting()))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A page that is decompressed by the thread that comes first.
@@ -159,7 +156,7 @@ impl DecompressTask {
                 State::Done(made) => return made,
                 other => *state = other,
             }
-            state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = wait(&self.done, state);
         }
     }
 }
