@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 
-use super::cursors::CursorKey;
 use super::gather;
+use super::task::CursorKey;
 use crate::decode::{self, DecompressPool, GroupColumn, Projection, SourceReader};
 use crate::error::panic_words;
 use crate::fetch::{FileHandle, Files, OpenFile};

@@ -1,29 +1,9 @@
 //! Lanes: some sources of an open row group, read on from a row by one thread at a time.
 
 use std::collections::{HashMap, VecDeque};
-use std::ops::Range;
 
 use super::cursor_decoder::CursorDecoder;
-
-/// Rows of a row group that one chunk waits for.
-#[derive(Debug, Clone)]
-pub(crate) struct Task {
-    /// The chunk.
-    pub(crate) job: u64,
-    /// The piece's number in the chunk.
-    pub(crate) piece: usize,
-    /// Rows of the row group.
-    pub(crate) rows: Range<u64>,
-}
-
-/// What a lane reads.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct CursorKey {
-    /// The row group, numbered through all files.
-    pub(crate) group: u32,
-    /// The columns that are read, numbered as the projection has them.
-    pub(crate) sources: Range<usize>,
-}
+use super::task::{CursorKey, Task};
 
 /// A place in a row group that chunk after chunk is read on from.
 pub(crate) struct RowGroupCursor {

@@ -13,10 +13,6 @@ use crate::buffer_pool::{self, Element};
 use crate::decode::{rebuild, value_bytes};
 use crate::{Error, Result};
 
-fn internal(error: impl std::fmt::Display) -> Error {
-    Error::internal(error.to_string())
-}
-
 /// The pieces of a column end to end.
 pub(crate) fn join(column: &str, pieces: &[ArrayRef]) -> Result<ArrayRef> {
     if let [only] = pieces {
@@ -35,7 +31,7 @@ pub(crate) fn join(column: &str, pieces: &[ArrayRef]) -> Result<ArrayRef> {
              data set by column_options={{{column:?}: ColumnOptions(encode=\"codes\")}}",
             pieces[0].data_type()
         )),
-        other => internal(other),
+        other => other.into(),
     })
 }
 
@@ -48,7 +44,7 @@ pub(crate) fn pick(column: &str, pieces: &[ArrayRef], picks: &[&[u32]]) -> Resul
         return Ok(picked);
     }
     let indices = UInt32Array::from(picks.concat());
-    arrow_select::take::take(&join(column, pieces)?, &indices, None).map_err(internal)
+    arrow_select::take::take(&join(column, pieces)?, &indices, None).map_err(Error::from)
 }
 
 /// Struct arrays without nulls of their own (a column and its mask, a dict), field by field.
@@ -60,7 +56,7 @@ fn each_field(pieces: &[ArrayRef], make: impl Fn(&[ArrayRef]) -> Result<ArrayRef
     let fields = (0..first.num_columns()).map(|field| make(&of_field(field))).collect::<Result<Vec<_>>>()?;
     StructArray::try_new(first.fields().clone(), fields, None)
         .map(|made| Some(Arc::new(made) as ArrayRef))
-        .map_err(internal)
+        .map_err(Error::from)
 }
 
 fn join_numbers(pieces: &[ArrayRef]) -> Result<Option<ArrayRef>> {
@@ -157,8 +153,8 @@ fn end_to_end(sources: &[Rows]) -> Buffer {
 
 /// Numbers: laid end to end once, so that a pick is one load.
 fn by_value<T: Element + ArrowNativeType>(sources: &[Rows], picks: &[&[u32]], count: usize) -> Buffer {
-    let split_sequence = end_to_end(sources);
-    let values: &[T] = split_sequence.typed_data();
+    let joined = end_to_end(sources);
+    let values: &[T] = joined.typed_data();
     let mut out: Vec<T> = buffer_pool::vec(count);
     for pick in picks {
         out.extend(pick.iter().map(|&row| values[row as usize]));
@@ -293,7 +289,7 @@ fn list_array<O: OffsetSizeTrait>(child: &FieldRef, offsets: Vec<O>, values: Arr
     let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
     GenericListArray::<O>::try_new(child.clone(), offsets, values, None)
         .map(|list| Arc::new(list) as ArrayRef)
-        .map_err(internal)
+        .map_err(Error::from)
 }
 
 #[cfg(test)]

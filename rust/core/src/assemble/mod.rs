@@ -11,6 +11,7 @@ mod cursors;
 mod gather;
 mod reader;
 mod scheduler;
+mod task;
 mod worker;
 
 pub use batch_run::BatchRun;

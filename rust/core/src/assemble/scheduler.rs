@@ -9,7 +9,8 @@ use arrow_array::ArrayRef;
 
 use super::chunk_builder::ChunkBuilder;
 use super::cursor_decoder::Reading;
-use super::cursors::{CursorKey, Cursors, Task};
+use super::cursors::Cursors;
+use super::task::{CursorKey, Task};
 use crate::decode::{DecompressPool, Projection};
 use crate::fetch::Files;
 use crate::order::{GroupSlice, Line, mul_div};

@@ -8,8 +8,8 @@ use arrow_array::ArrayRef;
 
 use super::chunk_builder::array_bytes;
 use super::cursor_decoder::CursorDecoder;
-use super::cursors::{CursorKey, Task};
 use super::scheduler::Scheduler;
+use super::task::{CursorKey, Task};
 use crate::error::panic_words;
 use crate::{Error, Result};
 

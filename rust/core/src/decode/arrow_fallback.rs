@@ -3,8 +3,8 @@
 use arrow_array::ArrayRef;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection};
 
-use super::GroupColumn;
-use super::column::joined;
+use super::concat::concat;
+use super::group_column::GroupColumn;
 use crate::Result;
 use crate::fetch::FileHandle;
 use crate::order::RowSet;
@@ -68,6 +68,6 @@ impl FallbackColumn {
             parts.push(part.slice(0, taken));
             missing -= taken;
         }
-        joined(parts)
+        concat(parts)
     }
 }

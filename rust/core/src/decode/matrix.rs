@@ -61,7 +61,7 @@ fn finish(buffer: Buffer, rows: usize, columns: usize, number: &DataType, bits: 
     let field = Arc::new(Field::new("item", DataType::Boolean, true));
     FixedSizeListArray::try_new_with_length(field, columns, Arc::new(values), None, rows)
         .map(|matrix| Arc::new(matrix) as ArrayRef)
-        .map_err(|error| Error::internal(error.to_string()))
+        .map_err(Error::from)
 }
 
 /// The pieces of every column, end to end and beside one another.

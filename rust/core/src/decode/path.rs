@@ -157,7 +157,7 @@ fn taken(array: ArrayRef, steps: &[PathSegment]) -> Result<ArrayRef> {
                 Some(nulls) => {
                     let both = NullBuffer::union(Some(nulls), child.nulls());
                     let data = child.to_data().into_builder().nulls(both).build();
-                    make_array(data.map_err(|error| Error::internal(error.to_string()))?)
+                    make_array(data?)
                 }
             };
             taken(child, rest)
@@ -173,7 +173,7 @@ fn items<O: OffsetSizeTrait>(lists: &GenericListArray<O>, rest: &[PathSegment]) 
     let field = Arc::new(Field::new("item", values.data_type().clone(), true));
     GenericListArray::<O>::try_new(field, lists.offsets().clone(), values, lists.nulls().cloned())
         .map(|lists| Arc::new(lists) as ArrayRef)
-        .map_err(|error| Error::internal(error.to_string()))
+        .map_err(Error::from)
 }
 
 #[cfg(test)]

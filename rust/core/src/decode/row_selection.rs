@@ -7,9 +7,11 @@ use arrow_buffer::{BooleanBuffer, Buffer};
 use arrow_select::filter::filter;
 
 use super::arrow_fallback::FallbackColumn;
-use super::column::{Decoder, SourceReader, joined};
+use super::concat::concat;
 use super::dense::Read;
-use super::{GroupColumn, SourceColumn};
+use super::group_column::GroupColumn;
+use super::projection::SourceColumn;
+use super::source_reader::{Decoder, SourceReader};
 use crate::order::RowSet;
 use crate::{Error, Result};
 
@@ -97,7 +99,7 @@ impl SourceReader {
             }
         }
         self.next_row = set.row(rows.end - 1) + 1;
-        joined(parts)
+        concat(parts)
     }
 
     /// These rows of the set, one run after the other.
@@ -142,8 +144,7 @@ impl SourceReader {
         let first = stretch.start / 64;
         let words = &words[first as usize..stretch.end.div_ceil(64) as usize];
         let bits = BooleanBuffer::new(Buffer::from_slice_ref(words), (stretch.start - 64 * first) as usize, rows);
-        let kept =
-            filter(&array, &BooleanArray::new(bits, None)).map_err(|error| Error::internal(error.to_string()))?;
+        let kept = filter(&array, &BooleanArray::new(bits, None))?;
         Ok(Some(kept))
     }
 }

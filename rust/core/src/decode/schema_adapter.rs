@@ -46,7 +46,7 @@ pub(crate) fn adapt(array: ArrayRef, to: &DataType) -> Result<ArrayRef> {
         return Ok(array);
     }
     let array = if same_type(array.data_type(), to) { array } else { widened(&array, to)? };
-    let data = renamed(array.to_data(), to).map_err(|error| Error::internal(error.to_string()))?;
+    let data = renamed(array.to_data(), to)?;
     Ok(make_array(data))
 }
 
@@ -55,7 +55,6 @@ fn widened(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     if same_type(array.data_type(), to) {
         return Ok(Arc::clone(array));
     }
-    let internal = |error: ArrowError| Error::internal(error.to_string());
     match (array.data_type(), to) {
         (DataType::Null, _) => Ok(new_null_array(to, array.len())),
         (DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..), _) => {
@@ -65,10 +64,10 @@ fn widened(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
             let data = array.to_data();
             let children = data.child_data().iter().map(|items| {
                 let items = widened(&make_array(items.clone()), child.data_type())?.to_data();
-                renamed(items, child.data_type()).map_err(internal)
+                renamed(items, child.data_type()).map_err(Error::from)
             });
             let children = children.collect::<Result<Vec<_>>>()?;
-            data.into_builder().data_type(to.clone()).child_data(children).build().map(make_array).map_err(internal)
+            data.into_builder().data_type(to.clone()).child_data(children).build().map(make_array).map_err(Error::from)
         }
         (DataType::Utf8, _) => Ok(Arc::new(array.as_string::<i32>().iter().collect::<LargeStringArray>())),
         (DataType::Utf8View, _) => Ok(Arc::new(array.as_string_view().iter().collect::<LargeStringArray>())),

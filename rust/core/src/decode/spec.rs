@@ -4,18 +4,8 @@ use std::collections::HashMap;
 
 use arrow_array::ArrayRef;
 
-use super::Number;
-
-/// A value given by the caller.
-#[derive(Debug, Clone, PartialEq)]
-#[allow(missing_docs, reason = "their names are what they are")]
-pub enum Scalar {
-    Bool(bool),
-    Int(i128),
-    Float(f64),
-    Text(String),
-    Bytes(Vec<u8>),
-}
+use super::number::Number;
+use super::scalar::Scalar;
 
 /// What becomes of nulls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

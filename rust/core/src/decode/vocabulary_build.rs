@@ -6,10 +6,10 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 
-use super::column::{SourceReader, wanted};
-use super::projection::named;
+use super::group_column::{GroupColumn, wanted};
+use super::projection::{SourceColumn, named};
+use super::source_reader::SourceReader;
 use super::vocabulary::{Vocabulary, has_keys};
-use super::{GroupColumn, SourceColumn};
 use crate::fetch::{Demand, Files};
 use crate::files::Plan;
 use crate::files::remote::StoreAccess;

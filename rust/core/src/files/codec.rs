@@ -20,11 +20,10 @@ use arrow_ipc::convert::{IpcSchemaEncoder, try_fb_to_schema};
 use arrow_ipc::writer::DictionaryTracker;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{
-    paths::MAX_NAME,
-    plan::{Plan, PlanParts},
-    row_counts::{SelectedRows, batch_from_bytes, batch_to_bytes},
-};
+use super::batch_ipc::{batch_from_bytes, batch_to_bytes};
+use super::paths::MAX_NAME;
+use super::plan::{Plan, PlanParts};
+use super::row_counts::SelectedRows;
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"SLplan";

@@ -7,7 +7,8 @@ use arrow_schema::{Schema, SchemaRef};
 use arrow_select::take::take_record_batch;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{SelectedRows, paths};
+use super::paths;
+use super::row_counts::SelectedRows;
 use crate::{Error, Result};
 
 /// The parts of a plan, file after file; the row groups of all files stand end to end.
@@ -273,7 +274,7 @@ impl Plan {
         let groups = |of: &[u64]| files.iter().flat_map(|&f| of[self.groups(f)].iter().copied()).collect();
         let indices = UInt32Array::from_iter_values(files.iter().map(|&f| f as u32));
         let partitions = self.partitions().map(|values| take_record_batch(values, &indices)).transpose();
-        let partitions = partitions.map_err(|error| Error::internal(error.to_string()))?.map(Arc::new);
+        let partitions = partitions?.map(Arc::new);
         let passing = self
             .passing()
             .map(|passing| Arc::new(SelectedRows { rule: passing.rule.clone(), counts: groups(&passing.counts) }));

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use super::file_filter::{FileFilter, pick};
 use super::footer::{self, Footer, MAGIC, TAIL};
 use super::footers::{FooterSummary, Reference};
+use super::plan::Plan;
 use super::schema::SchemaMerge;
-use super::{FileFilter, Plan, kept, listing, paths};
+use super::{listing, paths};
 use crate::store::{Cancel, Client, Location, Metrics, Object, Options, Runtime, Scheme, Stamp, is_remote};
 use crate::{Error, Result};
 
@@ -57,7 +59,7 @@ pub(super) fn build_plan(
     let planned = runtime.wait(&from.cancel, async {
         let (root, mut objects) = find(&client, &places, from).await?;
         if let Some(keep) = keep {
-            objects = kept(keep(&names(&root, &objects))?, &objects)?;
+            objects = pick(keep(&names(&root, &objects))?, &objects)?;
         }
         footers(&client, &root, objects, drift, from).await
     });

@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, Float32Array, Int32Array, ListArray, RecordBatch, St
 use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
 
 use super::*;
-use crate::Error;
+use crate::{Error, Result};
 
 /// Writes columns as one file with row groups of `group` rows.
 pub(super) fn write(path: &Path, columns: Vec<(&str, ArrayRef)>, group: usize) {

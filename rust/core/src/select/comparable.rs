@@ -131,9 +131,7 @@ pub(super) fn lane(array: &ArrayRef) -> Result<Comparable<'_>> {
 pub(super) fn plain(array: &ArrayRef) -> Result<ArrayRef> {
     match array.as_any_dictionary_opt() {
         None => Ok(array.clone()),
-        Some(dictionary) => {
-            take(dictionary.values(), dictionary.keys(), None).map_err(|error| Error::internal(error.to_string()))
-        }
+        Some(dictionary) => take(dictionary.values(), dictionary.keys(), None).map_err(Error::from),
     }
 }
 

@@ -61,7 +61,7 @@ pub fn may_pass(predicate: &Predicate, values: &RecordBatch) -> Result<Vec<bool>
     let columns = predicate
         .names()
         .iter()
-        .map(|name| values.schema().index_of(name).map_err(|error| Error::internal(error.to_string())))
+        .map(|name| values.schema().index_of(name).map_err(Error::from))
         .collect::<Result<Vec<_>>>()?;
     let of = |file| columns.iter().map(|&column| ColumnStats::of_partition(values, column, file)).collect::<Vec<_>>();
     Ok((0..values.num_rows()).map(|file| pruning::outcomes(predicate, &of(file)).may_pass()).collect())

@@ -1,5 +1,6 @@
 //! Which rows pass: a filter's conditions over arrays and over statistics, counted once, and found again when rows are read.
 
+mod bind;
 mod comparable;
 mod count;
 mod count_prefetch;

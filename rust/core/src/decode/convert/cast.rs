@@ -9,6 +9,7 @@ use arrow_array::types::{ArrowPrimitiveType, Float16Type};
 use arrow_array::{ArrayRef, PrimitiveArray};
 use arrow_buffer::{Buffer, NullBuffer, ScalarBuffer};
 
+use super::arrays::value_bytes;
 use crate::buffer_pool::{self, Element};
 use crate::decode::Number;
 use crate::decode::number::{from_bf16, to_bf16};
@@ -155,7 +156,7 @@ pub(super) fn cast(
     if from == to {
         return Ok(Arc::clone(array));
     }
-    let values = crate::decode::value_bytes(array.as_ref()).unwrap_or_default();
+    let values = value_bytes(array.as_ref()).unwrap_or_default();
     let check = (!lossy).then_some(nulls);
     match from {
         Number::Bool | Number::U8 => to_any(&values.typed_data::<u8>().iter().copied(), to, check),

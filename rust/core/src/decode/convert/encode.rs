@@ -6,7 +6,8 @@ use arrow_array::{Array, ArrayRef, Int64Array};
 use arrow_buffer::NullBuffer;
 
 use super::cast;
-use super::nulls::{ValueLocation, mask, refuse, union};
+use super::location::ValueLocation;
+use super::nulls::{mask, refuse, union};
 use crate::Result;
 use crate::decode::vocabulary::{ValueKey, Vocabulary, dictionary, keys};
 use crate::decode::{Nulls, Number};
@@ -53,7 +54,7 @@ impl Encoded {
                 // Of a large dictionary only what these rows use.
                 let places: Vec<u64> = places.iter().map(|&place| place as u64).collect();
                 let plain = arrow_select::take::take(&values, &arrow_array::UInt64Array::from(places), None);
-                let plain = plain.map_err(|error| crate::Error::internal(error.to_string()))?;
+                let plain = plain?;
                 return self.run(&plain, nulls, at);
             }
             let mut of_value: Vec<Id> = Vec::with_capacity(values.len());

@@ -10,8 +10,9 @@ use arrow_array::{
 use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, FieldRef};
 
-use super::Op;
-use super::nulls::{ValueLocation, mask, refuse, union, with_nulls};
+use super::arrays::used;
+use super::location::ValueLocation;
+use super::nulls::{mask, refuse, union, with_nulls};
 use super::pad::{Filler, padded};
 use crate::decode::{Nulls, Side};
 use crate::{Error, Result};
@@ -33,7 +34,6 @@ pub(super) enum Layout {
 /// A list of numbers a row.
 #[derive(Debug, Clone)]
 pub(super) struct Lists {
-    pub(super) items: Box<Op>,
     pub(super) layout: Layout,
     pub(super) nulls: Nulls,
     /// The bytes that a missing item is filled with.
@@ -44,16 +44,18 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// The lists; under `Nulls::Mask`, which rows and which items were null; and the lengths.
+    /// The lists; under `Nulls::Mask`, which rows and which items were null; and the lengths. `of_items` converts the items,
+    /// of which its function tells the row.
     pub(super) fn run(
         &self,
         array: &ArrayRef,
         outer: Option<&NullBuffer>,
         at: &ValueLocation<'_>,
+        of_items: impl Fn(&ArrayRef, &dyn Fn(usize) -> usize) -> Result<Vec<ArrayRef>>,
     ) -> Result<Vec<ArrayRef>> {
         match array.data_type() {
-            DataType::List(_) => self.of::<i32>(array, outer, at),
-            DataType::LargeList(_) => self.of::<i64>(array, outer, at),
+            DataType::List(_) => self.of::<i32>(array, outer, at, of_items),
+            DataType::LargeList(_) => self.of::<i64>(array, outer, at, of_items),
             other => Err(Error::internal(format!("a list column decoded to {other}"))),
         }
     }
@@ -63,6 +65,7 @@ impl Lists {
         array: &ArrayRef,
         outer: Option<&NullBuffer>,
         at: &ValueLocation<'_>,
+        of_items: impl Fn(&ArrayRef, &dyn Fn(usize) -> usize) -> Result<Vec<ArrayRef>>,
     ) -> Result<Vec<ArrayRef>> {
         let lists: &GenericListArray<O> = array.as_list();
         let nulls = union(lists, outer);
@@ -73,18 +76,13 @@ impl Lists {
         let (offsets, values) = without_null_lists(lists, nulls)?;
         let row =
             |item: usize| (at.row)(offsets.partition_point(|&offset| offset.as_usize() <= item).saturating_sub(1));
-        let items = self.items.run(
-            &values,
-            None,
-            &ValueLocation { from: at.from, row: &row, policies: self.items.policies() },
-        )?;
-        let mut items = items.into_iter();
+        let mut items = of_items(&values, &row)?.into_iter();
         let values = items.next().ok_or_else(|| Error::internal("a list without items"))?;
-        let mut made = vec![self.split_sequence(&offsets, values, self.fill, nulls, at)?];
+        let mut made = vec![self.lay_out(&offsets, values, self.fill, nulls, at)?];
         if self.nulls == Nulls::Mask {
             made.push(mask(nulls, lists.len(), self.tensors));
             if let Some(items) = items.next_back() {
-                made.push(self.split_sequence(&offsets, items, [0; 8], nulls, at)?);
+                made.push(self.lay_out(&offsets, items, [0; 8], nulls, at)?);
             }
         }
         if self.lengths {
@@ -98,7 +96,7 @@ impl Lists {
         Ok(made)
     }
 
-    fn split_sequence<O: OffsetSizeTrait>(
+    fn lay_out<O: OffsetSizeTrait>(
         &self,
         offsets: &[O],
         values: ArrayRef,
@@ -120,7 +118,7 @@ impl Lists {
             Layout::Jagged => {
                 let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets.to_vec()));
                 let lists = GenericListArray::<O>::try_new(field, offsets, values, None);
-                let lists = lists.map(|lists| Arc::new(lists) as ArrayRef).map_err(internal)?;
+                let lists = lists.map(|lists| Arc::new(lists) as ArrayRef)?;
                 if self.nulls == Nulls::Keep { with_nulls(&lists, nulls) } else { Ok(lists) }
             }
             Layout::Fixed(length) => {
@@ -147,15 +145,11 @@ impl Lists {
     }
 }
 
-fn internal(error: impl std::fmt::Display) -> Error {
-    Error::internal(error.to_string())
-}
-
 fn fixed_lists(field: &FieldRef, length: usize, values: ArrayRef, rows: usize) -> Result<ArrayRef> {
     let length = i32::try_from(length).map_err(|_| Error::Unsupported("lists of over 2**31 values".into()))?;
     FixedSizeListArray::try_new_with_length(field.clone(), length, values, None, rows)
         .map(|lists| Arc::new(lists) as ArrayRef)
-        .map_err(internal)
+        .map_err(Error::from)
 }
 
 /// Offsets from 0 on, and the items that they use: a null list has none.
@@ -185,10 +179,10 @@ fn without_null_lists<O: OffsetSizeTrait>(
             shorter.push(total);
         }
         let values = arrow_select::take::take(lists.values(), &arrow_array::UInt64Array::from(index), None);
-        return Ok((shorter, values.map_err(internal)?));
+        return Ok((shorter, values?));
     }
     let first = offsets.first().copied().unwrap_or_default();
-    Ok((offsets.iter().map(|&offset| offset - first).collect(), super::used(lists)))
+    Ok((offsets.iter().map(|&offset| offset - first).collect(), used(lists)))
 }
 
 /// The one length that all lists have which are not null.

@@ -8,37 +8,10 @@ use arrow_buffer::{ArrowNativeType, Buffer, NullBuffer};
 use arrow_data::ArrayData;
 use arrow_schema::DataType;
 
-use super::RowLocation;
+use super::arrays::value_bytes;
+use super::location::{Policies, ValueLocation};
 use crate::buffer_pool::{self, Element};
-use crate::decode::value_bytes;
 use crate::{Error, Result};
-
-/// Where the values of an array come from, for messages.
-pub(super) struct ValueLocation<'a> {
-    pub(super) from: RowLocation<'a>,
-    /// The row of a value, counted from the first of `from`.
-    pub(super) row: &'a dyn Fn(usize) -> usize,
-    /// The policies that its nulls could have had.
-    pub(super) policies: Policies,
-}
-
-/// What `nulls=` may be, for messages.
-pub(crate) type Policies = &'static [&'static str];
-
-impl ValueLocation<'_> {
-    /// A value that breaks a promise.
-    pub(super) fn error(&self, index: usize, what: &str, cure: &str) -> Error {
-        Error::Data {
-            path: self.from.path.to_owned(),
-            detail: format!(
-                "column {:?} has {what} at row {}{}{cure}",
-                self.from.column,
-                self.from.row((self.row)(index)),
-                if cure.is_empty() { "" } else { "; " }
-            ),
-        }
-    }
-}
 
 /// The nulls of an array and of what it lies in; None where there are none.
 pub(super) fn union(array: &dyn Array, outer: Option<&NullBuffer>) -> Option<NullBuffer> {
@@ -86,7 +59,7 @@ pub(super) fn with_nulls(array: &ArrayRef, nulls: Option<&NullBuffer>) -> Result
 }
 
 pub(super) fn rebuilt(data: std::result::Result<ArrayData, arrow_schema::ArrowError>) -> Result<ArrayRef> {
-    data.map(make_array).map_err(|error| Error::internal(error.to_string()))
+    data.map(make_array).map_err(Error::from)
 }
 
 /// An array of numbers with the bytes of `value` in the place of nulls.

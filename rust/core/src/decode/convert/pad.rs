@@ -6,8 +6,8 @@ use arrow_buffer::{ArrowNativeType, Buffer};
 use arrow_data::ArrayData;
 use arrow_schema::DataType;
 
+use super::arrays::{fixed_size, value_bytes};
 use super::nulls::rebuilt;
-use super::{fixed_size, value_bytes};
 use crate::buffer_pool::{self, Element};
 use crate::decode::Side;
 use crate::{Error, Result};
@@ -92,7 +92,7 @@ pub(crate) fn rebuild(data_type: &DataType, rows: usize, bytes: Buffer) -> Resul
             let values = rebuild(child.data_type(), rows * fixed_size(*length), bytes)?;
             FixedSizeListArray::try_new_with_length(child.clone(), *length, values, None, rows)
                 .map(|lists| std::sync::Arc::new(lists) as ArrayRef)
-                .map_err(|error| Error::internal(error.to_string()))
+                .map_err(Error::from)
         }
         primitive => rebuilt(ArrayData::builder(primitive.clone()).len(rows).add_buffer(bytes).build()),
     }

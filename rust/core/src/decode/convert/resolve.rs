@@ -1,18 +1,23 @@
 //! From a column's type, and what was asked, to what is done to it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arrow_schema::{DataType, Field};
 
+use super::arrays::fixed_size;
+use super::conversion::Conversion;
 use super::lists::{Layout, Lists};
+use super::operation::{Child, Op};
+use super::output::{ArrayLayout, Node, OutputKey, Role};
+use super::resolver::{NullTarget, Resolved, Resolver};
 use super::text::is_text;
 use super::validate::{
     bytes_of, changes, check_clash, check_concerns, inner, is_dense, is_flat, is_id, item_mask, masked, not_numbers,
     value,
 };
-use super::{ArrayLayout, Child, Conversion, Node, Op, OutputKey, Role, fixed_size};
-use crate::decode::spec::{ColumnSpec, ProjectionSpec, Scalar};
-use crate::decode::vocabulary::{Vocabulary, has_keys};
+use crate::decode::scalar::Scalar;
+use crate::decode::spec::{ColumnSpec, ProjectionSpec};
+use crate::decode::vocabulary::has_keys;
 use crate::decode::{self, Nulls, Number};
 use crate::{Error, Result};
 
@@ -27,15 +32,6 @@ pub(crate) fn resolve(
     let (op, keys) = resolver.op(path, data_type, spec)?;
     Ok(Conversion { op, keys, vocabularies: resolver.vocabularies })
 }
-
-pub(super) struct Resolver<'a> {
-    pub(super) asked: &'a ProjectionSpec,
-    /// Those that are to be made of the columns' own values.
-    pub(super) vocabularies: Vec<(String, Arc<OnceLock<Vocabulary>>)>,
-}
-
-/// What is done, and the keys that it makes.
-pub(super) type Resolved = (Op, Vec<OutputKey>);
 
 impl Resolver<'_> {
     fn op(&mut self, path: &str, data_type: &DataType, spec: &ColumnSpec) -> Result<Resolved> {
@@ -98,32 +94,6 @@ impl Resolver<'_> {
             let within = of.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
             within && (changes(spec) || spec.nulls.is_some())
         })
-    }
-
-    /// What becomes of nulls, where that can be done.
-    pub(super) fn nulls(&self, path: &str, spec: &ColumnSpec, kind: NullTarget) -> Result<Nulls> {
-        let tensors = self.asked.tensors;
-        let nulls = spec.nulls.unwrap_or(if tensors { Nulls::Error } else { Nulls::Keep });
-        let cannot = |why: &str| {
-            if spec.asks("nulls") {
-                return Err(Error::Unsupported(format!("column {path:?}: {why}")));
-            }
-            Ok(Nulls::Error)
-        };
-        match (nulls, kind) {
-            (Nulls::Keep, NullTarget::Numbers | NullTarget::Bools | NullTarget::Dict) if tensors => cannot(
-                "a tensor holds no null, so that nulls=\"keep\" is for strings, lists of Python objects and Arrow data",
-            ),
-            (Nulls::Nan, NullTarget::Bools | NullTarget::Text | NullTarget::Objects) => {
-                cannot("nulls=\"nan\" is for numbers; take \"fill\" or \"mask\"")
-            }
-            (Nulls::Fill, NullTarget::Objects) => {
-                cannot("nulls=\"fill\" has no value for lists of Python objects; take \"keep\" (None) or \"mask\"")
-            }
-            // The fields of a null struct are null, and filled each.
-            (Nulls::Nan, NullTarget::Dict) => Ok(Nulls::Fill),
-            (nulls, _) => Ok(nulls),
-        }
     }
 
     fn list(&mut self, path: &str, data_type: &DataType, child: &Field, spec: &ColumnSpec) -> Result<Resolved> {
@@ -200,7 +170,7 @@ impl Resolver<'_> {
         if !tensors {
             made.iter_mut().for_each(|key| key.node = Node::ArrayLayout(ArrayLayout::Arrow));
         }
-        Ok((Op::Lists(Lists { items: Box::new(items), layout, nulls, fill, lengths, tensors }), made))
+        Ok((Op::Lists { items: Box::new(items), lists: Lists { layout, nulls, fill, lengths, tensors } }, made))
     }
 
     fn objects(&self, path: &str, data_type: &DataType, spec: &ColumnSpec) -> Result<Resolved> {
@@ -212,14 +182,4 @@ impl Resolver<'_> {
         let node = Node::ArrayLayout(if tensors { ArrayLayout::Objects } else { ArrayLayout::Arrow });
         Ok((Op::Objects { nulls, tensors }, masked(vec![value(node)], nulls, spec, false)))
     }
-}
-
-/// What a policy for nulls can be asked of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum NullTarget {
-    Numbers,
-    Bools,
-    Text,
-    Objects,
-    Dict,
 }

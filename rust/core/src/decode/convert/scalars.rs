@@ -5,12 +5,14 @@ use std::sync::{Arc, OnceLock};
 use arrow_schema::DataType;
 
 use super::encode::{Encoded, Ids};
-use super::resolve::{NullTarget, Resolved, Resolver};
+use super::operation::Op;
+use super::output::{ArrayLayout, Node};
+use super::resolver::{NullTarget, Resolved, Resolver};
 use super::text::{Text, is_string};
 use super::validate::{bytes_of, masked, value};
 use super::values::Values;
-use super::{ArrayLayout, Node, Op};
-use crate::decode::spec::{ColumnSpec, Encode, Scalar, Strings};
+use crate::decode::scalar::Scalar;
+use crate::decode::spec::{ColumnSpec, Encode, Strings};
 use crate::decode::vocabulary::Vocabulary;
 use crate::decode::{Nulls, Number};
 use crate::{Error, Result};

@@ -1,4 +1,12 @@
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::DataType;
+
 use super::*;
+use crate::Result;
+use crate::decode::Nulls;
 use crate::decode::spec::{ColumnSpec, ProjectionSpec};
 use arrow_array::types::{Float64Type, Int32Type, UInt8Type};
 use arrow_array::{Float64Array, Int32Array, ListArray};

@@ -9,7 +9,8 @@ use arrow_array::{Array, ArrayRef, GenericByteArray, GenericListArray, OffsetSiz
 use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType, Field};
 
-use super::nulls::{ValueLocation, mask, refuse, union, with_nulls};
+use super::location::ValueLocation;
+use super::nulls::{mask, refuse, union, with_nulls};
 use crate::decode::{Nulls, Strings};
 use crate::{Error, Result};
 
@@ -121,7 +122,7 @@ fn as_lists(array: &ArrayRef) -> Result<ArrayRef> {
         let field = Arc::new(Field::new("item", DataType::UInt8, false));
         GenericListArray::<T::Offset>::try_new(field, array.offsets().clone(), Arc::new(values), None)
             .map(|lists| Arc::new(lists) as ArrayRef)
-            .map_err(|error| Error::internal(error.to_string()))
+            .map_err(Error::from)
     }
     match array.data_type() {
         DataType::Utf8 => of(array.as_string::<i32>()),

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use arrow_schema::DataType;
 
+use super::output::{ArrayLayout, Node, OutputKey, Role};
 use super::text::is_text;
-use super::{ArrayLayout, Node, OutputKey, Role};
-use crate::decode::spec::{ColumnSpec, Scalar};
+use crate::decode::scalar::Scalar;
+use crate::decode::spec::ColumnSpec;
 use crate::decode::vocabulary::has_keys;
 use crate::decode::{self, Nulls, Number};
 use crate::{Error, Result};

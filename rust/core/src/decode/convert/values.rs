@@ -8,10 +8,11 @@ use arrow_buffer::NullBuffer;
 use arrow_data::ArrayData;
 use arrow_schema::DataType;
 
-use super::nulls::{ValueLocation, filled, mask, rebuilt, refuse, stripped, union, with_nulls};
+use super::location::ValueLocation;
+use super::nulls::{filled, mask, rebuilt, refuse, stripped, union, with_nulls};
 use super::{cast, decimal};
-use crate::Result;
 use crate::decode::{Nulls, Number};
+use crate::{Error, Result};
 
 /// One number a value.
 #[derive(Debug, Clone)]
@@ -119,4 +120,10 @@ fn shown(values: &ArrayRef, number: Number, index: usize) -> String {
         Number::I64 => one.as_primitive::<arrow_array::types::Int64Type>().value(0).to_string(),
         _ => one.as_primitive::<arrow_array::types::Float64Type>().value(0).to_string(),
     }
+}
+
+/// Numbers as wider ones, their nulls kept.
+pub(crate) fn cast_numbers(array: &ArrayRef, from: Number, to: Number) -> Result<ArrayRef> {
+    let wide = cast::cast(&with_nulls(array, None)?, from, to, true, None);
+    with_nulls(&wide.map_err(|_| Error::internal("a cast that cannot fail"))?, array.nulls())
 }

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use parquet::basic::Encoding;
 use parquet::column::page::Page;
 
+use super::error::{DenseError, Result, corrupt};
 use super::kind::{ColumnKind, Nesting};
 use super::levels::{Levels, Presence, list_starts, starts_with_list};
 use super::lists::{Offsets, PageRows};
 use super::page::{DensePages, Sections};
 use super::values::Values;
-use super::{DenseError, Result, corrupt};
 
 /// Room reserved ahead of what a page is known to hold never goes over this many values.
 const MAX_GUESS: usize = 1 << 24;

@@ -4,9 +4,9 @@ use arrow_buffer::{ArrowNativeType, ScalarBuffer};
 use bytes::Bytes;
 
 use super::dictionary_gather::lookup;
+use super::error::{Result, corrupt};
 use super::rle::{RleRun, next_run};
 use super::unpack::{BLOCK, Block, unpack};
-use super::{Result, corrupt};
 
 /// The distinct values of a chunk. Never more than `i32::MAX` of them.
 pub(super) struct Dictionary<T: ArrowNativeType> {

@@ -1,7 +1,7 @@
 //! Definition and repetition levels, read as runs and not one by one.
 
+use super::error::{DenseError, Result, corrupt};
 use super::rle::{RleRun, next_run};
-use super::{DenseError, Result, corrupt};
 
 /// What the levels of a column mean.
 #[derive(Debug, Clone, Copy)]

@@ -13,6 +13,7 @@ mod byte_stream_split;
 mod column;
 mod dictionary;
 mod dictionary_gather;
+mod error;
 mod kind;
 mod levels;
 mod lists;
@@ -25,28 +26,10 @@ mod values;
 
 use arrow_array::ArrayRef;
 use arrow_schema::Field;
-use parquet::errors::ParquetError;
 use parquet::schema::types::ColumnDescriptor;
 
+pub use self::error::{DenseError, Result};
 pub use self::page::{DensePages, StoredValues};
-
-/// A page or chunk that cannot be what its headers say, in words. The caller knows the file and the column.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct DenseError(pub String);
-
-/// The result of the dense decoder.
-pub type Result<T, E = DenseError> = std::result::Result<T, E>;
-
-impl From<ParquetError> for DenseError {
-    fn from(error: ParquetError) -> Self {
-        Self(error.to_string())
-    }
-}
-
-fn corrupt<T>(detail: impl Into<String>) -> Result<T> {
-    Err(DenseError(detail.into()))
-}
 
 /// What [`DenseColumn::read`] found.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use parquet::column::page::{Page, PageReader};
 use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 
+use super::error::{Result, corrupt};
 use super::levels::Levels;
-use super::{Result, corrupt};
 
 /// Pages, of which plain values may be left where they are stored.
 pub trait DensePages: PageReader {

@@ -1,6 +1,6 @@
 //! The RLE / bit-packed hybrid, which levels and dictionary indices are written in, as a series of runs.
 
-use super::{Result, corrupt};
+use super::error::{Result, corrupt};
 
 /// Values that stand together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,22 +8,24 @@ use std::arch::x86_64::{
     _mm256_set1_epi32, _mm256_shuffle_epi8, _mm256_srlv_epi32, _mm256_storeu_si256,
 };
 
-use super::unpack::Block;
-
 /// The widest numbers that lie in four bytes wherever in their first byte they begin.
 const MAX_WIDTH: usize = 25;
 
 /// Unpacks as many of the groups of eight as can be loaded whole; how many that were.
-pub(super) fn unpack<const WIDTH: usize>(packed: &[u8], groups: usize, out: &mut Block) -> usize {
+pub(super) fn unpack<const WIDTH: usize, const COUNT: usize>(
+    packed: &[u8],
+    groups: usize,
+    out: &mut [u32; COUNT],
+) -> usize {
     if WIDTH == 0 || WIDTH > MAX_WIDTH || !is_x86_feature_detected!("avx2") {
         return 0;
     }
     // SAFETY: the processor has AVX2.
-    unsafe { groups_of::<WIDTH>(packed, groups, out) }
+    unsafe { groups_of::<WIDTH, COUNT>(packed, groups, out) }
 }
 
 #[target_feature(enable = "avx2")]
-fn groups_of<const WIDTH: usize>(packed: &[u8], groups: usize, out: &mut Block) -> usize {
+fn groups_of<const WIDTH: usize, const COUNT: usize>(packed: &[u8], groups: usize, out: &mut [u32; COUNT]) -> usize {
     let (places, shifts) = const { (places(WIDTH), shifts(WIDTH)) };
     let (places, shifts) = (register(&places), register(&shifts));
     let mask = _mm256_set1_epi32(((1_u64 << WIDTH) - 1) as i32);

@@ -8,8 +8,8 @@ use parquet::basic::Encoding;
 
 use super::byte_stream_split::Streams;
 use super::dictionary::{Dictionary, Indices};
+use super::error::{DenseError, Result, corrupt};
 use super::page::{Content, StoredValues};
-use super::{DenseError, Result, corrupt};
 use crate::buffer_pool::{self, Element};
 
 /// The values of one chunk; every one present, nesting and levels are not known here.

@@ -1,4 +1,4 @@
-//! One column of one row group, read from any row on.
+//! One column of one row group: where it is in its file, and what is not in its pages.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,15 +8,12 @@ use arrow_array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
 use arrow_select::take::take;
 use parquet::arrow::ProjectionMask;
 
-use super::arrow_fallback::FallbackColumn;
-use super::dense::{DenseColumn, Read};
-use super::pages::{DecompressPool, pages};
-use super::schema_adapter::adapt;
-use super::{Path, RowLocation, SourceColumn};
+use super::pages::DecompressPool;
+use super::path::Path;
+use super::projection::SourceColumn;
 use crate::error::panic_words;
 use crate::fetch::{FileHandle, FileMetadata, Leaves, OpenFile};
 use crate::files::Plan;
-use crate::order::RowSet;
 use crate::{Error, Result};
 
 /// A source in a row group.
@@ -51,7 +48,7 @@ pub(crate) struct Folder<'a> {
 impl Folder<'_> {
     fn rows(&self, rows: usize) -> Result<ArrayRef> {
         let indices = UInt32Array::from(vec![self.file as u32; rows]);
-        take(self.values.column(self.column), &indices, None).map_err(|error| Error::internal(error.to_string()))
+        take(self.values.column(self.column), &indices, None).map_err(Error::from)
     }
 }
 
@@ -153,117 +150,4 @@ pub(crate) fn wanted<'a>(sources: impl Iterator<Item = &'a SourceColumn>) -> Lea
         let of = |(path, index): &(Path, usize)| leaves(metadata, path, root(metadata, path, *index)?).ok().flatten();
         paths.iter().filter_map(of).flatten().collect()
     })
-}
-
-/// Reads a source of a row group on from a row.
-pub(crate) struct SourceReader {
-    pub(super) decoder: Decoder,
-    pub(super) next_row: u64,
-}
-
-pub(super) enum Decoder {
-    /// Pages without nulls, PLAIN or dictionary encoded.
-    Dense(Box<DenseColumn>),
-    /// All others: from the first page on that is of another kind.
-    Fallback(Box<FallbackColumn>),
-    /// The same, of the rows of a set only.
-    Set(Box<FallbackColumn>),
-    /// A file that does not have the column, or whose folders say it.
-    Missing,
-}
-
-impl SourceReader {
-    /// Opens the source at a row of its row group, or of the set, where there is one.
-    pub(crate) fn at(of: &GroupColumn<'_>, set: Option<&RowSet>, row: u64) -> Result<Self> {
-        match set {
-            None => Self::open(of, row),
-            Some(set) => Self::open_set(of, set, row),
-        }
-    }
-
-    pub(crate) fn open(of: &GroupColumn<'_>, row: u64) -> Result<Self> {
-        let Some(root) = of.root else { return Ok(Self { decoder: Decoder::Missing, next_row: row }) };
-        let decoder = match dense(of, root, row)? {
-            Some(mut dense) => {
-                dense.skip(row as usize).map_err(|error| of.corrupt(&error))?;
-                Decoder::Dense(Box::new(dense))
-            }
-            None => Decoder::Fallback(Box::new(FallbackColumn::open(of, root, row)?)),
-        };
-        Ok(Self { decoder, next_row: row })
-    }
-
-    /// The next rows as they stand in the file, of the type that the plan gives all files.
-    pub(crate) fn values(&mut self, of: &GroupColumn<'_>, rows: usize) -> Result<ArrayRef> {
-        let array = self.decode(of, rows)?;
-        self.next_row += rows as u64;
-        adapt(array, of.source.field.data_type())
-    }
-
-    /// The next rows, in the form that they are delivered in. `rows`: of the row group, or of the set, where there is one.
-    pub(crate) fn read(&mut self, of: &GroupColumn<'_>, set: Option<&RowSet>, rows: Range<u64>) -> Result<ArrayRef> {
-        let from = RowLocation { path: &of.file.path, column: &of.source.name, first_row: of.first_row, set: None };
-        let (array, from) = match set {
-            None => {
-                let from = RowLocation { first_row: of.first_row + self.next_row, ..from };
-                (self.values(of, (rows.end - rows.start) as usize)?, from)
-            }
-            Some(set) => {
-                let from = RowLocation { set: Some((set, rows.start)), ..from };
-                (adapt(self.decode_set(of, set, rows)?, of.source.field.data_type())?, from)
-            }
-        };
-        of.source.form.apply(&array, from)
-    }
-
-    fn decode(&mut self, of: &GroupColumn<'_>, rows: usize) -> Result<ArrayRef> {
-        if let (Decoder::Dense(dense), Some(root)) = (&mut self.decoder, of.root) {
-            match dense.read(rows).map_err(|error| of.corrupt(&error))? {
-                Read::Array(array) => return Ok(array),
-                Read::NotDense => {
-                    self.decoder = Decoder::Fallback(Box::new(FallbackColumn::open(of, root, self.next_row)?))
-                }
-            }
-        }
-        match &mut self.decoder {
-            Decoder::Fallback(fallback) => fallback.read(of, rows).and_then(|array| of.source.path.take(array)),
-            Decoder::Missing => of.constant(rows),
-            Decoder::Set(_) => Err(Error::internal("rows of a set are read with it")),
-            Decoder::Dense(_) => Err(Error::internal("a dense decoder gave nothing")),
-        }
-    }
-}
-
-/// The dense decoder of a column, if it is of its kind; it will be read from a row on.
-fn dense(of: &GroupColumn<'_>, root: usize, row: u64) -> Result<Option<DenseColumn>> {
-    if !of.source.path.is_whole() {
-        return Ok(None);
-    }
-    let schema = of.file.metadata.parquet_schema();
-    let field = of.file.metadata.schema().field(root);
-    let leaves = schema.num_columns();
-    // Leaves stand in the order of their roots, each of which has one at least.
-    let mut of_root = (root..leaves).skip_while(|&leaf| schema.get_column_root_idx(leaf) < root);
-    let Some(first) = of_root.next() else { return Ok(None) };
-    let is_alone = of_root.next().is_none_or(|next| schema.get_column_root_idx(next) != root);
-    if !is_alone || !DenseColumn::takes(&schema.column(first), field) {
-        return Ok(None);
-    }
-    let group = of.file.metadata.metadata().row_group(of.group);
-    let chunk = group.column(first);
-    let places = of.file.metadata_from(of.group, row).metadata().page_index_for_row_group(of.group);
-    let places = places.page_locations(first).cloned();
-    let source = of.bytes.clone();
-    let pages = pages(source, chunk, group.num_rows() as usize, places, of.idle).map_err(|error| of.corrupt(&error))?;
-    let dense = DenseColumn::try_new(pages, &schema.column(first), field);
-    Ok(dense.map(|dense| dense.with_num_values(chunk.num_values().unsigned_abs())))
-}
-
-/// Parts of a column as one array.
-pub(crate) fn joined(mut parts: Vec<ArrayRef>) -> Result<ArrayRef> {
-    if parts.len() == 1 {
-        return Ok(parts.remove(0));
-    }
-    let parts: Vec<&dyn arrow_array::Array> = parts.iter().map(AsRef::as_ref).collect();
-    arrow_select::concat::concat(&parts).map_err(|error| Error::internal(error.to_string()))
 }
