@@ -31,7 +31,10 @@ static READERS: AtomicUsize = AtomicUsize::new(0);
 static KEPT: AtomicUsize = AtomicUsize::new(0);
 
 /// The element types that blocks are kept of.
-pub(crate) trait Element: Copy + Send + Sync + RefUnwindSafe + 'static {
+///
+/// # Safety
+/// The type has no padding, and any bytes of its size are a value of it: blocks are handed out as bytes, and filled with bytes.
+pub(crate) unsafe trait Element: Copy + Send + Sync + RefUnwindSafe + 'static {
     /// The blocks kept.
     fn shelf() -> &'static Mutex<Shelf<Self>>;
     /// Calls it with the small blocks that this thread keeps; not at the thread's end.
@@ -81,7 +84,8 @@ fn has_room<T>(shelf: &Shelf<T>, bytes: usize) -> bool {
 
 macro_rules! element {
     ($($element:ty),*) => {$(
-        impl Element for $element {
+        // SAFETY: unsigned integers have no padding, and any bytes are one.
+        unsafe impl Element for $element {
             fn shelf() -> &'static Mutex<Shelf<Self>> {
                 static SHELF: Mutex<Shelf<$element>> = Mutex::new(Shelf::new());
                 &SHELF
@@ -183,7 +187,7 @@ pub(crate) fn buffer<T: Element>(values: Vec<T>) -> Buffer {
     let bytes = values.len() * size_of::<T>();
     let start = NonNull::from(values.as_slice()).cast::<u8>();
     let owner = Arc::new(Lease(values));
-    // SAFETY: the vector lies in the owner, which nobody changes, and whose elements are plain numbers.
+    // SAFETY: the vector lies in the owner, which nobody changes, and an `Element` has no padding.
     unsafe { Buffer::from_custom_allocation(start, bytes, owner) }
 }
 

@@ -5,6 +5,8 @@
 //! is no Python in any.
 
 mod buffer_pool;
+#[cfg(test)]
+mod cases;
 mod error;
 mod lru;
 mod parallel;

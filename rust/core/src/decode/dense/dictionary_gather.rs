@@ -2,8 +2,8 @@
 
 use std::mem::MaybeUninit;
 
-/// Appends the values at the indices; false, and nothing appended, where one is beyond the last. There are never more
-/// than `i32::MAX` values.
+/// Appends the values at the indices; false, and nothing appended, where one is beyond the last, or where there are more than
+/// `i32::MAX` values.
 pub(super) fn lookup<T: Copy>(values: &[T], indices: &[u32], out: &mut Vec<T>) -> bool {
     out.reserve(indices.len());
     let room = &mut out.spare_capacity_mut()[..indices.len()];
@@ -33,6 +33,10 @@ fn with_avx2<T: Copy>(values: &[T], indices: &[u32], out: &mut [MaybeUninit<T>])
 #[inline(always)]
 fn each<T: Copy>(values: &[T], indices: &[u32], out: &mut [MaybeUninit<T>]) -> bool {
     let Some(last) = values.len().checked_sub(1) else { return indices.is_empty() };
+    // With so few values, seven more than an index is no overflow.
+    if i32::try_from(last).is_err() {
+        return false;
+    }
     if indices.iter().fold(0, |most, index| most.max(*index)) as usize > last {
         return false;
     }

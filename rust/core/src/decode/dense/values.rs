@@ -96,7 +96,7 @@ struct FixedWidthValues<L: Physical> {
 enum Section {
     Plain(Bytes),
     /// Plain, and what is kept of them is what is stored.
-    StoredValues(StoredValues),
+    Stored(StoredValues),
     Indices(Indices),
     Streams(Streams),
 }
@@ -124,9 +124,9 @@ impl<L: Physical> Values for FixedWidthValues<L> {
 
     fn set_page(&mut self, content: Content, encoding: Encoding, count: usize) -> Result<bool> {
         let bytes = match content {
-            Content::StoredValues(stored) if L::WHOLE && encoding == Encoding::PLAIN => {
+            Content::Stored(stored) if L::WHOLE && encoding == Encoding::PLAIN => {
                 length::<L>(count, stored.left())?;
-                self.page = Section::StoredValues(stored);
+                self.page = Section::Stored(stored);
                 return Ok(true);
             }
             other => other.load()?,
@@ -162,13 +162,13 @@ impl<L: Physical> Values for FixedWidthValues<L> {
                 *bytes = bytes.slice(stored.len()..);
                 Ok(())
             }
-            Section::StoredValues(stored) => {
+            Section::Stored(stored) => {
                 let length = length::<L>(count, stored.left())?;
                 self.out.reserve(count);
                 let room = self.out.spare_capacity_mut()[..count].as_mut_ptr();
-                // SAFETY: the room of `count` numbers is one of `length` bytes, since what is kept is what is stored.
+                // SAFETY: room for `count` numbers is room for `length` bytes, since what is kept is what is stored.
                 stored.take(unsafe { slice::from_raw_parts_mut(room.cast(), length) })?;
-                // SAFETY: `take` filled them, and every number is one that may be.
+                // SAFETY: `take` had them filled by a `ReadAt`, and of an `Element` any bytes are a value.
                 unsafe { self.out.set_len(self.out.len() + count) };
                 Ok(())
             }
@@ -190,7 +190,7 @@ impl<L: Physical> Values for FixedWidthValues<L> {
                 *bytes = bytes.slice(head::<L>(bytes, count)?.len()..);
                 Ok(())
             }
-            Section::StoredValues(stored) => {
+            Section::Stored(stored) => {
                 stored.skip(length::<L>(count, stored.left())?);
                 Ok(())
             }

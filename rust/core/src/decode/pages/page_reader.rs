@@ -262,7 +262,7 @@ impl<I: ReadAt> ChunkPages<I> {
             return Ok(Some((with_content(page.header.kind, content)?, None)));
         };
         let (input, at, length) = (self.input.clone(), page.at + levels as u64, page.header.stored - levels);
-        let stored = StoredValues::new(Box::new(move |at, into| input.fill(at, into)), at, length);
+        let stored = StoredValues::new(input, at, length);
         if let PageKind::V2 { is_compressed, .. } = &mut page.header.kind {
             *is_compressed = false;
         }
