@@ -164,12 +164,12 @@ mod tests {
         let picks = std::iter::once(0..1).collect();
         let group = crate::order::GroupSlice { group: 0, rows: 0..1 };
         let chunk = Chunk { strands: vec![vec![group]], window: None, outputs: vec![Output { slot: 0, picks }] };
-        let mut job = ChunkBuilder::new(chunk, &[1, 1], 0, 0);
-        job.fail(Error::internal("the first column"));
-        assert!(job.is_done());
+        let mut builder = ChunkBuilder::new(chunk, &[1, 1], 0, 0);
+        builder.fail(Error::internal("the first column"));
+        assert!(builder.is_done());
         let array: ArrayRef = Arc::new(arrow_array::Int32Array::from(vec![1]));
-        let mut sources = job.put_piece(1, 0, 0, array).expect("it was the only one");
-        assert!(!job.put_column(1, sources.remove(0)));
-        assert!(job.is_done() && job.take(0).is_err());
+        let mut sources = builder.put_piece(1, 0, 0, array).expect("it was the only one");
+        assert!(!builder.put_column(1, sources.remove(0)));
+        assert!(builder.is_done() && builder.take(0).is_err());
     }
 }

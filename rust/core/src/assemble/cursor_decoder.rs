@@ -28,7 +28,7 @@ pub(crate) struct Reading<'a> {
     pub(crate) selections: Option<&'a Selections>,
     /// Rows that are decoded beyond those of a task.
     pub(crate) ahead: u64,
-    pub(crate) idle: &'a Arc<DecompressPool>,
+    pub(crate) pool: &'a Arc<DecompressPool>,
 }
 
 /// The open decoders of a lane; opened by the thread that first works on it.
@@ -87,7 +87,7 @@ impl CursorDecoder {
     }
 
     fn checked(&mut self, reading: Reading<'_>, key: &CursorKey, rows: &Range<u64>) -> Result<Vec<ArrayRef>> {
-        let Reading { files, projection, selections, idle, .. } = reading;
+        let Reading { files, projection, selections, pool, .. } = reading;
         let plan = files.plan();
         let index = plan.file_of_group(key.group as usize);
         let file = files.open(index)?;
@@ -99,7 +99,7 @@ impl CursorDecoder {
                 file.restrict_to(group, set);
             }
             let set = set.as_deref().filter(|set| set.words().is_some());
-            self.decode(&file, &RowGroupRef { plan, index, group, set, idle }, &sources, rows)
+            self.decode(&file, &RowGroupRef { plan, index, group, set, pool }, &sources, rows)
         }));
         // Damaged pages make decoders panic that are not ours.
         let arrays = arrays.unwrap_or_else(|panic| {
@@ -121,14 +121,14 @@ impl CursorDecoder {
         sources: &[&'a decode::SourceColumn],
         rows: &Range<u64>,
     ) -> Result<Vec<ArrayRef>> {
-        let &RowGroupRef { plan, index, group, set, idle } = place;
+        let &RowGroupRef { plan, index, group, set, pool } = place;
         let near;
         // What is tried is not collected into vectors of the right size by itself, and readers are large.
         let mut of = Vec::with_capacity(sources.len());
         for &source in sources {
             let found = GroupColumn::find(plan, index, file, group, source)?;
             // Of a set pages may be passed over.
-            of.push(GroupColumn { idle: set.is_none().then_some(idle), ..found });
+            of.push(GroupColumn { pool: set.is_none().then_some(pool), ..found });
         }
         if self.readers.is_none() {
             near = read_together(&file.handle, &of)?;
@@ -172,5 +172,5 @@ struct RowGroupRef<'a> {
     group: usize,
     /// The rows that stand on the line; None where all do.
     set: Option<&'a RowSet>,
-    idle: &'a Arc<DecompressPool>,
+    pool: &'a Arc<DecompressPool>,
 }

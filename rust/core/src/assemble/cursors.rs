@@ -12,7 +12,7 @@ pub(crate) struct RowGroupCursor {
     next_row: u64,
     tasks: VecDeque<Task>,
     /// None while a thread works with them.
-    decoders: Option<CursorDecoder>,
+    decoder: Option<CursorDecoder>,
     /// The turn in which a task was last added.
     touched: u64,
 }
@@ -38,7 +38,7 @@ impl Cursors {
                 key: key.clone(),
                 next_row: start,
                 tasks: VecDeque::new(),
-                decoders: Some(CursorDecoder::default()),
+                decoder: Some(CursorDecoder::default()),
                 touched: self.turn,
             };
             self.cursors.insert(self.next, cursor);
@@ -49,26 +49,26 @@ impl Cursors {
         cursor.touched = self.turn;
         cursor.tasks.push_back(task);
         self.by_place.insert((key, end), number);
-        (cursor.tasks.len() == 1 && cursor.decoders.is_some()).then_some(number)
+        (cursor.tasks.len() == 1 && cursor.decoder.is_some()).then_some(number)
     }
 
     /// The lane's next task and its decoders, for the thread that works on it.
     pub(crate) fn start(&mut self, number: u64) -> Option<(CursorKey, Task, CursorDecoder)> {
         let cursor = self.cursors.get_mut(&number)?;
-        let decoders = cursor.decoders.take()?;
+        let decoder = cursor.decoder.take()?;
         let Some(task) = cursor.tasks.pop_front() else {
-            cursor.decoders = Some(decoders);
+            cursor.decoder = Some(decoder);
             return None;
         };
-        Some((cursor.key.clone(), task, decoders))
+        Some((cursor.key.clone(), task, decoder))
     }
 
     /// Gives the decoders back; says for which chunk the lane has to be queued again, or closes it at its row group's end.
-    pub(crate) fn stop(&mut self, number: u64, decoders: CursorDecoder, group_rows: u64) -> Option<u64> {
+    pub(crate) fn stop(&mut self, number: u64, decoder: CursorDecoder, group_rows: u64) -> Option<u64> {
         let cursor = self.cursors.get_mut(&number)?;
-        cursor.decoders = Some(decoders);
+        cursor.decoder = Some(decoder);
         if let Some(task) = cursor.tasks.front() {
-            return Some(task.job);
+            return Some(task.chunk);
         }
         if cursor.next_row == group_rows {
             self.close(number);
@@ -93,15 +93,13 @@ impl Cursors {
             return;
         }
         self.swept = turn;
-        let idle: Vec<u64> = self
+        let pool: Vec<u64> = self
             .cursors
             .iter()
-            .filter(|(_, cursor)| {
-                cursor.touched + rounds < turn && cursor.tasks.is_empty() && cursor.decoders.is_some()
-            })
+            .filter(|(_, cursor)| cursor.touched + rounds < turn && cursor.tasks.is_empty() && cursor.decoder.is_some())
             .map(|(&number, _)| number)
             .collect();
-        for number in idle {
+        for number in pool {
             self.close(number);
         }
     }
@@ -114,7 +112,7 @@ mod tests {
     #[test]
     fn lanes_that_are_read_on_stay_and_others_are_closed() {
         let mut cursors = Cursors::default();
-        let task = |row: u64| Task { job: row, piece: 0, rows: row..row + 1 };
+        let task = |row: u64| Task { chunk: row, piece: 0, rows: row..row + 1 };
         let live = CursorKey { group: 0, sources: 0..1 };
         let mut numbers = Vec::new();
         for turn in 0..100 {
@@ -123,8 +121,8 @@ mod tests {
             let begun = cursors.add(CursorKey { group: 1 + turn as u32, sources: 0..1 }, task(0));
             let read = if turn.is_multiple_of(6) { cursors.add(live.clone(), task(turn / 6)) } else { None };
             for number in [begun, read].into_iter().flatten() {
-                let (_, _, decoders) = cursors.start(number).expect("it was queued");
-                assert_eq!(cursors.stop(number, decoders, 1000), None);
+                let (_, _, decoder) = cursors.start(number).expect("it was queued");
+                assert_eq!(cursors.stop(number, decoder, 1000), None);
             }
             numbers.extend(read);
             assert!(cursors.cursors.len() <= 14 && cursors.by_place.len() == cursors.cursors.len());

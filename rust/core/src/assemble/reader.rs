@@ -217,11 +217,11 @@ impl Inner {
                 .map_err(|error| Error::io("starting a thread", &error))?;
             self.threads.push(thread);
         }
-        if self.scheduler.has_scout() && self.threads.len() == self.num_threads {
+        if self.scheduler.has_filter_prefetch() && self.threads.len() == self.num_threads {
             let scheduler = Arc::clone(&self.scheduler);
             let thread = std::thread::Builder::new()
                 .name("shardline-scout".to_owned())
-                .spawn(move || scheduler.scout())
+                .spawn(move || scheduler.filter_prefetch())
                 .map_err(|error| Error::io("starting a thread", &error))?;
             self.threads.push(thread);
         }

@@ -47,13 +47,13 @@ pub(crate) struct Scheduler {
     pub(crate) projection: Projection,
     selections: Option<Selections>,
     /// Looks ahead for the rows that pass, of objects.
-    scout: Option<FilterPrefetch>,
+    filter_prefetch: Option<FilterPrefetch>,
     pub(crate) line: Line,
     budget: u64,
     /// Rows of a row group that are decoded beyond those that a chunk needs.
     ahead: u64,
     state: Mutex<State>,
-    idle: Arc<DecompressPool>,
+    pool: Arc<DecompressPool>,
     done: Condvar,
 }
 
@@ -61,9 +61,9 @@ pub(crate) struct State {
     schedule: ChunkSchedule,
     /// A chunk that did not fit into the budget yet.
     next_chunk: Option<Chunk>,
-    next_job: u64,
+    next_number: u64,
     planned_rows: u64,
-    pub(crate) jobs: BTreeMap<u64, ChunkBuilder>,
+    pub(crate) builders: BTreeMap<u64, ChunkBuilder>,
     pub(crate) cursors: Cursors,
     /// Lanes with work to do, that for the earliest chunk first.
     pub(crate) ready: BinaryHeap<Reverse<(u64, u64)>>,
@@ -95,9 +95,9 @@ impl Scheduler {
         let state = State {
             schedule,
             next_chunk: None,
-            next_job: 0,
+            next_number: 0,
             planned_rows: 0,
-            jobs: BTreeMap::new(),
+            builders: BTreeMap::new(),
             cursors: Cursors::default(),
             ready: BinaryHeap::new(),
             slots,
@@ -107,16 +107,27 @@ impl Scheduler {
             closed: false,
             metrics: Metrics::default(),
         };
-        let idle = Arc::new(DecompressPool::new((budget / EARLY_PART) as usize));
+        let pool = Arc::new(DecompressPool::new((budget / EARLY_PART) as usize));
         let done = Condvar::new();
-        let scout = (selections.is_some() && files.are_remote()).then(FilterPrefetch::default);
-        Self { files, projection, selections, scout, line, budget, ahead, state: Mutex::new(state), idle, done }
+        let filter_prefetch = (selections.is_some() && files.are_remote()).then(FilterPrefetch::default);
+        Self {
+            files,
+            projection,
+            selections,
+            filter_prefetch,
+            line,
+            budget,
+            ahead,
+            state: Mutex::new(state),
+            pool,
+            done,
+        }
     }
 
     /// What lanes are read with.
     pub(crate) fn reading(&self) -> Reading<'_> {
         let selections = self.selections.as_ref();
-        Reading { files: &self.files, projection: &self.projection, selections, ahead: self.ahead, idle: &self.idle }
+        Reading { files: &self.files, projection: &self.projection, selections, ahead: self.ahead, pool: &self.pool }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -134,21 +145,21 @@ impl Scheduler {
             }
             if !self.admit(&mut state) {
                 let busy;
-                (state, busy) = self.idle.help_or_wait(state, || self.lock());
+                (state, busy) = self.pool.help_or_wait(state, || self.lock());
                 state.metrics.busy += busy;
             }
         }
     }
 
     /// Whether there is somebody to look ahead.
-    pub(crate) fn has_scout(&self) -> bool {
-        self.scout.is_some()
+    pub(crate) fn has_filter_prefetch(&self) -> bool {
+        self.filter_prefetch.is_some()
     }
 
     /// Looks ahead until the engine is closed.
-    pub(crate) fn scout(&self) {
-        if let (Some(scout), Some(selections)) = (&self.scout, &self.selections) {
-            scout.run(&self.files, selections);
+    pub(crate) fn filter_prefetch(&self) {
+        if let (Some(filter_prefetch), Some(selections)) = (&self.filter_prefetch, &self.selections) {
+            filter_prefetch.run(&self.files, selections);
         }
     }
 
@@ -161,7 +172,7 @@ impl Scheduler {
     /// Wakes another thread where there is more to do.
     pub(crate) fn notify_work(&self, state: &State) {
         if !state.ready.is_empty() {
-            self.idle.wake_one();
+            self.pool.wake_one();
         }
     }
 
@@ -178,7 +189,7 @@ impl Scheduler {
             let Some(&(number, output, rows)) = state.slots[slot].front() else {
                 return Err(Error::internal(format!("no chunk is planned for slot {slot}")));
             };
-            if state.jobs.get(&number).is_some_and(ChunkBuilder::is_done) {
+            if state.builders.get(&number).is_some_and(ChunkBuilder::is_done) {
                 state.metrics.waited += begin.elapsed();
                 let taken = state.take(slot, number, output)?;
                 // What was taken makes room.
@@ -199,14 +210,14 @@ impl Scheduler {
         let mut state = self.lock();
         state.closed = true;
         state.ready.clear();
-        state.jobs.clear();
+        state.builders.clear();
         state.cursors = Cursors::default();
         drop(state);
         self.files.close();
-        if let Some(scout) = &self.scout {
-            scout.close();
+        if let Some(filter_prefetch) = &self.filter_prefetch {
+            filter_prefetch.close();
         }
-        self.idle.wake_all();
+        self.pool.wake_all();
         self.done.notify_all();
     }
 
@@ -221,9 +232,9 @@ impl Scheduler {
             let bytes = chunk.rows() * self.projection.row_bytes();
             let raw = self.raw_bytes(chunk);
             let awaited = state.waiting.is_some_and(|slot| state.slots[slot].is_empty());
-            let used = state.used_bytes + self.idle.bytes() as u64;
+            let used = state.used_bytes + self.pool.bytes() as u64;
             let is_full = used + bytes > self.budget || state.raw_bytes + raw > self.budget;
-            if !awaited && !state.jobs.is_empty() && is_full {
+            if !awaited && !state.builders.is_empty() && is_full {
                 break;
             }
             if let Some(chunk) = state.next_chunk.take() {
@@ -232,14 +243,14 @@ impl Scheduler {
             }
         }
         if admitted {
-            self.idle.wake_all();
+            self.pool.wake_all();
         }
         admitted
     }
 
     /// Bytes that a chunk of an object's rows is decoded from, those between the rows that pass among them.
     fn raw_bytes(&self, chunk: &Chunk) -> u64 {
-        let Some((_, selections)) = self.scout.as_ref().zip(self.selections.as_ref()) else { return 0 };
+        let Some((_, selections)) = self.filter_prefetch.as_ref().zip(self.selections.as_ref()) else { return 0 };
         let plan = self.files.plan();
         let of = |slice: &GroupSlice| {
             let (group, rows) = (slice.group as usize, slice.rows.end - slice.rows.start);
@@ -250,20 +261,20 @@ impl Scheduler {
     }
 
     fn start(&self, state: &mut State, chunk: Chunk, bytes: u64, raw: u64) {
-        let number = state.next_job;
-        state.next_job += 1;
+        let number = state.next_number;
+        state.next_number += 1;
         state.used_bytes += bytes;
         state.raw_bytes += raw;
         state.metrics.peak_bytes = state.metrics.peak_bytes.max(state.used_bytes);
         for (index, output) in chunk.outputs.iter().enumerate() {
             state.slots[output.slot].push_back((number, index, output.rows()));
         }
-        match &self.scout {
+        match &self.filter_prefetch {
             None => {
                 let slices = chunk.strands.iter().flatten();
                 self.files.prefetch(number, slices.map(|slice| (slice.group as usize, slice.rows.clone())));
             }
-            Some(scout) => scout.ask(&self.files, number, chunk.strands.iter().flatten()),
+            Some(filter_prefetch) => filter_prefetch.ask(&self.files, number, chunk.strands.iter().flatten()),
         }
         // In its slot's turn a lane is read on; between two such turns every other slot has two at the most.
         state.planned_rows += chunk.rows();
@@ -272,14 +283,14 @@ impl Scheduler {
         for (piece, slice) in chunk.strands.iter().flatten().enumerate() {
             for sources in self.parts(slice.group) {
                 let key = CursorKey { group: slice.group, sources };
-                let task = Task { job: number, piece, rows: slice.rows.clone() };
+                let task = Task { chunk: number, piece, rows: slice.rows.clone() };
                 if let Some(cursor) = state.cursors.add(key, task) {
                     state.ready.push(Reverse((number, cursor)));
                 }
             }
         }
         let sources: Vec<usize> = self.projection.columns().iter().map(|column| column.sources.len()).collect();
-        state.jobs.insert(number, ChunkBuilder::new(chunk, &sources, bytes, raw));
+        state.builders.insert(number, ChunkBuilder::new(chunk, &sources, bytes, raw));
     }
 
     /// The sources of a row group in as many parts as its size is worth.
@@ -296,12 +307,12 @@ impl Scheduler {
 
 impl State {
     fn take(&mut self, slot: usize, number: u64, output: usize) -> Result<Vec<ArrayRef>> {
-        let Some(job) = self.jobs.get_mut(&number) else { return Err(Error::internal("a chunk is gone")) };
+        let Some(builder) = self.builders.get_mut(&number) else { return Err(Error::internal("a chunk is gone")) };
         // After an error the output stays where it is: asking again gives the same error.
-        let columns = job.take(output)?;
-        if job.is_spent() {
-            self.used_bytes = self.used_bytes.saturating_sub(job.bytes);
-            self.jobs.remove(&number);
+        let columns = builder.take(output)?;
+        if builder.is_spent() {
+            self.used_bytes = self.used_bytes.saturating_sub(builder.bytes);
+            self.builders.remove(&number);
         }
         self.slots[slot].pop_front();
         self.waiting = None;
@@ -310,10 +321,10 @@ impl State {
 
     /// Puts the bytes that a finished chunk really takes in the place of the estimate.
     pub(crate) fn account(&mut self, number: u64, bytes: u64) {
-        if let Some(job) = self.jobs.get_mut(&number) {
-            self.raw_bytes -= std::mem::take(&mut job.raw_bytes);
-            self.used_bytes = self.used_bytes.saturating_sub(job.bytes) + bytes;
-            job.bytes = bytes;
+        if let Some(builder) = self.builders.get_mut(&number) {
+            self.raw_bytes -= std::mem::take(&mut builder.raw_bytes);
+            self.used_bytes = self.used_bytes.saturating_sub(builder.bytes) + bytes;
+            builder.bytes = bytes;
             self.metrics.peak_bytes = self.metrics.peak_bytes.max(self.used_bytes);
         }
     }

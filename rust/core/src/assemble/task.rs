@@ -6,7 +6,7 @@ use std::ops::Range;
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
     /// The chunk.
-    pub(crate) job: u64,
+    pub(crate) chunk: u64,
     /// The piece's number in the chunk.
     pub(crate) piece: usize,
     /// Rows of the row group.

@@ -17,66 +17,66 @@ use crate::{Error, Result};
 pub(crate) fn work(scheduler: &Scheduler) {
     let mut state = scheduler.lock();
     while let Some((mut locked, cursor)) = scheduler.next_cursor(state) {
-        let Some((key, task, mut decoders)) = locked.cursors.start(cursor) else {
+        let Some((key, task, mut decoder)) = locked.cursors.start(cursor) else {
             state = locked;
             continue;
         };
-        let wanted = locked.jobs.get(&task.job).is_some_and(|job| !job.has_failed());
+        let wanted = locked.builders.get(&task.chunk).is_some_and(|builder| !builder.has_failed());
         scheduler.notify_work(&locked);
         drop(locked);
 
         let begin = Instant::now();
-        let result = if wanted { guarded(|| piece(scheduler, &key, &task, &mut decoders)) } else { Ok(()) };
+        let result = if wanted { guarded(|| piece(scheduler, &key, &task, &mut decoder)) } else { Ok(()) };
         let group_rows = scheduler.files.plan().line_rows()[key.group as usize];
         if !wanted || result.is_err() || task.rows.end == group_rows {
             // These stand at another row now, and the lane's next task opens its own; or there is none. To let go of them
             // takes a while, with small row groups as long as reading: not under the lock.
-            decoders = CursorDecoder::default();
+            decoder = CursorDecoder::default();
         }
         let busy = begin.elapsed();
 
         state = scheduler.lock();
         state.metrics.busy += busy;
         if let Err(error) = result
-            && let Some(job) = state.jobs.get_mut(&task.job)
+            && let Some(builder) = state.builders.get_mut(&task.chunk)
         {
-            job.fail(error);
-            scheduler.notify_done(task.job);
+            builder.fail(error);
+            scheduler.notify_done(task.chunk);
         }
-        if let Some(job) = state.cursors.stop(cursor, decoders, group_rows) {
-            state.ready.push(Reverse((job, cursor)));
+        if let Some(chunk) = state.cursors.stop(cursor, decoder, group_rows) {
+            state.ready.push(Reverse((chunk, cursor)));
         }
     }
 }
 
 /// Decodes a piece of some sources, and finishes those columns that it was the last piece of.
-fn piece(scheduler: &Scheduler, key: &CursorKey, task: &Task, decoders: &mut CursorDecoder) -> Result<()> {
-    let arrays = decoders.read(scheduler.reading(), key, &task.rows)?;
+fn piece(scheduler: &Scheduler, key: &CursorKey, task: &Task, decoder: &mut CursorDecoder) -> Result<()> {
+    let arrays = decoder.read(scheduler.reading(), key, &task.rows)?;
     let mut complete: Vec<(usize, Vec<Vec<ArrayRef>>)> = Vec::new();
     let work = {
         let mut state = scheduler.lock();
-        let Some(job) = state.jobs.get_mut(&task.job) else { return Ok(()) };
+        let Some(builder) = state.builders.get_mut(&task.chunk) else { return Ok(()) };
         for (source, array) in key.sources.clone().zip(arrays) {
             let (column, place) = scheduler.projection.place(source);
-            if let Some(sources) = job.put_piece(column, place, task.piece, array) {
+            if let Some(sources) = builder.put_piece(column, place, task.piece, array) {
                 complete.push((column, sources));
             }
         }
-        job.work.clone()
+        builder.work.clone()
     };
     for (column, sources) in complete {
         let outputs = work.finish(&scheduler.projection.columns()[column], sources, &scheduler.line)?;
         let bytes: u64 = outputs.iter().map(|array| array_bytes(array.as_ref())).sum();
         let mut state = scheduler.lock();
         state.metrics.bytes += bytes;
-        let Some(job) = state.jobs.get_mut(&task.job) else { return Ok(()) };
-        job.actual_bytes += bytes;
-        if job.put_column(column, outputs) {
-            let bytes = job.actual_bytes;
-            state.account(task.job, bytes);
+        let Some(builder) = state.builders.get_mut(&task.chunk) else { return Ok(()) };
+        builder.actual_bytes += bytes;
+        if builder.put_column(column, outputs) {
+            let bytes = builder.actual_bytes;
+            state.account(task.chunk, bytes);
             state.metrics.chunks += 1;
             state.metrics.rows += work.chunk.rows();
-            scheduler.notify_done(task.job);
+            scheduler.notify_done(task.chunk);
         }
     }
     Ok(())

@@ -33,6 +33,6 @@ impl SourceReader {
                 (adapt(self.decode_set(of, set, rows)?, of.source.field.data_type())?, from)
             }
         };
-        of.source.form.apply(&array, from)
+        of.source.conversion.apply(&array, from)
     }
 }

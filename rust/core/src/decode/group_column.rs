@@ -34,7 +34,7 @@ pub struct GroupColumn<'a> {
     /// What the file's folders say, once a row, if it is no column of the files.
     pub(crate) folder: Option<Folder<'a>>,
     /// Who may decompress pages before their turn.
-    pub(crate) idle: Option<&'a Arc<DecompressPool>>,
+    pub(crate) pool: Option<&'a Arc<DecompressPool>>,
 }
 
 /// A value of a file's folders.
@@ -75,7 +75,7 @@ impl<'a> GroupColumn<'a> {
             (Some(_), None) => return Err(Error::internal("a partition column without values")),
         };
         let root = root(&file.metadata, &source.path, source.index).filter(|_| folder.is_none());
-        Ok(Self { file, bytes: &file.handle, group, first_row, source, root, folder, idle: None })
+        Ok(Self { file, bytes: &file.handle, group, first_row, source, root, folder, pool: None })
     }
 
     /// The leaves in this file that hold the source.

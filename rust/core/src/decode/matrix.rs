@@ -21,7 +21,7 @@ const SQUARE: usize = 4;
 
 /// The matrix of a column's sources, each in as many pieces, which are laid end to end; and its mask, where it has one.
 pub(crate) fn beside(column: &Column, sources: &[Vec<ArrayRef>]) -> Result<ArrayRef> {
-    let number = column.sources.first().and_then(|source| source.form.number());
+    let number = column.sources.first().and_then(|source| source.conversion.number());
     let number = number.ok_or_else(|| Error::internal("a matrix of no numbers"))?;
     let rows = sources.first().into_iter().flatten().map(|piece| piece.len()).sum();
     let of_key = |place: usize, key: &OutputKey| {

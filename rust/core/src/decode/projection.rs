@@ -26,7 +26,7 @@ pub struct SourceColumn {
     /// The field, with nulls allowed inside it.
     pub field: FieldRef,
     /// What is done to it.
-    pub form: Conversion,
+    pub conversion: Conversion,
     /// Which of the plan's partition columns it is, if it is no column of the files.
     pub partition: Option<usize>,
 }
@@ -44,7 +44,7 @@ impl SourceColumn {
                 other => other.primitive_width().map(|width| width as u64),
             }
         }
-        self.form.number().map(|number| number.width() as u64).or_else(|| of(self.field.data_type()))
+        self.conversion.number().map(|number| number.width() as u64).or_else(|| of(self.field.data_type()))
     }
 }
 
@@ -165,7 +165,7 @@ impl Projection {
 
     /// The paths of columns (and of fields in them) whose codes stand for values that are not known yet.
     pub fn unlearned(&self) -> Vec<String> {
-        let missing = self.sources().flat_map(|source| source.form.vocabularies());
+        let missing = self.sources().flat_map(|source| source.conversion.vocabularies());
         missing.filter(|(_, known)| known.get().is_none()).map(|(path, _)| path.clone()).collect()
     }
 
@@ -174,7 +174,9 @@ impl Projection {
     /// # Errors
     /// Values that are no vocabulary.
     pub fn teach(&self, path: &str, values: &ArrayRef) -> Result<()> {
-        for (_, place) in self.sources().flat_map(|source| source.form.vocabularies()).filter(|(of, _)| of == path) {
+        for (_, place) in
+            self.sources().flat_map(|source| source.conversion.vocabularies()).filter(|(of, _)| of == path)
+        {
             let vocabulary = Vocabulary::try_new(values)?;
             place.get_or_init(|| vocabulary);
         }
@@ -235,7 +237,7 @@ fn source(plan: &Plan, name: &str, asked: &ProjectionSpec, spec: &ColumnSpec) ->
     let root = schema.field(index);
     let (_, data_type) = path.resolve(root.data_type())?;
     let data_type = common_type(&data_type);
-    let form = resolve(name, &data_type, spec, asked)?;
+    let conversion = resolve(name, &data_type, spec, asked)?;
     let refuses = spec.nulls.map_or(asked.tensors && spec.encode.is_none(), |nulls| nulls == Nulls::Error);
     // Of the rows with nulls, none may pass: then it is seen when they are read.
     let (index, partition, first_null) = match places[index] {
@@ -246,10 +248,10 @@ fn source(plan: &Plan, name: &str, asked: &ProjectionSpec, spec: &ColumnSpec) ->
     if let (true, true, Some(file)) = (path.is_whole(), refuses, first_null)
         && !asked.specs.keys().any(|path| within(path, name))
     {
-        return Err(null_error(plan.path(file), name, None, form.policies()));
+        return Err(null_error(plan.path(file), name, None, conversion.policies()));
     }
     let field = root.clone().with_name(name).with_data_type(data_type);
-    Ok(SourceColumn { name: name.to_owned(), path, index, field: Arc::new(field), form, partition })
+    Ok(SourceColumn { name: name.to_owned(), path, index, field: Arc::new(field), conversion, partition })
 }
 
 /// A column, or a field in one, as it stands in the files.
@@ -265,7 +267,8 @@ fn single(key: &str, plan: &Plan, name: &str, asked: &ProjectionSpec, group: Opt
         (None, None) => asked.of(name, None),
     };
     let source = source(plan, name, asked, &spec)?;
-    let keys = source.form.keys().iter().map(|made| OutputKey { name: format!("{key}{}", made.name), ..made.clone() });
+    let keys =
+        source.conversion.keys().iter().map(|made| OutputKey { name: format!("{key}{}", made.name), ..made.clone() });
     Ok(Column { name: key.to_owned(), keys: keys.collect(), sources: vec![source], is_matrix: false })
 }
 
@@ -299,7 +302,7 @@ fn matrix(
             if masks { Some(Nulls::Mask) } else { spec.nulls.filter(|n| *n != Nulls::Keep).or(Some(Nulls::Error)) };
         let tensors = ProjectionSpec { tensors: true, ..asked.clone() };
         let source = source(plan, name, &tensors, &spec)?;
-        let found = source.form.number().ok_or_else(|| {
+        let found = source.conversion.number().ok_or_else(|| {
             Error::Unsupported(format!(
                 "column {name:?} is {}, which has no place in the matrix {key:?}: its columns are one number a row",
                 source.field.data_type()

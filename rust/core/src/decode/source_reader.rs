@@ -84,7 +84,7 @@ fn dense(of: &GroupColumn<'_>, root: usize, row: u64) -> Result<Option<DenseColu
     let places = of.file.metadata_from(of.group, row).metadata().page_index_for_row_group(of.group);
     let places = places.page_locations(first).cloned();
     let source = of.bytes.clone();
-    let pages = pages(source, chunk, group.num_rows() as usize, places, of.idle).map_err(|error| of.corrupt(&error))?;
+    let pages = pages(source, chunk, group.num_rows() as usize, places, of.pool).map_err(|error| of.corrupt(&error))?;
     let dense = DenseColumn::try_new(pages, &schema.column(first), field);
     Ok(dense.map(|dense| dense.with_num_values(chunk.num_values().unsigned_abs())))
 }

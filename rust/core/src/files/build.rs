@@ -16,17 +16,17 @@ use crate::store::is_remote;
 pub fn build_plan(
     paths: &[String],
     num_threads: usize,
-    drift: SchemaMerge,
+    schema_merge: SchemaMerge,
     from: &StoreAccess,
     keep: Option<FileFilter<'_>>,
 ) -> Result<Plan> {
     if paths.iter().any(|path| is_remote(path)) {
-        return remote::build_plan(paths, drift, from, keep);
+        return remote::build_plan(paths, schema_merge, from, keep);
     }
     let Listing { root, names } = list(paths)?;
     let names = match keep {
         Some(keep) => pick(keep(&names)?, &names)?,
         None => names,
     };
-    footers::scan(Listing { root, names }, num_threads, drift)
+    footers::scan(Listing { root, names }, num_threads, schema_merge)
 }

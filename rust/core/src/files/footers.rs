@@ -33,55 +33,61 @@ pub(super) struct Reference {
     path: String,
     schema: SchemaRef,
     columns: HashMap<String, usize>,
-    drift: SchemaMerge,
+    schema_merge: SchemaMerge,
     /// Those that were met, where files may differ: most files have one of a few.
-    met: Mutex<Vec<SchemaRef>>,
+    cached: Mutex<Vec<SchemaRef>>,
 }
 
 /// Reads the footers of the files listed, on up to `num_threads` threads, which are joined before it returns.
 ///
 /// Where files are wrong, the error is that of the first wrong one in the line's order, however many threads there are.
-pub(super) fn scan(listing: Listing, num_threads: usize, drift: SchemaMerge) -> Result<Plan> {
+pub(super) fn scan(listing: Listing, num_threads: usize, schema_merge: SchemaMerge) -> Result<Plan> {
     let Listing { root, names } = listing;
     let Some(first) = names.first() else {
         return Err(Error::NoFiles { message: format!("{root}: no files") });
     };
     let path = paths::join(&root, first);
     let footer = footer::read(&path)?;
-    let reference = Reference::new(path, &footer, drift)?;
-    let mut facts = vec![(0, reference.own(&footer))];
+    let reference = Reference::new(path, &footer, schema_merge)?;
+    let mut summaries = vec![(0, reference.own(&footer))];
     drop(footer);
 
     // Fewer than eight files are read sooner than a thread is started.
     let threads = num_threads.clamp(1, names.len().div_ceil(8));
     let others =
         parallel::map("plan", names.len() - 1, threads, |at| one(&paths::join(&root, &names[at + 1]), &reference))?;
-    facts.extend(others.into_iter().enumerate().map(|(at, found)| (at + 1, found)));
-    reference.plan(root, names, facts)
+    summaries.extend(others.into_iter().enumerate().map(|(at, found)| (at + 1, found)));
+    reference.plan(root, names, summaries)
 }
 
 /// The schema of all files; the nulls of each then count its columns.
 fn all_schemas(
     root: &str,
     names: &[String],
-    facts: &mut [(usize, FooterSummary)],
+    summaries: &mut [(usize, FooterSummary)],
     reference: &Reference,
 ) -> Result<SchemaRef> {
     let mut merged: Vec<FieldRef> = reference.schema.fields().to_vec();
     let mut origins = vec![reference.path.clone(); merged.len()];
     let mut last = Arc::clone(&reference.schema);
-    for (file, found) in facts.iter() {
+    for (file, found) in summaries.iter() {
         if let Some(schema) = found.schema.as_ref().filter(|schema| !Arc::ptr_eq(schema, &last)) {
-            schema::merge(&mut merged, &mut origins, &paths::join(root, &names[*file]), schema, reference.drift)?;
+            schema::merge(
+                &mut merged,
+                &mut origins,
+                &paths::join(root, &names[*file]),
+                schema,
+                reference.schema_merge,
+            )?;
             last = Arc::clone(schema);
         }
     }
     let places: HashMap<String, usize> = columns(&Schema::new(merged.clone()));
-    for (_, found) in facts.iter_mut() {
+    for (_, found) in summaries.iter_mut() {
         let Some(schema) = found.schema.take() else { continue };
         let own = |at: &usize| places.get(schema.field(*at).name()).copied();
         let mut nulls: Vec<usize> = found.nulls.iter().filter_map(own).collect();
-        if merged.len() > schema.fields().len() || reference.drift.union {
+        if merged.len() > schema.fields().len() || reference.schema_merge.union {
             let there: HashSet<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             let lacks = |(at, field): (usize, &FieldRef)| (!there.contains(field.name().as_str())).then_some(at);
             nulls.extend(merged.iter().enumerate().filter_map(lacks));
@@ -97,30 +103,30 @@ fn columns(schema: &Schema) -> HashMap<String, usize> {
 
 impl Reference {
     /// The first file's footer, checked.
-    pub(super) fn new(path: String, footer: &Footer, drift: SchemaMerge) -> Result<Self> {
+    pub(super) fn new(path: String, footer: &Footer, schema_merge: SchemaMerge) -> Result<Self> {
         schema::check_reference(&path, &footer.schema)?;
-        let met = Mutex::new(vec![footer.schema.clone()]);
-        Ok(Self { path, schema: footer.schema.clone(), columns: columns(&footer.schema), drift, met })
+        let cached = Mutex::new(vec![footer.schema.clone()]);
+        Ok(Self { path, schema: footer.schema.clone(), columns: columns(&footer.schema), schema_merge, cached })
     }
 
     /// What the plan keeps of the first file's own footer.
     pub(super) fn own(&self, footer: &Footer) -> FooterSummary {
-        keep(footer, &self.columns, self.drift.is_any().then(|| footer.schema.clone()))
+        keep(footer, &self.columns, self.schema_merge.is_any().then(|| footer.schema.clone()))
     }
 
     /// What the plan keeps of another file's footer, which has to fit.
-    pub(super) fn facts(&self, path: &str, footer: &Footer) -> Result<FooterSummary> {
-        if !self.drift.is_any() {
+    pub(super) fn summaries(&self, path: &str, footer: &Footer) -> Result<FooterSummary> {
+        if !self.schema_merge.is_any() {
             schema::check_same(&self.path, &self.schema, path, &footer.schema)?;
             return Ok(keep(footer, &self.columns, None));
         }
-        let met = lock(&self.met).clone();
-        let known = met.into_iter().find(|known| known.fields() == footer.schema.fields());
+        let cached = lock(&self.cached).clone();
+        let known = cached.into_iter().find(|known| known.fields() == footer.schema.fields());
         let schema = match known {
             Some(known) => known,
             None => {
                 schema::check_reference(path, &footer.schema)?;
-                lock(&self.met).push(footer.schema.clone());
+                lock(&self.cached).push(footer.schema.clone());
                 footer.schema.clone()
             }
         };
@@ -132,18 +138,18 @@ impl Reference {
         &self,
         root: String,
         names: Vec<String>,
-        mut facts: Vec<(usize, FooterSummary)>,
+        mut summaries: Vec<(usize, FooterSummary)>,
     ) -> Result<Plan> {
-        if !self.drift.is_any() {
-            return plan(root, names, &facts, self.schema.clone());
+        if !self.schema_merge.is_any() {
+            return plan(root, names, &summaries, self.schema.clone());
         }
-        let schema = all_schemas(&root, &names, &mut facts, self)?;
-        plan(root, names, &facts, schema)
+        let schema = all_schemas(&root, &names, &mut summaries, self)?;
+        plan(root, names, &summaries, schema)
     }
 }
 
 fn one(path: &str, reference: &Reference) -> Result<FooterSummary> {
-    reference.facts(path, &footer::read(path)?)
+    reference.summaries(path, &footer::read(path)?)
 }
 
 fn keep(footer: &Footer, columns: &HashMap<String, usize>, schema: Option<SchemaRef>) -> FooterSummary {
@@ -172,10 +178,10 @@ fn keep(footer: &Footer, columns: &HashMap<String, usize>, schema: Option<Schema
     FooterSummary { hash: footer.hash, size: footer.size, groups: numbers.collect(), nulls, schema }
 }
 
-fn plan(root: String, names: Vec<String>, facts: &[(usize, FooterSummary)], schema: SchemaRef) -> Result<Plan> {
+fn plan(root: String, names: Vec<String>, summaries: &[(usize, FooterSummary)], schema: SchemaRef) -> Result<Plan> {
     let mut first_null = vec![None; schema.fields().len()];
-    let mut group_counts = Vec::with_capacity(facts.len());
-    for (file, found) in facts {
+    let mut group_counts = Vec::with_capacity(summaries.len());
+    for (file, found) in summaries {
         let file = u32::try_from(*file).map_err(|_| Error::Argument("more than 2³² files".to_owned()))?;
         for &column in &found.nulls {
             first_null[column].get_or_insert(file);
@@ -183,12 +189,12 @@ fn plan(root: String, names: Vec<String>, facts: &[(usize, FooterSummary)], sche
         let count = u32::try_from(found.groups.len()).map_err(|_| Error::internal("2³² row groups in a file"))?;
         group_counts.push(count);
     }
-    let groups = || facts.iter().flat_map(|(_, found)| &found.groups);
+    let groups = || summaries.iter().flat_map(|(_, found)| &found.groups);
     Plan::from_parts(PlanParts {
         root,
         names,
-        hashes: facts.iter().map(|(_, found)| found.hash).collect(),
-        sizes: facts.iter().map(|(_, found)| found.size).collect(),
+        hashes: summaries.iter().map(|(_, found)| found.hash).collect(),
+        sizes: summaries.iter().map(|(_, found)| found.size).collect(),
         group_counts,
         group_rows: groups().map(|(rows, _)| *rows).collect(),
         group_bytes: groups().map(|(_, bytes)| *bytes).collect(),

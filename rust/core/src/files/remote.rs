@@ -36,7 +36,7 @@ pub struct StoreAccess {
 /// Lists what the URLs stand for, all of one store, and reads the footers.
 pub(super) fn build_plan(
     urls: &[String],
-    drift: SchemaMerge,
+    schema_merge: SchemaMerge,
     from: &StoreAccess,
     keep: Option<FileFilter<'_>>,
 ) -> Result<Plan> {
@@ -61,7 +61,7 @@ pub(super) fn build_plan(
         if let Some(keep) = keep {
             objects = pick(keep(&names(&root, &objects))?, &objects)?;
         }
-        footers(&client, &root, objects, drift, from).await
+        footers(&client, &root, objects, schema_merge, from).await
     });
     drop(client);
     drop(runtime);
@@ -180,29 +180,30 @@ async fn footers(
     client: &Arc<Client>,
     root: &str,
     objects: Vec<Object>,
-    drift: SchemaMerge,
+    schema_merge: SchemaMerge,
     from: &StoreAccess,
 ) -> Result<Plan> {
     let Some(first) = objects.first() else { return Err(Error::NoFiles { message: client.url(root) }) };
     let (footer, stamp) = read(client, &first.key, &first.stamp, GUESS, &from.metrics).await?;
     // Footers of one data set are much alike: a quarter more than the first one's.
     let guess = ((footer.1 + TAIL) * 5 / 4).next_multiple_of(GRAIN).min(MOST);
-    let reference = Arc::new(Reference::new(client.url(&first.key), &footer.0, drift)?);
+    let reference = Arc::new(Reference::new(client.url(&first.key), &footer.0, schema_merge)?);
     let kept = reference.own(&footer.0);
     let rest = stream::iter(objects[1..].to_vec())
         .map(|object| {
             let (client, reference, metrics) = (Arc::clone(client), Arc::clone(&reference), Arc::clone(&from.metrics));
             let task = tokio::spawn(async move {
                 let (footer, stamp) = read(&client, &object.key, &object.stamp, guess, &metrics).await?;
-                Ok::<_, Error>((reference.facts(&client.url(&object.key), &footer.0)?, stamp))
+                Ok::<_, Error>((reference.summaries(&client.url(&object.key), &footer.0)?, stamp))
             });
             async move { task.await.unwrap_or_else(|_| Err(Error::internal("a task that read footers panicked"))) }
         })
         .buffered(client.tuning().max_requests * AHEAD);
     let found: Vec<(FooterSummary, Stamp)> = stream::iter([Ok((kept, stamp))]).chain(rest).try_collect().await?;
     let tags = found.iter().map(|(_, stamp)| stamp.text()).collect();
-    let facts: Vec<(usize, FooterSummary)> = found.into_iter().map(|(facts, _)| facts).enumerate().collect();
-    reference.plan(client.url(root), names(root, &objects), facts)?.with_tags(tags)
+    let summaries: Vec<(usize, FooterSummary)> =
+        found.into_iter().map(|(summaries, _)| summaries).enumerate().collect();
+    reference.plan(client.url(root), names(root, &objects), summaries)?.with_tags(tags)
 }
 
 fn names(root: &str, objects: &[Object]) -> Vec<String> {

@@ -34,19 +34,19 @@ pub fn merge(
     origins: &mut Vec<String>,
     path: &str,
     schema: &Schema,
-    drift: SchemaMerge,
+    schema_merge: SchemaMerge,
 ) -> Result<()> {
     let by_name: HashMap<&str, usize> =
         schema.fields().iter().enumerate().map(|(at, field)| (field.name().as_str(), at)).collect();
     for (known, origin) in merged.iter_mut().zip(origins.iter_mut()) {
         let name = known.name();
         let Some(found) = by_name.get(name.as_str()).map(|&at| &schema.fields()[at]) else {
-            if drift.union {
+            if schema_merge.union {
                 continue;
             }
             return Err(missing(origin, known, path));
         };
-        match wider(known.data_type(), found.data_type(), drift.widen) {
+        match wider(known.data_type(), found.data_type(), schema_merge.widen) {
             Some(None) => {}
             Some(Some(wide)) => {
                 *known = Arc::new(known.as_ref().clone().with_data_type(wide));
@@ -55,7 +55,7 @@ pub fn merge(
             None => return Err(differ(origin, known, path, found)),
         }
     }
-    if drift.union {
+    if schema_merge.union {
         let known: HashSet<String> = merged.iter().map(|field| field.name().clone()).collect();
         for field in schema.fields().iter().filter(|field| !known.contains(field.name())) {
             merged.push(field.clone());
@@ -264,11 +264,11 @@ mod tests {
         assert!(same(&lists(DataType::Int8), &lists(DataType::UInt8)).is_err());
     }
 
-    fn merged(drift: SchemaMerge, schemas: &[Schema]) -> Result<Vec<(String, DataType)>> {
+    fn merged(schema_merge: SchemaMerge, schemas: &[Schema]) -> Result<Vec<(String, DataType)>> {
         let mut fields: Vec<FieldRef> = schemas[0].fields().to_vec();
         let mut origins = vec!["0.parquet".to_owned(); fields.len()];
         for (number, schema) in schemas.iter().enumerate().skip(1) {
-            merge(&mut fields, &mut origins, &format!("{number}.parquet"), schema, drift)?;
+            merge(&mut fields, &mut origins, &format!("{number}.parquet"), schema, schema_merge)?;
         }
         Ok(fields.iter().map(|field| (field.name().clone(), field.data_type().clone())).collect())
     }

@@ -60,12 +60,12 @@ impl SchemaCache {
         statistics: bool,
     ) -> Result<(ParquetMetaData, SchemaRef), String> {
         let head = &footer[..seen.schema_end];
-        let known = self.find(|met| met.head.as_ref() == head);
+        let known = self.find(|cached| cached.head.as_ref() == head);
         self.decode_with(footer, head, known, statistics)
     }
 
     fn decode_again(&self, footer: &[u8], statistics: bool) -> Result<(ParquetMetaData, SchemaRef), String> {
-        match self.find(|met| footer.starts_with(&met.head)) {
+        match self.find(|cached| footer.starts_with(&cached.head)) {
             Some(known) => self.decode_with(footer, &footer[..known.head.len()], Some(known), statistics),
             None => self.decode(footer, &precheck(footer)?, statistics),
         }
@@ -86,7 +86,7 @@ impl SchemaCache {
             ParquetMetaDataReader::decode_metadata_with_options(footer, Some(&options)).map_err(|e| e.to_string())?;
         let file = metadata.file_metadata();
         let key_values = file.key_value_metadata();
-        let is_of_same = |met: &CachedSchema| *met.head == *head && met.key_values.as_ref() == key_values;
+        let is_of_same = |cached: &CachedSchema| *cached.head == *head && cached.key_values.as_ref() == key_values;
         if let Some(known) = known.filter(|known| is_of_same(known)).or_else(|| self.find(is_of_same)) {
             return Ok((metadata, Arc::clone(&known.arrow)));
         }
@@ -103,14 +103,14 @@ impl SchemaCache {
 
     /// Nobody waits for another thread: in a forked child that may not exist.
     fn find(&self, fits: impl Fn(&CachedSchema) -> bool) -> Option<Arc<CachedSchema>> {
-        let met = self.0.try_lock().ok()?;
-        met.iter().find(|met| fits(met)).cloned()
+        let cached = self.0.try_lock().ok()?;
+        cached.iter().find(|cached| fits(cached)).cloned()
     }
 
-    fn keep(&self, shape: CachedSchema) {
-        if let Ok(mut met) = self.0.try_lock() {
-            met.push_front(Arc::new(shape));
-            met.truncate(MAX_MET);
+    fn keep(&self, schema: CachedSchema) {
+        if let Ok(mut cached) = self.0.try_lock() {
+            cached.push_front(Arc::new(schema));
+            cached.truncate(MAX_MET);
         }
     }
 }
@@ -152,20 +152,20 @@ mod tests {
         file[end - length..end].to_vec()
     }
 
-    fn decoded(met: &SchemaCache, footer: &[u8]) -> (ParquetMetaData, SchemaRef) {
-        let planned = met.decode(footer, &precheck(footer).unwrap(), true).unwrap();
-        assert_eq!(planned, met.decode_again(footer, true).unwrap());
+    fn decoded(cached: &SchemaCache, footer: &[u8]) -> (ParquetMetaData, SchemaRef) {
+        let planned = cached.decode(footer, &precheck(footer).unwrap(), true).unwrap();
+        assert_eq!(planned, cached.decode_again(footer, true).unwrap());
         planned
     }
 
     #[test]
     fn footers_of_one_schema_share_it_and_say_what_they_say_alone() {
-        let met = SchemaCache::new();
+        let cached = SchemaCache::new();
         for round in 0..3 {
             for names in [["a", "b"], ["a", "c"]] {
                 for (rows, note) in [(3, "p"), (5, "q"), (7, "p")] {
                     let footer = footer(names, rows, &format!("round {round}"), note);
-                    let (metadata, schema) = decoded(&met, &footer);
+                    let (metadata, schema) = decoded(&cached, &footer);
                     let alone =
                         ParquetMetaDataReader::decode_metadata_with_options(&footer, Some(&options(true))).unwrap();
                     assert_eq!(metadata, alone);
@@ -178,7 +178,7 @@ mod tests {
             }
         }
         let (one, other) = (footer(["a", "b"], 3, "x", "p"), footer(["a", "b"], 9, "y", "p"));
-        assert!(Arc::ptr_eq(&decoded(&met, &one).1, &decoded(&met, &other).1));
+        assert!(Arc::ptr_eq(&decoded(&cached, &one).1, &decoded(&cached, &other).1));
     }
 
     #[test]

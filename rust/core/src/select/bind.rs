@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::new_empty_array;
 use arrow_schema::DataType;
 
-use super::comparable::{ComparableKind, kind};
+use super::comparable::{ComparableKind, comparable_kind};
 use super::evaluate;
 use super::predicate::{Condition, FilterOp, Literal, Predicate, Test};
 use crate::decode::{Column, Projection, ProjectionSpec};
@@ -52,10 +52,10 @@ fn plain_type(data_type: &DataType) -> &DataType {
 }
 
 fn fits(test: &Test, data_type: &DataType) -> bool {
-    let kind = kind(data_type);
+    let comparable_kind = comparable_kind(data_type);
     let takes = |literal: &Literal| {
         matches!(
-            (literal, kind),
+            (literal, comparable_kind),
             (Literal::Int(_), Some(ComparableKind::Int | ComparableKind::Wide))
                 | (Literal::Float(_), Some(ComparableKind::Int | ComparableKind::Wide | ComparableKind::Float))
                 | (Literal::Bytes(_), Some(ComparableKind::Bytes))
@@ -68,8 +68,8 @@ fn fits(test: &Test, data_type: &DataType) -> bool {
         | Test::Greater(literal)
         | Test::GreaterEqual(literal) => takes(literal),
         Test::In { values, .. } => values.iter().all(takes),
-        Test::EqualColumn(_) | Test::LessColumn(_) => kind.is_some(),
-        Test::Nan | Test::Null { nan: true } => kind == Some(ComparableKind::Float),
+        Test::EqualColumn(_) | Test::LessColumn(_) => comparable_kind.is_some(),
+        Test::Nan | Test::Null { nan: true } => comparable_kind == Some(ComparableKind::Float),
         Test::Null { nan: false } | Test::Always(_) => true,
     }
 }

@@ -37,7 +37,7 @@ pub(super) enum ComparableKind {
 }
 
 /// The form of a type's values; None where they cannot be compared here.
-pub(super) fn kind(data_type: &DataType) -> Option<ComparableKind> {
+pub(super) fn comparable_kind(data_type: &DataType) -> Option<ComparableKind> {
     use DataType::{
         Binary, BinaryView, Boolean, Date32, Date64, Decimal32, Decimal64, Decimal128, Dictionary, Duration,
         FixedSizeBinary, Float16, Float32, Float64, Int8, Int16, Int32, Int64, LargeBinary, LargeUtf8, Time32, Time64,
@@ -49,7 +49,7 @@ pub(super) fn kind(data_type: &DataType) -> Option<ComparableKind> {
         UInt64 | Decimal32(..) | Decimal64(..) | Decimal128(..) => ComparableKind::Wide,
         Float16 | Float32 | Float64 => ComparableKind::Float,
         Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView | FixedSizeBinary(_) => ComparableKind::Bytes,
-        Dictionary(_, values) => return kind(values),
+        Dictionary(_, values) => return comparable_kind(values),
         _ => return None,
     })
 }
@@ -63,7 +63,7 @@ fn scale(data_type: &DataType) -> Option<i8> {
 }
 
 /// An array's values in their own form.
-pub(super) fn lane(array: &ArrayRef) -> Result<Comparable<'_>> {
+pub(super) fn comparable(array: &ArrayRef) -> Result<Comparable<'_>> {
     fn ints<T: ArrowPrimitiveType>(array: &ArrayRef) -> Comparable<'_>
     where
         T::Native: Into<i64>,

@@ -8,7 +8,7 @@ use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::{Field, Schema};
 
-use super::comparable::{Comparable, lane, plain};
+use super::comparable::{Comparable, comparable, plain};
 use super::predicate::{Condition, Evaluator, FilterOp, Literal, Predicate, Test};
 use crate::{Error, Result};
 
@@ -106,13 +106,13 @@ fn test(condition: &Condition, arrays: &[ArrayRef]) -> Result<Truth> {
         Test::LessColumn(other) => columns(array, &arrays[*other], |a, b| a < b, |a, b| a < b)?,
         Test::Null { nan } => {
             let mut yes = array.logical_nulls().map_or(BooleanBuffer::new_unset(array.len()), |nulls| !nulls.inner());
-            if *nan && let Comparable::Float(values) = lane(array)? {
+            if *nan && let Comparable::Float(values) = comparable(array)? {
                 yes = &yes | &BooleanBuffer::collect_bool(values.len(), |row| values[row].is_nan());
             }
             Truth::known(yes)
         }
         Test::Nan => {
-            let values = lane(array)?.floats(array.data_type())?;
+            let values = comparable(array)?.floats(array.data_type())?;
             Truth::of(BooleanBuffer::collect_bool(values.len(), |row| values[row].is_nan()), array)
         }
         Test::Always(value) => {
@@ -130,7 +130,7 @@ fn compare(
     others: impl Fn(&Ordered, &Ordered) -> bool,
 ) -> Result<BooleanBuffer> {
     let rows = array.len();
-    Ok(match (lane(array)?, literal) {
+    Ok(match (comparable(array)?, literal) {
         (values, Literal::Float(literal)) => {
             let values = values.floats(array.data_type())?;
             BooleanBuffer::collect_bool(rows, |row| floats(values[row], *literal))
@@ -167,7 +167,7 @@ fn columns(
     others: impl Fn(&Ordered, &Ordered) -> bool,
 ) -> Result<Truth> {
     let rows = left.len();
-    let values = match (lane(left)?, lane(right)?) {
+    let values = match (comparable(left)?, comparable(right)?) {
         (Comparable::Float(a), Comparable::Float(b)) => BooleanBuffer::collect_bool(rows, |row| floats(a[row], b[row])),
         (Comparable::Bytes(a), Comparable::Bytes(b)) => {
             BooleanBuffer::collect_bool(rows, |row| others(&Ordered::Bytes(a[row]), &Ordered::Bytes(b[row])))
@@ -198,7 +198,7 @@ fn contained(array: &ArrayRef, literals: &[Literal]) -> Result<BooleanBuffer> {
     }
     let rows = array.len();
     let Some(first) = literals.first() else { return Ok(BooleanBuffer::new_unset(rows)) };
-    let values = lane(array)?;
+    let values = comparable(array)?;
     Ok(match first {
         Literal::Float(_) => {
             let values = values.floats(array.data_type())?;

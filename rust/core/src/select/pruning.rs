@@ -9,7 +9,7 @@ use parquet::basic::Type as PhysicalType;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::schema::types::SchemaDescriptor;
 
-use super::comparable::{Comparable, lane, plain};
+use super::comparable::{Comparable, comparable, plain};
 use super::evaluate::float_bits;
 use super::predicate::{Condition, FilterOp, Literal, Predicate, Test};
 
@@ -70,7 +70,12 @@ impl Outcomes {
 
 impl ColumnStats {
     /// Of a row group's column, by its statistics.
-    pub(super) fn of_group(group: &RowGroupMetaData, leaves: &SchemaDescriptor, schema: &Schema, name: &str) -> Self {
+    pub(super) fn of_row_group(
+        group: &RowGroupMetaData,
+        leaves: &SchemaDescriptor,
+        schema: &Schema,
+        name: &str,
+    ) -> Self {
         let rows = group.num_rows().unsigned_abs();
         Self::by_statistics(group, leaves, schema, name).unwrap_or_default().with_rows(rows)
     }
@@ -125,11 +130,11 @@ impl ColumnStats {
 }
 
 /// What the filter may come to for a row of which these are the facts, a column each.
-pub(super) fn outcomes(predicate: &Predicate, facts: &[ColumnStats]) -> Outcomes {
+pub(super) fn outcomes(predicate: &Predicate, stats: &[ColumnStats]) -> Outcomes {
     let mut stack: Vec<Outcomes> = Vec::new();
     for step in &predicate.steps {
         let outcomes = match step {
-            FilterOp::Test(condition) => test(condition, facts),
+            FilterOp::Test(condition) => test(condition, stats),
             FilterOp::Constant(value) => value.map_or(NULL, |value| if value { YES } else { NO }),
             FilterOp::Unknown => ANY,
             FilterOp::Not => stack.pop().unwrap_or(ANY).not(),
@@ -143,8 +148,8 @@ pub(super) fn outcomes(predicate: &Predicate, facts: &[ColumnStats]) -> Outcomes
     stack.pop().unwrap_or(ANY)
 }
 
-fn test(condition: &Condition, facts: &[ColumnStats]) -> Outcomes {
-    let of = &facts[condition.column];
+fn test(condition: &Condition, stats: &[ColumnStats]) -> Outcomes {
+    let of = &stats[condition.column];
     match &condition.test {
         Test::Null { nan: true } => YES | NO,
         Test::Null { nan: false } => YES.when(of.nulls != Some(0)) | NO.when(!of.all_null()),
@@ -177,11 +182,11 @@ fn bounds(of: &ColumnStats, literal: &Literal) -> Option<(Value, Value, Value, b
     let (low, high) = of.bounds.as_ref()?;
     let is_float = low.data_type().is_floating();
     let one = |array: &ArrayRef| {
-        let lane = lane(array).ok()?;
+        let comparable = comparable(array).ok()?;
         Some(match literal {
-            Literal::Float(_) => Value::Float(*lane.floats(array.data_type()).ok()?.first()?),
-            Literal::Int(_) => Value::Int(*lane.wide().ok()?.first()?),
-            Literal::Bytes(_) => match lane {
+            Literal::Float(_) => Value::Float(*comparable.floats(array.data_type()).ok()?.first()?),
+            Literal::Int(_) => Value::Int(*comparable.wide().ok()?.first()?),
+            Literal::Bytes(_) => match comparable {
                 Comparable::Bytes(values) => Value::Bytes(values.first()?.to_vec()),
                 _ => return None,
             },

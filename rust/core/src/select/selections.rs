@@ -91,14 +91,14 @@ impl Selector {
         let metadata = file.metadata.metadata();
         let leaves = metadata.file_metadata().schema_descr();
         let of = metadata.row_group(group - plan.groups(index).start);
-        let facts: Vec<ColumnStats> = columns
+        let stats: Vec<ColumnStats> = columns
             .iter()
             .map(|column| match (column.sources[0].partition, plan.partitions()) {
                 (Some(partition), Some(values)) => ColumnStats::of_partition(values, partition, index),
-                _ => ColumnStats::of_group(of, leaves, file.metadata.schema(), &column.name),
+                _ => ColumnStats::of_row_group(of, leaves, file.metadata.schema(), &column.name),
             })
             .collect();
-        let outcomes = pruning::outcomes(predicate, &facts);
+        let outcomes = pruning::outcomes(predicate, &stats);
         match (outcomes.may_pass(), outcomes.all_pass()) {
             (false, _) => Verdict::None,
             (true, true) => Verdict::All,

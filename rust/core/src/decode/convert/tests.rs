@@ -19,7 +19,7 @@ fn lists(rows: &[&[i32]]) -> ArrayRef {
     ))
 }
 
-fn form(data_type: &DataType, spec: ColumnSpec) -> Result<Conversion> {
+fn conversion(data_type: &DataType, spec: ColumnSpec) -> Result<Conversion> {
     resolve("x", data_type, &spec, &ProjectionSpec { tensors: true, ..ProjectionSpec::default() })
 }
 
@@ -27,16 +27,16 @@ fn form(data_type: &DataType, spec: ColumnSpec) -> Result<Conversion> {
 fn a_fixed_list_of_another_length_is_named() {
     let array = lists(&[&[1, 2], &[3, 4]]);
     let spec = ColumnSpec { lists: crate::decode::Lists::Fixed, ..ColumnSpec::default() };
-    let form = form(array.data_type(), spec).unwrap();
-    assert_eq!(form.apply(&array, FROM).unwrap().as_fixed_size_list().value_length(), 2);
-    let error = form.apply(&lists(&[&[1, 2], &[3]]), FROM).unwrap_err().to_string();
+    let conversion = conversion(array.data_type(), spec).unwrap();
+    assert_eq!(conversion.apply(&array, FROM).unwrap().as_fixed_size_list().value_length(), 2);
+    let error = conversion.apply(&lists(&[&[1, 2], &[3]]), FROM).unwrap_err().to_string();
     assert!(error.contains("a.parquet") && error.contains("row 101") && error.contains("1 values"), "{error}");
 }
 
 #[test]
 fn nulls_are_named_filled_and_masked() {
     let array: ArrayRef = Arc::new(Int32Array::from(vec![Some(1), None]));
-    let of = |nulls| form(&DataType::Int32, ColumnSpec { nulls: Some(nulls), ..ColumnSpec::default() }).unwrap();
+    let of = |nulls| conversion(&DataType::Int32, ColumnSpec { nulls: Some(nulls), ..ColumnSpec::default() }).unwrap();
     let error = of(Nulls::Error).apply(&array, FROM).unwrap_err().to_string();
     assert!(error.contains("\"x\"") && error.contains("row 101"), "{error}");
     let filled = of(Nulls::Fill).apply(&array, FROM).unwrap();

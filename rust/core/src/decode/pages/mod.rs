@@ -22,7 +22,7 @@ pub use self::parallel_decompress::DecompressPool;
 use super::dense::DensePages;
 use crate::fetch::ReadAt;
 
-/// The pages of a chunk of a row group of so many rows; `places`: where they begin, where that is known; `idle`: who may
+/// The pages of a chunk of a row group of so many rows; `places`: where they begin, where that is known; `pool`: who may
 /// decompress some before their turn.
 ///
 /// # Errors
@@ -32,10 +32,10 @@ pub fn pages<I: ReadAt>(
     chunk: &ColumnChunkMetaData,
     rows: usize,
     places: Option<Vec<PageLocation>>,
-    idle: Option<&Arc<DecompressPool>>,
+    pool: Option<&Arc<DecompressPool>>,
 ) -> Result<Box<dyn DensePages>> {
     Ok(match Codec::of(chunk.compression())? {
-        Some(codec) => Box::new(ChunkPages::new(input, chunk, codec, rows, places, idle.cloned())),
+        Some(codec) => Box::new(ChunkPages::new(input, chunk, codec, rows, places, pool.cloned())),
         None => Box::new(SerializedPageReader::new(Arc::new(input), chunk, rows, places)?),
     })
 }

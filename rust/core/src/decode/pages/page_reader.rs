@@ -32,7 +32,7 @@ pub(super) struct ChunkPages<I> {
     compression: Compression,
     codec: Option<Codec>,
     /// Who may decompress pages before their turn.
-    idle: Option<Arc<DecompressPool>>,
+    pool: Option<Arc<DecompressPool>>,
     /// Whether the column has repetition levels, and definition levels.
     levels: [bool; 2],
     /// The next page, if its header was read.
@@ -53,7 +53,7 @@ struct LocatedPage {
     /// Where its content begins.
     at: u64,
     /// Its content, where another thread may make it.
-    early: Option<Arc<DecompressTask>>,
+    task: Option<Arc<DecompressTask>>,
 }
 
 /// Where pages begin, of an index.
@@ -70,7 +70,7 @@ impl<I: ReadAt> ChunkPages<I> {
         codec: Option<Codec>,
         rows: usize,
         places: Option<Vec<PageLocation>>,
-        idle: Option<Arc<DecompressPool>>,
+        pool: Option<Arc<DecompressPool>>,
     ) -> Self {
         let (start, length) = chunk.byte_range();
         let levels = [chunk.column_descr().max_rep_level() > 0, chunk.column_descr().max_def_level() > 0];
@@ -82,10 +82,10 @@ impl<I: ReadAt> ChunkPages<I> {
         });
         let ahead = (start, Bytes::new());
         // Another thread must not wait for bytes; and the places of an index are passed one by one.
-        let idle = idle.filter(|_| codec.is_some() && input.is_near() && places.is_none());
+        let pool = pool.filter(|_| codec.is_some() && input.is_near() && places.is_none());
         let (compression, end) = (chunk.compression(), start.saturating_add(length));
         let (next, behind) = (None, VecDeque::new());
-        Self { input, compression, codec, idle, levels, next, behind, at: start, end, ahead, places }
+        Self { input, compression, codec, pool, levels, next, behind, at: start, end, ahead, places }
     }
 
     fn left(&self) -> usize {
@@ -157,15 +157,15 @@ impl<I: ReadAt> ChunkPages<I> {
             if found.kind == PageKind::Other {
                 self.pass();
             } else {
-                return Ok(Some(LocatedPage { header: found, at, early: None }));
+                return Ok(Some(LocatedPage { header: found, at, task: None }));
             }
         }
     }
 
     /// Offers the pages behind this one to threads without work. Not those behind a dictionary, which may be passed over.
     fn offer_next(&mut self, page: &Header) {
-        let Some(idle) = self.idle.clone().filter(|_| is_worth_it(page)) else { return };
-        while self.behind.len() < idle.room() {
+        let Some(pool) = self.pool.clone().filter(|_| is_worth_it(page)) else { return };
+        while self.behind.len() < pool.room() {
             let before = self.at;
             let Ok(Some(mut page)) = self.open_one() else {
                 self.at = before; // what is wrong with it is said in its turn
@@ -176,7 +176,7 @@ impl<I: ReadAt> ChunkPages<I> {
                     (self.input.clone(), page.header.clone(), page.at, self.compression);
                 let (size, held) = (header.size, self.held(at));
                 let make = move || content(&input, at, &header, Codec::of(compression)?.flatten().as_mut(), held);
-                page.early = Some(idle.offer(size, make));
+                page.task = Some(pool.offer(size, make));
             }
             self.behind.push_back(page);
         }
@@ -185,13 +185,13 @@ impl<I: ReadAt> ChunkPages<I> {
     /// A page's content, decompressed by this thread or by another; this one does not wait while it could do the same for the
     /// pages behind.
     fn content(&mut self, page: &LocatedPage) -> Result<Bytes> {
-        let Some(early) = &page.early else {
+        let Some(task) = &page.task else {
             let held = self.held(page.at);
             return content(&self.input, page.at, &page.header, self.codec.as_mut(), held);
         };
-        early.run();
-        while !early.is_done() && self.behind.iter().filter_map(|page| page.early.as_ref()).any(|page| page.run()) {}
-        early.take()
+        task.run();
+        while !task.is_done() && self.behind.iter().filter_map(|page| page.task.as_ref()).any(|page| page.run()) {}
+        task.take()
     }
 
     /// Goes where the next page begins; false where there is none.

@@ -91,7 +91,7 @@ impl DecompressPool {
     ) -> Arc<DecompressTask> {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let (state, done) = (Mutex::new(State::Waiting(Box::new(make))), Condvar::new());
-        let page = Arc::new(DecompressTask { state, done, bytes, idle: Arc::clone(self) });
+        let page = Arc::new(DecompressTask { state, done, bytes, pool: Arc::clone(self) });
         lock(&self.pages).push_back(Arc::downgrade(&page));
         self.wake_one();
         page
@@ -109,7 +109,7 @@ pub(super) struct DecompressTask {
     state: Mutex<State>,
     done: Condvar,
     bytes: usize,
-    idle: Arc<DecompressPool>,
+    pool: Arc<DecompressPool>,
 }
 
 type Make = Box<dyn FnOnce() -> Result<Bytes> + Send>;
@@ -163,7 +163,7 @@ impl DecompressTask {
 
 impl Drop for DecompressTask {
     fn drop(&mut self) {
-        self.idle.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.pool.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -174,32 +174,32 @@ mod tests {
 
     #[test]
     fn pages_that_are_still_wanted_are_made_once_and_in_order() {
-        let idle = Arc::new(DecompressPool::new(usize::MAX));
+        let pool = Arc::new(DecompressPool::new(usize::MAX));
         let [begun, first, gone, second] =
-            [b"0", b"1", b"2", b"3"].map(|content| idle.offer(1, || Ok(Bytes::from_static(content))));
+            [b"0", b"1", b"2", b"3"].map(|content| pool.offer(1, || Ok(Bytes::from_static(content))));
         assert!(begun.run() && !begun.run());
         drop(gone);
         for wanted in [&first, &second] {
-            let next = idle.next().unwrap();
+            let next = pool.next().unwrap();
             assert!(Arc::ptr_eq(&next, wanted) && !next.is_done() && next.run() && next.is_done());
         }
-        assert!(idle.next().is_none());
+        assert!(pool.next().is_none());
         assert_eq!([begun, first, second].map(|page| page.take().unwrap()), [b"0".as_slice(), b"1", b"3"]);
     }
 
     #[test]
     fn there_is_no_room_for_more_bytes_than_threads_are_worth() {
-        let idle = Arc::new(DecompressPool::new(usize::MAX));
-        assert_eq!(idle.room(), 0);
-        idle.threads.store(2, Ordering::Relaxed);
-        let page = idle.offer(MAX_BYTES, || Ok(Bytes::new()));
-        assert_eq!(idle.room(), 2);
-        let more = idle.offer(2 * THREAD_BYTES, || Ok(Bytes::new()));
-        assert_eq!(idle.room(), 0);
+        let pool = Arc::new(DecompressPool::new(usize::MAX));
+        assert_eq!(pool.room(), 0);
+        pool.threads.store(2, Ordering::Relaxed);
+        let page = pool.offer(MAX_BYTES, || Ok(Bytes::new()));
+        assert_eq!(pool.room(), 2);
+        let more = pool.offer(2 * THREAD_BYTES, || Ok(Bytes::new()));
+        assert_eq!(pool.room(), 0);
         drop(page);
-        assert_eq!(idle.room(), 2);
+        assert_eq!(pool.room(), 2);
         drop(more);
-        assert_eq!(idle.bytes(), 0);
+        assert_eq!(pool.bytes(), 0);
         let none = DecompressPool::new(0);
         none.threads.store(2, Ordering::Relaxed);
         assert_eq!(none.room(), 0);

@@ -123,13 +123,13 @@ mod tests {
             count in prop_oneof![1_usize..400, 65_000_usize..66_500, 130_000_usize..132_000],
             seed: u64,
             flips in proptest::collection::vec((any::<prop::sample::Index>(), 0_u8..8), 0..3),
-            early: bool,
+            task: bool,
         ) {
             let mut packed = Encoder::new().compress_vec(&noise(count, seed)).unwrap();
             for (at, bit) in flips {
                 // Tags are at the beginning and after the first 64 KiB.
                 let last = packed.len() - 1;
-                let at = if early { at.index(8) } else { BLOCK + at.index(12) };
+                let at = if task { at.index(8) } else { BLOCK + at.index(12) };
                 packed[at.min(last)] ^= 1 << bit;
             }
             let unpacked = Decoder::new().decompress_vec(&packed).ok().filter(|bytes| bytes.len() == count);
