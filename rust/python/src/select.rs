@@ -88,12 +88,6 @@ impl Evaluator for PyEvaluator {
     }
 }
 
-/// The key-value pairs of a schema in an Arrow IPC message, in their order, those that repeat too.
-#[pyfunction]
-pub(crate) fn schema_metadata(message: &[u8]) -> PyResult<Vec<(String, String)>> {
-    select::schema_metadata(message).or_raise()
-}
-
 #[pyclass(frozen, module = "shardline._core")]
 pub(crate) struct Selector(pub(crate) Arc<select::Selector>, remote::StoreAccess);
 

@@ -78,7 +78,7 @@ impl ChunkBuilder {
         (of.missing == 0).then(|| std::mem::take(&mut of.sources).into_iter().map(all).collect())
     }
 
-    /// Takes a finished column, an array an output; says whether the chunk is done.
+    /// Takes a finished column, one array per output; returns whether the chunk is done.
     pub(crate) fn put_column(&mut self, column: usize, arrays: Vec<ArrayRef>) -> bool {
         if self.has_failed() {
             // It is done: another thread that was still at work on it must not count it back.
@@ -109,7 +109,7 @@ impl ChunkBuilder {
         self.missing == 0
     }
 
-    /// Takes an output's columns. The last one taken ends the job.
+    /// Takes an output's columns.
     pub(crate) fn take(&mut self, output: usize) -> Result<Vec<ArrayRef>> {
         if let Some(error) = &self.error {
             return Err(error.clone());

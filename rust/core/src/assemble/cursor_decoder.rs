@@ -1,4 +1,4 @@
-//! The open decoders of a lane, and what they have decoded ahead.
+//! The open decoders of a cursor, and the rows that they have decoded ahead.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,31 +19,31 @@ use crate::{Error, Result};
 /// Chunks of so many bytes in all are read at once.
 const TOGETHER_BYTES: u64 = 512 << 10;
 
-/// What a lane's row group is read with.
+/// What all cursors read with.
 #[derive(Clone, Copy)]
 pub(crate) struct Reading<'a> {
     pub(crate) files: &'a Files,
     pub(crate) projection: &'a Projection,
-    /// None where all rows stand on the line.
+    /// None where all rows are on the line.
     pub(crate) selections: Option<&'a Selections>,
     /// Rows that are decoded beyond those of a task.
     pub(crate) ahead: u64,
     pub(crate) pool: &'a Arc<DecompressPool>,
 }
 
-/// The open decoders of a lane; opened by the thread that first works on it.
+/// The decoders of a cursor; opened by the thread that first works on it.
 #[derive(Default)]
 pub(crate) struct CursorDecoder {
     readers: Option<Vec<SourceReader>>,
-    /// Decoded rows that no task asked for yet.
+    /// Decoded rows that no task needed yet.
     rest: Option<(Range<u64>, Vec<ArrayRef>)>,
 }
 
 impl CursorDecoder {
-    /// Decodes a task's rows of every source of the lane.
+    /// Decodes a task's rows of every source of the cursor.
     ///
-    /// Under row shuffle a task has few rows, and its lane's dictionaries leave the cache before the next one: rows are
-    /// decoded for several tasks at once. Not for the first, which a caller may wait for.
+    /// Under row shuffle a task has few rows, and its cursor's dictionaries leave the CPU cache before the next one: rows are
+    /// decoded for several tasks at once, except for the first task, which a caller may wait for.
     pub(crate) fn read(&mut self, reading: Reading<'_>, key: &CursorKey, rows: &Range<u64>) -> Result<Vec<ArrayRef>> {
         let mut parts = Vec::new();
         let mut missing = rows.clone();
@@ -80,7 +80,7 @@ impl CursorDecoder {
                 self.rest = Some((rows.end..until, arrays.iter().map(|array| array.slice(count, rest)).collect()));
                 return Ok(arrays.iter().map(|array| array.slice(0, count)).collect());
             }
-            // What is wrong may be with rows that nobody asked for yet.
+            // The error may be in rows that no task needs yet.
             self.readers = None;
         }
         self.checked(reading, key, rows)

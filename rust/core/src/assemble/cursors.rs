@@ -1,11 +1,11 @@
-//! Lanes: some sources of an open row group, read on from a row by one thread at a time.
+//! Row-group cursors: some columns of an open row group, read on from a row by one thread at a time.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::cursor_decoder::CursorDecoder;
 use super::task::{CursorKey, Task};
 
-/// A place in a row group that chunk after chunk is read on from.
+/// A position in a row group from which one chunk after the other is read on.
 pub(crate) struct RowGroupCursor {
     pub(crate) key: CursorKey,
     /// The row after the last task.
@@ -17,19 +17,19 @@ pub(crate) struct RowGroupCursor {
     touched: u64,
 }
 
-/// All open lanes.
+/// All open cursors.
 #[derive(Default)]
 pub(crate) struct Cursors {
     cursors: HashMap<u64, RowGroupCursor>,
     by_place: HashMap<(CursorKey, u64), u64>,
     next: u64,
     turn: u64,
-    /// The turn in which idle lanes were last closed.
+    /// The turn in which idle cursors were last closed.
     swept: u64,
 }
 
 impl Cursors {
-    /// Adds a task to the lane that stands at its first row, or opens one. Gives the lane's number if it has to be queued.
+    /// Adds a task to the cursor that stands at its first row, or opens one. Returns the cursor's number if it has to be queued.
     pub(crate) fn add(&mut self, key: CursorKey, task: Task) -> Option<u64> {
         let (start, end) = (task.rows.start, task.rows.end);
         let number = self.by_place.remove(&(key.clone(), start)).unwrap_or_else(|| {
@@ -52,7 +52,7 @@ impl Cursors {
         (cursor.tasks.len() == 1 && cursor.decoder.is_some()).then_some(number)
     }
 
-    /// The lane's next task and its decoders, for the thread that works on it.
+    /// The cursor's next task and its decoders, for the thread that works on it.
     pub(crate) fn start(&mut self, number: u64) -> Option<(CursorKey, Task, CursorDecoder)> {
         let cursor = self.cursors.get_mut(&number)?;
         let decoder = cursor.decoder.take()?;
@@ -63,7 +63,8 @@ impl Cursors {
         Some((cursor.key.clone(), task, decoder))
     }
 
-    /// Gives the decoders back; says for which chunk the lane has to be queued again, or closes it at its row group's end.
+    /// Returns the decoders to the cursor, and the chunk for which it has to be queued again, if any; closes it at the end of its
+    /// row group.
     pub(crate) fn stop(&mut self, number: u64, decoder: CursorDecoder, group_rows: u64) -> Option<u64> {
         let cursor = self.cursors.get_mut(&number)?;
         cursor.decoder = Some(decoder);
@@ -85,8 +86,8 @@ impl Cursors {
         }
     }
 
-    /// Says how many full chunks were planned so far. Closes idle lanes, every `rounds` of these, that nothing was added to for
-    /// as many: their shard or strand has ended.
+    /// Sets the turn: how many full chunks were scheduled so far. Every `rounds` turns, closes the idle cursors to which no task
+    /// was added for as many turns: their shard or strand has ended.
     pub(crate) fn turn_to(&mut self, turn: u64, rounds: u64) {
         self.turn = turn;
         if turn < self.swept + rounds {

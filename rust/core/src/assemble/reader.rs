@@ -220,7 +220,7 @@ impl Inner {
         if self.scheduler.has_filter_prefetch() && self.threads.len() == self.num_threads {
             let scheduler = Arc::clone(&self.scheduler);
             let thread = std::thread::Builder::new()
-                .name("shardline-scout".to_owned())
+                .name("shardline-filter".to_owned())
                 .spawn(move || scheduler.filter_prefetch())
                 .map_err(|error| Error::io("starting a thread", &error))?;
             self.threads.push(thread);

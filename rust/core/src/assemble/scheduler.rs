@@ -19,7 +19,7 @@ use crate::select::{FilterPrefetch, Selections};
 use crate::sync::{lock, wait_timeout};
 use crate::{Error, Result};
 
-/// The sources of a lane hold at least this many bytes a row group, so that small row groups are few tasks.
+/// The sources of a cursor have at least this many bytes in a row group, so that small row groups are few tasks.
 const CURSOR_BYTES: u64 = 256 << 10;
 /// One part in so many of the budget may be pages that are decompressed before their turn.
 const EARLY_PART: u64 = 4;
@@ -46,7 +46,7 @@ pub(crate) struct Scheduler {
     pub(crate) files: Files,
     pub(crate) projection: Projection,
     selections: Option<Selections>,
-    /// Looks ahead for the rows that pass, of objects.
+    /// Finds the rows that pass ahead of their reading; only for objects.
     filter_prefetch: Option<FilterPrefetch>,
     pub(crate) line: Line,
     budget: u64,
@@ -65,7 +65,7 @@ pub(crate) struct State {
     planned_rows: u64,
     pub(crate) builders: BTreeMap<u64, ChunkBuilder>,
     pub(crate) cursors: Cursors,
-    /// Lanes with work to do, that for the earliest chunk first.
+    /// Cursors with work to do, that for the earliest chunk first.
     pub(crate) ready: BinaryHeap<Reverse<(u64, u64)>>,
     /// Of every slot, the outputs to come, in order: chunk, number of the output, rows.
     slots: Vec<VecDeque<(u64, usize, u64)>>,
@@ -124,7 +124,7 @@ impl Scheduler {
         }
     }
 
-    /// What lanes are read with.
+    /// What all cursors read with.
     pub(crate) fn reading(&self) -> Reading<'_> {
         let selections = self.selections.as_ref();
         Reading { files: &self.files, projection: &self.projection, selections, ahead: self.ahead, pool: &self.pool }
@@ -134,7 +134,7 @@ impl Scheduler {
         lock(&self.state)
     }
 
-    /// Waits for work to do; None once the engine is closed.
+    /// Waits for work to do; None once the scheduler is closed.
     pub(crate) fn next_cursor<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Option<(MutexGuard<'a, State>, u64)> {
         loop {
             if state.closed {
@@ -151,12 +151,12 @@ impl Scheduler {
         }
     }
 
-    /// Whether there is somebody to look ahead.
+    /// Whether there is a filter prefetch to run.
     pub(crate) fn has_filter_prefetch(&self) -> bool {
         self.filter_prefetch.is_some()
     }
 
-    /// Looks ahead until the engine is closed.
+    /// Finds the rows that pass ahead of their reading, until the scheduler is closed.
     pub(crate) fn filter_prefetch(&self) {
         if let (Some(filter_prefetch), Some(selections)) = (&self.filter_prefetch, &self.selections) {
             filter_prefetch.run(&self.files, selections);
@@ -276,7 +276,7 @@ impl Scheduler {
             }
             Some(filter_prefetch) => filter_prefetch.ask(&self.files, number, chunk.strands.iter().flatten()),
         }
-        // In its slot's turn a lane is read on; between two such turns every other slot has two at the most.
+        // A cursor is read on in its slot's turn; between two such turns every other slot has two at the most.
         state.planned_rows += chunk.rows();
         let turn = state.planned_rows / state.schedule.full_rows();
         state.cursors.turn_to(turn, 2 * state.slots.len() as u64 + 2);

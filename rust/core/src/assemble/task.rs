@@ -13,7 +13,7 @@ pub(crate) struct Task {
     pub(crate) rows: Range<u64>,
 }
 
-/// What a lane reads.
+/// What a cursor reads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct CursorKey {
     /// The row group, numbered through all files.

@@ -1,4 +1,5 @@
-//! The plan of one reader: which rows of which row groups it needs, from a position, in the order of first need.
+//! The schedule of one rank: which rows of which row groups it needs, from a position on, in the order in which its batches
+//! first need them.
 //!
 //! A [`Chunk`] is what is decoded at a time. Without row shuffle it is some batches of one shard; under row shuffle it is a
 //! window, and every shard that needs rows of the window now is served by decoding it once.

@@ -53,7 +53,7 @@ pub fn count(
 
 /// Whether any row of a file may pass, as far as the values of its folders tell: for each row of `values`.
 ///
-/// Conditions on other columns are steps of [`Unknown`](super::Step::Unknown).
+/// Conditions on other columns are steps of [`Unknown`](super::FilterOp::Unknown).
 ///
 /// # Errors
 /// A column that is not one of the values.

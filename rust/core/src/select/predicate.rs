@@ -78,9 +78,10 @@ pub enum FilterOp {
     Not,
 }
 
-/// What evaluates a whole filter where a step of it has no kernel here.
+/// Evaluates a whole filter, one operation of which cannot be evaluated here.
 pub trait Evaluator: std::fmt::Debug + Send + Sync {
-    /// Which rows the filter is true of; the columns are the predicate's.
+    /// Which rows the filter is true of; the columns are the predicate's, of at most
+    /// [`FILTER_BLOCK_ROWS`](super::FILTER_BLOCK_ROWS) rows.
     ///
     /// # Errors
     /// What it could not do, in words.

@@ -14,8 +14,11 @@ use crate::order::{RowSet, Sample};
 use crate::sync::lock;
 use crate::{Error, Result};
 
-/// Rows that are decoded and compared at a time: few enough for the cache, and whole words of bits.
-const BLOCK: u64 = 16_384;
+/// Rows that a filter is evaluated over at a time: few enough for the CPU cache, and whole words of bits.
+///
+/// An [`Evaluator`](super::Evaluator) never gets more. The one that calls pyarrow relies on it: pyarrow evaluates a batch of more
+/// than 32,768 rows in several pieces, whose order is not certain.
+pub const FILTER_BLOCK_ROWS: u64 = 16_384;
 /// Sets that are kept, in bytes.
 const MAX_BYTES: usize = 64 << 20;
 /// Bytes of a set's slot.
@@ -175,8 +178,8 @@ fn filtered(plan: &Plan, file: &OpenFile, group: usize, predicate: &Predicate, c
         readers.push((of, reader));
     }
     let mut words = Vec::with_capacity(rows.div_ceil(64) as usize);
-    for start in (0..rows).step_by(BLOCK as usize) {
-        let count = (rows - start).min(BLOCK) as usize;
+    for start in (0..rows).step_by(FILTER_BLOCK_ROWS as usize) {
+        let count = (rows - start).min(FILTER_BLOCK_ROWS) as usize;
         let arrays = readers
             .iter_mut()
             .map(|(of, reader)| reader.read(of, None, start..start + count as u64))

@@ -1,7 +1,7 @@
-//! The pages of a column chunk, read and decompressed into memory that is used again.
+//! The pages of a column chunk, read and decompressed into memory that is reused.
 //!
-//! The parquet crate's reader takes fresh memory for every page, and two calls for its header. It serves the codecs that are
-//! not for [`codec`] here.
+//! The parquet crate's reader allocates memory for every page, and reads its header by two calls. It serves the codecs that
+//! `codec` does not.
 
 mod codec;
 mod header;
