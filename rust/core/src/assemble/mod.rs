@@ -9,12 +9,14 @@ mod batch_run;
 mod chunk_builder;
 mod cursor_decoder;
 mod cursors;
+mod fixed_rows;
 mod gather;
 mod reader;
 mod scheduler;
+mod state;
 mod task;
 mod worker;
 
 pub use batch_run::BatchRun;
 pub use reader::{Poll, Reader, ReaderOptions};
-pub use scheduler::Metrics;
+pub use state::Metrics;

@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::batch_run::{BatchRun, Cutter};
-use super::scheduler::{Metrics, Scheduler};
+use super::scheduler::Scheduler;
+use super::state::Metrics;
 use super::worker;
 use crate::buffer_pool::Alive;
 use crate::decode::{Column, Leaf, Projection, wanted};

@@ -1,7 +1,6 @@
 //! What is planned, under way and done, under one lock; and what may be read ahead.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use arrow_array::ArrayRef;
 use super::chunk_builder::ChunkBuilder;
 use super::cursor_decoder::Reading;
 use super::cursors::Cursors;
+use super::state::State;
 use super::task::{CursorKey, Task};
 use crate::decode::{DecompressPool, Projection};
 use crate::fetch::Files;
@@ -23,23 +23,6 @@ use crate::{Error, Result};
 const CURSOR_BYTES: u64 = 256 << 10;
 /// One part in so many of the budget may be pages that are decompressed before their turn.
 const EARLY_PART: u64 = 4;
-
-/// What a reader has done so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Metrics {
-    /// Chunks decoded.
-    pub chunks: u64,
-    /// Rows decoded.
-    pub rows: u64,
-    /// Bytes of the arrays that were made.
-    pub bytes: u64,
-    /// Time that threads spent decoding and gathering.
-    pub busy: Duration,
-    /// Time that the caller waited.
-    pub waited: Duration,
-    /// The most bytes that were read ahead at once.
-    pub peak_bytes: u64,
-}
 
 /// What the threads and the caller share.
 pub(crate) struct Scheduler {
@@ -57,27 +40,6 @@ pub(crate) struct Scheduler {
     done: Condvar,
 }
 
-pub(crate) struct State {
-    schedule: ChunkSchedule,
-    /// A chunk that did not fit into the budget yet.
-    next_chunk: Option<Chunk>,
-    next_number: u64,
-    planned_rows: u64,
-    pub(crate) builders: BTreeMap<u64, ChunkBuilder>,
-    pub(crate) cursors: Cursors,
-    /// Cursors with work to do, that for the earliest chunk first.
-    pub(crate) ready: BinaryHeap<Reverse<(u64, u64)>>,
-    /// Of every slot, the outputs to come, in order: chunk, number of the output, rows.
-    slots: Vec<VecDeque<(u64, usize, u64)>>,
-    /// The slot that the caller waits for.
-    waiting: Option<usize>,
-    used_bytes: u64,
-    /// Bytes that unfinished chunks are decoded from, those of rows that do not pass among them.
-    raw_bytes: u64,
-    pub(crate) closed: bool,
-    pub(crate) metrics: Metrics,
-}
-
 /// The columns of one output, and its rows.
 pub(crate) type Taken = (Vec<ArrayRef>, u64);
 
@@ -91,22 +53,6 @@ impl Scheduler {
         budget: u64,
         ahead: u64,
     ) -> Self {
-        let slots = vec![VecDeque::new(); schedule.num_slots()];
-        let state = State {
-            schedule,
-            next_chunk: None,
-            next_number: 0,
-            planned_rows: 0,
-            builders: BTreeMap::new(),
-            cursors: Cursors::default(),
-            ready: BinaryHeap::new(),
-            slots,
-            waiting: None,
-            used_bytes: 0,
-            raw_bytes: 0,
-            closed: false,
-            metrics: Metrics::default(),
-        };
         let pool = Arc::new(DecompressPool::new((budget / EARLY_PART) as usize));
         let done = Condvar::new();
         let filter_prefetch = (selections.is_some() && files.are_remote()).then(FilterPrefetch::default);
@@ -118,7 +64,7 @@ impl Scheduler {
             line,
             budget,
             ahead,
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(schedule)),
             pool,
             done,
         }
@@ -302,30 +248,5 @@ impl Scheduler {
         (0..parts)
             .map(move |part| part * sources / parts..(part + 1) * sources / parts)
             .filter(|range| !range.is_empty())
-    }
-}
-
-impl State {
-    fn take(&mut self, slot: usize, number: u64, output: usize) -> Result<Vec<ArrayRef>> {
-        let Some(builder) = self.builders.get_mut(&number) else { return Err(Error::internal("a chunk is gone")) };
-        // After an error the output stays where it is: asking again gives the same error.
-        let columns = builder.take(output)?;
-        if builder.is_spent() {
-            self.used_bytes = self.used_bytes.saturating_sub(builder.bytes);
-            self.builders.remove(&number);
-        }
-        self.slots[slot].pop_front();
-        self.waiting = None;
-        Ok(columns)
-    }
-
-    /// Puts the bytes that a finished chunk really takes in the place of the estimate.
-    pub(crate) fn account(&mut self, number: u64, bytes: u64) {
-        if let Some(builder) = self.builders.get_mut(&number) {
-            self.raw_bytes -= std::mem::take(&mut builder.raw_bytes);
-            self.used_bytes = self.used_bytes.saturating_sub(builder.bytes) + bytes;
-            builder.bytes = bytes;
-            self.metrics.peak_bytes = self.metrics.peak_bytes.max(self.used_bytes);
-        }
     }
 }
