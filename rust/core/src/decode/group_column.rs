@@ -10,7 +10,7 @@ use parquet::arrow::ProjectionMask;
 
 use super::pages::DecompressPool;
 use super::path::Path;
-use super::projection::SourceColumn;
+use super::source_column::SourceColumn;
 use crate::error::panic_words;
 use crate::fetch::{FileHandle, FileMetadata, Leaves, OpenFile};
 use crate::files::Plan;

@@ -1,11 +1,12 @@
 //! From pages to Arrow: the columns that are delivered, their decoders, and what becomes of their values.
 //!
-//! A `spec` is resolved to a `projection`: the columns, and by `path` the fields in them. A `group_column` is one of these in a
-//! row group. Its `source_reader` reads `pages` by the `dense` decoder, or by arrow-rs (`arrow_fallback`), to one array, which
+//! A `spec` is resolved to a `projection` of columns (`column`), each of a `source_column` or several: a column of the files, or by
+//! its `path` a field in one. A `group_column` is a source column in a row group. Its `source_reader` reads `pages` by the `dense` decoder, or by arrow-rs (`arrow_fallback`), to one array, which
 //! `schema_adapter` gives the type that the column has in the plan. `delivery` has it converted (`convert`), after
 //! `row_selection` where only some rows pass. A `matrix` is several of these side by side.
 
 mod arrow_fallback;
+mod column;
 mod concat;
 mod convert;
 mod delivery;
@@ -20,11 +21,13 @@ mod projection;
 mod row_selection;
 mod scalar;
 mod schema_adapter;
+mod source_column;
 mod source_reader;
 mod spec;
 mod vocabulary;
 mod vocabulary_build;
 
+pub use column::Column;
 pub(crate) use convert::pad::{Filler, padded, rebuild};
 pub use convert::{ArrayLayout, Conversion, Node, OutputKey, Role, RowLocation};
 pub(crate) use convert::{trim_list, value_bytes};
@@ -35,8 +38,9 @@ pub(crate) use matrix::beside;
 pub use number::Number;
 pub use pages::DecompressPool;
 pub use path::Path;
-pub use projection::{Column, Projection, SourceColumn};
+pub use projection::Projection;
 pub use scalar::Scalar;
+pub use source_column::SourceColumn;
 pub(crate) use source_reader::SourceReader;
 pub use spec::{ColumnSpec, Encode, Lists, Nulls, Padding, ProjectionSpec, Side, Strings};
 pub use vocabulary::Vocabulary;

@@ -10,7 +10,7 @@ use super::arrow_fallback::FallbackColumn;
 use super::concat::concat;
 use super::dense::Read;
 use super::group_column::GroupColumn;
-use super::projection::SourceColumn;
+use super::source_column::SourceColumn;
 use super::source_reader::{Decoder, SourceReader};
 use crate::order::RowSet;
 use crate::{Error, Result};

@@ -7,7 +7,7 @@ use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 
 use super::group_column::{GroupColumn, wanted};
-use super::projection::{SourceColumn, named};
+use super::source_column::{SourceColumn, named};
 use super::source_reader::SourceReader;
 use super::vocabulary::{Vocabulary, has_keys};
 use crate::fetch::{Demand, Files};

@@ -5,6 +5,8 @@
 
 mod codec;
 mod header;
+mod page_content;
+mod page_index;
 mod page_reader;
 mod parallel_decompress;
 mod snappy_literals;

@@ -12,8 +12,9 @@ use parquet::file::page_index::offset_index::PageLocation;
 
 use super::codec::Codec;
 use super::header::{Header, PageKind, header};
+use super::page_content::{content, is_worth_it, with_content};
+use super::page_index::PageIndex;
 use super::parallel_decompress::{DecompressPool, DecompressTask};
-use super::snappy_literals;
 use crate::decode::dense::{DensePages, StoredValues};
 use crate::fetch::ReadAt;
 
@@ -23,9 +24,6 @@ const HEADER_BYTES: usize = 512;
 const SMALL_BYTES: u64 = 64 << 10;
 /// Plain values of no fewer bytes are read where they are used.
 const APART_BYTES: usize = 32 << 10;
-/// Pages that become so many bytes are worth the attention of another thread; larger ones are too much memory to have ahead.
-const EARLY_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=8 << 20;
-
 /// Reads a chunk's pages in their order.
 pub(super) struct ChunkPages<I> {
     input: I,
@@ -44,7 +42,7 @@ pub(super) struct ChunkPages<I> {
     end: u64,
     /// Bytes read ahead, and where they begin.
     ahead: (u64, Bytes),
-    places: Option<PageIndex>,
+    index: Option<PageIndex>,
 }
 
 /// A page whose header was read.
@@ -54,13 +52,6 @@ struct LocatedPage {
     at: u64,
     /// Its content, where another thread may make it.
     task: Option<Arc<DecompressTask>>,
-}
-
-/// Where pages begin, of an index.
-struct PageIndex {
-    dictionary: bool,
-    pages: VecDeque<PageLocation>,
-    rows: usize,
 }
 
 impl<I: ReadAt> ChunkPages<I> {
@@ -74,18 +65,13 @@ impl<I: ReadAt> ChunkPages<I> {
     ) -> Self {
         let (start, length) = chunk.byte_range();
         let levels = [chunk.column_descr().max_rep_level() > 0, chunk.column_descr().max_def_level() > 0];
-        let places = places.map(|pages| PageIndex {
-            // What is before the first data page can only be a dictionary.
-            dictionary: pages.first().is_some_and(|first| first.offset.unsigned_abs() != start),
-            pages: pages.into(),
-            rows,
-        });
+        let index = places.map(|pages| PageIndex::new(start, pages, rows));
         let ahead = (start, Bytes::new());
         // Another thread must not wait for bytes; and the places of an index are passed one by one.
-        let pool = pool.filter(|_| codec.is_some() && input.is_near() && places.is_none());
+        let pool = pool.filter(|_| codec.is_some() && input.is_near() && index.is_none());
         let (compression, end) = (chunk.compression(), start.saturating_add(length));
         let (next, behind) = (None, VecDeque::new());
-        Self { input, compression, codec, pool, levels, next, behind, at: start, end, ahead, places }
+        Self { input, compression, codec, pool, levels, next, behind, at: start, end, ahead, index }
     }
 
     fn left(&self) -> usize {
@@ -134,7 +120,7 @@ impl<I: ReadAt> ChunkPages<I> {
     /// Reads one more page's header, and passes over pages that are neither data nor dictionary. None at the chunk's end.
     fn open_one(&mut self) -> Result<Option<LocatedPage>> {
         loop {
-            if !self.go_to_place() {
+            if !self.go_to_next() {
                 return Ok(None);
             }
             let Some((found, length)) = header(&self.held(self.at))? else {
@@ -195,9 +181,9 @@ impl<I: ReadAt> ChunkPages<I> {
     }
 
     /// Goes where the next page begins; false where there is none.
-    fn go_to_place(&mut self) -> bool {
-        match &self.places {
-            Some(places) if !places.dictionary => match places.pages.front() {
+    fn go_to_next(&mut self) -> bool {
+        match &self.index {
+            Some(index) if !index.is_dictionary() => match index.next() {
                 Some(page) => self.at = page.offset.unsigned_abs(),
                 None => return false,
             },
@@ -208,10 +194,8 @@ impl<I: ReadAt> ChunkPages<I> {
 
     /// Takes note that the next page was passed.
     fn pass(&mut self) {
-        if let Some(places) = &mut self.places
-            && !std::mem::take(&mut places.dictionary)
-        {
-            places.pages.pop_front();
+        if let Some(index) = &mut self.index {
+            index.pass();
         }
     }
 
@@ -270,65 +254,6 @@ impl<I: ReadAt> ChunkPages<I> {
     }
 }
 
-/// Whether it is worth another thread's while to decompress a page.
-fn is_worth_it(page: &Header) -> bool {
-    let is_packed_data = match page.kind {
-        PageKind::V1 { .. } => true,
-        PageKind::V2 { is_compressed, .. } => is_compressed,
-        PageKind::Dictionary { .. } | PageKind::Other => false,
-    };
-    is_packed_data && EARLY_BYTES.contains(&page.size) && page.stored <= *EARLY_BYTES.end()
-}
-
-/// The content of a page that is stored from `at` on, decompressed. `held`: what is at hand of it, and of what follows.
-fn content(input: &impl ReadAt, at: u64, page: &Header, codec: Option<&mut Codec>, held: Bytes) -> Result<Bytes> {
-    let (plain, is_compressed) = match page.kind {
-        PageKind::V2 { def_bytes, rep_bytes, is_compressed, .. } => {
-            (def_bytes.saturating_add(rep_bytes) as usize, is_compressed)
-        }
-        _ => (0, true),
-    };
-    let codec = codec.filter(|_| is_compressed);
-    let is_held = held.len() >= page.stored;
-    if page.crc.is_none()
-        && !is_held
-        && input.is_near()
-        && let Some(Codec::Snappy(_)) = codec
-        && let Some(content) = snappy_literals::read(input, at, page, plain)?
-    {
-        return Ok(content);
-    }
-    let bytes = if is_held { held.slice(..page.stored) } else { input.get_bytes(at, page.stored)? };
-    if page.crc.is_some_and(|crc| crc != crc32fast::hash(&bytes)) {
-        return Err(ParquetError::General("Page CRC checksum mismatch".into()));
-    }
-    codec.map_or(Ok(bytes.clone()), |codec| codec.decompressed(&bytes, plain, page.size))
-}
-
-fn with_content(kind: PageKind, buf: Bytes) -> Result<Page> {
-    let statistics = None;
-    Ok(match kind {
-        PageKind::Dictionary { values: num_values, encoding, is_sorted } => {
-            Page::DictionaryPage { buf, num_values, encoding, is_sorted }
-        }
-        PageKind::V1 { values: num_values, encoding, def: def_level_encoding, rep: rep_level_encoding } => {
-            Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, statistics }
-        }
-        PageKind::V2 { values, nulls, rows, encoding, def_bytes, rep_bytes, is_compressed } => Page::DataPageV2 {
-            buf,
-            num_values: values,
-            encoding,
-            num_nulls: nulls,
-            num_rows: rows,
-            def_levels_byte_len: def_bytes,
-            rep_levels_byte_len: rep_bytes,
-            is_compressed,
-            statistics,
-        },
-        PageKind::Other => return Err(ParquetError::General("a page of an unknown type".into())),
-    })
-}
-
 impl<I: ReadAt> DensePages for ChunkPages<I> {
     fn next_dense(&mut self) -> Result<Option<(Page, Option<StoredValues>)>> {
         self.next_page(true)
@@ -341,15 +266,8 @@ impl<I: ReadAt> PageReader for ChunkPages<I> {
     }
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
-        if let Some(places) = &self.places {
-            if places.dictionary {
-                return Ok(Some(PageMetadata { num_rows: None, num_levels: None, is_dict: true }));
-            }
-            let Some(page) = places.pages.front() else { return Ok(None) };
-            let row = |page: &PageLocation| page.first_row_index.unsigned_abs() as usize;
-            let next = places.pages.get(1).map_or(places.rows, row);
-            let num_rows = Some(next.saturating_sub(row(page)));
-            return Ok(Some(PageMetadata { num_rows, num_levels: None, is_dict: false }));
+        if let Some(index) = &self.index {
+            return Ok(index.peek());
         }
         self.open()?;
         Ok(self.next.as_ref().map(|page| {
@@ -363,7 +281,7 @@ impl<I: ReadAt> PageReader for ChunkPages<I> {
     }
 
     fn skip_next_page(&mut self) -> Result<()> {
-        if self.places.is_none() {
+        if self.index.is_none() {
             self.open()?;
             self.next = None;
         }

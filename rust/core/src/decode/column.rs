@@ -1,0 +1,111 @@
+//! A column to deliver, made of one source or of several.
+
+use super::convert::{ArrayLayout, Node, OutputKey, Role};
+use super::source_column::{SourceColumn, source};
+use super::spec::{ColumnSpec, ProjectionSpec};
+use super::{Nulls, Number};
+use crate::files::Plan;
+use crate::{Error, Result};
+
+/// One column to deliver: of one source, or several sources of one number as a matrix (n, k).
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Where its values come from.
+    pub sources: Vec<SourceColumn>,
+    /// Whether it is a matrix.
+    pub is_matrix: bool,
+    /// The keys of a batch that it fills, by their full names: one array each.
+    pub keys: Vec<OutputKey>,
+}
+
+impl Column {
+    /// The bytes of a row of it, decoded; None where rows differ.
+    pub fn width(&self) -> Option<u64> {
+        self.sources.iter().map(SourceColumn::width).sum()
+    }
+
+    /// The names of the top-level columns of the files that it is read from.
+    pub fn roots(&self) -> impl Iterator<Item = &str> {
+        self.sources.iter().filter(|source| source.partition.is_none()).map(|source| source.path.root.as_str())
+    }
+}
+
+/// One column as it is, under `key`.
+pub(super) fn single(
+    key: &str,
+    plan: &Plan,
+    name: &str,
+    asked: &ProjectionSpec,
+    group: Option<&ColumnSpec>,
+) -> Result<Column> {
+    let spec = match (asked.specs.get(name), group) {
+        (Some(spec), _) => spec.clone(),
+        (None, Some(group)) => group.clone(),
+        (None, None) => asked.of(name, None),
+    };
+    let source = source(plan, name, asked, &spec)?;
+    let keys =
+        source.conversion.keys().iter().map(|made| OutputKey { name: format!("{key}{}", made.name), ..made.clone() });
+    Ok(Column { name: key.to_owned(), keys: keys.collect(), sources: vec![source], is_matrix: false })
+}
+
+/// Several columns of one number each, beside one another.
+pub(super) fn matrix(
+    key: &str,
+    plan: &Plan,
+    members: &[String],
+    asked: &ProjectionSpec,
+    group: Option<&ColumnSpec>,
+) -> Result<Column> {
+    if members.is_empty() {
+        return Err(Error::Argument(format!("groups: {key:?} has no columns")));
+    }
+    let mut sources = Vec::with_capacity(members.len());
+    let mut number: Option<(Number, &str)> = None;
+    for name in members {
+        let mut spec = match (asked.specs.get(name), group) {
+            (Some(spec), _) => spec.clone(),
+            (None, Some(group)) => ColumnSpec { asked: Vec::new(), ..group.clone() },
+            (None, None) => asked.of(name, None),
+        };
+        let masks = group.is_some_and(|group| group.nulls == Some(Nulls::Mask));
+        if spec.nulls == Some(Nulls::Mask) && !masks {
+            return Err(Error::Argument(format!(
+                "column {name:?} stands in the matrix {key:?}, which has one mask or none: give nulls=\"mask\" to {key:?}"
+            )));
+        }
+        // A matrix has no nulls, of Arrow data neither.
+        spec.nulls =
+            if masks { Some(Nulls::Mask) } else { spec.nulls.filter(|n| *n != Nulls::Keep).or(Some(Nulls::Error)) };
+        let tensors = ProjectionSpec { tensors: true, ..asked.clone() };
+        let source = source(plan, name, &tensors, &spec)?;
+        let found = source.conversion.number().ok_or_else(|| {
+            Error::Unsupported(format!(
+                "column {name:?} is {}, which has no place in the matrix {key:?}: its columns are one number a row",
+                source.field.data_type()
+            ))
+        })?;
+        match number {
+            Some((number, first)) if number != found => {
+                return Err(Error::Argument(format!(
+                    "the matrix {key:?} is of one dtype, and column {first:?} is {} where {name:?} is {}: cast them by \
+                     column_options={{{key:?}: ColumnOptions(dtype=…)}}",
+                    number.name(),
+                    found.name()
+                )));
+            }
+            _ => number = number.or(Some((found, name))),
+        }
+        sources.push(source);
+    }
+    let node = |number| Node::ArrayLayout(if asked.tensors { ArrayLayout::Dense(number) } else { ArrayLayout::Arrow });
+    let number = number.map_or(Number::F32, |(number, _)| number);
+    let mut keys = vec![OutputKey { name: key.to_owned(), role: Role::Value, node: node(number) }];
+    if let Some(group) = group.filter(|group| group.nulls == Some(Nulls::Mask)) {
+        let name = format!("{key}{}", group.mask_suffix);
+        keys.push(OutputKey { name, role: Role::Mask, node: node(Number::Bool) });
+    }
+    Ok(Column { name: key.to_owned(), keys, sources, is_matrix: true })
+}
