@@ -47,7 +47,7 @@ fn order(criterion: &mut Criterion) {
     let line = Order::new(groups, &spec(0)).unwrap().line(0).unwrap();
     let mut places = positions(line.len());
     group.bench_function("the row at a position", |bench| {
-        bench.iter(|| black_box(line.laid().row(places.next().unwrap_or(0))));
+        bench.iter(|| black_box(line.split_sequence().row(places.next().unwrap_or(0))));
     });
     let leg = Legs::start(line.len(), 64, 1024, false).unwrap();
     let mut batches = positions(leg.last().num_batches());

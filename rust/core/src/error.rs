@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::io;
 
+use arrow_schema::ArrowError;
+
 /// The result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -194,4 +196,11 @@ pub(crate) fn panic_words(panic: &(dyn Any + Send)) -> String {
         .map(|message| (*message).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a thread panicked".into())
+}
+
+/// Arrow refuses what this crate puts together only where this crate is wrong.
+impl From<ArrowError> for Error {
+    fn from(error: ArrowError) -> Self {
+        Self::internal(error.to_string())
+    }
 }

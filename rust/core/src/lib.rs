@@ -1,18 +1,36 @@
 //! The core of shardline: an epoch is a line of rows, a shard a piece of it, a position a number on it.
 //!
-//! The modules stand in the order of the data's way: [`store`] (object stores as bytes) → [`files`] → [`order`] →
-//! [`plan`] → [`fetch`] → [`decode`] → [`select`] → [`assemble`] → [`tensor`]. None knows one that comes after it, and there
-//! is no Python in any.
+//! The modules, in the order in which data pass through them; none imports a later one, and none knows Python:
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`store`] | object stores as bytes: URLs, options, clients, retries |
+//! | [`files`] | lists files and reads their footers: the plan |
+//! | [`order`] | the line of an epoch, its shards and batches: pure numbers |
+//! | [`schedule`] | which rows of which row groups one rank needs, and when: pure numbers |
+//! | [`fetch`] | the bytes of open files, fetched ahead where they are in a store |
+//! | [`decode`] | pages to Arrow, in the form that is delivered |
+//! | [`select`] | which rows pass a sample and a filter |
+//! | [`assemble`] | the threads, and the batches in their order |
+//! | [`tensor`] | Arrow memory as tensors |
+//!
+//! What several of them use is beside them: errors, memory that is reused (`buffer_pool`), a bounded map (`lru`), threads that
+//! share a list of tasks (`parallel`) and locks ([`sync`]).
 
+mod buffer_pool;
+#[cfg(test)]
+mod cases;
 mod error;
-mod memory;
+mod lru;
+mod parallel;
+pub mod sync;
 
 pub mod assemble;
 pub mod decode;
 pub mod fetch;
 pub mod files;
 pub mod order;
-pub mod plan;
+pub mod schedule;
 pub mod select;
 pub mod store;
 pub mod tensor;

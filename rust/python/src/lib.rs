@@ -9,6 +9,7 @@ mod plan;
 mod projection;
 mod reader;
 mod run;
+mod schema_metadata;
 mod select;
 mod spec;
 mod storage;
@@ -19,6 +20,7 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("ORDER_VERSION", shardline_core::order::ORDER_VERSION)?;
+    module.add("FILTER_BLOCK_ROWS", shardline_core::select::FILTER_BLOCK_ROWS)?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     error::register(module)?;
     module.add_function(wrap_pyfunction!(calls::end_calls, module)?)?;
@@ -29,7 +31,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<reader::Reader>()?;
     module.add_class::<run::Run>()?;
     module.add_class::<select::Selector>()?;
-    module.add_function(wrap_pyfunction!(select::schema_metadata, module)?)?;
+    module.add_function(wrap_pyfunction!(schema_metadata::schema_metadata, module)?)?;
     module.add_class::<storage::Storage>()?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use shardline_core::files::FileTable;
+use shardline_core::files;
 use shardline_core::order::{self, Groups, OrderSpec};
 
 use crate::error::OrRaise;
@@ -12,7 +12,7 @@ use crate::plan::Plan;
 
 #[pyclass(frozen, module = "shardline._core")]
 pub(crate) struct Order {
-    pub(crate) table: Arc<FileTable>,
+    pub(crate) plan: Arc<files::Plan>,
     pub(crate) order: order::Order,
 }
 
@@ -31,21 +31,21 @@ impl Order {
         split_bytes: u64,
         split_rows: Option<u64>,
     ) -> PyResult<Self> {
-        let table = Arc::clone(&plan.0);
+        let plan = Arc::clone(&plan.0);
         let spec = OrderSpec { shuffle, seed, strands, buffer, split_bytes, split_rows };
         let order = py
             .detach(|| {
-                let file_ends: Vec<u32> = (0..table.num_files()).map(|file| table.groups(file).end as u32).collect();
+                let file_ends: Vec<u32> = (0..plan.num_files()).map(|file| plan.groups(file).end as u32).collect();
                 let groups = Groups {
-                    rows: table.group_rows(),
-                    passing: table.passing().map(|passing| passing.counts.as_slice()),
-                    bytes: table.group_bytes(),
+                    rows: plan.group_rows(),
+                    passing: plan.passing().map(|passing| passing.counts.as_slice()),
+                    bytes: plan.group_bytes(),
                     file_ends: &file_ends,
                 };
                 order::Order::new(groups, &spec)
             })
             .or_raise()?;
-        Ok(Self { table, order })
+        Ok(Self { plan, order })
     }
 
     #[getter]
@@ -85,8 +85,8 @@ impl Order {
             Ok(slices
                 .map(|slice| {
                     let group = slice.group as usize;
-                    let file = self.table.file_of_group(group);
-                    (file, group - self.table.groups(file).start, slice.rows.start, slice.rows.end)
+                    let file = self.plan.file_of_group(group);
+                    (file, group - self.plan.groups(file).start, slice.rows.start, slice.rows.end)
                 })
                 .collect())
         })

@@ -1,16 +1,17 @@
-//! `Plan`: a file table.
+//! `Plan`: the files to read, and what is known of them.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use shardline_core::Error;
-use shardline_core::decode::learn;
-use shardline_core::files::{self, Drift, FileTable, Keep, Passing};
+use shardline_core::decode::build_vocabulary;
+use shardline_core::files::{self, FileFilter, SchemaMerge, SelectedRows};
+use shardline_core::sync::lock;
 
 use crate::calls::call;
 use crate::capsule::{ArrowRows, ArrowSchema};
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 #[pyclass(frozen, eq, hash, module = "shardline._core")]
 #[derive(Clone)]
-pub(crate) struct Plan(pub(crate) Arc<FileTable>);
+pub(crate) struct Plan(pub(crate) Arc<files::Plan>);
 
 impl PartialEq for Plan {
     fn eq(&self, other: &Self) -> bool {
@@ -45,7 +46,7 @@ fn asking(
     move |names| {
         let called = call(|py| {
             keep.call1(py, (names.to_vec(),)).and_then(|kept| kept.extract(py)).map_err(|error| {
-                *raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                *lock(&raised) = Some(error);
                 Error::Closed
             })
         });
@@ -74,12 +75,12 @@ impl Plan {
         let (done, wait) = mpsc::channel();
         let wait = Mutex::new(wait);
         let planner = thread::spawn(move || {
-            let keep = keep.as_ref().map(|keep| keep as Keep<'_>);
-            drop(done.send(files::plan(&paths, num_threads, Drift { union, widen }, &from, keep)));
+            let keep = keep.as_ref().map(|keep| keep as FileFilter<'_>);
+            drop(done.send(files::build_plan(&paths, num_threads, SchemaMerge { union, widen }, &from, keep)));
         });
-        let table = loop {
-            match py.detach(|| wait.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(PATIENCE)) {
-                Ok(table) => break table,
+        let plan = loop {
+            match py.detach(|| lock(&wait).recv_timeout(PATIENCE)) {
+                Ok(plan) => break plan,
                 Err(RecvTimeoutError::Disconnected) => break Err(Error::internal("the thread that planned panicked")),
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(signal) = py.check_signals() {
@@ -93,20 +94,20 @@ impl Plan {
         // Joined, so that the process may fork.
         drop(py.detach(|| planner.join()));
         storage::log(py, &metrics.take_notes())?;
-        if let Some(error) = raised.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(error) = lock(&raised).take() {
             return Err(error);
         }
-        Ok(Self(Arc::new(table.or_raise()?)))
+        Ok(Self(Arc::new(plan.or_raise()?)))
     }
 
     fn with_partitions(&self, py: Python<'_>, values: &[u8]) -> PyResult<Self> {
-        let table = py.detach(|| self.0.with_partitions(files::batch_from_bytes(values)?)).or_raise()?;
-        Ok(Self(Arc::new(table)))
+        let plan = py.detach(|| self.0.with_partitions(files::batch_from_bytes(values)?)).or_raise()?;
+        Ok(Self(Arc::new(plan)))
     }
 
     fn with_passing(&self, py: Python<'_>, rule: String, counts: Vec<u64>) -> PyResult<Self> {
-        let table = py.detach(|| self.0.with_passing(Passing { rule, counts })).or_raise()?;
-        Ok(Self(Arc::new(table)))
+        let plan = py.detach(|| self.0.with_passing(SelectedRows { rule, counts })).or_raise()?;
+        Ok(Self(Arc::new(plan)))
     }
 
     #[getter]
@@ -121,8 +122,8 @@ impl Plan {
 
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
-        let table = py.detach(|| FileTable::from_bytes(data)).or_raise()?;
-        Ok(Self(Arc::new(table)))
+        let plan = py.detach(|| files::Plan::from_bytes(data)).or_raise()?;
+        Ok(Self(Arc::new(plan)))
     }
 
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
@@ -131,8 +132,8 @@ impl Plan {
 
     #[staticmethod]
     fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let table = py.detach(|| FileTable::load(&path)).or_raise()?;
-        Ok(Self(Arc::new(table)))
+        let plan = py.detach(|| files::Plan::load(&path)).or_raise()?;
+        Ok(Self(Arc::new(plan)))
     }
 
     fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
@@ -141,8 +142,8 @@ impl Plan {
     }
 
     fn select(&self, py: Python<'_>, files: Vec<usize>) -> PyResult<Self> {
-        let table = py.detach(|| self.0.select(&files)).or_raise()?;
-        Ok(Self(Arc::new(table)))
+        let plan = py.detach(|| self.0.select(&files)).or_raise()?;
+        Ok(Self(Arc::new(plan)))
     }
 
     #[getter]
@@ -187,11 +188,11 @@ impl Plan {
         let mut signal = None;
         let interrupted = || Python::attach(|py| py.check_signals().map_err(|error| signal = Some(error)).is_err());
         let metrics = Arc::clone(&from.metrics);
-        let learned = py.detach(|| learn(&self.0, from, column, num_threads, interrupted));
+        let built = py.detach(|| build_vocabulary(&self.0, from, column, num_threads, interrupted));
         storage::log(py, &metrics.take_notes())?;
         match signal {
             Some(error) => Err(error),
-            None => column_of(column, &learned.or_raise()?),
+            None => column_of(column, &built.or_raise()?),
         }
     }
 
@@ -210,13 +211,13 @@ impl Plan {
     }
 
     fn __repr__(&self) -> String {
-        let table = &self.0;
+        let plan = &self.0;
         format!(
             "Plan(root={:?}, num_files={}, num_row_groups={}, num_rows={})",
-            table.root(),
-            table.num_files(),
-            table.num_row_groups(),
-            table.num_rows()
+            plan.root(),
+            plan.num_files(),
+            plan.num_row_groups(),
+            plan.num_rows()
         )
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use shardline_core::decode::{self, Asked, Key, Node, Part, Role};
+use shardline_core::decode::{self, ArrayLayout, Node, OutputKey, ProjectionSpec, Role};
 
 use crate::capsule::ArrowSchema;
 use crate::error::OrRaise;
@@ -30,7 +30,7 @@ impl Projection {
         for (path, spec) in specs {
             by_path.insert(path.extract::<String>()?, spec.extract::<PySpec<'_>>()?.unpack()?);
         }
-        let asked = Asked { columns, tensors, specs: by_path, default: default.unpack()?, groups };
+        let asked = ProjectionSpec { columns, tensors, specs: by_path, default: default.unpack()?, groups };
         decode::Projection::new(&plan.0, &asked).or_raise().map(Self)
     }
 
@@ -68,7 +68,7 @@ impl Projection {
     }
 }
 
-fn role(key: &Key) -> &'static str {
+fn role(key: &OutputKey) -> &'static str {
     match key.role {
         Role::Value => "value",
         Role::Mask => "mask",
@@ -80,15 +80,15 @@ fn role(key: &Key) -> &'static str {
 /// (kind, number of the part, dtype), or ("dict", (key, role, node) …, "").
 fn node<'py>(py: Python<'py>, node_: &Node, next: &mut usize) -> PyResult<Bound<'py, PyTuple>> {
     match node_ {
-        Node::Part(part) => {
+        Node::ArrayLayout(part) => {
             let (kind, dtype) = match part {
-                Part::Dense(number) => ("dense", number.name()),
-                Part::Jagged(number) => ("jagged", number.name()),
-                Part::Ragged => ("ragged", "uint8"),
-                Part::Padded(number, ..) => ("padded", number.name()),
-                Part::Text => ("text", ""),
-                Part::Objects => ("objects", ""),
-                Part::Arrow => ("arrow", ""),
+                ArrayLayout::Dense(number) => ("dense", number.name()),
+                ArrayLayout::Jagged(number) => ("jagged", number.name()),
+                ArrayLayout::Ragged => ("ragged", "uint8"),
+                ArrayLayout::Padded(number, ..) => ("padded", number.name()),
+                ArrayLayout::Text => ("text", ""),
+                ArrayLayout::Objects => ("objects", ""),
+                ArrayLayout::Arrow => ("arrow", ""),
             };
             let index = *next;
             *next += 1;

@@ -1,6 +1,6 @@
 //! `Reader`: one rank's batches of one leg.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -8,7 +8,8 @@ use pyo3::types::PyDict;
 use shardline_core::Error;
 use shardline_core::assemble::{self, Poll, ReaderOptions};
 use shardline_core::decode::{Column, Leaf};
-use shardline_core::plan::Share;
+use shardline_core::schedule::Share;
+use shardline_core::sync::{self, lock};
 
 use crate::error::{OrRaise, raise};
 use crate::legs::Legs;
@@ -37,12 +38,12 @@ impl Reader {
         self.pid != std::process::id()
     }
 
-    fn run(&self, run: assemble::Run) -> Run {
+    fn run(&self, run: assemble::BatchRun) -> Run {
         Run { run, columns: Arc::clone(&self.columns), leaves: Arc::clone(&self.leaves) }
     }
 
     fn lock(&self) -> MutexGuard<'_, assemble::Reader> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.reader)
     }
 }
 
@@ -75,7 +76,7 @@ impl Reader {
         let reader = py
             .detach(|| {
                 assemble::Reader::new(
-                    Arc::clone(&order.table),
+                    Arc::clone(&order.plan),
                     projection.0.clone(),
                     selector.map(|selector| Arc::clone(&selector.0)),
                     order.order.line(epoch)?,
@@ -156,7 +157,7 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         // Its threads may wait for the interpreter, to ask pyarrow about a filter: who waits for them lets go of it.
-        let reader = self.reader.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let reader = sync::get_mut(&mut self.reader);
         Python::try_attach(|py| py.detach(|| reader.close()));
     }
 }

@@ -8,7 +8,7 @@ use arrow_array::{Array, ArrayRef, GenericByteArray, StructArray};
 use arrow_schema::{DataType, Field, FieldRef, Schema};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
-use shardline_core::decode::{Column, Leaf, Number, Part, Role};
+use shardline_core::decode::{ArrayLayout, Column, Leaf, Number, Role};
 use shardline_core::{Error, assemble, tensor};
 
 use crate::capsule::{ArrowRows, dlpack};
@@ -17,13 +17,13 @@ use crate::spec::column_of;
 
 #[pyclass(frozen, module = "shardline._core")]
 pub(crate) struct Run {
-    pub(crate) run: assemble::Run,
+    pub(crate) run: assemble::BatchRun,
     pub(crate) columns: Arc<[Column]>,
     pub(crate) leaves: Arc<[Leaf]>,
 }
 
 impl Run {
-    fn part(&self, index: usize) -> PyResult<(&Part, ArrayRef)> {
+    fn part(&self, index: usize) -> PyResult<(&ArrayLayout, ArrayRef)> {
         let leaf = self.leaves.get(index);
         match leaf.and_then(|leaf| Some((&leaf.part, leaf.array(self.run.columns())?))) {
             Some(found) => Ok(found),
@@ -32,7 +32,7 @@ impl Run {
     }
 }
 
-fn of_another_kind(part: &Part) -> PyErr {
+fn of_another_kind(part: &ArrayLayout) -> PyErr {
     raise(Error::Argument(format!("a part of another kind: {part:?}")))
 }
 
@@ -47,23 +47,23 @@ impl Run {
         let (part, array) = self.part(part)?;
         let sizes = self.run.sizes();
         match part {
-            Part::Dense(number) => Ok(vec![dlpack(py, tensor::dense(&array, *number).or_raise()?)?]),
-            Part::Jagged(_) | Part::Ragged => {
-                let number = if let Part::Jagged(number) = part { *number } else { Number::U8 };
+            ArrayLayout::Dense(number) => Ok(vec![dlpack(py, tensor::dense(&array, *number).or_raise()?)?]),
+            ArrayLayout::Jagged(_) | ArrayLayout::Ragged => {
+                let number = if let ArrayLayout::Jagged(number) = part { *number } else { Number::U8 };
                 let (values, offsets, _) = tensor::jagged(&array, sizes, number).or_raise()?;
                 Ok(vec![dlpack(py, values)?, dlpack(py, offsets)?])
             }
-            Part::Padded(number, padding, fill) => {
+            ArrayLayout::Padded(number, padding, fill) => {
                 let views = py.detach(|| tensor::padded(&array, sizes, *number, padding, *fill)).or_raise()?;
                 views.into_iter().map(|view| dlpack(py, view)).collect()
             }
-            Part::Text | Part::Objects | Part::Arrow => Err(of_another_kind(part)),
+            ArrayLayout::Text | ArrayLayout::Objects | ArrayLayout::Arrow => Err(of_another_kind(part)),
         }
     }
 
     fn value_sizes(&self, part: usize) -> PyResult<Vec<usize>> {
         let (part, array) = self.part(part)?;
-        let number = if let Part::Jagged(number) = part { *number } else { Number::U8 };
+        let number = if let ArrayLayout::Jagged(number) = part { *number } else { Number::U8 };
         Ok(tensor::jagged(&array, self.run.sizes(), number).or_raise()?.2)
     }
 

@@ -6,9 +6,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::{BooleanArray, RecordBatch, StructArray};
 use pyo3::prelude::*;
 use shardline_core::fetch::{Demand, Files};
-use shardline_core::files::{FileTable, batch_from_bytes, remote};
+use shardline_core::files::{self, batch_from_bytes, remote};
 use shardline_core::order::Sample;
-use shardline_core::select::{self, Condition, Evaluator, Literal, Predicate, Selections, Step, Test};
+use shardline_core::select::{self, Condition, Evaluator, FilterOp, Literal, Predicate, Selections, Test};
 use shardline_core::store::Cancel;
 use shardline_core::{Error, Result};
 
@@ -37,19 +37,19 @@ impl From<Value> for Literal {
 }
 
 /// The name of a step, its columns, its values, and a flag that some steps have.
-type Written = (String, Vec<usize>, Vec<Value>, Option<bool>);
+type EncodedOp = (String, Vec<usize>, Vec<Value>, Option<bool>);
 
-fn step((name, columns, values, flag): Written) -> Result<Step> {
+fn filter_op((name, columns, values, flag): EncodedOp) -> Result<FilterOp> {
     let bad = || Error::internal(format!("{name} is no step of a filter"));
     let mut values: Vec<Literal> = values.into_iter().map(Literal::from).collect();
     let mut value = || values.pop().ok_or_else(bad);
     let on = flag.unwrap_or(false);
     let test = match name.as_str() {
-        "and" => return Ok(Step::And),
-        "or" => return Ok(Step::Or),
-        "not" => return Ok(Step::Not),
-        "constant" => return Ok(Step::Constant(flag)),
-        "unknown" => return Ok(Step::Unknown),
+        "and" => return Ok(FilterOp::And),
+        "or" => return Ok(FilterOp::Or),
+        "not" => return Ok(FilterOp::Not),
+        "constant" => return Ok(FilterOp::Constant(flag)),
+        "unknown" => return Ok(FilterOp::Unknown),
         "equal" => Test::Equal(value()?),
         "less" => Test::Less(value()?),
         "less_equal" => Test::LessEqual(value()?),
@@ -63,18 +63,18 @@ fn step((name, columns, values, flag): Written) -> Result<Step> {
         "always" => Test::Always(on),
         _ => return Err(bad()),
     };
-    Ok(Step::Test(Condition { column: *columns.first().ok_or_else(bad)?, test }))
+    Ok(FilterOp::Test(Condition { column: *columns.first().ok_or_else(bad)?, test }))
 }
 
-fn predicate((names, steps): (Vec<String>, Vec<Written>)) -> Result<Predicate> {
-    Predicate::new(names, steps.into_iter().map(step).collect::<Result<_>>()?)
+fn predicate((names, steps): (Vec<String>, Vec<EncodedOp>)) -> Result<Predicate> {
+    Predicate::new(names, steps.into_iter().map(filter_op).collect::<Result<_>>()?)
 }
 
 /// A function of Python's that gets the filter's columns and gives back whether each row passes.
 #[derive(Debug)]
-struct Asked(Py<PyAny>);
+struct PyEvaluator(Py<PyAny>);
 
-impl Evaluator for Asked {
+impl Evaluator for PyEvaluator {
     fn passing(&self, columns: &RecordBatch) -> std::result::Result<BooleanArray, String> {
         // Threads that wait for the interpreter hold no lock that a thread in it waits for.
         let asked = call(|py| {
@@ -88,14 +88,8 @@ impl Evaluator for Asked {
     }
 }
 
-/// The key-value pairs of a schema in an Arrow IPC message, in their order, those that repeat too.
-#[pyfunction]
-pub(crate) fn schema_metadata(message: &[u8]) -> PyResult<Vec<(String, String)>> {
-    select::schema_metadata(message).or_raise()
-}
-
 #[pyclass(frozen, module = "shardline._core")]
-pub(crate) struct Selector(pub(crate) Arc<select::Selector>, remote::From);
+pub(crate) struct Selector(pub(crate) Arc<select::Selector>, remote::StoreAccess);
 
 #[pymethods]
 impl Selector {
@@ -104,7 +98,7 @@ impl Selector {
     fn new(
         plan: &Plan,
         sample: Option<(f64, f64, u64)>,
-        filter: Option<(Vec<String>, Vec<Written>)>,
+        filter: Option<(Vec<String>, Vec<EncodedOp>)>,
         evaluate: Option<Py<PyAny>>,
         storage: Option<&Storage>,
     ) -> PyResult<Self> {
@@ -112,7 +106,7 @@ impl Selector {
             let sample = sample.map(|(low, high, seed)| Sample::new(low, high, seed)).transpose()?;
             let mut filter = filter.map(predicate).transpose()?;
             if let Some(evaluate) = evaluate {
-                filter = filter.map(|filter| filter.evaluated_by(Arc::new(Asked(evaluate))));
+                filter = filter.map(|filter| filter.evaluated_by(Arc::new(PyEvaluator(evaluate))));
             }
             select::Selector::new(&plan.0, sample, filter)
         };
@@ -120,7 +114,7 @@ impl Selector {
     }
 
     #[staticmethod]
-    fn may_pass(filter: (Vec<String>, Vec<Written>), values: &[u8]) -> PyResult<Vec<bool>> {
+    fn may_pass(filter: (Vec<String>, Vec<EncodedOp>), values: &[u8]) -> PyResult<Vec<bool>> {
         let found = || select::may_pass(&predicate(filter)?, &batch_from_bytes(values)?);
         found().or_raise()
     }
@@ -172,24 +166,24 @@ impl Selector {
 
 impl Selector {
     /// How the plan's store is read, by one who ends no other's waiting.
-    fn store(&self) -> remote::From {
-        remote::From { cancel: Cancel::default(), ..self.1.clone() }
+    fn store(&self) -> remote::StoreAccess {
+        remote::StoreAccess { cancel: Cancel::default(), ..self.1.clone() }
     }
 
     /// Of slices of passing rows, the rows of the row groups.
     fn rows(
         &self,
-        table: &Arc<FileTable>,
+        plan: &Arc<files::Plan>,
         slices: Vec<(usize, usize, u64, u64)>,
     ) -> Result<Vec<(usize, usize, u64, u64)>> {
-        let files = Files::with_statistics(Arc::clone(table)).reading(self.store(), Demand::default());
+        let files = Files::with_statistics(Arc::clone(plan)).reading(self.store(), Demand::default());
         let selections = Selections::new(Arc::clone(&self.0));
         let mut found: Vec<(usize, usize, u64, u64)> = Vec::new();
         for (file, group, start, end) in slices {
-            if file >= table.num_files() || group >= table.groups(file).len() {
+            if file >= plan.num_files() || group >= plan.groups(file).len() {
                 return Err(Error::Argument(format!("there is no row group {group} in file {file}")));
             }
-            let set = selections.rows(&files, table.groups(file).start + group)?;
+            let set = selections.rows(&files, plan.groups(file).start + group)?;
             if end > set.len() {
                 return Err(Error::Argument(format!("row group {group} of file {file} has {} such rows", set.len())));
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use shardline_core::files::remote::From;
+use shardline_core::files::remote::StoreAccess;
 use shardline_core::store::{self, KeySource, Location, Metrics, Note};
 
 use crate::calls::{ENDING, call};
@@ -75,13 +75,16 @@ impl Storage {
 }
 
 /// What the core needs of it to read before an epoch.
-pub(crate) fn planning(storage: Option<&Storage>) -> From {
-    From { metrics: storage.map(|storage| Arc::clone(&storage.planning)).unwrap_or_default(), ..from(storage) }
+pub(crate) fn planning(storage: Option<&Storage>) -> StoreAccess {
+    StoreAccess { metrics: storage.map(|storage| Arc::clone(&storage.planning)).unwrap_or_default(), ..from(storage) }
 }
 
 /// What the core needs of it to read an epoch.
-pub(crate) fn from(storage: Option<&Storage>) -> From {
-    From { options: storage.map(|storage| storage.options.clone()).unwrap_or_default(), ..From::default() }
+pub(crate) fn from(storage: Option<&Storage>) -> StoreAccess {
+    StoreAccess {
+        options: storage.map(|storage| storage.options.clone()).unwrap_or_default(),
+        ..StoreAccess::default()
+    }
 }
 
 /// Writes lines to the log called shardline.

@@ -1,21 +1,17 @@
-//! Rows of several arrays in one: laid end to end, or picked by the row shuffle's permutation.
+//! The rows of several arrays in one array: concatenated, or picked by the row shuffle's permutation.
 //!
-//! Numbers and lists of numbers without nulls are copied here, into memory that is used again; all else is arrow-rs's.
+//! Numbers and lists of numbers without nulls are copied here, into memory that is reused; arrow-rs does the rest.
 
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, GenericListArray, OffsetSizeTrait, StructArray, UInt32Array};
-use arrow_buffer::{ArrowNativeType, Buffer, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, FieldRef};
 
-use crate::decode::{rebuild, value_bytes};
-use crate::memory::{self, Element};
+use super::fixed_rows::{Rows, all_rows, by_row, by_value, end_to_end, rows, spans_of, starts};
+use crate::decode::rebuild;
 use crate::{Error, Result};
-
-fn internal(error: impl std::fmt::Display) -> Error {
-    Error::internal(error.to_string())
-}
 
 /// The pieces of a column end to end.
 pub(crate) fn join(column: &str, pieces: &[ArrayRef]) -> Result<ArrayRef> {
@@ -35,7 +31,7 @@ pub(crate) fn join(column: &str, pieces: &[ArrayRef]) -> Result<ArrayRef> {
              data set by column_options={{{column:?}: ColumnOptions(encode=\"codes\")}}",
             pieces[0].data_type()
         )),
-        other => internal(other),
+        other => other.into(),
     })
 }
 
@@ -48,7 +44,7 @@ pub(crate) fn pick(column: &str, pieces: &[ArrayRef], picks: &[&[u32]]) -> Resul
         return Ok(picked);
     }
     let indices = UInt32Array::from(picks.concat());
-    arrow_select::take::take(&join(column, pieces)?, &indices, None).map_err(internal)
+    arrow_select::take::take(&join(column, pieces)?, &indices, None).map_err(Error::from)
 }
 
 /// Struct arrays without nulls of their own (a column and its mask, a dict), field by field.
@@ -60,7 +56,7 @@ fn each_field(pieces: &[ArrayRef], make: impl Fn(&[ArrayRef]) -> Result<ArrayRef
     let fields = (0..first.num_columns()).map(|field| make(&of_field(field))).collect::<Result<Vec<_>>>()?;
     StructArray::try_new(first.fields().clone(), fields, None)
         .map(|made| Some(Arc::new(made) as ArrayRef))
-        .map_err(internal)
+        .map_err(Error::from)
 }
 
 fn join_numbers(pieces: &[ArrayRef]) -> Result<Option<ArrayRef>> {
@@ -93,121 +89,6 @@ fn pick_numbers(pieces: &[ArrayRef], picks: &[&[u32]]) -> Result<Option<ArrayRef
             };
             rebuild(data_type, count, out).map(Some)
         }
-    }
-}
-
-/// An array without nulls whose rows are all of one width, as bytes.
-struct Rows {
-    bytes: Buffer,
-    width: usize,
-    /// The width of the numbers that a row is made of.
-    unit: usize,
-}
-
-fn rows(array: &ArrayRef) -> Option<Rows> {
-    if array.nulls().is_some() {
-        return None;
-    }
-    if let DataType::FixedSizeList(_, length) = array.data_type() {
-        let inner = rows(array.as_fixed_size_list().values())?;
-        return Some(Rows { width: inner.width * usize::try_from(*length).ok()?, ..inner });
-    }
-    let width = array.data_type().primitive_width()?;
-    Some(Rows { bytes: value_bytes(array.as_ref())?, width, unit: width })
-}
-
-fn all_rows(pieces: &[ArrayRef]) -> Option<Vec<Rows>> {
-    let mut all = Vec::with_capacity(pieces.len());
-    for piece in pieces {
-        all.push(rows(piece)?);
-    }
-    Some(all)
-}
-
-/// The number of the first row of every piece.
-fn starts(pieces: &[ArrayRef]) -> Vec<usize> {
-    pieces
-        .iter()
-        .scan(0, |total, piece| {
-            let start = *total;
-            *total += piece.len();
-            Some(start)
-        })
-        .collect()
-}
-
-/// All bytes, in memory aligned for their numbers.
-fn end_to_end(sources: &[Rows]) -> Buffer {
-    fn of<T: Element + ArrowNativeType>(sources: &[Rows]) -> Buffer {
-        let mut out: Vec<T> = memory::vec(sources.iter().map(|source| source.bytes.len() / size_of::<T>()).sum());
-        sources.iter().for_each(|source| out.extend_from_slice(source.bytes.typed_data()));
-        memory::buffer(out)
-    }
-    match sources.first().map_or(0, |source| source.unit) {
-        1 => of::<u8>(sources),
-        2 => of::<u16>(sources),
-        4 => of::<u32>(sources),
-        8 => of::<u64>(sources),
-        _ => {
-            let all: Vec<u8> = sources.iter().flat_map(|source| source.bytes.iter().copied()).collect();
-            Buffer::from_slice_ref(&all)
-        }
-    }
-}
-
-/// Numbers: laid end to end once, so that a pick is one load.
-fn by_value<T: Element + ArrowNativeType>(sources: &[Rows], picks: &[&[u32]], count: usize) -> Buffer {
-    let laid = end_to_end(sources);
-    let values: &[T] = laid.typed_data();
-    let mut out: Vec<T> = memory::vec(count);
-    for pick in picks {
-        out.extend(pick.iter().map(|&row| values[row as usize]));
-    }
-    memory::buffer(out)
-}
-
-/// Wide rows: copied one by one from the piece that holds them.
-fn by_row(sources: &[Rows], starts: &[usize], picks: &[&[u32]], bytes: usize) -> Buffer {
-    fn of<T: Element + ArrowNativeType>(sources: &[Rows], starts: &[usize], picks: &[&[u32]], bytes: usize) -> Buffer {
-        let width = sources[0].width / size_of::<T>();
-        let pieces: Vec<&[T]> = sources.iter().map(|source| source.bytes.typed_data()).collect();
-        let mut out: Vec<T> = memory::vec(bytes / size_of::<T>());
-        // Of a width that the compiler knows, a row is a few instructions.
-        match width {
-            2 => rows_of::<T, 2>(&mut out, &pieces, starts, picks),
-            3 => rows_of::<T, 3>(&mut out, &pieces, starts, picks),
-            4 => rows_of::<T, 4>(&mut out, &pieces, starts, picks),
-            8 => rows_of::<T, 8>(&mut out, &pieces, starts, picks),
-            16 => rows_of::<T, 16>(&mut out, &pieces, starts, picks),
-            32 => rows_of::<T, 32>(&mut out, &pieces, starts, picks),
-            _ => {
-                for &row in picks.iter().copied().flatten() {
-                    let piece = starts.partition_point(|&start| start <= row as usize) - 1;
-                    let at = (row as usize - starts[piece]) * width;
-                    out.extend_from_slice(&pieces[piece][at..at + width]);
-                }
-            }
-        }
-        memory::buffer(out)
-    }
-    match sources[0].unit {
-        1 => of::<u8>(sources, starts, picks, bytes),
-        2 => of::<u16>(sources, starts, picks, bytes),
-        4 => of::<u32>(sources, starts, picks, bytes),
-        _ => of::<u64>(sources, starts, picks, bytes),
-    }
-}
-
-fn rows_of<T: Element, const WIDTH: usize>(out: &mut Vec<T>, pieces: &[&[T]], starts: &[usize], picks: &[&[u32]]) {
-    let pieces: Vec<&[[T; WIDTH]]> = pieces.iter().map(|piece| piece.as_chunks::<WIDTH>().0).collect();
-    // The picks are in no order: to count is quicker than to guess, where there are few pieces.
-    let few = starts.len() <= 16;
-    for &row in picks.iter().copied().flatten() {
-        let row = row as usize;
-        let before = |start: &usize| *start <= row;
-        let piece =
-            if few { starts.iter().filter(|start| before(start)).count() } else { starts.partition_point(before) };
-        out.extend_from_slice(&pieces[piece - 1][row - starts[piece - 1]]);
     }
 }
 
@@ -269,19 +150,6 @@ fn pick_lists<O: OffsetSizeTrait>(pieces: &[ArrayRef], picks: &[&[u32]], child: 
     list_array(child, offsets, values).map(Some)
 }
 
-fn spans_of<T: Element + ArrowNativeType>(
-    sources: &[Rows],
-    spans: &[(usize, std::ops::Range<usize>)],
-    count: usize,
-) -> Buffer {
-    let pieces: Vec<&[T]> = sources.iter().map(|source| source.bytes.typed_data()).collect();
-    let mut out: Vec<T> = memory::vec(count);
-    for (piece, span) in spans {
-        out.extend_from_slice(&pieces[*piece][span.clone()]);
-    }
-    memory::buffer(out)
-}
-
 fn too_many(child: &FieldRef) -> Error {
     Error::Unsupported(format!(
         "lists of {} with more than 2**31 values in a window; use a smaller shuffle_buffer_size, or write them as large_list",
@@ -293,7 +161,7 @@ fn list_array<O: OffsetSizeTrait>(child: &FieldRef, offsets: Vec<O>, values: Arr
     let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
     GenericListArray::<O>::try_new(child.clone(), offsets, values, None)
         .map(|list| Arc::new(list) as ArrayRef)
-        .map_err(internal)
+        .map_err(Error::from)
 }
 
 #[cfg(test)]

@@ -1,18 +1,22 @@
-//! From decoded pieces to batches: a pool of threads decodes out of order, and what it made is delivered in order.
+//! From decoded pieces to batches: a pool of threads decodes out of order, and batches are delivered in order.
 //!
-//! A chunk's rows are decoded piece by piece in [`lane`]s, one a column group of an open row group; the thread that brings the
-//! last piece of a column joins them, or gathers them by the window's permutation ([`job`]). What is read ahead is bounded
-//! in bytes, and the chunk that the caller waits for is always admitted ([`engine`]).
+//! A row-group cursor (`cursors`) reads some columns of an open row group on from a row, by its `cursor_decoder`. A chunk is
+//! decoded piece by piece by several cursors; the thread that decodes the last piece of a column concatenates its pieces, or
+//! gathers them by the window's permutation (`gather`, `chunk_builder`). The bytes read ahead are bounded, and the chunk that
+//! the caller waits for is always admitted (`scheduler`). A [`BatchRun`] is some batches in a row, cut from one chunk.
 
-mod decoders;
-mod engine;
+mod batch_run;
+mod chunk_builder;
+mod cursor_decoder;
+mod cursors;
+mod fixed_rows;
 mod gather;
-mod job;
-mod lane;
 mod reader;
-mod run;
+mod scheduler;
+mod state;
+mod task;
 mod worker;
 
-pub use engine::Metrics;
+pub use batch_run::BatchRun;
 pub use reader::{Poll, Reader, ReaderOptions};
-pub use run::Run;
+pub use state::Metrics;

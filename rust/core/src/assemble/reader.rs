@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::engine::{Engine, Metrics};
-use super::run::{Cutter, Run};
+use super::batch_run::{BatchRun, Cutter};
+use super::scheduler::Scheduler;
+use super::state::Metrics;
 use super::worker;
+use crate::buffer_pool::Alive;
 use crate::decode::{Column, Leaf, Projection, wanted};
 use crate::fetch::{Demand, Files};
-use crate::files::FileTable;
-use crate::files::remote::From as Store;
-use crate::memory::Alive;
+use crate::files::Plan;
+use crate::files::remote::StoreAccess;
 use crate::order::{Leg, Line, mul_div};
-use crate::plan::{Planner, Share};
+use crate::schedule::{ChunkSchedule, Share};
 use crate::select::{Selections, Selector};
 use crate::store::{Note, Totals, is_remote};
 use crate::{Error, Result};
@@ -37,14 +38,14 @@ pub struct ReaderOptions {
     /// Bytes that may be read ahead of the caller.
     pub prefetch_bytes: u64,
     /// How a store is read, if the files are in one.
-    pub store: Store,
+    pub store: StoreAccess,
 }
 
 /// What came of waiting for a run.
 #[derive(Debug)]
 pub enum Poll {
     /// The next batches.
-    Run(Run),
+    Run(BatchRun),
     /// Not yet.
     Pending,
     /// The shard was delivered to its end.
@@ -58,7 +59,7 @@ pub struct Reader {
 }
 
 struct Inner {
-    engine: Arc<Engine>,
+    scheduler: Arc<Scheduler>,
     threads: Vec<JoinHandle<()>>,
     cutters: Vec<Cutter>,
     num_threads: usize,
@@ -68,12 +69,12 @@ struct Inner {
 impl Reader {
     /// A reader of the leg's batches from its cursor on. Nothing is read before the first poll.
     ///
-    /// `selector`: what rows passed that the table has counts of passing rows of.
+    /// `selector`: what rows passed that the plan has counts of passing rows of.
     ///
     /// # Errors
     /// Ranks that do not divide the leg's shards and batches delivered.
     pub fn new(
-        table: Arc<FileTable>,
+        plan: Arc<Plan>,
         projection: Projection,
         selector: Option<Arc<Selector>>,
         line: Line,
@@ -93,35 +94,35 @@ impl Reader {
         if options.num_threads == 0 {
             return Err(Error::Argument("num_threads must be at least 1, not 0".into()));
         }
-        if selector.is_some() != table.passing().is_some() {
+        if selector.is_some() != plan.passing().is_some() {
             return Err(Error::Argument("rows that pass are counted and selected, or neither".into()));
         }
         let whole = (CHUNK_BYTES / projection.row_bytes()).clamp(1, CHUNK_ROWS);
         // So many rows are decoded for a chunk, of which so many pass.
-        let chunk_rows = mul_div(whole, line.len(), table.num_rows().max(1)).max(1);
-        let planner = Planner::new(line.clone(), leg, share, chunk_rows);
+        let chunk_rows = mul_div(whole, line.len(), plan.num_rows().max(1)).max(1);
+        let schedule = ChunkSchedule::new(line.clone(), leg, share, chunk_rows);
         let most = (RUN_ARRAYS / Leaf::all(projection.columns()).len().max(1)).max(1);
-        let cutters = (0..planner.num_slots())
+        let cutters = (0..schedule.num_slots())
             .map(|slot| {
-                let (batches, rows) = planner.slot_extent(slot);
-                Cutter::new(planner.batch_size(), batches, rows, most)
+                let (batches, rows) = schedule.slot_extent(slot);
+                Cutter::new(schedule.batch_size(), batches, rows, most)
             })
             .collect();
         // What is fetched and what is decoded share the budget.
-        let budget = if is_remote(table.root()) { options.prefetch_bytes / 2 } else { options.prefetch_bytes };
+        let budget = if is_remote(plan.root()) { options.prefetch_bytes / 2 } else { options.prefetch_bytes };
         let of_filter = || selector.iter().flat_map(|selector| selector.columns());
         let side_by_side: BTreeSet<&str> =
             projection.columns().iter().chain(of_filter()).flat_map(Column::roots).collect();
-        let streams = (planner.num_slots() * side_by_side.len().max(1)) as u64 * line.strands();
+        let streams = (schedule.num_slots() * side_by_side.len().max(1)) as u64 * line.strands();
         let columns = wanted(projection.sources());
         let filters = wanted(of_filter().flat_map(|column| &column.sources));
-        let files = if selector.is_some() { Files::with_statistics(table) } else { Files::new(table) };
+        let files = if selector.is_some() { Files::with_statistics(plan) } else { Files::new(plan) };
         let files = files.reading(options.store, Demand { columns, filters, streams, budget });
         let selections = selector.map(Selections::new);
-        let ahead = rows_ahead(&line, planner.num_slots() as u64, projection.row_bytes(), options.prefetch_bytes);
-        let engine = Engine::new(files, projection, selections, line, planner, budget, ahead);
+        let ahead = rows_ahead(&line, schedule.num_slots() as u64, projection.row_bytes(), options.prefetch_bytes);
+        let scheduler = Scheduler::new(files, projection, selections, line, schedule, budget, ahead);
         let inner = Inner {
-            engine: Arc::new(engine),
+            scheduler: Arc::new(scheduler),
             threads: Vec::new(),
             cutters,
             num_threads: options.num_threads,
@@ -137,7 +138,7 @@ impl Reader {
 
     /// The columns that it delivers.
     pub fn projection(&self) -> &Projection {
-        &self.inner.engine.projection
+        &self.inner.scheduler.projection
     }
 
     /// The next run of a slot, waiting for it at most this long. After an error, the same error again.
@@ -157,10 +158,10 @@ impl Reader {
             if cutter.is_done() {
                 return Ok(Poll::End);
             }
-            if let Some(run) = cutter.cut(&inner.engine.projection)? {
+            if let Some(run) = cutter.cut(&inner.scheduler.projection)? {
                 return Ok(Poll::Run(run));
             }
-            match inner.engine.take(slot, timeout)? {
+            match inner.scheduler.take(slot, timeout)? {
                 Some((columns, rows)) => cutter.feed(columns, rows as usize),
                 None => return Ok(Poll::Pending),
             }
@@ -169,17 +170,17 @@ impl Reader {
 
     /// What was done so far.
     pub fn metrics(&self) -> Metrics {
-        if self.pid == std::process::id() { self.inner.engine.lock().metrics } else { Metrics::default() }
+        if self.pid == std::process::id() { self.inner.scheduler.lock().metrics } else { Metrics::default() }
     }
 
     /// What was asked of a store; None for local files.
     pub fn store_totals(&self) -> Option<Totals> {
-        if self.pid == std::process::id() { self.inner.engine.files.totals() } else { None }
+        if self.pid == std::process::id() { self.inner.scheduler.files.totals() } else { None }
     }
 
     /// What is worth a line in the log since the last call.
     pub fn take_notes(&self) -> Vec<Note> {
-        if self.pid == std::process::id() { self.inner.engine.files.take_notes() } else { Vec::new() }
+        if self.pid == std::process::id() { self.inner.scheduler.files.take_notes() } else { Vec::new() }
     }
 
     /// Stops the threads and frees what was read ahead.
@@ -187,12 +188,12 @@ impl Reader {
         if self.pid != std::process::id() {
             return;
         }
-        self.inner.engine.close();
+        self.inner.scheduler.close();
         for thread in self.inner.threads.drain(..) {
             // A thread that panicked outside of a task has nothing left to say.
             drop(thread.join());
         }
-        self.inner.engine.files.release();
+        self.inner.scheduler.files.release();
         self.inner.cutters.iter_mut().for_each(Cutter::clear);
     }
 }
@@ -209,19 +210,19 @@ fn rows_ahead(line: &Line, slots: u64, row_bytes: u64, prefetch_bytes: u64) -> u
 impl Inner {
     fn start(&mut self) -> Result<()> {
         while self.threads.len() < self.num_threads {
-            let engine = Arc::clone(&self.engine);
+            let scheduler = Arc::clone(&self.scheduler);
             let number = self.threads.len();
             let thread = std::thread::Builder::new()
                 .name(format!("shardline-{number}"))
-                .spawn(move || worker::work(&engine))
+                .spawn(move || worker::work(&scheduler))
                 .map_err(|error| Error::io("starting a thread", &error))?;
             self.threads.push(thread);
         }
-        if self.engine.has_scout() && self.threads.len() == self.num_threads {
-            let engine = Arc::clone(&self.engine);
+        if self.scheduler.has_filter_prefetch() && self.threads.len() == self.num_threads {
+            let scheduler = Arc::clone(&self.scheduler);
             let thread = std::thread::Builder::new()
-                .name("shardline-scout".to_owned())
-                .spawn(move || engine.scout())
+                .name("shardline-filter".to_owned())
+                .spawn(move || scheduler.filter_prefetch())
                 .map_err(|error| Error::io("starting a thread", &error))?;
             self.threads.push(thread);
         }

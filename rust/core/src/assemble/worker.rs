@@ -1,4 +1,5 @@
-//! A thread of the pool: takes the lane whose chunk is needed first, decodes its next piece, finishes what that completes.
+//! A thread of the pool: takes the cursor whose chunk is needed first, decodes its next piece, and finishes the columns that
+//! this completes.
 
 use std::cmp::Reverse;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,77 +7,77 @@ use std::time::Instant;
 
 use arrow_array::ArrayRef;
 
-use super::decoders::Decoders;
-use super::engine::Engine;
-use super::job::array_bytes;
-use super::lane::{LaneKey, Task};
+use super::chunk_builder::array_bytes;
+use super::cursor_decoder::CursorDecoder;
+use super::scheduler::Scheduler;
+use super::task::{CursorKey, Task};
 use crate::error::panic_words;
 use crate::{Error, Result};
 
-/// Works until the engine is closed.
-pub(crate) fn work(engine: &Engine) {
-    let mut state = engine.lock();
-    while let Some((mut locked, lane)) = engine.next_lane(state) {
-        let Some((key, task, mut decoders)) = locked.lanes.start(lane) else {
+/// Works until the scheduler is closed.
+pub(crate) fn work(scheduler: &Scheduler) {
+    let mut state = scheduler.lock();
+    while let Some((mut locked, cursor)) = scheduler.next_cursor(state) {
+        let Some((key, task, mut decoder)) = locked.cursors.start(cursor) else {
             state = locked;
             continue;
         };
-        let wanted = locked.jobs.get(&task.job).is_some_and(|job| !job.has_failed());
-        engine.notify_work(&locked);
+        let wanted = locked.builders.get(&task.chunk).is_some_and(|builder| !builder.has_failed());
+        scheduler.notify_work(&locked);
         drop(locked);
 
         let begin = Instant::now();
-        let result = if wanted { guarded(|| piece(engine, &key, &task, &mut decoders)) } else { Ok(()) };
-        let group_rows = engine.files.table().line_rows()[key.group as usize];
+        let result = if wanted { guarded(|| piece(scheduler, &key, &task, &mut decoder)) } else { Ok(()) };
+        let group_rows = scheduler.files.plan().line_rows()[key.group as usize];
         if !wanted || result.is_err() || task.rows.end == group_rows {
-            // These stand at another row now, and the lane's next task opens its own; or there is none. To let go of them
-            // takes a while, with small row groups as long as reading: not under the lock.
-            decoders = Decoders::default();
+            // These stand at another row now: the cursor's next task opens its own, if there is one. Dropping them takes as long
+            // as reading a small row group, and so is not done under the lock.
+            decoder = CursorDecoder::default();
         }
         let busy = begin.elapsed();
 
-        state = engine.lock();
+        state = scheduler.lock();
         state.metrics.busy += busy;
         if let Err(error) = result
-            && let Some(job) = state.jobs.get_mut(&task.job)
+            && let Some(builder) = state.builders.get_mut(&task.chunk)
         {
-            job.fail(error);
-            engine.notify_done(task.job);
+            builder.fail(error);
+            scheduler.notify_done(task.chunk);
         }
-        if let Some(job) = state.lanes.stop(lane, decoders, group_rows) {
-            state.ready.push(Reverse((job, lane)));
+        if let Some(chunk) = state.cursors.stop(cursor, decoder, group_rows) {
+            state.ready.push(Reverse((chunk, cursor)));
         }
     }
 }
 
 /// Decodes a piece of some sources, and finishes those columns that it was the last piece of.
-fn piece(engine: &Engine, key: &LaneKey, task: &Task, decoders: &mut Decoders) -> Result<()> {
-    let arrays = decoders.read(engine.reading(), key, &task.rows)?;
+fn piece(scheduler: &Scheduler, key: &CursorKey, task: &Task, decoder: &mut CursorDecoder) -> Result<()> {
+    let arrays = decoder.read(scheduler.reading(), key, &task.rows)?;
     let mut complete: Vec<(usize, Vec<Vec<ArrayRef>>)> = Vec::new();
     let work = {
-        let mut state = engine.lock();
-        let Some(job) = state.jobs.get_mut(&task.job) else { return Ok(()) };
+        let mut state = scheduler.lock();
+        let Some(builder) = state.builders.get_mut(&task.chunk) else { return Ok(()) };
         for (source, array) in key.sources.clone().zip(arrays) {
-            let (column, place) = engine.projection.place(source);
-            if let Some(sources) = job.put_piece(column, place, task.piece, array) {
+            let (column, place) = scheduler.projection.place(source);
+            if let Some(sources) = builder.put_piece(column, place, task.piece, array) {
                 complete.push((column, sources));
             }
         }
-        job.work.clone()
+        builder.work.clone()
     };
     for (column, sources) in complete {
-        let outputs = work.finish(&engine.projection.columns()[column], sources, &engine.line)?;
+        let outputs = work.finish(&scheduler.projection.columns()[column], sources, &scheduler.line)?;
         let bytes: u64 = outputs.iter().map(|array| array_bytes(array.as_ref())).sum();
-        let mut state = engine.lock();
+        let mut state = scheduler.lock();
         state.metrics.bytes += bytes;
-        let Some(job) = state.jobs.get_mut(&task.job) else { return Ok(()) };
-        job.actual_bytes += bytes;
-        if job.put_column(column, outputs) {
-            let bytes = job.actual_bytes;
-            state.account(task.job, bytes);
+        let Some(builder) = state.builders.get_mut(&task.chunk) else { return Ok(()) };
+        builder.actual_bytes += bytes;
+        if builder.put_column(column, outputs) {
+            let bytes = builder.actual_bytes;
+            state.account(task.chunk, bytes);
             state.metrics.chunks += 1;
             state.metrics.rows += work.chunk.rows();
-            engine.notify_done(task.job);
+            scheduler.notify_done(task.chunk);
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use arrow_array::ArrayRef;
 use arrow_array::cast::AsArray;
 
-use super::{Column, Node, Part};
+use super::{ArrayLayout, Column, Node};
 
 /// One array of a batch.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub struct Leaf {
     /// Its place in the column's array: fields of structs.
     path: Vec<usize>,
     /// What it is.
-    pub part: Part,
+    pub part: ArrayLayout,
 }
 
 impl Leaf {
@@ -21,7 +21,7 @@ impl Leaf {
     pub fn all(columns: &[Column]) -> Vec<Self> {
         fn add(node: &Node, column: usize, path: &mut Vec<usize>, leaves: &mut Vec<Leaf>) {
             match node {
-                Node::Part(part) => leaves.push(Leaf { column, path: path.clone(), part: part.clone() }),
+                Node::ArrayLayout(part) => leaves.push(Leaf { column, path: path.clone(), part: part.clone() }),
                 Node::Dict(keys) => {
                     for (place, key) in keys.iter().enumerate() {
                         path.push(place);

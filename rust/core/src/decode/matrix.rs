@@ -9,9 +9,9 @@ use arrow_array::{Array, ArrayRef, BooleanArray, FixedSizeListArray};
 use arrow_buffer::{ArrowNativeType, Buffer};
 use arrow_schema::{DataType, Field};
 
-use super::form::bundle;
-use super::{Column, Key, Node, Number, Part, rebuild, value_bytes};
-use crate::memory::{self, Element};
+use super::convert::bundle;
+use super::{ArrayLayout, Column, Node, Number, OutputKey, rebuild, value_bytes};
+use crate::buffer_pool::{self, Element};
 use crate::{Error, Result};
 
 /// Rows that are written four columns at a time: what is written and read of them stays in the first cache.
@@ -21,10 +21,10 @@ const SQUARE: usize = 4;
 
 /// The matrix of a column's sources, each in as many pieces, which are laid end to end; and its mask, where it has one.
 pub(crate) fn beside(column: &Column, sources: &[Vec<ArrayRef>]) -> Result<ArrayRef> {
-    let number = column.sources.first().and_then(|source| source.form.number());
+    let number = column.sources.first().and_then(|source| source.conversion.number());
     let number = number.ok_or_else(|| Error::internal("a matrix of no numbers"))?;
     let rows = sources.first().into_iter().flatten().map(|piece| piece.len()).sum();
-    let of_key = |place: usize, key: &Key| {
+    let of_key = |place: usize, key: &OutputKey| {
         let number = if place == 0 { number } else { Number::Bool };
         let parts = sources.iter().map(|pieces| pieces.iter().map(|piece| part(piece, place, column)).collect());
         let parts = parts.collect::<Option<Vec<Vec<Buffer>>>>();
@@ -35,7 +35,7 @@ pub(crate) fn beside(column: &Column, sources: &[Vec<ArrayRef>]) -> Result<Array
             4 => matrix::<u32>(&parts, rows),
             _ => matrix::<u64>(&parts, rows),
         };
-        let bits = number == Number::Bool && matches!(key.node, Node::Part(Part::Arrow));
+        let bits = number == Number::Bool && matches!(key.node, Node::ArrayLayout(ArrayLayout::Arrow));
         finish(buffer, rows, sources.len(), &number.carrier(), bits)
     };
     let made = column.keys.iter().enumerate().map(|(place, key)| of_key(place, key));
@@ -61,17 +61,17 @@ fn finish(buffer: Buffer, rows: usize, columns: usize, number: &DataType, bits: 
     let field = Arc::new(Field::new("item", DataType::Boolean, true));
     FixedSizeListArray::try_new_with_length(field, columns, Arc::new(values), None, rows)
         .map(|matrix| Arc::new(matrix) as ArrayRef)
-        .map_err(|error| Error::internal(error.to_string()))
+        .map_err(Error::from)
 }
 
 /// The pieces of every column, end to end and beside one another.
 fn matrix<T: Turn>(columns: &[Vec<Buffer>], rows: usize) -> Buffer {
-    let mut out: Vec<T> = memory::vec(rows * columns.len());
+    let mut out: Vec<T> = buffer_pool::vec(rows * columns.len());
     for piece in 0..columns.first().map_or(0, Vec::len) {
         let values: Vec<&[T]> = columns.iter().map(|pieces| pieces[piece].typed_data()).collect();
         interleave(&mut out, &values);
     }
-    memory::buffer(out)
+    buffer_pool::buffer(out)
 }
 
 fn interleave<T: Turn>(out: &mut Vec<T>, columns: &[&[T]]) {

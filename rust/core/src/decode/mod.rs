@@ -1,37 +1,47 @@
 //! From pages to Arrow: the columns that are delivered, their decoders, and what becomes of their values.
 //!
-//! `spec` (what was asked) → `projection` (which columns, and by `path` which fields in them) → `column` (`pages`, by `dense`
-//! or `stock`, to one array of the type that `retype` gives all files) → `form` (what is delivered); and `matrix`, several of these beside
-//! one another.
+//! A `spec` is resolved to a `projection` of columns (`column`), each of a `source_column` or several: a column of the files, or by
+//! its `path` a field in one. A `group_column` is a source column in a row group. Its `source_reader` reads `pages` by the `dense` decoder, or by arrow-rs (`arrow_fallback`), to one array, which
+//! `schema_adapter` gives the type that the column has in the plan. `delivery` has it converted (`convert`), after
+//! `row_selection` where only some rows pass. A `matrix` is several of these side by side.
 
+mod arrow_fallback;
 mod column;
+mod concat;
+mod convert;
+mod delivery;
 pub mod dense;
-mod form;
+mod group_column;
 mod leaf;
-mod learn;
 mod matrix;
 mod number;
 pub mod pages;
 mod path;
 mod projection;
-mod retype;
-mod selected;
+mod row_selection;
+mod scalar;
+mod schema_adapter;
+mod source_column;
+mod source_reader;
 mod spec;
-mod stock;
 mod vocabulary;
+mod vocabulary_build;
 
-pub use column::GroupColumn;
-pub(crate) use column::SourceReader;
-pub(crate) use column::wanted;
-pub(crate) use form::pad::{Filler, padded, rebuild};
-pub use form::{Form, Key, Node, Part, Role, Where};
-pub(crate) use form::{trim_list, value_bytes};
+pub use column::Column;
+pub(crate) use convert::pad::{Filler, padded, rebuild};
+pub use convert::{ArrayLayout, Conversion, Node, OutputKey, Role, RowLocation};
+pub(crate) use convert::{trim_list, value_bytes};
+pub use group_column::GroupColumn;
+pub(crate) use group_column::wanted;
 pub use leaf::Leaf;
-pub use learn::learn;
 pub(crate) use matrix::beside;
 pub use number::Number;
-pub use pages::Idle;
+pub use pages::DecompressPool;
 pub use path::Path;
-pub use projection::{Column, Projection, Source};
-pub use spec::{Asked, ColumnSpec, Encode, Lists, Nulls, Padding, Scalar, Side, Strings};
+pub use projection::Projection;
+pub use scalar::Scalar;
+pub use source_column::SourceColumn;
+pub(crate) use source_reader::SourceReader;
+pub use spec::{ColumnSpec, Encode, Lists, Nulls, Padding, ProjectionSpec, Side, Strings};
 pub use vocabulary::Vocabulary;
+pub use vocabulary_build::build_vocabulary;

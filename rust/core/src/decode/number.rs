@@ -2,7 +2,7 @@
 
 use arrow_schema::DataType;
 
-use super::spec::Scalar;
+use super::scalar::Scalar;
 
 /// The type of a tensor's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 
 /// A step into a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
+enum PathSegment {
     /// A field of a struct.
     Field(String),
     /// The items of a list.
@@ -24,7 +24,7 @@ enum Step {
 pub struct Path {
     /// The top-level column.
     pub root: String,
-    steps: Vec<Step>,
+    steps: Vec<PathSegment>,
 }
 
 impl Path {
@@ -72,16 +72,16 @@ impl Path {
 }
 
 /// The steps that a path means in a type.
-fn steps(data_type: &DataType, path: &str) -> Option<Vec<Step>> {
+fn steps(data_type: &DataType, path: &str) -> Option<Vec<PathSegment>> {
     match data_type {
         DataType::Struct(fields) => {
             for field in fields {
                 if field.name() == path {
-                    return Some(vec![Step::Field(path.to_owned())]);
+                    return Some(vec![PathSegment::Field(path.to_owned())]);
                 }
                 let rest = path.strip_prefix(field.name().as_str()).and_then(|rest| rest.strip_prefix('.'));
                 if let Some(mut more) = rest.and_then(|rest| steps(field.data_type(), rest)) {
-                    more.insert(0, Step::Field(field.name().clone()));
+                    more.insert(0, PathSegment::Field(field.name().clone()));
                     return Some(more);
                 }
             }
@@ -92,7 +92,7 @@ fn steps(data_type: &DataType, path: &str) -> Option<Vec<Step>> {
             let mut rests = own.iter().filter_map(|own| path.strip_prefix(own.as_str())?.strip_prefix('.'));
             let rest = rests.next().unwrap_or(path);
             let mut more = steps(child.data_type(), rest)?;
-            more.insert(0, Step::Items);
+            more.insert(0, PathSegment::Items);
             Some(more)
         }
         _ => None,
@@ -100,16 +100,16 @@ fn steps(data_type: &DataType, path: &str) -> Option<Vec<Step>> {
 }
 
 /// The first leaf under the steps, and the type of what is there.
-fn leaf_of(data_type: &DataType, steps: &[Step]) -> Option<(usize, DataType)> {
+fn leaf_of(data_type: &DataType, steps: &[PathSegment]) -> Option<(usize, DataType)> {
     let Some((step, rest)) = steps.split_first() else { return Some((0, data_type.clone())) };
     match (step, data_type) {
-        (Step::Field(name), DataType::Struct(fields)) => {
+        (PathSegment::Field(name), DataType::Struct(fields)) => {
             let at = fields.iter().position(|field| field.name() == name)?;
             let before: usize = fields[..at].iter().map(|field| leaves(field.data_type())).sum();
             let (start, found) = leaf_of(fields[at].data_type(), rest)?;
             Some((before + start, found))
         }
-        (Step::Items, DataType::List(child) | DataType::LargeList(child)) => {
+        (PathSegment::Items, DataType::List(child) | DataType::LargeList(child)) => {
             let (start, found) = leaf_of(child.data_type(), rest)?;
             let child = Arc::new(Field::new("item", found, true));
             let list =
@@ -121,10 +121,10 @@ fn leaf_of(data_type: &DataType, steps: &[Step]) -> Option<(usize, DataType)> {
 }
 
 /// What the lists of the steps hold in the end.
-fn innermost<'a>(data_type: &'a DataType, steps: &[Step]) -> &'a DataType {
+fn innermost<'a>(data_type: &'a DataType, steps: &[PathSegment]) -> &'a DataType {
     match data_type {
-        DataType::List(child) | DataType::LargeList(child) if steps.contains(&Step::Items) => {
-            let at = steps.iter().position(|step| *step == Step::Items).unwrap_or(0);
+        DataType::List(child) | DataType::LargeList(child) if steps.contains(&PathSegment::Items) => {
+            let at = steps.iter().position(|step| *step == PathSegment::Items).unwrap_or(0);
             innermost(child.data_type(), &steps[at + 1..])
         }
         other => other,
@@ -145,10 +145,10 @@ fn leaves(data_type: &DataType) -> usize {
     }
 }
 
-fn taken(array: ArrayRef, steps: &[Step]) -> Result<ArrayRef> {
+fn taken(array: ArrayRef, steps: &[PathSegment]) -> Result<ArrayRef> {
     let Some((step, rest)) = steps.split_first() else { return Ok(array) };
     match (step, array.data_type()) {
-        (Step::Field(name), DataType::Struct(_)) => {
+        (PathSegment::Field(name), DataType::Struct(_)) => {
             let outer = array.as_struct();
             let child = outer.column_by_name(name).ok_or_else(|| Error::internal(format!("no field {name:?}")))?;
             let child = match outer.nulls() {
@@ -157,23 +157,23 @@ fn taken(array: ArrayRef, steps: &[Step]) -> Result<ArrayRef> {
                 Some(nulls) => {
                     let both = NullBuffer::union(Some(nulls), child.nulls());
                     let data = child.to_data().into_builder().nulls(both).build();
-                    make_array(data.map_err(|error| Error::internal(error.to_string()))?)
+                    make_array(data?)
                 }
             };
             taken(child, rest)
         }
-        (Step::Items, DataType::List(_)) => items::<i32>(array.as_list(), rest),
-        (Step::Items, DataType::LargeList(_)) => items::<i64>(array.as_list(), rest),
+        (PathSegment::Items, DataType::List(_)) => items::<i32>(array.as_list(), rest),
+        (PathSegment::Items, DataType::LargeList(_)) => items::<i64>(array.as_list(), rest),
         (_, other) => Err(Error::internal(format!("a field of {other}"))),
     }
 }
 
-fn items<O: OffsetSizeTrait>(lists: &GenericListArray<O>, rest: &[Step]) -> Result<ArrayRef> {
+fn items<O: OffsetSizeTrait>(lists: &GenericListArray<O>, rest: &[PathSegment]) -> Result<ArrayRef> {
     let values = taken(lists.values().clone(), rest)?;
     let field = Arc::new(Field::new("item", values.data_type().clone(), true));
     GenericListArray::<O>::try_new(field, lists.offsets().clone(), values, lists.nulls().cloned())
         .map(|lists| Arc::new(lists) as ArrayRef)
-        .map_err(|error| Error::internal(error.to_string()))
+        .map_err(Error::from)
 }
 
 #[cfg(test)]

@@ -4,18 +4,8 @@ use std::collections::HashMap;
 
 use arrow_array::ArrayRef;
 
-use super::Number;
-
-/// A value given by the caller.
-#[derive(Debug, Clone, PartialEq)]
-#[allow(missing_docs, reason = "their names are what they are")]
-pub enum Scalar {
-    Bool(bool),
-    Int(i128),
-    Float(f64),
-    Text(String),
-    Bytes(Vec<u8>),
-}
+use super::number::Number;
+use super::scalar::Scalar;
 
 /// What becomes of nulls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +147,7 @@ impl ColumnSpec {
 
 /// What was asked of all columns.
 #[derive(Debug, Clone, Default)]
-pub struct Asked {
+pub struct ProjectionSpec {
     /// The columns, None for all (or for those of `groups`, where there are some).
     pub columns: Option<Vec<String>>,
     /// Whether every column must have a tensor, or stays Arrow data.
@@ -170,7 +160,7 @@ pub struct Asked {
     pub groups: Vec<(String, Vec<String>, bool)>,
 }
 
-impl Asked {
+impl ProjectionSpec {
     /// What was asked of the column at this path; what lies in it inherits `outer`'s.
     pub(crate) fn of(&self, path: &str, outer: Option<&ColumnSpec>) -> ColumnSpec {
         match (self.specs.get(path), outer) {

@@ -17,14 +17,14 @@ use crate::{Error, Result};
 
 /// A value as it is looked up and hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Key<'a> {
+pub(crate) enum ValueKey<'a> {
     /// Strings (UTF-8) and binary data.
     Bytes(&'a [u8]),
     /// Integers, dates and times.
     Int(i128),
 }
 
-impl Key<'_> {
+impl ValueKey<'_> {
     /// XXH3-64 with this seed: of the bytes, or of the integer's low 64 bits, little-endian.
     pub(crate) fn hash(&self, seed: u64) -> u64 {
         match self {
@@ -65,23 +65,23 @@ pub(crate) fn has_keys(data_type: &DataType) -> bool {
 }
 
 /// Calls `each` with the key of every value, whether it is null or not; stops at the first error.
-pub(crate) fn keys<E>(array: &ArrayRef, mut each: impl FnMut(usize, Key<'_>) -> Result<(), E>) -> Result<(), E> {
+pub(crate) fn keys<E>(array: &ArrayRef, mut each: impl FnMut(usize, ValueKey<'_>) -> Result<(), E>) -> Result<(), E> {
     fn numbers<T: ArrowPrimitiveType, E>(
         array: &ArrayRef,
-        each: &mut impl FnMut(usize, Key<'_>) -> Result<(), E>,
+        each: &mut impl FnMut(usize, ValueKey<'_>) -> Result<(), E>,
     ) -> Result<(), E>
     where
         i128: From<T::Native>,
     {
         let mut values = array.as_primitive::<T>().values().iter().enumerate();
-        values.try_for_each(|(index, value)| each(index, Key::Int(i128::from(*value))))
+        values.try_for_each(|(index, value)| each(index, ValueKey::Int(i128::from(*value))))
     }
     macro_rules! bytes {
         ($array:expr) => {{
             let array = $array;
             (0..array.len()).try_for_each(|index| {
                 let value: &[u8] = array.value(index).as_ref();
-                each(index, Key::Bytes(value))
+                each(index, ValueKey::Bytes(value))
             })
         }};
     }
@@ -95,7 +95,7 @@ pub(crate) fn keys<E>(array: &ArrayRef, mut each: impl FnMut(usize, Key<'_>) -> 
         DataType::FixedSizeBinary(_) => bytes!(array.as_fixed_size_binary()),
         DataType::Boolean => {
             let mut bits = array.as_boolean().values().iter().enumerate();
-            bits.try_for_each(|(index, bit)| each(index, Key::Int(i128::from(bit))))
+            bits.try_for_each(|(index, bit)| each(index, ValueKey::Int(i128::from(bit))))
         }
         DataType::Int8 => numbers::<Int8Type, E>(array, &mut each),
         DataType::Int16 => numbers::<Int16Type, E>(array, &mut each),
@@ -218,23 +218,23 @@ impl Vocabulary {
     pub(crate) fn append(&mut self, other: &Self) {
         for word in &other.words {
             match word {
-                Word::Bytes(bytes) => self.add(Key::Bytes(bytes)),
-                Word::Int(value) => self.add(Key::Int(*value)),
+                Word::Bytes(bytes) => self.add(ValueKey::Bytes(bytes)),
+                Word::Int(value) => self.add(ValueKey::Int(*value)),
             };
         }
     }
 
-    fn add(&mut self, key: Key<'_>) -> bool {
+    fn add(&mut self, key: ValueKey<'_>) -> bool {
         if self.find(key).is_some() {
             return false;
         }
         let place = self.words.len();
         match key {
-            Key::Bytes(bytes) => {
+            ValueKey::Bytes(bytes) => {
                 self.bytes.insert(bytes.into(), place);
                 self.words.push(Word::Bytes(bytes.into()));
             }
-            Key::Int(value) => {
+            ValueKey::Int(value) => {
                 self.ints.insert(value, place);
                 self.words.push(Word::Int(value));
             }
@@ -242,10 +242,10 @@ impl Vocabulary {
         true
     }
 
-    pub(crate) fn find(&self, key: Key<'_>) -> Option<usize> {
+    pub(crate) fn find(&self, key: ValueKey<'_>) -> Option<usize> {
         match key {
-            Key::Bytes(bytes) => self.bytes.get(bytes).copied(),
-            Key::Int(value) => self.ints.get(&value).copied(),
+            ValueKey::Bytes(bytes) => self.bytes.get(bytes).copied(),
+            ValueKey::Int(value) => self.ints.get(&value).copied(),
         }
     }
 
@@ -302,8 +302,8 @@ mod tests {
         vocabulary.extend(&(Arc::new(dictionary) as ArrayRef));
         let words: Vec<_> = vocabulary.to_array(true).as_string::<i64>().iter().flatten().map(str::to_owned).collect();
         assert_eq!(words, ["b", "a", "c"]);
-        assert_eq!(vocabulary.find(Key::Bytes(b"c")), Some(2));
-        assert_eq!(vocabulary.find(Key::Int(2)), None);
+        assert_eq!(vocabulary.find(ValueKey::Bytes(b"c")), Some(2));
+        assert_eq!(vocabulary.find(ValueKey::Int(2)), None);
     }
 
     #[test]
@@ -317,8 +317,8 @@ mod tests {
     #[test]
     fn hashes_are_for_ever() {
         // Published test vectors of XXH3-64: the empty input, seeds 0 and 0x9E3779B185EBCA8D.
-        assert_eq!(Key::Bytes(b"").hash(0), 0x2d06_8005_38d3_94c2);
-        assert_eq!(Key::Bytes(b"").hash(0x9e37_79b1_85eb_ca8d), 0xa8a6_b918_b2f0_364a);
-        assert_eq!(Key::Int(-1).hash(7), Key::Bytes(&[255; 8]).hash(7));
+        assert_eq!(ValueKey::Bytes(b"").hash(0), 0x2d06_8005_38d3_94c2);
+        assert_eq!(ValueKey::Bytes(b"").hash(0x9e37_79b1_85eb_ca8d), 0xa8a6_b918_b2f0_364a);
+        assert_eq!(ValueKey::Int(-1).hash(7), ValueKey::Bytes(&[255; 8]).hash(7));
     }
 }

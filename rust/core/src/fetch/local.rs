@@ -11,8 +11,8 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 use rustix::io::{Errno, pread};
 
-use super::Input;
-use crate::memory;
+use super::ReadAt;
+use crate::buffer_pool;
 
 /// Room for a page header; the page itself is read with one call of its own.
 const HEADER_BYTES: usize = 512;
@@ -54,14 +54,14 @@ impl ChunkReader for LocalFile {
         if start.checked_add(length as u64).is_none_or(|end| end > self.size) {
             return Err(past_the_end(start, length));
         }
-        let mut bytes = memory::scratch(length);
+        let mut bytes = buffer_pool::scratch(length);
         self.file.read_exact_at(&mut bytes, start)?;
-        Ok(memory::bytes(bytes))
+        Ok(buffer_pool::bytes(bytes))
     }
 }
 
 // SAFETY: `fill` reads until all is filled.
-unsafe impl Input for LocalFile {
+unsafe impl ReadAt for LocalFile {
     fn is_near(&self) -> bool {
         true
     }

@@ -1,4 +1,4 @@
-//! A file table as bytes, to be pickled, saved and sent to other processes.
+//! A plan as bytes, to be pickled, saved and sent to other processes.
 //!
 //! ```text
 //! magic "SLplan" · version 1 · flags (1: partition values, 2: passing rows, 4: tags)
@@ -20,11 +20,10 @@ use arrow_ipc::convert::{IpcSchemaEncoder, try_fb_to_schema};
 use arrow_ipc::writer::DictionaryTracker;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{
-    name::MAX_NAME,
-    passing::{Passing, batch_from_bytes, batch_to_bytes},
-    table::{FileTable, TableParts},
-};
+use super::batch_ipc::{batch_from_bytes, batch_to_bytes};
+use super::paths::MAX_NAME;
+use super::plan::{Plan, PlanParts};
+use super::row_counts::SelectedRows;
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"SLplan";
@@ -34,8 +33,8 @@ const PARTITIONS: u8 = 1;
 const PASSING: u8 = 2;
 const TAGS: u8 = 4;
 
-impl FileTable {
-    /// The table as bytes; the same table gives the same bytes.
+impl Plan {
+    /// The plan as bytes; the same plan gives the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64 * self.num_files() + 8 * self.num_row_groups() + 1024);
         out.extend_from_slice(MAGIC);
@@ -79,7 +78,7 @@ impl FileTable {
         out
     }
 
-    /// The table of bytes that [`FileTable::to_bytes`] made. Whatever the bytes, it gives a table or an error, and reserves
+    /// The plan of bytes that [`Plan::to_bytes`] made. Whatever the bytes, it gives a plan or an error, and reserves
     /// no more memory than they can fill.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| state("these bytes are not one"))?;
@@ -96,14 +95,14 @@ impl FileTable {
         }
         let flags = body.get(MAGIC.len() + 1).copied().unwrap_or_default();
         let (parts, more) = decode(body.get(MAGIC.len() + 2..).unwrap_or_default(), flags).ok_or_else(damaged)?;
-        let with_more = |mut table: Self| {
+        let with_more = |mut plan: Self| {
             if let Some(values) = more.partitions {
-                table = table.with_partitions(values)?;
+                plan = plan.with_partitions(values)?;
             }
-            table = table.with_tags(more.tags)?;
+            plan = plan.with_tags(more.tags)?;
             match more.passing {
-                Some(passing) => table.with_passing(passing),
-                None => Ok(table),
+                Some(passing) => plan.with_passing(passing),
+                None => Ok(plan),
             }
         };
         Self::from_parts(parts).and_then(with_more).map_err(|error| state(&error.to_string()))
@@ -117,11 +116,11 @@ fn state(what: &str) -> Error {
 /// What the flags say is there.
 struct More {
     partitions: Option<RecordBatch>,
-    passing: Option<Passing>,
+    passing: Option<SelectedRows>,
     tags: Vec<String>,
 }
 
-fn decode(body: &[u8], flags: u8) -> Option<(TableParts, More)> {
+fn decode(body: &[u8], flags: u8) -> Option<(PlanParts, More)> {
     let mut input = Input(body);
     let root = str::from_utf8(input.bytes()?).ok()?.to_owned();
     let schema = arrow_ipc::root_as_schema(input.bytes()?).ok()?;
@@ -160,14 +159,16 @@ fn decode(body: &[u8], flags: u8) -> Option<(TableParts, More)> {
     };
     let passing = match flags & PASSING {
         0 => None,
-        _ => Some(Passing { rule: str::from_utf8(input.bytes()?).ok()?.to_owned(), counts: input.series(groups)? }),
+        _ => {
+            Some(SelectedRows { rule: str::from_utf8(input.bytes()?).ok()?.to_owned(), counts: input.series(groups)? })
+        }
     };
     let mut tags = Vec::new();
     for _ in 0..if flags & TAGS == 0 { 0 } else { files } {
         tags.push(str::from_utf8(input.bytes()?).ok()?.to_owned());
     }
     let whole = input.0.is_empty() && flags & !(PARTITIONS | PASSING | TAGS) == 0;
-    let parts = TableParts { root, names, hashes, sizes, group_counts, group_rows, group_bytes, schema, first_null };
+    let parts = PlanParts { root, names, hashes, sizes, group_counts, group_rows, group_bytes, schema, first_null };
     whole.then_some((parts, More { partitions, passing, tags }))
 }
 

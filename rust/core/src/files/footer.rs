@@ -12,7 +12,7 @@ use arrow_schema::SchemaRef;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{shape, skim};
+use super::{footer_precheck, schema_cache};
 use crate::{Error, Result};
 
 pub(super) const MAGIC: &[u8; 4] = b"PAR1";
@@ -169,12 +169,12 @@ fn unread(path: &str, error: &io::Error) -> Error {
 pub fn parse(path: &str, footer_bytes: &[u8], file_size: u64) -> Result<Footer> {
     let bad =
         |what: String| Error::corrupt(path, format!("the footer is corrupt: {what}; write or copy the file again"));
-    let seen = skim::skim(footer_bytes).map_err(|what| bad(what.to_owned()))?;
+    let seen = footer_precheck::precheck(footer_bytes).map_err(|what| bad(what.to_owned()))?;
     if seen.encrypted {
         let detail = "its columns are encrypted, and shardline cannot decrypt; write the file without encryption";
         return Err(Error::corrupt(path, detail));
     }
-    let (metadata, schema) = shape::decode(footer_bytes, &seen, true).map_err(bad)?;
+    let (metadata, schema) = schema_cache::decode(footer_bytes, &seen, true).map_err(bad)?;
     let data_end = file_size
         .checked_sub(TAIL + footer_bytes.len() as u64)
         .ok_or_else(|| bad(format!("it is larger than the file ({file_size} bytes)")))?;

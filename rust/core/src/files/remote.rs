@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use super::file_filter::{FileFilter, pick};
 use super::footer::{self, Footer, MAGIC, TAIL};
-use super::scan::{Facts, Reference};
-use super::schema::Drift;
-use super::{FileTable, Keep, kept, list, name};
+use super::footers::{FooterSummary, Reference};
+use super::plan::Plan;
+use super::schema::SchemaMerge;
+use super::{listing, paths};
 use crate::store::{Cancel, Client, Location, Metrics, Object, Options, Runtime, Scheme, Stamp, is_remote};
 use crate::{Error, Result};
 
@@ -22,7 +24,7 @@ const AHEAD: usize = 4;
 
 /// How a store is read.
 #[derive(Debug, Clone, Default)]
-pub struct From {
+pub struct StoreAccess {
     /// The caller's options.
     pub options: Options,
     /// Ends the wait.
@@ -32,7 +34,12 @@ pub struct From {
 }
 
 /// Lists what the URLs stand for, all of one store, and reads the footers.
-pub(super) fn plan(urls: &[String], drift: Drift, from: &From, keep: Option<Keep<'_>>) -> Result<FileTable> {
+pub(super) fn build_plan(
+    urls: &[String],
+    schema_merge: SchemaMerge,
+    from: &StoreAccess,
+    keep: Option<FileFilter<'_>>,
+) -> Result<Plan> {
     if let Some(local) = urls.iter().find(|url| !is_remote(url)) {
         return Err(Error::Argument(format!(
             "{local}: this path is on this machine, and others are in a store; give one kind"
@@ -52,9 +59,9 @@ pub(super) fn plan(urls: &[String], drift: Drift, from: &From, keep: Option<Keep
     let planned = runtime.wait(&from.cancel, async {
         let (root, mut objects) = find(&client, &places, from).await?;
         if let Some(keep) = keep {
-            objects = kept(keep(&names(&root, &objects))?, &objects)?;
+            objects = pick(keep(&names(&root, &objects))?, &objects)?;
         }
-        footers(&client, &root, objects, drift, from).await
+        footers(&client, &root, objects, schema_merge, from).await
     });
     drop(client);
     drop(runtime);
@@ -62,14 +69,14 @@ pub(super) fn plan(urls: &[String], drift: Drift, from: &From, keep: Option<Keep
 }
 
 /// The root's key, and the objects in the order of their names.
-async fn find(client: &Arc<Client>, places: &[Location], from: &From) -> Result<(String, Vec<Object>)> {
+async fn find(client: &Arc<Client>, places: &[Location], from: &StoreAccess) -> Result<(String, Vec<Object>)> {
     let found: Vec<(String, Vec<Object>)> = stream::iter(places)
         .map(|place| one(client, place, from))
         .buffered(client.tuning().max_requests)
         .try_collect()
         .await?;
     let roots: Vec<String> = found.iter().map(|(root, _)| root.clone()).collect();
-    let root = name::common(&roots).trim_start_matches('/').to_owned();
+    let root = paths::common(&roots).trim_start_matches('/').to_owned();
     let mut objects: Vec<Object> = found.into_iter().flat_map(|(_, objects)| objects).collect();
     objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     if let Some(twice) = objects.windows(2).find(|pair| pair[0].key == pair[1].key) {
@@ -82,7 +89,7 @@ async fn find(client: &Arc<Client>, places: &[Location], from: &From) -> Result<
 }
 
 /// One place's root and its objects.
-async fn one(client: &Arc<Client>, place: &Location, from: &From) -> Result<(String, Vec<Object>)> {
+async fn one(client: &Arc<Client>, place: &Location, from: &StoreAccess) -> Result<(String, Vec<Object>)> {
     if let Some(at) =
         place.key.find(['*', '?', '[']).filter(|_| place.scheme != Scheme::Http || place.key.contains('*'))
     {
@@ -92,7 +99,7 @@ async fn one(client: &Arc<Client>, place: &Location, from: &From) -> Result<(Str
     }
     if !place.is_prefix
         && let Some(object) = client.head(&place.key, &from.metrics).await?
-        && (place.scheme == Scheme::Http || object.stamp.size > 0 || name::parquet_extension(place.key.as_bytes()))
+        && (place.scheme == Scheme::Http || object.stamp.size > 0 || paths::parquet_extension(place.key.as_bytes()))
     {
         let parent = place.key.rfind('/').map_or("", |slash| &place.key[..slash]);
         // Some stores show a folder as an empty object; it is one if something lies under it.
@@ -103,7 +110,7 @@ async fn one(client: &Arc<Client>, place: &Location, from: &From) -> Result<(Str
     let all = under(client, &place.key, from).await.map_err(|error| unlisted(place, error))?;
     let count = all.len();
     let objects: Vec<Object> =
-        all.into_iter().filter(|object| name::parquet_extension(object.key.as_bytes())).collect();
+        all.into_iter().filter(|object| paths::parquet_extension(object.key.as_bytes())).collect();
     if objects.is_empty() {
         let url = place.url();
         let message = match count {
@@ -132,8 +139,8 @@ fn unlisted(place: &Location, error: Error) -> Error {
 }
 
 /// The objects under a prefix whose names are not hidden, and that stand for no folder.
-async fn under(client: &Arc<Client>, root: &str, from: &From) -> Result<Vec<Object>> {
-    let visible = |key: &str| !name::relative(root, key).split('/').any(|part| name::hidden(part.as_bytes()));
+async fn under(client: &Arc<Client>, root: &str, from: &StoreAccess) -> Result<Vec<Object>> {
+    let visible = |key: &str| !paths::relative(root, key).split('/').any(|part| paths::hidden(part.as_bytes()));
     let mut objects = client.list(root, visible, &from.metrics).await?;
     objects.retain(|object| object.key.len() > root.len() && visible(&object.key));
     objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
@@ -150,11 +157,17 @@ async fn under(client: &Arc<Client>, root: &str, from: &From) -> Result<Vec<Obje
     Ok(objects)
 }
 
-async fn glob(client: &Arc<Client>, place: &Location, root: &str, pattern: &str, from: &From) -> Result<Vec<Object>> {
+async fn glob(
+    client: &Arc<Client>,
+    place: &Location,
+    root: &str,
+    pattern: &str,
+    from: &StoreAccess,
+) -> Result<Vec<Object>> {
     let url = place.url();
-    let matcher = list::compile(&url, pattern)?;
+    let matcher = listing::compile(&url, pattern)?;
     let mut objects = under(client, root, from).await.map_err(|error| unlisted(place, error))?;
-    objects.retain(|object| matcher.is_match(name::relative(root, &object.key)));
+    objects.retain(|object| matcher.is_match(paths::relative(root, &object.key)));
     if objects.is_empty() {
         let message = format!("{url}: as a glob it matches no object (names that begin with _ or . are left out)");
         return Err(Error::NoFiles { message });
@@ -167,33 +180,34 @@ async fn footers(
     client: &Arc<Client>,
     root: &str,
     objects: Vec<Object>,
-    drift: Drift,
-    from: &From,
-) -> Result<FileTable> {
+    schema_merge: SchemaMerge,
+    from: &StoreAccess,
+) -> Result<Plan> {
     let Some(first) = objects.first() else { return Err(Error::NoFiles { message: client.url(root) }) };
     let (footer, stamp) = read(client, &first.key, &first.stamp, GUESS, &from.metrics).await?;
     // Footers of one data set are much alike: a quarter more than the first one's.
     let guess = ((footer.1 + TAIL) * 5 / 4).next_multiple_of(GRAIN).min(MOST);
-    let reference = Arc::new(Reference::new(client.url(&first.key), &footer.0, drift)?);
+    let reference = Arc::new(Reference::new(client.url(&first.key), &footer.0, schema_merge)?);
     let kept = reference.own(&footer.0);
     let rest = stream::iter(objects[1..].to_vec())
         .map(|object| {
             let (client, reference, metrics) = (Arc::clone(client), Arc::clone(&reference), Arc::clone(&from.metrics));
             let task = tokio::spawn(async move {
                 let (footer, stamp) = read(&client, &object.key, &object.stamp, guess, &metrics).await?;
-                Ok::<_, Error>((reference.facts(&client.url(&object.key), &footer.0)?, stamp))
+                Ok::<_, Error>((reference.summaries(&client.url(&object.key), &footer.0)?, stamp))
             });
             async move { task.await.unwrap_or_else(|_| Err(Error::internal("a task that read footers panicked"))) }
         })
         .buffered(client.tuning().max_requests * AHEAD);
-    let found: Vec<(Facts, Stamp)> = stream::iter([Ok((kept, stamp))]).chain(rest).try_collect().await?;
+    let found: Vec<(FooterSummary, Stamp)> = stream::iter([Ok((kept, stamp))]).chain(rest).try_collect().await?;
     let tags = found.iter().map(|(_, stamp)| stamp.text()).collect();
-    let facts: Vec<(usize, Facts)> = found.into_iter().map(|(facts, _)| facts).enumerate().collect();
-    reference.table(client.url(root), names(root, &objects), facts)?.with_tags(tags)
+    let summaries: Vec<(usize, FooterSummary)> =
+        found.into_iter().map(|(summaries, _)| summaries).enumerate().collect();
+    reference.plan(client.url(root), names(root, &objects), summaries)?.with_tags(tags)
 }
 
 fn names(root: &str, objects: &[Object]) -> Vec<String> {
-    objects.iter().map(|object| name::relative(root, &object.key).to_owned()).collect()
+    objects.iter().map(|object| paths::relative(root, &object.key).to_owned()).collect()
 }
 
 /// A footer with its length, and the stamp of the object that it is of.

@@ -2,7 +2,7 @@
 //!
 //! Columns may stand in another order. Columns that only later files have are not delivered, as with other readers of
 //! many files: nothing asked for them. Nullability and metadata may differ. Where it is asked for, the schema is that of
-//! all files instead ([`Drift`]).
+//! all files instead ([`SchemaMerge`]).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::{Error, Result};
 
 /// In what files may differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Drift {
+pub struct SchemaMerge {
     /// Every column of any file is delivered, and is null in those that do not have it.
     pub union: bool,
     /// A column is of the widest type that it has in any file: of integers, of floats, of strings.
     pub widen: bool,
 }
 
-impl Drift {
+impl SchemaMerge {
     /// Whether the schema is that of all files, and not of the first.
     pub fn is_any(self) -> bool {
         self.union || self.widen
@@ -34,19 +34,19 @@ pub fn merge(
     origins: &mut Vec<String>,
     path: &str,
     schema: &Schema,
-    drift: Drift,
+    schema_merge: SchemaMerge,
 ) -> Result<()> {
     let by_name: HashMap<&str, usize> =
         schema.fields().iter().enumerate().map(|(at, field)| (field.name().as_str(), at)).collect();
     for (known, origin) in merged.iter_mut().zip(origins.iter_mut()) {
         let name = known.name();
         let Some(found) = by_name.get(name.as_str()).map(|&at| &schema.fields()[at]) else {
-            if drift.union {
+            if schema_merge.union {
                 continue;
             }
             return Err(missing(origin, known, path));
         };
-        match wider(known.data_type(), found.data_type(), drift.widen) {
+        match wider(known.data_type(), found.data_type(), schema_merge.widen) {
             Some(None) => {}
             Some(Some(wide)) => {
                 *known = Arc::new(known.as_ref().clone().with_data_type(wide));
@@ -55,7 +55,7 @@ pub fn merge(
             None => return Err(differ(origin, known, path, found)),
         }
     }
-    if drift.union {
+    if schema_merge.union {
         let known: HashSet<String> = merged.iter().map(|field| field.name().clone()).collect();
         for field in schema.fields().iter().filter(|field| !known.contains(field.name())) {
             merged.push(field.clone());
@@ -264,11 +264,11 @@ mod tests {
         assert!(same(&lists(DataType::Int8), &lists(DataType::UInt8)).is_err());
     }
 
-    fn merged(drift: Drift, schemas: &[Schema]) -> Result<Vec<(String, DataType)>> {
+    fn merged(schema_merge: SchemaMerge, schemas: &[Schema]) -> Result<Vec<(String, DataType)>> {
         let mut fields: Vec<FieldRef> = schemas[0].fields().to_vec();
         let mut origins = vec!["0.parquet".to_owned(); fields.len()];
         for (number, schema) in schemas.iter().enumerate().skip(1) {
-            merge(&mut fields, &mut origins, &format!("{number}.parquet"), schema, drift)?;
+            merge(&mut fields, &mut origins, &format!("{number}.parquet"), schema, schema_merge)?;
         }
         Ok(fields.iter().map(|field| (field.name().clone(), field.data_type().clone())).collect())
     }
@@ -279,22 +279,22 @@ mod tests {
         let a = schema(&[("x", Int32), ("y", list("item", Float32, true))]);
         let b = schema(&[("z", Utf8), ("x", Int64)]);
         let c = schema(&[("x", Int16), ("y", list("element", Float64, true)), ("z", LargeUtf8)]);
-        let both = merged(Drift { union: true, widen: true }, &[a.clone(), b.clone(), c]).unwrap();
+        let both = merged(SchemaMerge { union: true, widen: true }, &[a.clone(), b.clone(), c]).unwrap();
         let wanted = [("x", Int64), ("y", list("item", Float64, true)), ("z", LargeUtf8)];
         assert_eq!(both, wanted.map(|(name, of)| (name.to_owned(), of)));
-        let error = merged(Drift { union: true, widen: false }, &[a.clone(), b.clone()]).unwrap_err().to_string();
+        let error = merged(SchemaMerge { union: true, widen: false }, &[a.clone(), b.clone()]).unwrap_err().to_string();
         assert!(error.contains("1.parquet") && error.contains("0.parquet") && error.contains("widen=True"), "{error}");
         let error = same(&a, &schema(&[("y", list("item", Float64, true)), ("x", Int32)])).unwrap_err().to_string();
         assert!(error.contains("or take widen=True"), "{error}");
         let error = same(&a, &schema(&[("y", Utf8), ("x", Int32)])).unwrap_err().to_string();
         assert!(!error.contains("widen"), "{error}");
-        let error = merged(Drift { union: false, widen: true }, &[a.clone(), b]).unwrap_err().to_string();
+        let error = merged(SchemaMerge { union: false, widen: true }, &[a.clone(), b]).unwrap_err().to_string();
         assert!(error.contains("\"y\"") && error.contains("missing") && error.contains("union"), "{error}");
         let unsigned = schema(&[("x", UInt32), ("y", list("item", Float32, true))]);
-        let wide = merged(Drift { union: false, widen: true }, &[a.clone(), unsigned]).unwrap();
+        let wide = merged(SchemaMerge { union: false, widen: true }, &[a.clone(), unsigned]).unwrap();
         assert_eq!(wide[0].1, Int64);
         let text = schema(&[("x", Utf8), ("y", list("item", Float32, true))]);
-        assert!(merged(Drift { union: true, widen: true }, &[a, text]).is_err());
+        assert!(merged(SchemaMerge { union: true, widen: true }, &[a, text]).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, Float32Array, Int32Array, ListArray, RecordBatch, St
 use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
 
 use super::*;
-use crate::Error;
+use crate::{Error, Result};
 
 /// Writes columns as one file with row groups of `group` rows.
 pub(super) fn write(path: &Path, columns: Vec<(&str, ArrayRef)>, group: usize) {
@@ -26,8 +26,8 @@ fn nulls(values: &[Option<i32>]) -> ArrayRef {
     Arc::new(Int32Array::from(values.to_vec()))
 }
 
-fn planned(dir: &Path) -> Result<FileTable> {
-    plan(&[dir.to_str().unwrap().to_owned()], 3, Drift::default(), &remote::From::default(), None)
+fn planned(dir: &Path) -> Result<Plan> {
+    build_plan(&[dir.to_str().unwrap().to_owned()], 3, SchemaMerge::default(), &remote::StoreAccess::default(), None)
 }
 
 #[test]
@@ -36,30 +36,30 @@ fn a_plan_of_a_directory() {
     write(&dir.path().join("a.parquet"), vec![("x", ints(0..10))], 4);
     write(&dir.path().join("a-b/x.parquet"), vec![("x", ints(0..3))], 4);
     write(&dir.path().join("a/b.parquet"), vec![("x", ints(0..0))], 4);
-    let table = planned(dir.path()).unwrap();
-    let files: Vec<_> = table.files().map(|f| (f.name.to_owned(), f.rows, f.groups)).collect();
+    let plan = planned(dir.path()).unwrap();
+    let files: Vec<_> = plan.files().map(|f| (f.name.to_owned(), f.rows, f.groups)).collect();
     let expected = [("a-b/x.parquet", 3, 0..1), ("a.parquet", 10, 1..4), ("a/b.parquet", 0, 4..4)];
     assert_eq!(files, expected.map(|(n, r, g)| (n.to_owned(), r, g)));
-    assert_eq!(table.group_rows(), [3, 4, 4, 2]);
-    assert!(table.group_bytes().iter().all(|&b| b > 0));
-    assert_eq!((table.num_files(), table.num_rows(), table.num_row_groups()), (3, 13, 4));
-    assert_eq!([0, 1, 2, 3].map(|g| table.file_of_group(g)), [0, 1, 1, 1]);
-    for (at, file) in table.files().enumerate() {
-        let footer = footer::read(&table.path(at)).unwrap();
+    assert_eq!(plan.group_rows(), [3, 4, 4, 2]);
+    assert!(plan.group_bytes().iter().all(|&b| b > 0));
+    assert_eq!((plan.num_files(), plan.num_rows(), plan.num_row_groups()), (3, 13, 4));
+    assert_eq!([0, 1, 2, 3].map(|g| plan.file_of_group(g)), [0, 1, 1, 1]);
+    for (at, file) in plan.files().enumerate() {
+        let footer = footer::read(&plan.path(at)).unwrap();
         assert_eq!((footer.hash, footer.size), (file.hash, file.size));
-        assert_eq!(fs::metadata(table.path(at)).unwrap().len(), file.size);
+        assert_eq!(fs::metadata(plan.path(at)).unwrap().len(), file.size);
     }
     assert_eq!(
-        plan(&[table.path(1)], 1, Drift::default(), &remote::From::default(), None).unwrap().root(),
-        table.root()
+        build_plan(&[plan.path(1)], 1, SchemaMerge::default(), &remote::StoreAccess::default(), None).unwrap().root(),
+        plan.root()
     );
     let copy = tempfile::tempdir().unwrap();
     for file in ["a.parquet", "a-b/x.parquet", "a/b.parquet"] {
         fs::create_dir_all(copy.path().join(file).parent().unwrap()).unwrap();
         fs::copy(dir.path().join(file), copy.path().join(file)).unwrap();
     }
-    assert_eq!(planned(copy.path()).unwrap().digest(), table.digest());
-    assert_eq!(FileTable::from_bytes(&table.to_bytes()).unwrap(), table);
+    assert_eq!(planned(copy.path()).unwrap().digest(), plan.digest());
+    assert_eq!(Plan::from_bytes(&plan.to_bytes()).unwrap(), plan);
 }
 
 #[test]
@@ -77,9 +77,9 @@ fn nulls_that_statistics_show() {
     file("a.parquet", &full, &full);
     file("b.parquet", &full, &gap);
     file("c.parquet", &gap, &gap);
-    let table = planned(dir.path()).unwrap();
-    assert_eq!(table.first_null(), [None, Some(2), Some(1), None]);
-    assert_eq!(table.select(&[0, 2]).unwrap().first_null(), [None, Some(1), None, None]);
+    let plan = planned(dir.path()).unwrap();
+    assert_eq!(plan.first_null(), [None, Some(2), Some(1), None]);
+    assert_eq!(plan.select(&[0, 2]).unwrap().first_null(), [None, Some(1), None, None]);
 }
 
 #[test]
@@ -88,9 +88,9 @@ fn columns_in_another_order_and_empty_files_fit() {
     write(&dir.path().join("a.parquet"), vec![("x", ints(0..2)), ("y", nulls(&[None, None]))], 4);
     write(&dir.path().join("b.parquet"), vec![("y", nulls(&[])), ("z", ints([])), ("x", nulls(&[]))], 4);
     write(&dir.path().join("c.parquet"), vec![("y", ints([1])), ("x", nulls(&[None]))], 4);
-    let table = planned(dir.path()).unwrap();
-    assert_eq!(table.first_null(), [Some(2), Some(0)]);
-    assert_eq!(table.schema().fields().len(), 2);
+    let plan = planned(dir.path()).unwrap();
+    assert_eq!(plan.first_null(), [Some(2), Some(0)]);
+    assert_eq!(plan.schema().fields().len(), 2);
 }
 
 #[test]
@@ -104,9 +104,14 @@ fn schemas_that_differ_are_named_in_order() {
     write(&dir.path().join("048.parquet"), vec![("y", ints([1]))], 4);
     fs::write(dir.path().join("049.parquet"), b"").unwrap();
     for threads in [1, 4, 64] {
-        let error =
-            plan(&[dir.path().to_str().unwrap().to_owned()], threads, Drift::default(), &remote::From::default(), None)
-                .unwrap_err();
+        let error = build_plan(
+            &[dir.path().to_str().unwrap().to_owned()],
+            threads,
+            SchemaMerge::default(),
+            &remote::StoreAccess::default(),
+            None,
+        )
+        .unwrap_err();
         assert!(matches!(&error, Error::Schema { path, .. } if path.ends_with("047.parquet")), "{error}");
     }
     fs::remove_file(dir.path().join("047.parquet")).unwrap();

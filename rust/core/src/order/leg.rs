@@ -178,12 +178,30 @@ mod tests {
         assert!(leg(0, 1, 1, false).is_err());
     }
 
+    /// Shards, batch size, drop_last and the fewest rows that these have a step of.
+    fn settings() -> impl Strategy<Value = (u64, u64, bool, u64)> {
+        (1_u64..20, 1_u64..40, any::<bool>()).prop_map(|(num_shards, batch_size, drop_last)| {
+            let fewest = num_shards * if drop_last { batch_size } else { 1 };
+            (num_shards, batch_size, drop_last, fewest)
+        })
+    }
+
     proptest! {
         #[test]
-        fn batches_and_what_is_left_over_cover_the_domain(
-            n in 1_u64..300, num_shards in 1_u64..20, batch_size in 1_u64..40, drop_last: bool, part in 0.0..=1.0_f64,
+        fn a_leg_begins_if_and_only_if_every_shard_has_a_batch(
+            (num_shards, batch_size, drop_last, fewest) in settings(), n in 0_u64..800,
         ) {
-            let Ok(start) = leg(n, num_shards, batch_size, drop_last) else { return Ok(()) };
+            prop_assert_eq!(leg(n, num_shards, batch_size, drop_last).is_ok(), n >= fewest);
+            prop_assert!(leg(fewest, num_shards, batch_size, drop_last).is_ok());
+            prop_assert!(leg(fewest - 1, num_shards, batch_size, drop_last).is_err());
+        }
+
+        #[test]
+        fn batches_and_what_is_left_over_cover_the_domain(
+            (num_shards, batch_size, drop_last, fewest) in settings(), more in 0_u64..300, part in 0.0..=1.0_f64,
+        ) {
+            let n = fewest + more;
+            let start = leg(n, num_shards, batch_size, drop_last).unwrap();
             let delivered = (start.num_batches() as f64 * part) as u64;
             let leg = Leg::new(start.domain, LegSpec { delivered, ..start.spec }).unwrap();
             let mut seen: Vec<u64> = (0..delivered).flat_map(|g| leg.batch(g)).flatten().collect();

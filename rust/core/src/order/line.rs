@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{GroupSlice, Laid, key, mul_div, permutation};
+use super::{GroupSlice, SplitSequence, key, mul_div, permutation};
 
 /// The rows of one epoch in their order.
 #[derive(Debug, Clone)]
 pub struct Line {
-    laid: Arc<Laid>,
+    split_sequence: Arc<SplitSequence>,
     strands: u64,
     window: u64,
     seed: u64,
@@ -27,13 +27,13 @@ pub struct Window {
 }
 
 impl Line {
-    pub(crate) fn new(laid: Laid, strands: u64, window: u64, seed: u64, epoch: u64) -> Self {
-        Self { laid: Arc::new(laid), strands, window, seed, epoch }
+    pub(crate) fn new(split_sequence: SplitSequence, strands: u64, window: u64, seed: u64, epoch: u64) -> Self {
+        Self { split_sequence: Arc::new(split_sequence), strands, window, seed, epoch }
     }
 
     /// N: the number of positions.
     pub fn len(&self) -> u64 {
-        self.laid.len()
+        self.split_sequence.len()
     }
 
     /// Whether there is no row.
@@ -57,8 +57,8 @@ impl Line {
     }
 
     /// The splits laid end to end.
-    pub fn laid(&self) -> &Laid {
-        &self.laid
+    pub fn split_sequence(&self) -> &SplitSequence {
+        &self.split_sequence
     }
 
     /// The window that holds this position, which must be below [`len`](Self::len). Only under row shuffle.
@@ -89,7 +89,7 @@ impl Line {
     /// The rows at these positions, in the line's order; neighbours of one row group are one slice.
     pub fn rows(&self, positions: Range<u64>) -> Vec<GroupSlice> {
         if !self.is_row_shuffled() {
-            return self.laid.slices(positions);
+            return self.split_sequence.slices(positions);
         }
         let mut found: Vec<GroupSlice> = Vec::new();
         let Range { mut start, end } = positions;
@@ -99,7 +99,7 @@ impl Line {
             let until = end.min(window.positions.end);
             for position in start..until {
                 let (group, row) =
-                    self.laid.row(place_in(&window, order[(position - window.positions.start) as usize]));
+                    self.split_sequence.row(place_in(&window, order[(position - window.positions.start) as usize]));
                 match found.last_mut() {
                     Some(last) if last.group == group && last.rows.end == row => last.rows.end += 1,
                     _ => found.push(GroupSlice { group, rows: row..row + 1 }),

@@ -1,35 +1,35 @@
 //! The order: pure numbers, no I/O.
 //!
 //! Row groups are packed into splits ([`Splits`]); the splits of an epoch, permuted by the key (seed, epoch), are laid end
-//! to end ([`Laid`]); k strands of that are read side by side in windows, permuted by the key (seed, epoch, window), and
+//! to end ([`SplitSequence`]); k strands of that are read side by side in windows, permuted by the key (seed, epoch, window), and
 //! the windows end to end are the [`Line`]. [`Legs`] cut the line into shards and batches and keep count of what was
 //! delivered. A [`Sample`] takes rows off the line by a key; which rows of a row group stand on it is a [`RowSet`].
 
 mod intervals;
 mod key;
-mod laid;
 mod leg;
-mod legs;
 mod line;
 mod permute;
 mod philox;
+mod progress;
 mod rowset;
 mod sample;
 mod spec;
 mod split;
+mod split_sequence;
 
 pub use intervals::Intervals;
 pub use key::{Key, key};
-pub use laid::{GroupSlice, Laid};
 pub use leg::{Leg, LegSpec};
-pub use legs::{Ask, Legs, Outcome};
 pub use line::{Line, Window};
 pub use permute::permutation;
 pub use philox::Philox;
+pub use progress::{Ask, Legs, Outcome};
 pub use rowset::{RowSet, Runs};
 pub use sample::Sample;
 pub use spec::{DEFAULT_STRANDS, Groups, Order, OrderSpec};
 pub use split::{SplitLimits, Splits};
+pub use split_sequence::{GroupSlice, SplitSequence};
 
 /// The version of the order: of every rule in this module that decides where a row stands. Pinned by golden vectors.
 pub const ORDER_VERSION: u32 = 1;

@@ -66,8 +66,8 @@ impl RowSet {
     }
 
     /// The bytes that it takes.
-    pub fn memory(&self) -> u64 {
-        self.bits.as_ref().map_or(0, |bits| 8 * (bits.words.len() + bits.before.len()) as u64)
+    pub fn memory(&self) -> usize {
+        self.bits.as_ref().map_or(0, |bits| 8 * (bits.words.len() + bits.before.len()))
     }
 
     /// The rows in both sets, which must be of one row group.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Laid, Line, SplitLimits, Splits, key};
+use super::{Line, SplitLimits, SplitSequence, Splits, key};
 use crate::{Error, Result};
 
 /// Strands read side by side under row shuffle, where nothing else was asked for.
@@ -96,8 +96,8 @@ impl Order {
     /// More than 2³² - 1 splits.
     pub fn line(&self, epoch: u64) -> Result<Line> {
         let split_key = self.shuffle.then(|| key("splits", &[self.seed, epoch]));
-        let laid = Laid::new(Arc::clone(&self.splits), split_key)?;
-        Ok(Line::new(laid, self.strands, self.window, self.seed, epoch))
+        let split_sequence = SplitSequence::new(Arc::clone(&self.splits), split_key)?;
+        Ok(Line::new(split_sequence, self.strands, self.window, self.seed, epoch))
     }
 
     /// The splits that are permuted.

@@ -1,20 +1,23 @@
-//! Which rows pass: a filter's conditions over arrays and over statistics, counted once, and found again when rows are read.
+//! The rows that pass a sample and a filter: counted once for a plan, and found again when rows are read.
+//!
+//! A `predicate` is bound to the columns of a plan (`bind`), and evaluated over arrays (`evaluate`), or over the statistics of a row
+//! group that need no reading (`pruning`). `selections` keeps the sets of rows that pass; `filter_prefetch` and `count_prefetch` fetch
+//! a store's columns ahead of that.
 
+mod bind;
+mod comparable;
 mod count;
-mod facts;
-mod kernel;
-mod lane;
-mod lookout;
+mod count_prefetch;
+mod evaluate;
+mod filter_prefetch;
 mod predicate;
-mod scout;
+mod pruning;
 mod selections;
-mod written;
 
 pub use count::{count, may_pass};
-pub use predicate::{Condition, Evaluator, Literal, Predicate, Step, Test};
-pub use scout::Scout;
-pub use selections::{Selections, Selector};
-pub use written::schema_metadata;
+pub use filter_prefetch::FilterPrefetch;
+pub use predicate::{Condition, Evaluator, FilterOp, Literal, Predicate, Test};
+pub use selections::{FILTER_BLOCK_ROWS, Selections, Selector};
 
 #[cfg(test)]
 mod tests;

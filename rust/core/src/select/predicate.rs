@@ -2,13 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow_array::{BooleanArray, RecordBatch, new_empty_array};
-use arrow_schema::DataType;
+use arrow_array::{BooleanArray, RecordBatch};
 
-use super::kernel;
-use super::lane::{LaneKind, kind};
-use crate::decode::{Asked, Column, Projection};
-use crate::files::FileTable;
 use crate::{Error, Result};
 
 /// A value that columns are compared with, in the column's own unit.
@@ -68,7 +63,7 @@ pub struct Condition {
 
 /// A step of a filter in postfix notation.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Step {
+pub enum FilterOp {
     /// A condition.
     Test(Condition),
     /// True or false for every row.
@@ -83,9 +78,10 @@ pub enum Step {
     Not,
 }
 
-/// What evaluates a whole filter where a step of it has no kernel here.
+/// Evaluates a whole filter, one operation of which cannot be evaluated here.
 pub trait Evaluator: std::fmt::Debug + Send + Sync {
-    /// Which rows the filter is true of; the columns are the predicate's.
+    /// Which rows the filter is true of; the columns are the predicate's, of at most
+    /// [`FILTER_BLOCK_ROWS`](super::FILTER_BLOCK_ROWS) rows.
     ///
     /// # Errors
     /// What it could not do, in words.
@@ -96,7 +92,7 @@ pub trait Evaluator: std::fmt::Debug + Send + Sync {
 #[derive(Debug, Clone)]
 pub struct Predicate {
     pub(super) names: Vec<String>,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<FilterOp>,
     pub(super) evaluator: Option<Arc<dyn Evaluator>>,
 }
 
@@ -105,17 +101,17 @@ impl Predicate {
     ///
     /// # Errors
     /// Steps that are no tree, columns that are not named.
-    pub fn new(names: Vec<String>, steps: Vec<Step>) -> Result<Self> {
+    pub fn new(names: Vec<String>, steps: Vec<FilterOp>) -> Result<Self> {
         let mut depth = 0_usize;
         let bad = || Error::internal("the steps of a filter make no tree");
         for step in &steps {
             let taken = match step {
-                Step::And | Step::Or => 2,
-                Step::Not => 1,
+                FilterOp::And | FilterOp::Or => 2,
+                FilterOp::Not => 1,
                 _ => 0,
             };
             depth = depth.checked_sub(taken).ok_or_else(bad)? + 1;
-            if let Step::Test(Condition { column, test }) = step {
+            if let FilterOp::Test(Condition { column, test }) = step {
                 let other = match test {
                     Test::EqualColumn(other) | Test::LessColumn(other) => *other,
                     _ => *column,
@@ -137,65 +133,5 @@ impl Predicate {
     /// The names of its columns.
     pub fn names(&self) -> &[String] {
         &self.names
-    }
-
-    /// Its columns in a plan, as they are read.
-    ///
-    /// # Errors
-    /// A column that is not there, or of a type that the condition on it is not for.
-    pub(super) fn columns(&self, table: &FileTable) -> Result<Arc<[Column]>> {
-        let asked = Asked { columns: Some(self.names.clone()), ..Asked::default() };
-        let projection = Projection::new(table, &asked)?;
-        for step in &self.steps {
-            let Step::Test(Condition { column, test }) = step else { continue };
-            let data_type = projection.columns()[*column].sources[0].field.data_type();
-            let other = match test {
-                Test::EqualColumn(other) | Test::LessColumn(other) => {
-                    projection.columns()[*other].sources[0].field.data_type()
-                }
-                _ => data_type,
-            };
-            if !fits(test, data_type) || plain_type(data_type) != plain_type(other) {
-                return Err(Error::Unsupported(format!(
-                    "filters compare column {:?}, which is {data_type}, with what it cannot be compared with",
-                    self.names[*column]
-                )));
-            }
-        }
-        if let Some(evaluator) = &self.evaluator {
-            let none = projection.sources().map(|source| new_empty_array(source.field.data_type())).collect::<Vec<_>>();
-            kernel::asked(evaluator.as_ref(), &self.names, &none, 0).map_err(Error::Unsupported)?;
-        }
-        Ok(projection.columns().into())
-    }
-}
-
-fn plain_type(data_type: &DataType) -> &DataType {
-    match data_type {
-        DataType::Dictionary(_, values) => values,
-        other => other,
-    }
-}
-
-fn fits(test: &Test, data_type: &DataType) -> bool {
-    let kind = kind(data_type);
-    let takes = |literal: &Literal| {
-        matches!(
-            (literal, kind),
-            (Literal::Int(_), Some(LaneKind::Int | LaneKind::Wide))
-                | (Literal::Float(_), Some(LaneKind::Int | LaneKind::Wide | LaneKind::Float))
-                | (Literal::Bytes(_), Some(LaneKind::Bytes))
-        )
-    };
-    match test {
-        Test::Equal(literal)
-        | Test::Less(literal)
-        | Test::LessEqual(literal)
-        | Test::Greater(literal)
-        | Test::GreaterEqual(literal) => takes(literal),
-        Test::In { values, .. } => values.iter().all(takes),
-        Test::EqualColumn(_) | Test::LessColumn(_) => kind.is_some(),
-        Test::Nan | Test::Null { nan: true } => kind == Some(LaneKind::Float),
-        Test::Null { nan: false } | Test::Always(_) => true,
     }
 }

@@ -1,22 +1,28 @@
 //! The rows that pass, found when a row group is read, kept while it is, and compared with what was counted.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use super::facts::{self, Facts};
-use super::kernel;
+use super::evaluate;
 use super::predicate::Predicate;
+use super::pruning::{self, ColumnStats};
 use crate::decode::{Column, GroupColumn, SourceReader};
 use crate::fetch::{Files, OpenFile};
-use crate::files::FileTable;
+use crate::files::Plan;
+use crate::lru::LruByBytes;
 use crate::order::{RowSet, Sample};
+use crate::sync::lock;
 use crate::{Error, Result};
 
-/// Rows that are decoded and compared at a time: few enough for the cache, and whole words of bits.
-const BLOCK: u64 = 16_384;
+/// Rows that a filter is evaluated over at a time: few enough for the CPU cache, and whole words of bits.
+///
+/// An [`Evaluator`](super::Evaluator) never gets more. The one that calls pyarrow relies on it: pyarrow evaluates a batch of more
+/// than 32,768 rows in several pieces, whose order is not certain.
+pub const FILTER_BLOCK_ROWS: u64 = 16_384;
 /// Sets that are kept, in bytes.
-const MAX_BYTES: u64 = 64 << 20;
+const MAX_BYTES: usize = 64 << 20;
+/// Bytes of a set's slot.
+const ENTRY_BYTES: usize = 64;
 /// Bytes of a row of a column whose rows differ.
 const WIDTH: u64 = 32;
 
@@ -40,9 +46,9 @@ impl Selector {
     ///
     /// # Errors
     /// A column that is not there, or of a type that the condition on it is not for.
-    pub fn new(table: &FileTable, sample: Option<Sample>, filter: Option<Predicate>) -> Result<Self> {
+    pub fn new(plan: &Plan, sample: Option<Sample>, filter: Option<Predicate>) -> Result<Self> {
         let filter = match filter {
-            Some(predicate) => Some((predicate.clone(), predicate.columns(table)?)),
+            Some(predicate) => Some((predicate.clone(), predicate.columns(plan)?)),
             None => None,
         };
         Ok(Self { sample, filter })
@@ -65,37 +71,37 @@ impl Selector {
 
     /// Whether a row group has to be read to know which rows pass. Opens its file; one that cannot be opened is not read.
     pub(super) fn is_read(&self, files: &Files, group: usize) -> bool {
-        let table = files.table();
-        let index = table.file_of_group(group);
-        let is_some = |file: &OpenFile| self.verdict(table, index, file, group) == Verdict::Some;
-        table.group_rows()[group] > 0 && files.open(index).is_ok_and(|file| is_some(&file))
+        let plan = files.plan();
+        let index = plan.file_of_group(group);
+        let is_some = |file: &OpenFile| self.verdict(plan, index, file, group) == Verdict::Some;
+        plan.group_rows()[group] > 0 && files.open(index).is_ok_and(|file| is_some(&file))
     }
 
     /// How many rows of a row group are in the sample: before the filter.
-    pub(super) fn sampled(&self, table: &FileTable, group: usize) -> Result<u64> {
-        let rows = table.group_rows()[group];
+    pub(super) fn sampled(&self, plan: &Plan, group: usize) -> Result<u64> {
+        let rows = plan.group_rows()[group];
         match &self.sample {
             None => Ok(rows),
             Some(sample) => {
-                let (hash, number) = place(table, group);
+                let (hash, number) = place(plan, group);
                 sample.count(rows, hash, number)
             }
         }
     }
 
-    fn verdict(&self, table: &FileTable, index: usize, file: &OpenFile, group: usize) -> Verdict {
+    fn verdict(&self, plan: &Plan, index: usize, file: &OpenFile, group: usize) -> Verdict {
         let Some((predicate, columns)) = &self.filter else { return Verdict::All };
         let metadata = file.metadata.metadata();
         let leaves = metadata.file_metadata().schema_descr();
-        let of = metadata.row_group(group - table.groups(index).start);
-        let facts: Vec<Facts> = columns
+        let of = metadata.row_group(group - plan.groups(index).start);
+        let stats: Vec<ColumnStats> = columns
             .iter()
-            .map(|column| match (column.sources[0].partition, table.partitions()) {
-                (Some(partition), Some(values)) => Facts::of_partition(values, partition, index),
-                _ => Facts::of_group(of, leaves, file.metadata.schema(), &column.name),
+            .map(|column| match (column.sources[0].partition, plan.partitions()) {
+                (Some(partition), Some(values)) => ColumnStats::of_partition(values, partition, index),
+                _ => ColumnStats::of_row_group(of, leaves, file.metadata.schema(), &column.name),
             })
             .collect();
-        let outcomes = facts::outcomes(predicate, &facts);
+        let outcomes = pruning::outcomes(predicate, &stats);
         match (outcomes.may_pass(), outcomes.all_pass()) {
             (false, _) => Verdict::None,
             (true, true) => Verdict::All,
@@ -105,36 +111,35 @@ impl Selector {
 
     /// How many rows of a row group pass, as they are found now.
     pub(super) fn count(&self, files: &Files, group: usize) -> Result<u64> {
-        let table = files.table();
-        let index = table.file_of_group(group);
-        if self.filter.is_some() && table.group_rows()[group] > 0 {
+        let plan = files.plan();
+        let index = plan.file_of_group(group);
+        if self.filter.is_some() && plan.group_rows()[group] > 0 {
             let file = files.open(index)?;
-            match self.verdict(table, index, &file, group) {
+            match self.verdict(plan, index, &file, group) {
                 Verdict::None => return Ok(0),
                 Verdict::All => {}
                 Verdict::Some => return Ok(self.rows(files, group)?.len()),
             }
         }
-        self.sampled(table, group)
+        self.sampled(plan, group)
     }
 
     /// Which rows of a row group pass.
     pub(super) fn rows(&self, files: &Files, group: usize) -> Result<RowSet> {
-        let table = files.table();
-        let rows = table.group_rows()[group];
-        let index = table.file_of_group(group);
+        let plan = files.plan();
+        let rows = plan.group_rows()[group];
+        let index = plan.file_of_group(group);
         let passing = match &self.filter {
             Some((predicate, columns)) if rows > 0 => {
                 let file = files.open(index)?;
-                match self.verdict(table, index, &file, group) {
+                match self.verdict(plan, index, &file, group) {
                     Verdict::None => return Ok(RowSet::from_words(rows, Vec::new())),
                     Verdict::All => RowSet::all(rows),
                     Verdict::Some => {
-                        let found =
-                            catch_unwind(AssertUnwindSafe(|| filtered(table, &file, group, predicate, columns)));
+                        let found = catch_unwind(AssertUnwindSafe(|| filtered(plan, &file, group, predicate, columns)));
                         // Damaged pages make decoders panic that are not ours.
                         let found = found.unwrap_or_else(|_| {
-                            let number = group - table.groups(index).start;
+                            let number = group - plan.groups(index).start;
                             let detail = "a decoder gave up; the file seems damaged: write or copy it again";
                             Err(Error::corrupt(&file.path, format!("row group {number}: {detail}")))
                         });
@@ -149,7 +154,7 @@ impl Selector {
         match &self.sample {
             None => Ok(passing),
             Some(sample) => {
-                let (hash, number) = place(table, group);
+                let (hash, number) = place(plan, group);
                 Ok(sample.rows(rows, hash, number)?.and(&passing))
             }
         }
@@ -157,38 +162,32 @@ impl Selector {
 }
 
 /// A row group's part of the sample's key: its file's footer hash, and its number in the file.
-fn place(table: &FileTable, group: usize) -> (u64, u64) {
-    let file = table.file(table.file_of_group(group));
+fn place(plan: &Plan, group: usize) -> (u64, u64) {
+    let file = plan.file(plan.file_of_group(group));
     (file.hash, (group - file.groups.start) as u64)
 }
 
-fn filtered(
-    table: &FileTable,
-    file: &OpenFile,
-    group: usize,
-    predicate: &Predicate,
-    columns: &[Column],
-) -> Result<RowSet> {
-    let index = table.file_of_group(group);
-    let in_file = group - table.groups(index).start;
-    let rows = table.group_rows()[group];
+fn filtered(plan: &Plan, file: &OpenFile, group: usize, predicate: &Predicate, columns: &[Column]) -> Result<RowSet> {
+    let index = plan.file_of_group(group);
+    let in_file = group - plan.groups(index).start;
+    let rows = plan.group_rows()[group];
     let mut readers = Vec::with_capacity(columns.len());
     for column in columns {
-        let of = GroupColumn::find(table, index, file, in_file, &column.sources[0])?;
+        let of = GroupColumn::find(plan, index, file, in_file, &column.sources[0])?;
         let reader = SourceReader::open(&of, 0)?;
         readers.push((of, reader));
     }
     let mut words = Vec::with_capacity(rows.div_ceil(64) as usize);
-    for start in (0..rows).step_by(BLOCK as usize) {
-        let count = (rows - start).min(BLOCK) as usize;
+    for start in (0..rows).step_by(FILTER_BLOCK_ROWS as usize) {
+        let count = (rows - start).min(FILTER_BLOCK_ROWS) as usize;
         let arrays = readers
             .iter_mut()
             .map(|(of, reader)| reader.read(of, None, start..start + count as u64))
             .collect::<Result<Vec<_>>>()?;
         let passing = match &predicate.evaluator {
-            None => kernel::evaluate(predicate, &arrays, count)?,
+            None => evaluate::evaluate(predicate, &arrays, count)?,
             Some(evaluator) => {
-                kernel::asked(evaluator.as_ref(), predicate.names(), &arrays, count).map_err(|detail| {
+                evaluate::asked(evaluator.as_ref(), predicate.names(), &arrays, count).map_err(|detail| {
                     let first = readers.first().map_or(0, |(of, _)| of.first_row) + start;
                     let last = first + count as u64 - 1;
                     Error::Data { path: file.path.clone(), detail: format!("among rows {first} to {last}: {detail}") }
@@ -200,27 +199,20 @@ fn filtered(
     Ok(RowSet::from_words(rows, words))
 }
 
-/// A set that is being found, or was: locked by the thread that finds it, so that it is found once.
-type Place = Arc<Mutex<Option<Arc<RowSet>>>>;
+/// A slot is locked by the thread that finds the set, so that it is found once.
+type SelectionSlot = Mutex<Option<Arc<RowSet>>>;
 
 /// The sets of the row groups that are being read.
 #[derive(Debug)]
 pub struct Selections {
     selector: Arc<Selector>,
-    kept: Mutex<Kept>,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    places: HashMap<usize, (Place, u64, u64)>,
-    clock: u64,
-    bytes: u64,
+    sets: Mutex<LruByBytes<SelectionSlot>>,
 }
 
 impl Selections {
     /// None found yet.
     pub fn new(selector: Arc<Selector>) -> Self {
-        Self { selector, kept: Mutex::default() }
+        Self { selector, sets: Mutex::new(LruByBytes::new(MAX_BYTES, usize::MAX)) }
     }
 
     /// About the bytes of a row that are read to know whether it passes.
@@ -230,9 +222,9 @@ impl Selections {
 
     /// Whether the rows of a row group are to be found by reading it. Opens its file.
     pub(super) fn is_read(&self, files: &Files, group: usize) -> bool {
-        let place = self.kept.lock().unwrap_or_else(PoisonError::into_inner).places.get(&group).map(|of| of.0.clone());
-        // Locked: somebody reads it.
-        let is_known = place.is_some_and(|place| place.try_lock().map_or(true, |set| set.is_some()));
+        let slot = lock(&self.sets).peek(group);
+        // A slot that is locked is being filled.
+        let is_known = slot.is_some_and(|slot| slot.try_lock().map_or(true, |set| set.is_some()));
         !is_known && self.selector.is_read(files, group)
     }
 
@@ -241,51 +233,29 @@ impl Selections {
     /// # Errors
     /// Another number passes than was counted, or whatever went wrong with reading.
     pub fn rows(&self, files: &Files, group: usize) -> Result<Arc<RowSet>> {
-        let place = {
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.clock += 1;
-            let now = kept.clock;
-            let entry = kept.places.entry(group).or_default();
-            entry.1 = now;
-            Arc::clone(&entry.0)
-        };
-        let mut slot = place.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(set) = slot.as_ref() {
+        let slot = lock(&self.sets).slot(group);
+        let mut found = lock(&slot);
+        if let Some(set) = found.as_ref() {
             return Ok(Arc::clone(set));
         }
-        let table = files.table();
+        let plan = files.plan();
         let set = Arc::new(self.selector.rows(files, group)?);
-        let counted = table.line_rows()[group];
+        let counted = plan.line_rows()[group];
         if set.len() != counted {
-            let file = table.file_of_group(group);
+            let file = plan.file_of_group(group);
             return Err(Error::Changed {
-                path: table.path(file),
+                path: plan.path(file),
                 detail: format!(
                     "row group {}: {} rows pass the filter now, and {counted} did when they were counted; restore the \
                      file, or plan anew and start the epoch again",
-                    group - table.groups(file).start,
+                    group - plan.groups(file).start,
                     set.len(),
                 ),
             });
         }
-        *slot = Some(Arc::clone(&set));
-        drop(slot);
-        self.account(group, set.memory());
+        *found = Some(Arc::clone(&set));
+        drop(found);
+        lock(&self.sets).weigh(group, 1, || set.memory() + ENTRY_BYTES);
         Ok(set)
-    }
-
-    fn account(&self, group: usize, bytes: u64) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = kept.places.get_mut(&group) {
-            entry.2 = bytes + 64;
-            kept.bytes += bytes + 64;
-        }
-        while kept.bytes > MAX_BYTES && kept.places.len() > 1 {
-            let oldest = kept.places.iter().filter(|(_, entry)| entry.2 > 0).min_by_key(|(_, entry)| entry.1);
-            let Some((&oldest, _)) = oldest else { break };
-            if let Some((_, _, freed)) = kept.places.remove(&oldest) {
-                kept.bytes = kept.bytes.saturating_sub(freed);
-            }
-        }
     }
 }

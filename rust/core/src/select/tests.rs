@@ -8,10 +8,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fetch::Files;
-use crate::files::{self, FileTable, Passing};
+use crate::files::{self, Plan, SelectedRows};
 use crate::order::{RowSet, Sample};
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<FilterOp>> {
     let int = prop_oneof![(-3_i128..4).prop_map(Literal::Int), (-3.0..4.0_f64).prop_map(Literal::Float)];
     let float = prop_oneof![Just(f64::NAN), Just(0.0), -2.0..2.0_f64].prop_map(Literal::Float);
     let text = "[ab]{0,2}".prop_map(|text| Literal::Bytes(text.into_bytes()));
@@ -32,25 +32,25 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             Just(Test::LessColumn(column)),
             Just(Test::EqualColumn(column)),
         ]
-        .prop_map(move |test| vec![Step::Test(Condition { column, test })])
+        .prop_map(move |test| vec![FilterOp::Test(Condition { column, test })])
     };
     // Of one kind in a list of values.
     let ints = (-3_i128..4).prop_map(Literal::Int).boxed();
     let leaf = prop_oneof![
         tests(0, ints, false),
-        int.prop_map(|literal| vec![Step::Test(Condition { column: 0, test: Test::Less(literal) })]),
+        int.prop_map(|literal| vec![FilterOp::Test(Condition { column: 0, test: Test::Less(literal) })]),
         tests(1, float.boxed(), true),
         tests(2, text.boxed(), false),
-        proptest::option::of(any::<bool>()).prop_map(|value| vec![Step::Constant(value)]),
+        proptest::option::of(any::<bool>()).prop_map(|value| vec![FilterOp::Constant(value)]),
     ];
     leaf.prop_recursive(4, 12, 2, |inner| {
         let two = (inner.clone(), inner.clone(), any::<bool>()).prop_map(|(mut a, b, and)| {
             a.extend(b);
-            a.push(if and { Step::And } else { Step::Or });
+            a.push(if and { FilterOp::And } else { FilterOp::Or });
             a
         });
         let not = inner.prop_map(|mut a| {
-            a.push(Step::Not);
+            a.push(FilterOp::Not);
             a
         });
         prop_oneof![two, not]
@@ -82,7 +82,7 @@ fn arrays(rows: &Rows) -> Vec<ArrayRef> {
 }
 
 /// One row by hand: true, false or null.
-fn by_hand(steps: &[Step], (a, b, c): &(Option<i32>, Option<f64>, Option<String>)) -> Option<bool> {
+fn by_hand(steps: &[FilterOp], (a, b, c): &(Option<i32>, Option<f64>, Option<String>)) -> Option<bool> {
     let compare = |column: usize, literal: &Literal| match (column, literal) {
         (0, Literal::Int(v)) => a.map(|a| i128::from(a).partial_cmp(v)),
         (0, Literal::Float(v)) => a.map(|a| f64::from(a).partial_cmp(v)),
@@ -95,7 +95,7 @@ fn by_hand(steps: &[Step], (a, b, c): &(Option<i32>, Option<f64>, Option<String>
     let mut stack: Vec<Option<bool>> = Vec::new();
     for step in steps {
         let value = match step {
-            Step::Test(Condition { column, test }) => match test {
+            FilterOp::Test(Condition { column, test }) => match test {
                 Test::Equal(v) => compare(*column, v).map(|o| o.is_some_and(|o| o.is_eq())),
                 Test::Less(v) => compare(*column, v).map(|o| o.is_some_and(|o| o.is_lt())),
                 Test::LessEqual(v) => compare(*column, v).map(|o| o.is_some_and(|o| o.is_le())),
@@ -112,15 +112,15 @@ fn by_hand(steps: &[Step], (a, b, c): &(Option<i32>, Option<f64>, Option<String>
                 Test::LessColumn(_) => Some(false).filter(|_| !is_null(*column)),
                 Test::EqualColumn(_) => Some(!is_nan(*column)).filter(|_| !is_null(*column)),
             },
-            Step::Constant(value) => *value,
-            Step::Unknown => unreachable!(),
-            Step::Not => stack.pop().unwrap().map(|value| !value),
-            Step::And => match (stack.pop().unwrap(), stack.pop().unwrap()) {
+            FilterOp::Constant(value) => *value,
+            FilterOp::Unknown => unreachable!(),
+            FilterOp::Not => stack.pop().unwrap().map(|value| !value),
+            FilterOp::And => match (stack.pop().unwrap(), stack.pop().unwrap()) {
                 (Some(false), _) | (_, Some(false)) => Some(false),
                 (Some(true), Some(true)) => Some(true),
                 _ => None,
             },
-            Step::Or => match (stack.pop().unwrap(), stack.pop().unwrap()) {
+            FilterOp::Or => match (stack.pop().unwrap(), stack.pop().unwrap()) {
                 (Some(true), _) | (_, Some(true)) => Some(true),
                 (Some(false), Some(false)) => Some(false),
                 _ => None,
@@ -131,8 +131,8 @@ fn by_hand(steps: &[Step], (a, b, c): &(Option<i32>, Option<f64>, Option<String>
     stack.pop().unwrap()
 }
 
-/// A table of one file with these rows; its folder is removed with the first of the pair.
-fn written(rows: &Rows, group: usize, statistics: bool) -> (tempfile::TempDir, Arc<FileTable>) {
+/// A plan of one file with these rows; its folder is removed with the first of the pair.
+fn written(rows: &Rows, group: usize, statistics: bool) -> (tempfile::TempDir, Arc<Plan>) {
     let dir = tempfile::tempdir().unwrap();
     let fields = [DataType::Int32, DataType::Float64, DataType::Utf8];
     let fields: Vec<Field> = names().into_iter().zip(fields).map(|(name, of)| Field::new(name, of, true)).collect();
@@ -145,22 +145,22 @@ fn written(rows: &Rows, group: usize, statistics: bool) -> (tempfile::TempDir, A
     let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
-    let table = files::plan(
+    let plan = files::build_plan(
         &[path.to_str().unwrap().to_owned()],
         1,
-        files::Drift::default(),
-        &files::remote::From::default(),
+        files::SchemaMerge::default(),
+        &files::remote::StoreAccess::default(),
         None,
     )
     .unwrap();
-    (dir, Arc::new(table))
+    (dir, Arc::new(plan))
 }
 
 proptest! {
     #[test]
     fn arrays_and_rows_agree(rows in rows(), steps in steps()) {
         let predicate = Predicate::new(names(), steps.clone()).unwrap();
-        let found = kernel::evaluate(&predicate, &arrays(&rows), rows.len()).unwrap();
+        let found = evaluate::evaluate(&predicate, &arrays(&rows), rows.len()).unwrap();
         let wanted: Vec<bool> = rows.iter().map(|row| by_hand(&steps, row) == Some(true)).collect();
         prop_assert_eq!(found.iter().collect::<Vec<_>>(), wanted);
     }
@@ -169,19 +169,19 @@ proptest! {
     fn files_are_counted_and_selected_as_their_rows_say(
         rows in rows(), steps in steps(), group in 1_usize..20, statistics: bool, sampled: bool, threads in 1_usize..3,
     ) {
-        let (_dir, table) = written(&rows, group, statistics);
+        let (_dir, plan) = written(&rows, group, statistics);
         let sample = sampled.then(|| Sample::new(0.2, 0.8, 1).unwrap());
         let predicate = Predicate::new(names(), steps.clone()).unwrap();
-        let selector = Arc::new(Selector::new(&table, sample, Some(predicate)).unwrap());
-        let groups: Vec<usize> = (0..table.num_row_groups()).collect();
-        let counts = count(&table, files::remote::From::default(), &selector, &groups, threads, |_| Ok(())).unwrap();
-        let table = Arc::new(table.with_passing(Passing { rule: "r".into(), counts: counts.clone() }).unwrap());
-        let files = Files::with_statistics(Arc::clone(&table));
+        let selector = Arc::new(Selector::new(&plan, sample, Some(predicate)).unwrap());
+        let groups: Vec<usize> = (0..plan.num_row_groups()).collect();
+        let counts = count(&plan, files::remote::StoreAccess::default(), &selector, &groups, threads, |_| Ok(())).unwrap();
+        let plan = Arc::new(plan.with_passing(SelectedRows { rule: "r".into(), counts: counts.clone() }).unwrap());
+        let files = Files::with_statistics(Arc::clone(&plan));
         let selections = Selections::new(selector);
         for (number, chunk) in rows.chunks(group).enumerate() {
             let set = selections.rows(&files, number).unwrap();
             let in_sample = match &sample {
-                Some(sample) => sample.rows(chunk.len() as u64, table.file(0).hash, number as u64).unwrap(),
+                Some(sample) => sample.rows(chunk.len() as u64, plan.file(0).hash, number as u64).unwrap(),
                 None => RowSet::all(chunk.len() as u64),
             };
             let in_sample: Vec<u64> = in_sample.runs(0..in_sample.len()).flatten().collect();
@@ -200,8 +200,8 @@ proptest! {
             Field::new(name, array.data_type().clone(), true)
         });
         let values = RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), arrays(&rows)).unwrap();
-        let hide = |step: &Step| match step {
-            Step::Test(condition) if condition.column == unknown => Step::Unknown,
+        let hide = |step: &FilterOp| match step {
+            FilterOp::Test(condition) if condition.column == unknown => FilterOp::Unknown,
             other => other.clone(),
         };
         let known = Predicate::new(names(), steps.clone()).unwrap();
@@ -216,12 +216,12 @@ proptest! {
 
 #[test]
 fn a_row_group_that_passes_another_number_is_an_error() {
-    let (_dir, table) = written(&vec![(Some(1), None, None); 9], 5, false);
+    let (_dir, plan) = written(&vec![(Some(1), None, None); 9], 5, false);
     let condition = Condition { column: 0, test: Test::Equal(Literal::Int(1)) };
-    let predicate = Predicate::new(names(), vec![Step::Test(condition)]).unwrap();
-    let selector = Arc::new(Selector::new(&table, None, Some(predicate)).unwrap());
-    let table = Arc::new(table.with_passing(Passing { rule: "r".into(), counts: vec![5, 3] }).unwrap());
-    let files = Files::with_statistics(table);
+    let predicate = Predicate::new(names(), vec![FilterOp::Test(condition)]).unwrap();
+    let selector = Arc::new(Selector::new(&plan, None, Some(predicate)).unwrap());
+    let plan = Arc::new(plan.with_passing(SelectedRows { rule: "r".into(), counts: vec![5, 3] }).unwrap());
+    let files = Files::with_statistics(plan);
     let selections = Selections::new(selector);
     assert_eq!(selections.rows(&files, 0).unwrap().len(), 5);
     let error = selections.rows(&files, 1).unwrap_err().to_string();
@@ -230,23 +230,23 @@ fn a_row_group_that_passes_another_number_is_an_error() {
 
 #[test]
 fn steps_must_make_a_tree() {
-    for steps in [vec![], vec![Step::And], vec![Step::Unknown, Step::Unknown], vec![Step::Not]] {
+    for steps in [vec![], vec![FilterOp::And], vec![FilterOp::Unknown, FilterOp::Unknown], vec![FilterOp::Not]] {
         assert!(Predicate::new(names(), steps).is_err());
     }
     let condition = Condition { column: 3, test: Test::Nan };
-    assert!(Predicate::new(names(), vec![Step::Test(condition)]).is_err());
+    assert!(Predicate::new(names(), vec![FilterOp::Test(condition)]).is_err());
 }
 
 #[test]
 fn progress_may_stop_the_counting() {
-    let (_dir, table) = written(&vec![(Some(1), None, None); 9], 1, false);
+    let (_dir, plan) = written(&vec![(Some(1), None, None); 9], 1, false);
     let condition = Condition { column: 0, test: Test::Nan };
-    let predicate = Predicate::new(names(), vec![Step::Test(condition)]).unwrap();
-    assert!(Selector::new(&table, None, Some(predicate)).is_err(), "an integer is never NaN");
-    let predicate = Predicate::new(names(), vec![Step::Constant(Some(true))]).unwrap();
-    let selector = Selector::new(&table, None, Some(predicate)).unwrap();
+    let predicate = Predicate::new(names(), vec![FilterOp::Test(condition)]).unwrap();
+    assert!(Selector::new(&plan, None, Some(predicate)).is_err(), "an integer is never NaN");
+    let predicate = Predicate::new(names(), vec![FilterOp::Constant(Some(true))]).unwrap();
+    let selector = Selector::new(&plan, None, Some(predicate)).unwrap();
     let stopped =
-        count(&table, files::remote::From::default(), &selector, &[0, 1, 2], 2, |_| Err(crate::Error::Closed));
+        count(&plan, files::remote::StoreAccess::default(), &selector, &[0, 1, 2], 2, |_| Err(crate::Error::Closed));
     assert!(matches!(stopped, Err(crate::Error::Closed)));
-    assert_eq!(count(&table, files::remote::From::default(), &selector, &[1, 2], 2, |_| Ok(())).unwrap(), [1, 1]);
+    assert_eq!(count(&plan, files::remote::StoreAccess::default(), &selector, &[1, 2], 2, |_| Ok(())).unwrap(), [1, 1]);
 }

@@ -11,14 +11,15 @@ use std::io::{ErrorKind, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::{Metrics, Stamp};
-use crate::memory;
+use crate::buffer_pool;
+use crate::sync::lock;
 
 /// Under the caller's folder, which may hold other things: what is removed for room is ours.
 const OWN: &str = "shardline";
@@ -85,7 +86,7 @@ impl Cache {
         let place = self.place(entry);
         let mut file = File::open(&place).ok()?;
         let length = usize::try_from(entry.range.end - entry.range.start).ok()?;
-        let mut bytes = memory::scratch(length);
+        let mut bytes = buffer_pool::scratch(length);
         let mut sum = [0; CHECKSUM];
         let whole = file.metadata().is_ok_and(|is| is.len() == (length + CHECKSUM) as u64)
             && file.read_exact(&mut bytes).is_ok()
@@ -99,7 +100,7 @@ impl Cache {
         // When it was last used; that this fails on a disk that cannot be written matters to nobody.
         let _ = file.set_modified(SystemTime::now());
         metrics.cache_hit();
-        Some(memory::bytes(bytes))
+        Some(buffer_pool::bytes(bytes))
     }
 
     /// Keeps an entry. Blocks. Where the disk refuses, says so once a process and keeps nothing any more.
@@ -110,7 +111,7 @@ impl Cache {
         }
         if let Err(error) = self.keep(&self.place(entry), bytes, size)
             && !self.refused.swap(true, Ordering::Relaxed)
-            && REFUSED.lock().unwrap_or_else(PoisonError::into_inner).insert(self.folder.clone())
+            && lock(&REFUSED).insert(self.folder.clone())
         {
             metrics.note(true, format!("the cache in {} is left alone from here on: {error}", self.folder.display()));
         }
@@ -118,7 +119,7 @@ impl Cache {
 
     /// One entry at a time: room that is made for one is not given to another that is still being written.
     fn keep(&self, place: &Path, bytes: &[u8], size: u64) -> std::io::Result<()> {
-        let mut known = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.size);
         self.make_room(&mut known, size)?;
         self.write(place, bytes)
     }

@@ -16,7 +16,7 @@ use super::connect::Attempt;
 use super::retry::{Fault, Request, within};
 use super::scrub::Secrets;
 use super::{Location, Metrics, Options, Scheme, Stamp, Tuning};
-use crate::{Error, Result, memory};
+use crate::{Error, Result, buffer_pool};
 
 /// What a cache may hold if nobody says otherwise.
 const CACHE_BYTES: u64 = 10 << 30;
@@ -130,7 +130,7 @@ impl Client {
             usize::try_from(range.end - range.start).map_err(|_| Error::internal("a range larger than memory"))?;
         let _slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;
         // What came before a fault stays: a try goes on where the one before ended.
-        let so_far = tokio::sync::Mutex::new((memory::vec::<u8>(length), stamp.clone()));
+        let so_far = tokio::sync::Mutex::new((buffer_pool::vec::<u8>(length), stamp.clone()));
         request
             .run(|attempt| {
                 let (path, url, range, so_far) = (&path, &url, &range, &so_far);
@@ -142,7 +142,7 @@ impl Client {
             })
             .await?;
         let (bytes, stamp) = so_far.into_inner();
-        Ok((memory::bytes(bytes), stamp))
+        Ok((buffer_pool::bytes(bytes), stamp))
     }
 
     /// As [`get`](Self::get), of each of some ranges: from the local cache, or together by one request and then kept there.

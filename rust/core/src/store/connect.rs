@@ -1,7 +1,7 @@
 //! Between `object_store` and the network: every response is seen here, for its status and its Retry-After.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +13,7 @@ use object_store::client::{
 
 use super::scrub::Secrets;
 use super::{Metrics, decode_percent};
+use crate::sync::lock;
 
 /// What one try of a request met.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl Attempt {
     }
 
     fn sent(&self) -> MutexGuard<'_, Sent> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.sent)
     }
 
     /// The ID of the key that the last request was signed with, where it says so.

@@ -28,7 +28,7 @@ pub trait KeySource: fmt::Debug + Send + Sync {
 }
 
 /// Keys from a source, kept until they expire.
-pub(super) struct Kept<T> {
+pub(super) struct CachedKeys<T> {
     source: Arc<dyn KeySource>,
     read: fn(&HashMap<String, String>) -> Option<T>,
     wanted: &'static str,
@@ -41,13 +41,13 @@ struct Keys<T> {
     until: Option<(SystemTime, SystemTime)>,
 }
 
-impl<T> fmt::Debug for Kept<T> {
+impl<T> fmt::Debug for CachedKeys<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("credential_provider")
     }
 }
 
-impl<T> Kept<T> {
+impl<T> CachedKeys<T> {
     fn new(
         source: Arc<dyn KeySource>,
         wanted: &'static str,
@@ -61,8 +61,8 @@ fn of(keys: &HashMap<String, String>, names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| keys.get(*name)).cloned()
 }
 
-pub(super) fn aws(source: Arc<dyn KeySource>) -> Arc<Kept<AwsCredential>> {
-    Kept::new(source, "access_key_id and secret_access_key, and session_token if there is one", |keys| {
+pub(super) fn aws(source: Arc<dyn KeySource>) -> Arc<CachedKeys<AwsCredential>> {
+    CachedKeys::new(source, "access_key_id and secret_access_key, and session_token if there is one", |keys| {
         Some(AwsCredential {
             key_id: of(keys, &["access_key_id", "aws_access_key_id", "key"])?,
             secret_key: of(keys, &["secret_access_key", "aws_secret_access_key", "secret"])?,
@@ -71,12 +71,14 @@ pub(super) fn aws(source: Arc<dyn KeySource>) -> Arc<Kept<AwsCredential>> {
     })
 }
 
-pub(super) fn gcp(source: Arc<dyn KeySource>) -> Arc<Kept<GcpCredential>> {
-    Kept::new(source, "bearer_token", |keys| Some(GcpCredential { bearer: of(keys, &["bearer_token", "token"])? }))
+pub(super) fn gcp(source: Arc<dyn KeySource>) -> Arc<CachedKeys<GcpCredential>> {
+    CachedKeys::new(source, "bearer_token", |keys| {
+        Some(GcpCredential { bearer: of(keys, &["bearer_token", "token"])? })
+    })
 }
 
-pub(super) fn azure(source: Arc<dyn KeySource>) -> Arc<Kept<AzureCredential>> {
-    Kept::new(source, "bearer_token or account_key", |keys| match of(keys, &["bearer_token", "token"]) {
+pub(super) fn azure(source: Arc<dyn KeySource>) -> Arc<CachedKeys<AzureCredential>> {
+    CachedKeys::new(source, "bearer_token or account_key", |keys| match of(keys, &["bearer_token", "token"]) {
         Some(token) => Some(AzureCredential::BearerToken(token)),
         None => {
             Some(AzureCredential::AccessKey(AzureAccessKey::try_new(&of(keys, &["account_key", "access_key"])?).ok()?))
@@ -85,7 +87,7 @@ pub(super) fn azure(source: Arc<dyn KeySource>) -> Arc<Kept<AzureCredential>> {
 }
 
 #[async_trait]
-impl<T: Send + Sync + 'static> CredentialProvider for Kept<T> {
+impl<T: Send + Sync + 'static> CredentialProvider for CachedKeys<T> {
     type Credential = T;
 
     async fn get_credential(&self) -> object_store::Result<Arc<T>> {

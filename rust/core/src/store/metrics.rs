@@ -1,9 +1,11 @@
 //! What was asked of a store, and what is worth a line in the log.
 
 use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::sync::lock;
 
 /// Lines that wait to be logged; older ones give way.
 const MAX_NOTES: usize = 256;
@@ -65,7 +67,7 @@ impl Metrics {
     }
 
     pub(crate) fn note(&self, is_warning: bool, text: String) {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notes = lock(&self.notes);
         if notes.len() == MAX_NOTES {
             notes.pop_front();
         }
@@ -74,7 +76,7 @@ impl Metrics {
 
     /// The lines since the last call.
     pub fn take_notes(&self) -> Vec<Note> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+        lock(&self.notes).drain(..).collect()
     }
 
     /// The counters now.

@@ -12,6 +12,7 @@ use futures_util::future::{Either, select};
 use tokio::runtime::{Builder, Handle};
 
 use super::{Client, Location, Options};
+use crate::sync::lock;
 use crate::{Error, Result};
 
 /// Threads for requests: they copy and decrypt, and decode nothing.
@@ -77,7 +78,7 @@ impl Runtime {
 
     /// The client of a store with these options: one for each in a process.
     pub fn client(&self, location: &Location, options: &Options) -> Result<Arc<Client>> {
-        let mut clients = self.clients.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut clients = lock(&self.clients);
         if let Some((_, _, client)) = clients.iter().find(|(base, of, _)| *base == location.base && of == options) {
             return Ok(Arc::clone(client));
         }

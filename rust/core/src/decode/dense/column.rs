@@ -7,12 +7,12 @@ use bytes::Bytes;
 use parquet::basic::Encoding;
 use parquet::column::page::Page;
 
-use super::kind::{Kind, Nesting};
+use super::error::{DenseError, Result, corrupt};
+use super::kind::{ColumnKind, Nesting};
 use super::levels::{Levels, Presence, list_starts, starts_with_list};
 use super::lists::{Offsets, PageRows};
 use super::page::{DensePages, Sections};
 use super::values::Values;
-use super::{DenseError, Result, corrupt};
 
 /// Room reserved ahead of what a page is known to hold never goes over this many values.
 const MAX_GUESS: usize = 1 << 24;
@@ -44,13 +44,13 @@ struct OpenPage {
 
 /// Whether a step was made, or the column turned out not to be dense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum Progress {
     Done,
     NotDense,
 }
 
 impl Column {
-    pub(super) fn new(pages: Box<dyn DensePages>, kind: Kind) -> Self {
+    pub(super) fn new(pages: Box<dyn DensePages>, kind: ColumnKind) -> Self {
         Self {
             pages,
             levels: kind.levels,
@@ -83,21 +83,21 @@ impl Column {
         if !self.levels.repeated {
             self.values.reserve(rows)?;
         }
-        let mut step = Ok(Step::Done);
+        let mut step = Ok(Progress::Done);
         for (skipped, taken) in runs {
             if skipped > 0 {
                 step = self.advance(skipped, None);
             }
-            if matches!(step, Ok(Step::Done)) {
+            if matches!(step, Ok(Progress::Done)) {
                 step = self.advance(taken, Some(&mut offsets));
             }
-            if !matches!(step, Ok(Step::Done)) {
+            if !matches!(step, Ok(Progress::Done)) {
                 break;
             }
         }
         let (buffer, count) = self.values.finish();
         self.lost |= step.is_err();
-        if step? == Step::NotDense {
+        if step? == Progress::NotDense {
             return Ok(None);
         }
         let data = ArrayData::try_new(self.item.clone(), count, None, 0, vec![buffer], vec![]);
@@ -117,7 +117,7 @@ impl Column {
     }
 
     /// Reads `rows` rows, or skips them where there are no `offsets`.
-    fn advance(&mut self, rows: usize, mut offsets: Option<&mut Offsets>) -> Result<Step> {
+    fn advance(&mut self, rows: usize, mut offsets: Option<&mut Offsets>) -> Result<Progress> {
         let mut left = rows;
         while left > 0 && !self.lost {
             if self.page.is_none() {
@@ -146,7 +146,7 @@ impl Column {
             left -= taken;
             self.close_page(&mut offsets)?;
         }
-        Ok(if self.lost { Step::NotDense } else { Step::Done })
+        Ok(if self.lost { Progress::NotDense } else { Progress::Done })
     }
 
     /// Moves over `values` values of the open page, into the output if they are `wanted`.

@@ -3,10 +3,10 @@
 use arrow_buffer::{ArrowNativeType, ScalarBuffer};
 use bytes::Bytes;
 
-use super::lookup::lookup;
-use super::runs::{Run, next_run};
+use super::dictionary_gather::lookup;
+use super::error::{Result, corrupt};
+use super::rle::{RleRun, next_run};
 use super::unpack::{BLOCK, Block, unpack};
-use super::{Result, corrupt};
 
 /// The distinct values of a chunk. Never more than `i32::MAX` of them.
 pub(super) struct Dictionary<T: ArrowNativeType> {
@@ -42,7 +42,7 @@ pub(super) struct Indices {
     width: u8,
     /// Where the run after `run` begins.
     at: usize,
-    run: Run,
+    run: RleRun,
     /// How much of `run` is used.
     used: usize,
 }
@@ -53,7 +53,9 @@ impl Indices {
         match bytes.first() {
             None => corrupt("a dictionary-encoded page without a width"),
             Some(width) if *width > 32 => corrupt(format!("dictionary indices of {width} bits")),
-            Some(width) => Ok(Self { width: *width, bytes, at: 1, run: Run::Repeated { value: 0, len: 0 }, used: 0 }),
+            Some(width) => {
+                Ok(Self { width: *width, bytes, at: 1, run: RleRun::Repeated { value: 0, len: 0 }, used: 0 })
+            }
         }
     }
 
@@ -68,12 +70,12 @@ impl Indices {
         while count > 0 {
             let left = self.left_in_run()?;
             let taken = match self.run {
-                Run::Repeated { value, .. } => {
+                RleRun::Repeated { value, .. } => {
                     let taken = left.min(count);
                     dictionary.fill(value, taken, out)?;
                     taken
                 }
-                Run::Packed { start, .. } => {
+                RleRun::Packed { start, .. } => {
                     // Whole groups of eight begin at whole bytes: unpack from the group's start, drop what was used.
                     let before = self.used % 8;
                     let taken = left.min(count).min(BLOCK - before);
@@ -101,7 +103,7 @@ impl Indices {
     /// What is left of the run, or of the next one where it is used up: at least one index.
     fn left_in_run(&mut self) -> Result<usize> {
         loop {
-            let (Run::Repeated { len, .. } | Run::Packed { len, .. }) = self.run;
+            let (RleRun::Repeated { len, .. } | RleRun::Packed { len, .. }) = self.run;
             if len > self.used {
                 return Ok(len - self.used);
             }

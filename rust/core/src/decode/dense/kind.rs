@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
-use parquet::basic::Type as Physical;
+use parquet::basic::Type as PhysicalType;
 use parquet::schema::types::ColumnDescriptor;
 
 use super::levels::Levels;
@@ -20,7 +20,7 @@ pub(super) enum Nesting {
 }
 
 /// All that the decoder knows of a column before its first page.
-pub(super) struct Kind {
+pub(super) struct ColumnKind {
     pub(super) nesting: Nesting,
     pub(super) levels: Levels,
     /// The values' Arrow type: the column's, or its lists' items'.
@@ -28,7 +28,7 @@ pub(super) struct Kind {
     pub(super) values: Box<dyn Values>,
 }
 
-impl Kind {
+impl ColumnKind {
     pub(super) fn of(descr: &ColumnDescriptor, field: &Field) -> Option<Self> {
         let (nesting, item) = match field.data_type() {
             DataType::List(item) => (Nesting::List(Arc::clone(item)), item.data_type()),
@@ -59,18 +59,18 @@ impl Kind {
 }
 
 /// The decoder from what Parquet stores to what Arrow holds, where it is a copy or a cut of each value's bytes.
-fn values_of(physical: Physical, length: i32, arrow: &DataType) -> Option<Box<dyn Values>> {
+fn values_of(physical: PhysicalType, length: i32, arrow: &DataType) -> Option<Box<dyn Values>> {
     use DataType as A;
     match (physical, arrow) {
-        (Physical::INT32, A::Int8 | A::UInt8) => Some(values::of_words_as_bytes()),
-        (Physical::INT32, A::Int16 | A::UInt16) => Some(values::of_words_as_halves()),
-        (Physical::INT32, A::Int32 | A::UInt32 | A::Date32)
-        | (Physical::INT32, A::Time32(TimeUnit::Second | TimeUnit::Millisecond))
-        | (Physical::FLOAT, A::Float32) => Some(values::of_words()),
-        (Physical::INT64, A::Int64 | A::UInt64 | A::Date64 | A::Timestamp(..) | A::Duration(_))
-        | (Physical::INT64, A::Time64(TimeUnit::Microsecond | TimeUnit::Nanosecond))
-        | (Physical::DOUBLE, A::Float64) => Some(values::of_longs()),
-        (Physical::FIXED_LEN_BYTE_ARRAY, A::Float16) if length == 2 => Some(values::of_halves()),
+        (PhysicalType::INT32, A::Int8 | A::UInt8) => Some(values::of_words_as_bytes()),
+        (PhysicalType::INT32, A::Int16 | A::UInt16) => Some(values::of_words_as_halves()),
+        (PhysicalType::INT32, A::Int32 | A::UInt32 | A::Date32)
+        | (PhysicalType::INT32, A::Time32(TimeUnit::Second | TimeUnit::Millisecond))
+        | (PhysicalType::FLOAT, A::Float32) => Some(values::of_words()),
+        (PhysicalType::INT64, A::Int64 | A::UInt64 | A::Date64 | A::Timestamp(..) | A::Duration(_))
+        | (PhysicalType::INT64, A::Time64(TimeUnit::Microsecond | TimeUnit::Nanosecond))
+        | (PhysicalType::DOUBLE, A::Float64) => Some(values::of_longs()),
+        (PhysicalType::FIXED_LEN_BYTE_ARRAY, A::Float16) if length == 2 => Some(values::of_halves()),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Definition and repetition levels, read as runs and not one by one.
 
-use super::runs::{Run, next_run};
-use super::{DenseError, Result, corrupt};
+use super::error::{DenseError, Result, corrupt};
+use super::rle::{RleRun, next_run};
 
 /// What the levels of a column mean.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +32,8 @@ impl Levels {
         }
         let width = bits(max);
         let all = walk(bytes, width, slots, |run, _| match run {
-            Part::Repeated(value, _) => Ok(value == u32::from(max)),
-            Part::Packed(packed, len) => Ok(all_are(max, width, packed, len)),
+            LevelRun::Repeated(value, _) => Ok(value == u32::from(max)),
+            LevelRun::Packed(packed, len) => Ok(all_are(max, width, packed, len)),
         })?;
         Ok(if all { Presence::All } else { Presence::Some })
     }
@@ -60,8 +60,8 @@ impl Levels {
         };
         let dense = walk(bytes, width, slots, |part, at| {
             Ok(match part {
-                Part::Repeated(value, len) => (at..at + len).all(|slot| each(slot, value as u8)), // at most 2 bits
-                Part::Packed(packed, len) => (0..len).all(|i| {
+                LevelRun::Repeated(value, len) => (at..at + len).all(|slot| each(slot, value as u8)), // at most 2 bits
+                LevelRun::Packed(packed, len) => (0..len).all(|i| {
                     let bit = i * usize::from(width);
                     each(at + i, packed[bit / 8] >> (bit % 8) & ((1 << width) - 1))
                 }),
@@ -76,12 +76,12 @@ pub(super) fn list_starts(bytes: &[u8], slots: usize, starts: &mut Vec<u32>) -> 
     starts.clear();
     walk(bytes, 1, slots, |run, at| {
         match run {
-            Part::Repeated(0, len) => {
+            LevelRun::Repeated(0, len) => {
                 starts.try_reserve(len).map_err(|error| DenseError(format!("no room for {len} lists: {error}")))?;
                 starts.extend((at..at + len).map(|slot| slot as u32)); // a page's slots are counted in 32 bits
             }
-            Part::Repeated(..) => {}
-            Part::Packed(packed, len) => zero_bits(packed, len, at, starts),
+            LevelRun::Repeated(..) => {}
+            LevelRun::Packed(packed, len) => zero_bits(packed, len, at, starts),
         }
         Ok(true)
     })?;
@@ -93,8 +93,8 @@ pub(super) fn starts_with_list(bytes: &[u8]) -> Result<bool> {
     let mut starts = false;
     walk(bytes, 1, 1, |run, _| {
         starts = match run {
-            Part::Repeated(value, _) => value == 0,
-            Part::Packed(packed, _) => packed.first().is_some_and(|byte| byte & 1 == 0),
+            LevelRun::Repeated(value, _) => value == 0,
+            LevelRun::Packed(packed, _) => packed.first().is_some_and(|byte| byte & 1 == 0),
         };
         Ok(true)
     })?;
@@ -102,26 +102,31 @@ pub(super) fn starts_with_list(bytes: &[u8]) -> Result<bool> {
 }
 
 /// A run cut to the slots that there are.
-enum Part<'a> {
+enum LevelRun<'a> {
     Repeated(u32, usize),
     Packed(&'a [u8], usize),
 }
 
 /// Shows the runs of `slots` levels to `each`, with the slot that they begin at, until it answers false.
-fn walk(bytes: &[u8], width: u8, slots: usize, mut each: impl FnMut(Part<'_>, usize) -> Result<bool>) -> Result<bool> {
+fn walk(
+    bytes: &[u8],
+    width: u8,
+    slots: usize,
+    mut each: impl FnMut(LevelRun<'_>, usize) -> Result<bool>,
+) -> Result<bool> {
     let (mut at, mut slot) = (0, 0);
     while slot < slots {
         let Some(run) = next_run(bytes, &mut at, width)? else {
             return corrupt(format!("levels for {slot} of a page's {slots} values"));
         };
         let (part, len) = match run {
-            Run::Repeated { value, len } => {
+            RleRun::Repeated { value, len } => {
                 let len = len.min(slots - slot);
-                (Part::Repeated(value, len), len)
+                (LevelRun::Repeated(value, len), len)
             }
-            Run::Packed { start, len } => {
+            RleRun::Packed { start, len } => {
                 let len = len.min(slots - slot);
-                (Part::Packed(&bytes[start..], len), len)
+                (LevelRun::Packed(&bytes[start..], len), len)
             }
         };
         if !each(part, slot)? {

@@ -6,8 +6,8 @@ use arrow_array::{ArrayRef, FixedSizeListArray, GenericListArray, OffsetSizeTrai
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::FieldRef;
 
+use super::error::{DenseError, Result, corrupt};
 use super::kind::Nesting;
-use super::{DenseError, Result, corrupt};
 
 /// The rows of a page that are left, and the values of each.
 pub(super) struct PageRows {

@@ -1,52 +1,35 @@
 //! The dense decoder: columns without nulls, straight from decompressed pages into the memory that becomes the tensor.
 //!
-//! It takes what training data is made of (numbers, flat or in one level of list, PLAIN, dictionary or split-stream
-//! encoded) and nothing else. That every value is present is checked in each page, never assumed; a page that is not of this kind
-//! is given up ([`Read::NotDense`]), and its rows are read by arrow-rs instead, with which this decoder agrees bit for
-//! bit.
+//! It decodes what training data is made of (numbers, flat or in one level of list, PLAIN, dictionary or byte-stream-split
+//! encoded) and nothing else. That every value is present is checked in each page, never assumed; any other page is given up
+//! ([`Read::NotDense`]), and its rows are decoded by arrow-rs instead, with which this decoder agrees bit for bit.
 //!
-//! The way of a page: `page` (its sections) → `levels` (all present? where do lists start?) → `lists` (rows and
-//! offsets) → `values` (a copy, `split`, or `dictionary` by `unpack` and `lookup`) → the output. `column` drives it, `kind` says
-//! which columns qualify, `runs` is the encoding that levels and dictionary indices share, and `wide` unpacks with AVX2.
+//! A page passes through `page` (its sections), `levels` (all present? where do lists start?), `lists` (rows and offsets) and
+//! `values` (a copy, `byte_stream_split`, or `dictionary`, whose indices `unpack` unpacks and `dictionary_gather` looks up).
+//! `column` drives it, `kind` tells which columns qualify, `rle` is the encoding that levels and dictionary indices share, and
+//! `unpack_avx2` unpacks with AVX2.
 
+mod byte_stream_split;
 mod column;
 mod dictionary;
+mod dictionary_gather;
+mod error;
 mod kind;
 mod levels;
 mod lists;
-mod lookup;
 mod page;
-mod runs;
-mod split;
+mod rle;
 mod unpack;
-mod values;
 #[cfg(target_arch = "x86_64")]
-mod wide;
+mod unpack_avx2;
+mod values;
 
 use arrow_array::ArrayRef;
 use arrow_schema::Field;
-use parquet::errors::ParquetError;
 use parquet::schema::types::ColumnDescriptor;
 
-pub use self::page::{DensePages, Stored};
-
-/// A page or chunk that cannot be what its headers say, in words. The caller knows the file and the column.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct DenseError(pub String);
-
-/// The result of the dense decoder.
-pub type Result<T, E = DenseError> = std::result::Result<T, E>;
-
-impl From<ParquetError> for DenseError {
-    fn from(error: ParquetError) -> Self {
-        Self(error.to_string())
-    }
-}
-
-fn corrupt<T>(detail: impl Into<String>) -> Result<T> {
-    Err(DenseError(detail.into()))
-}
+pub use self::error::{DenseError, Result};
+pub use self::page::{DensePages, StoredValues};
 
 /// What [`DenseColumn::read`] found.
 #[derive(Debug)]
@@ -68,13 +51,13 @@ impl DenseColumn {
     ///
     /// `field` is the top-level Arrow field that arrow-rs would read the column as.
     pub fn try_new(pages: Box<dyn DensePages>, descr: &ColumnDescriptor, field: &Field) -> Option<Self> {
-        let kind = kind::Kind::of(descr, field)?;
+        let kind = kind::ColumnKind::of(descr, field)?;
         Some(Self { column: column::Column::new(pages, kind) })
     }
 
     /// Whether [`Self::try_new`] would take this column; needs no pages.
     pub fn takes(descr: &ColumnDescriptor, field: &Field) -> bool {
-        kind::Kind::of(descr, field).is_some()
+        kind::ColumnKind::of(descr, field).is_some()
     }
 
     /// Makes it an error that the pages hold more than `num_values` level slots (the chunk's metadata knows), so that

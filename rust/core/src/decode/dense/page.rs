@@ -8,8 +8,9 @@ use parquet::column::page::{Page, PageReader};
 use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 
+use super::error::{Result, corrupt};
 use super::levels::Levels;
-use super::{Result, corrupt};
+use crate::fetch::ReadAt;
 
 /// Pages, of which plain values may be left where they are stored.
 pub trait DensePages: PageReader {
@@ -17,7 +18,7 @@ pub trait DensePages: PageReader {
     ///
     /// # Errors
     /// Those of [`PageReader::get_next_page`].
-    fn next_dense(&mut self) -> parquet::errors::Result<Option<(Page, Option<Stored>)>> {
+    fn next_dense(&mut self) -> parquet::errors::Result<Option<(Page, Option<StoredValues>)>> {
         Ok(self.get_next_page()?.map(|page| (page, None)))
     }
 }
@@ -26,17 +27,35 @@ impl<R: ChunkReader> DensePages for SerializedPageReader<R> {}
 
 type Fill = dyn Fn(u64, &mut [MaybeUninit<u8>]) -> parquet::errors::Result<()> + Send;
 
-/// Bytes that are read where they are used.
-pub struct Stored {
+/// Values that are read from where they are stored straight to where they are used.
+pub struct StoredValues {
+    /// The `fill` of a [`ReadAt`], and of nothing else: where it gives no error, it has filled all.
     fill: Box<Fill>,
     at: u64,
     left: usize,
 }
 
-impl Stored {
-    /// The `length` bytes from `at` on; `fill` fills memory with what is stored at a place.
-    pub fn new(fill: Box<Fill>, at: u64, length: usize) -> Self {
-        Self { fill, at, left: length }
+impl StoredValues {
+    /// The `length` bytes of an input from `at` on.
+    ///
+    /// Memory is initialised on the input's word, which is why it has to be a [`ReadAt`], an unsafe trait. Safe code cannot pass
+    /// a function that fills nothing:
+    ///
+    /// ```compile_fail,E0277
+    /// # use std::mem::MaybeUninit;
+    /// # use shardline_core::decode::dense::StoredValues;
+    /// let fills_nothing = |_at: u64, _into: &mut [MaybeUninit<u8>]| -> parquet::errors::Result<()> { Ok(()) };
+    /// StoredValues::new(fills_nothing, 0, 8).load();
+    /// ```
+    ///
+    /// ```
+    /// # use bytes::Bytes;
+    /// # use shardline_core::decode::dense::StoredValues;
+    /// let stored = StoredValues::new(Bytes::from_static(b"PAR1values"), 4, 6);
+    /// assert_eq!(stored.load().unwrap(), b"values".as_slice());
+    /// ```
+    pub fn new(input: impl ReadAt + Send, at: u64, length: usize) -> Self {
+        Self { fill: Box::new(move |at, into| input.fill(at, into)), at, left: length }
     }
 
     /// How many are left.
@@ -50,7 +69,7 @@ impl Stored {
         self.left -= length;
     }
 
-    /// Fills all of `into`, which is no longer than what is left.
+    /// Fills all of `into` where it gives no error. `into` must not be longer than what is left.
     pub(super) fn take(&mut self, into: &mut [MaybeUninit<u8>]) -> Result<()> {
         (self.fill)(self.at, into)?;
         self.skip(into.len());
@@ -58,21 +77,24 @@ impl Stored {
     }
 
     /// All that is left.
+    ///
+    /// # Errors
+    /// Bytes that cannot be read.
     pub fn load(mut self) -> Result<Bytes> {
-        let mut bytes = crate::memory::vec::<u8>(self.left);
+        let mut bytes = crate::buffer_pool::vec::<u8>(self.left);
         bytes.reserve_exact(self.left);
         let length = self.left;
         self.take(&mut bytes.spare_capacity_mut()[..length])?;
-        // SAFETY: `take` filled so many.
+        // SAFETY: `take` had so many filled by a `ReadAt`, which fills all where it gives no error.
         unsafe { bytes.set_len(length) };
-        Ok(crate::memory::bytes(bytes))
+        Ok(crate::buffer_pool::bytes(bytes))
     }
 }
 
 /// The values of a page.
 pub(super) enum Content {
     Bytes(Bytes),
-    Stored(Stored),
+    Stored(StoredValues),
 }
 
 impl Content {
@@ -97,7 +119,7 @@ pub(super) struct Sections {
 
 impl Sections {
     /// `None` for a dictionary page. `stored`: the values, where the page is without them.
-    pub(super) fn of(page: Page, stored: Option<Stored>, levels: &Levels) -> Result<Option<Self>> {
+    pub(super) fn of(page: Page, stored: Option<StoredValues>, levels: &Levels) -> Result<Option<Self>> {
         let content = |rest| stored.map_or(Content::Bytes(rest), Content::Stored);
         Ok(Some(match page {
             Page::DictionaryPage { .. } => return Ok(None),

@@ -1,6 +1,6 @@
 //! Bit-packed numbers to `u32`, the width a compile-time constant, eight at a time.
 
-use super::{Result, corrupt};
+use super::error::{Result, corrupt};
 
 /// How many numbers are unpacked in one go: as many as common writers put in one bit-packed run, and 2 KiB of cache.
 pub(super) const BLOCK: usize = 512;
@@ -24,7 +24,7 @@ pub(super) fn unpack(width: u8, packed: &[u8], count: usize, out: &mut Block) ->
 fn groups<const WIDTH: usize>(packed: &[u8], count: usize, out: &mut Block) {
     let groups = count.div_ceil(8);
     #[cfg(target_arch = "x86_64")]
-    let done = super::wide::unpack::<WIDTH>(packed, groups, out);
+    let done = super::unpack_avx2::unpack::<WIDTH, BLOCK>(packed, groups, out);
     #[cfg(not(target_arch = "x86_64"))]
     let done = 0;
     let mut at = done * WIDTH;

@@ -6,11 +6,11 @@ use arrow_buffer::{ArrowNativeType, Buffer, ScalarBuffer};
 use bytes::Bytes;
 use parquet::basic::Encoding;
 
+use super::byte_stream_split::Streams;
 use super::dictionary::{Dictionary, Indices};
-use super::page::{Content, Stored};
-use super::split::Streams;
-use super::{DenseError, Result, corrupt};
-use crate::memory::{self, Element};
+use super::error::{DenseError, Result, corrupt};
+use super::page::{Content, StoredValues};
+use crate::buffer_pool::{self, Element};
 
 /// The values of one chunk; every one present, nesting and levels are not known here.
 pub(super) trait Values: Send {
@@ -29,27 +29,27 @@ pub(super) trait Values: Send {
 }
 
 pub(super) fn of_words_as_bytes() -> Box<dyn Values> {
-    Box::new(Lanes::<WordAsByte>::new())
+    Box::new(FixedWidthValues::<WordAsByte>::new())
 }
 
 pub(super) fn of_words_as_halves() -> Box<dyn Values> {
-    Box::new(Lanes::<WordAsHalf>::new())
+    Box::new(FixedWidthValues::<WordAsHalf>::new())
 }
 
 pub(super) fn of_halves() -> Box<dyn Values> {
-    Box::new(Lanes::<Half>::new())
+    Box::new(FixedWidthValues::<Half>::new())
 }
 
 pub(super) fn of_words() -> Box<dyn Values> {
-    Box::new(Lanes::<Word>::new())
+    Box::new(FixedWidthValues::<Word>::new())
 }
 
 pub(super) fn of_longs() -> Box<dyn Values> {
-    Box::new(Lanes::<Long>::new())
+    Box::new(FixedWidthValues::<Long>::new())
 }
 
 /// What is stored, and what of it is kept. Bits only: whether they are a float or a date is the array's affair.
-trait Lane: Send + 'static {
+trait Physical: Send + 'static {
     type Out: ArrowNativeType + Element;
     const STORED: usize;
     /// Whether what is kept is, bit for bit, what is stored.
@@ -60,11 +60,11 @@ trait Lane: Send + 'static {
     fn extend_apart(out: &mut Vec<Self::Out>, streams: &mut Streams, count: usize);
 }
 
-macro_rules! lane {
+macro_rules! physical {
     ($name:ident, $stored:ty, $out:ty) => {
         struct $name;
 
-        impl Lane for $name {
+        impl Physical for $name {
             type Out = $out;
             const STORED: usize = size_of::<$stored>();
 
@@ -80,13 +80,13 @@ macro_rules! lane {
     };
 }
 
-lane!(WordAsByte, u32, u8);
-lane!(WordAsHalf, u32, u16);
-lane!(Half, u16, u16);
-lane!(Word, u32, u32);
-lane!(Long, u64, u64);
+physical!(WordAsByte, u32, u8);
+physical!(WordAsHalf, u32, u16);
+physical!(Half, u16, u16);
+physical!(Word, u32, u32);
+physical!(Long, u64, u64);
 
-struct Lanes<L: Lane> {
+struct FixedWidthValues<L: Physical> {
     dictionary: Option<Dictionary<L::Out>>,
     page: Section,
     out: Vec<L::Out>,
@@ -96,18 +96,18 @@ struct Lanes<L: Lane> {
 enum Section {
     Plain(Bytes),
     /// Plain, and what is kept of them is what is stored.
-    Stored(Stored),
+    Stored(StoredValues),
     Indices(Indices),
     Streams(Streams),
 }
 
-impl<L: Lane> Lanes<L> {
+impl<L: Physical> FixedWidthValues<L> {
     fn new() -> Self {
         Self { dictionary: None, page: Section::Plain(Bytes::new()), out: Vec::new() }
     }
 }
 
-impl<L: Lane> Values for Lanes<L> {
+impl<L: Physical> Values for FixedWidthValues<L> {
     fn set_dictionary(&mut self, bytes: &Bytes, count: usize) -> Result<()> {
         let stored = head::<L>(bytes, count)?;
         let aligned = stored.as_ptr().align_offset(align_of::<L::Out>()) == 0;
@@ -148,7 +148,7 @@ impl<L: Lane> Values for Lanes<L> {
 
     fn reserve(&mut self, count: usize) -> Result<()> {
         if self.out.capacity() == 0 {
-            self.out = memory::vec(count);
+            self.out = buffer_pool::vec(count);
         }
         let done = if self.out.is_empty() { self.out.try_reserve_exact(count) } else { self.out.try_reserve(count) };
         done.map_err(|error| DenseError(format!("no room for {count} values: {error}")))
@@ -166,9 +166,9 @@ impl<L: Lane> Values for Lanes<L> {
                 let length = length::<L>(count, stored.left())?;
                 self.out.reserve(count);
                 let room = self.out.spare_capacity_mut()[..count].as_mut_ptr();
-                // SAFETY: the room of `count` numbers is one of `length` bytes, since what is kept is what is stored.
+                // SAFETY: room for `count` numbers is room for `length` bytes, since what is kept is what is stored.
                 stored.take(unsafe { slice::from_raw_parts_mut(room.cast(), length) })?;
-                // SAFETY: `take` filled them, and every number is one that may be.
+                // SAFETY: `take` had them filled by a `ReadAt`, and of an `Element` any bytes are a value.
                 unsafe { self.out.set_len(self.out.len() + count) };
                 Ok(())
             }
@@ -209,17 +209,17 @@ impl<L: Lane> Values for Lanes<L> {
             out.shrink_to_fit();
         }
         let count = out.len();
-        (memory::buffer(out), count)
+        (buffer_pool::buffer(out), count)
     }
 }
 
 /// The first `count` values.
-fn head<L: Lane>(bytes: &Bytes, count: usize) -> Result<Bytes> {
+fn head<L: Physical>(bytes: &Bytes, count: usize) -> Result<Bytes> {
     Ok(bytes.slice(..length::<L>(count, bytes.len())?))
 }
 
 /// How many bytes `count` values take, of those that there are.
-fn length<L: Lane>(count: usize, bytes: usize) -> Result<usize> {
+fn length<L: Physical>(count: usize, bytes: usize) -> Result<usize> {
     match count.checked_mul(L::STORED) {
         Some(length) if length <= bytes => Ok(length),
         _ => corrupt(format!("{count} values of {} bytes in {bytes} bytes", L::STORED)),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result};
 
-use crate::memory;
+use crate::buffer_pool;
 
 /// A codec that pages are decompressed with here.
 pub(super) enum Codec {
@@ -44,14 +44,14 @@ impl Codec {
         }
         let (length, bytes) = match self {
             Self::Zstd(decoder) => {
-                let mut bytes = memory::vec::<u8>(size);
+                let mut bytes = buffer_pool::vec::<u8>(size);
                 bytes.extend_from_slice(head);
                 let mut into = Cursor::new(bytes);
                 into.set_position(plain as u64);
                 (decoder.decompress_to_buffer(packed, &mut into).map_err(corrupt)?, into.into_inner())
             }
             _ => {
-                let mut bytes = memory::scratch(size);
+                let mut bytes = buffer_pool::scratch(size);
                 let (levels, into) = bytes.split_at_mut(plain);
                 levels.copy_from_slice(head);
                 (self.decompress(packed, into)?, bytes)
@@ -60,7 +60,7 @@ impl Codec {
         if length != size - plain {
             return Err(corrupt(format!("{length} bytes where its header says {}", size - plain)));
         }
-        Ok(memory::bytes(bytes))
+        Ok(buffer_pool::bytes(bytes))
     }
 
     fn decompress(&mut self, packed: &[u8], into: &mut [u8]) -> Result<usize> {

@@ -6,7 +6,7 @@ use parquet::errors::{ParquetError, Result};
 /// What a page's header says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
-    pub(super) kind: Kind,
+    pub(super) kind: PageKind,
     /// Bytes of the page as it is stored.
     pub(super) stored: usize,
     /// Bytes of the page once it is decompressed.
@@ -16,7 +16,7 @@ pub(super) struct Header {
 
 /// What a page holds, and what is said of it alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum PageKind {
     Dictionary { values: u32, encoding: Encoding, is_sorted: bool },
     V1 { values: u32, encoding: Encoding, def: Encoding, rep: Encoding },
     V2 { values: u32, nulls: u32, rows: u32, encoding: Encoding, def_bytes: u32, rep_bytes: u32, is_compressed: bool },
@@ -64,12 +64,12 @@ fn read(from: &mut Compact<'_>) -> Parsed<Header> {
     };
     let kind = match (kind, of_kind) {
         (0, Some((5, of))) => {
-            Kind::V1 { values: of.count(1)?, encoding: of.encoding(2)?, def: of.encoding(3)?, rep: of.encoding(4)? }
+            PageKind::V1 { values: of.count(1)?, encoding: of.encoding(2)?, def: of.encoding(3)?, rep: of.encoding(4)? }
         }
         (2, Some((7, of))) => {
-            Kind::Dictionary { values: of.count(1)?, encoding: of.encoding(2)?, is_sorted: of.get(3) == Some(1) }
+            PageKind::Dictionary { values: of.count(1)?, encoding: of.encoding(2)?, is_sorted: of.get(3) == Some(1) }
         }
-        (3, Some((8, of))) => Kind::V2 {
+        (3, Some((8, of))) => PageKind::V2 {
             values: of.count(1)?,
             nulls: of.count(2)?,
             rows: of.count(3)?,
@@ -79,7 +79,7 @@ fn read(from: &mut Compact<'_>) -> Parsed<Header> {
             is_compressed: of.get(7) != Some(0),
         },
         (0 | 2 | 3, _) => return corrupt("without what belongs to its type"),
-        _ => Kind::Other,
+        _ => PageKind::Other,
     };
     Ok(Header { kind, stored: stored as usize, size: size as usize, crc })
 }
@@ -268,7 +268,8 @@ mod tests {
     #[test]
     fn a_header_is_read_to_its_end_and_no_further() {
         let (found, length) = header(&V1).unwrap().unwrap();
-        let kind = Kind::V1 { values: 10, encoding: Encoding::RLE_DICTIONARY, def: Encoding::RLE, rep: Encoding::RLE };
+        let kind =
+            PageKind::V1 { values: 10, encoding: Encoding::RLE_DICTIONARY, def: Encoding::RLE, rep: Encoding::RLE };
         assert_eq!(found, Header { kind, stored: 66, size: 64, crc: None });
         assert_eq!(length, V1.len() - 1);
         for short in 0..length {
@@ -285,6 +286,6 @@ mod tests {
         assert!(header(&[0x1c; 100]).is_err(), "structs without end");
         assert!(header(&[0xff; 100]).is_err());
         let index = [0x15, 0x02, 0x15, 0x02, 0x15, 0x02, 0x2c, 0x00, 0x00];
-        assert_eq!(header(&index).unwrap().unwrap().0.kind, Kind::Other);
+        assert_eq!(header(&index).unwrap().unwrap().0.kind, PageKind::Other);
     }
 }

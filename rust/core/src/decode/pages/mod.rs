@@ -1,13 +1,15 @@
-//! The pages of a column chunk, read and decompressed into memory that is used again.
+//! The pages of a column chunk, read and decompressed into memory that is reused.
 //!
-//! The parquet crate's reader takes fresh memory for every page, and two calls for its header. It serves the codecs that are
-//! not for [`codec`] here.
+//! The parquet crate's reader allocates memory for every page, and reads its header by two calls. It serves the codecs that
+//! `codec` does not.
 
 mod codec;
-mod early;
 mod header;
-mod literals;
-mod stored;
+mod page_content;
+mod page_index;
+mod page_reader;
+mod parallel_decompress;
+mod snappy_literals;
 
 use std::sync::Arc;
 
@@ -17,25 +19,25 @@ use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use self::codec::Codec;
-pub use self::early::Idle;
-use self::stored::StoredPages;
+use self::page_reader::ChunkPages;
+pub use self::parallel_decompress::DecompressPool;
 use super::dense::DensePages;
-use crate::fetch::Input;
+use crate::fetch::ReadAt;
 
-/// The pages of a chunk of a row group of so many rows; `places`: where they begin, where that is known; `idle`: who may
+/// The pages of a chunk of a row group of so many rows; `places`: where they begin, where that is known; `pool`: who may
 /// decompress some before their turn.
 ///
 /// # Errors
 /// A codec that there is not.
-pub fn pages<I: Input>(
+pub fn pages<I: ReadAt>(
     input: I,
     chunk: &ColumnChunkMetaData,
     rows: usize,
     places: Option<Vec<PageLocation>>,
-    idle: Option<&Arc<Idle>>,
+    pool: Option<&Arc<DecompressPool>>,
 ) -> Result<Box<dyn DensePages>> {
     Ok(match Codec::of(chunk.compression())? {
-        Some(codec) => Box::new(StoredPages::new(input, chunk, codec, rows, places, idle.cloned())),
+        Some(codec) => Box::new(ChunkPages::new(input, chunk, codec, rows, places, pool.cloned())),
         None => Box::new(SerializedPageReader::new(Arc::new(input), chunk, rows, places)?),
     })
 }

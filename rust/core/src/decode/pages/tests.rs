@@ -18,7 +18,7 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::serialized_reader::SerializedPageReader;
 use proptest::prelude::*;
 
-use super::{Idle, pages};
+use super::{DecompressPool, pages};
 use crate::decode::dense::DensePages;
 
 #[derive(Debug, Clone)]
@@ -97,14 +97,14 @@ fn both(
     file: &Bytes,
     metadata: &ArrowReaderMetadata,
     index: bool,
-    idle: Option<&Arc<Idle>>,
+    pool: Option<&Arc<DecompressPool>>,
 ) -> (Box<dyn DensePages>, Box<dyn PageReader>) {
     let group = metadata.metadata().row_group(0);
     let places = metadata.metadata().page_index_for_row_group(0);
     let places = places.page_locations(0).cloned().filter(|_| index);
     let rows = group.num_rows() as usize;
     let theirs = SerializedPageReader::new(Arc::new(file.clone()), group.column(0), rows, places.clone());
-    (pages(file.clone(), group.column(0), rows, places, idle).unwrap(), Box::new(theirs.unwrap()))
+    (pages(file.clone(), group.column(0), rows, places, pool).unwrap(), Box::new(theirs.unwrap()))
 }
 
 fn load(file: &Bytes) -> ArrowReaderMetadata {
@@ -114,37 +114,37 @@ fn load(file: &Bytes) -> ArrowReaderMetadata {
 
 /// Threads without work of their own.
 struct Helpers {
-    idle: Arc<Idle>,
+    pool: Arc<DecompressPool>,
     stop: Arc<Mutex<bool>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Helpers {
     fn new(threads: usize) -> Self {
-        let (idle, stop) = (Arc::new(Idle::new(1 << 20)), Arc::default());
-        let help = |(idle, stop): (Arc<Idle>, Arc<Mutex<bool>>)| {
+        let (pool, stop) = (Arc::new(DecompressPool::new(1 << 20)), Arc::default());
+        let help = |(pool, stop): (Arc<DecompressPool>, Arc<Mutex<bool>>)| {
             let mut stopped = stop.lock().unwrap();
             while !*stopped {
-                stopped = idle.help_or_wait(stopped, || stop.lock().unwrap()).0;
+                stopped = pool.help_or_wait(stopped, || stop.lock().unwrap()).0;
             }
         };
         let threads = (0..threads)
             .map(|_| {
-                let shared = (Arc::clone(&idle), Arc::clone(&stop));
+                let shared = (Arc::clone(&pool), Arc::clone(&stop));
                 std::thread::spawn(move || help(shared))
             })
             .collect::<Vec<_>>();
-        while idle.threads.load(Ordering::Relaxed) < threads.len() {
+        while pool.threads.load(Ordering::Relaxed) < threads.len() {
             std::thread::yield_now();
         }
-        Self { idle, stop, threads }
+        Self { pool, stop, threads }
     }
 }
 
 impl Drop for Helpers {
     fn drop(&mut self) {
         *self.stop.lock().unwrap() = true;
-        self.idle.wake_all();
+        self.pool.wake_all();
         self.threads.drain(..).for_each(|thread| thread.join().unwrap());
     }
 }
@@ -155,10 +155,10 @@ fn pages_behind_are_offered_to_as_many_threads_as_have_no_work() {
     let written =
         Written { codec, v2: true, dictionary: false, lists: false, noise: false, rows: 90_000, page_rows: 20_000 };
     let file = written.file();
-    let idle = Arc::new(Idle::new(usize::MAX));
-    idle.threads.store(2, Ordering::Relaxed);
-    let (mut ours, mut theirs) = both(&file, &load(&file), false, Some(&idle));
-    let offered = |idle: &Idle| std::iter::from_fn(|| idle.next()).collect::<Vec<_>>();
+    let pool = Arc::new(DecompressPool::new(usize::MAX));
+    pool.threads.store(2, Ordering::Relaxed);
+    let (mut ours, mut theirs) = both(&file, &load(&file), false, Some(&pool));
+    let offered = |pool: &DecompressPool| std::iter::from_fn(|| pool.next()).collect::<Vec<_>>();
     let mut both_next = || {
         let pages = [ours.next_dense().unwrap().map(|(page, _)| page), theirs.get_next_page().unwrap()];
         let [mine, theirs] = pages.map(|page| page.map(|page| said(&page)));
@@ -166,19 +166,19 @@ fn pages_behind_are_offered_to_as_many_threads_as_have_no_work() {
         mine.is_some()
     };
     assert!(both_next());
-    let first = offered(&idle);
+    let first = offered(&pool);
     assert_eq!(first.len(), 2, "the second page and the third");
     assert!(first[1].run());
     assert!(both_next());
     assert!(!first[0].run(), "the reader came first");
-    assert_eq!(offered(&idle).len(), 1, "the fourth");
+    assert_eq!(offered(&pool).len(), 1, "the fourth");
     drop(first);
     while both_next() {}
-    assert!(offered(&idle).is_empty());
+    assert!(offered(&pool).is_empty());
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(crate::cases::cases(64))]
 
     #[test]
     fn pages_are_those_of_the_crate(
@@ -186,7 +186,7 @@ proptest! {
     ) {
         let file = written.file();
         let helpers = Helpers::new(threads);
-        let (mut ours, mut theirs) = both(&file, &load(&file), index, Some(&helpers.idle));
+        let (mut ours, mut theirs) = both(&file, &load(&file), index, Some(&helpers.pool));
         for step in steps.iter().chain([&5]).cycle() {
             match step {
                 0 => {
@@ -236,7 +236,7 @@ proptest! {
             damaged[start as usize + if byte % 2 == 0 { place.min(40) } else { place }] ^= byte;
         }
         let helpers = Helpers::new(threads);
-        let (mut ours, _) = both(&damaged.into(), &metadata, index, Some(&helpers.idle));
+        let (mut ours, _) = both(&damaged.into(), &metadata, index, Some(&helpers.pool));
         let mut count = 0;
         while let Ok(Some(_)) = ours.get_next_page() {
             count += 1;

@@ -1,0 +1,252 @@
+//! What is planned, under way and done, under one lock; and what may be read ahead.
+
+use std::cmp::Reverse;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use arrow_array::ArrayRef;
+
+use super::chunk_builder::ChunkBuilder;
+use super::cursor_decoder::Reading;
+use super::cursors::Cursors;
+use super::state::State;
+use super::task::{CursorKey, Task};
+use crate::decode::{DecompressPool, Projection};
+use crate::fetch::Files;
+use crate::order::{GroupSlice, Line, mul_div};
+use crate::schedule::{Chunk, ChunkSchedule};
+use crate::select::{FilterPrefetch, Selections};
+use crate::sync::{lock, wait_timeout};
+use crate::{Error, Result};
+
+/// The sources of a cursor have at least this many bytes in a row group, so that small row groups are few tasks.
+const CURSOR_BYTES: u64 = 256 << 10;
+/// One part in so many of the budget may be pages that are decompressed before their turn.
+const EARLY_PART: u64 = 4;
+
+/// What the threads and the caller share.
+pub(crate) struct Scheduler {
+    pub(crate) files: Files,
+    pub(crate) projection: Projection,
+    selections: Option<Selections>,
+    /// Finds the rows that pass ahead of their reading; only for objects.
+    filter_prefetch: Option<FilterPrefetch>,
+    pub(crate) line: Line,
+    budget: u64,
+    /// Rows of a row group that are decoded beyond those that a chunk needs.
+    ahead: u64,
+    state: Mutex<State>,
+    pool: Arc<DecompressPool>,
+    done: Condvar,
+}
+
+/// The columns of one output, and its rows.
+pub(crate) type Taken = (Vec<ArrayRef>, u64);
+
+impl Scheduler {
+    pub(crate) fn new(
+        files: Files,
+        projection: Projection,
+        selections: Option<Selections>,
+        line: Line,
+        schedule: ChunkSchedule,
+        budget: u64,
+        ahead: u64,
+    ) -> Self {
+        let pool = Arc::new(DecompressPool::new((budget / EARLY_PART) as usize));
+        let done = Condvar::new();
+        let filter_prefetch = (selections.is_some() && files.are_remote()).then(FilterPrefetch::default);
+        Self {
+            files,
+            projection,
+            selections,
+            filter_prefetch,
+            line,
+            budget,
+            ahead,
+            state: Mutex::new(State::new(schedule)),
+            pool,
+            done,
+        }
+    }
+
+    /// What all cursors read with.
+    pub(crate) fn reading(&self) -> Reading<'_> {
+        let selections = self.selections.as_ref();
+        Reading { files: &self.files, projection: &self.projection, selections, ahead: self.ahead, pool: &self.pool }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Waits for work to do; None once the scheduler is closed.
+    pub(crate) fn next_cursor<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Option<(MutexGuard<'a, State>, u64)> {
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some(Reverse((_, cursor))) = state.ready.pop() {
+                return Some((state, cursor));
+            }
+            if !self.admit(&mut state) {
+                let busy;
+                (state, busy) = self.pool.help_or_wait(state, || self.lock());
+                state.metrics.busy += busy;
+            }
+        }
+    }
+
+    /// Whether there is a filter prefetch to run.
+    pub(crate) fn has_filter_prefetch(&self) -> bool {
+        self.filter_prefetch.is_some()
+    }
+
+    /// Finds the rows that pass ahead of their reading, until the scheduler is closed.
+    pub(crate) fn filter_prefetch(&self) {
+        if let (Some(filter_prefetch), Some(selections)) = (&self.filter_prefetch, &self.selections) {
+            filter_prefetch.run(&self.files, selections);
+        }
+    }
+
+    /// Tells the caller that a chunk is done: nothing is read for it any longer.
+    pub(crate) fn notify_done(&self, number: u64) {
+        self.files.finish(number);
+        self.done.notify_all();
+    }
+
+    /// Wakes another thread where there is more to do.
+    pub(crate) fn notify_work(&self, state: &State) {
+        if !state.ready.is_empty() {
+            self.pool.wake_one();
+        }
+    }
+
+    /// Takes the next output of a slot, waiting for it at most this long; None when the time is over.
+    pub(crate) fn take(&self, slot: usize, timeout: Duration) -> Result<Option<Taken>> {
+        let begin = Instant::now();
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return Err(Error::Closed);
+            }
+            state.waiting = Some(slot);
+            self.admit(&mut state);
+            let Some(&(number, output, rows)) = state.slots[slot].front() else {
+                return Err(Error::internal(format!("no chunk is planned for slot {slot}")));
+            };
+            if state.builders.get(&number).is_some_and(ChunkBuilder::is_done) {
+                state.metrics.waited += begin.elapsed();
+                let taken = state.take(slot, number, output)?;
+                // What was taken makes room.
+                self.admit(&mut state);
+                return Ok(Some((taken, rows)));
+            }
+            let left = timeout.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                state.metrics.waited += begin.elapsed();
+                return Ok(None);
+            }
+            state = wait_timeout(&self.done, state, left);
+        }
+    }
+
+    /// Stops the threads once they are done with what they are at.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.ready.clear();
+        state.builders.clear();
+        state.cursors = Cursors::default();
+        drop(state);
+        self.files.close();
+        if let Some(filter_prefetch) = &self.filter_prefetch {
+            filter_prefetch.close();
+        }
+        self.pool.wake_all();
+        self.done.notify_all();
+    }
+
+    /// Plans the chunks that there is room for, and always the one that the caller waits for.
+    fn admit(&self, state: &mut State) -> bool {
+        let mut admitted = false;
+        loop {
+            if state.next_chunk.is_none() {
+                state.next_chunk = state.schedule.next_chunk();
+            }
+            let Some(chunk) = &state.next_chunk else { break };
+            let bytes = chunk.rows() * self.projection.row_bytes();
+            let raw = self.raw_bytes(chunk);
+            let awaited = state.waiting.is_some_and(|slot| state.slots[slot].is_empty());
+            let used = state.used_bytes + self.pool.bytes() as u64;
+            let is_full = used + bytes > self.budget || state.raw_bytes + raw > self.budget;
+            if !awaited && !state.builders.is_empty() && is_full {
+                break;
+            }
+            if let Some(chunk) = state.next_chunk.take() {
+                self.start(state, chunk, bytes, raw);
+                admitted = true;
+            }
+        }
+        if admitted {
+            self.pool.wake_all();
+        }
+        admitted
+    }
+
+    /// Bytes that a chunk of an object's rows is decoded from, those between the rows that pass among them.
+    fn raw_bytes(&self, chunk: &Chunk) -> u64 {
+        let Some((_, selections)) = self.filter_prefetch.as_ref().zip(self.selections.as_ref()) else { return 0 };
+        let plan = self.files.plan();
+        let of = |slice: &GroupSlice| {
+            let (group, rows) = (slice.group as usize, slice.rows.end - slice.rows.start);
+            mul_div(rows, plan.group_rows()[group], plan.line_rows()[group].max(1))
+        };
+        let rows: u64 = chunk.strands.iter().flatten().map(of).sum();
+        rows.saturating_mul(self.projection.row_bytes() + selections.row_bytes())
+    }
+
+    fn start(&self, state: &mut State, chunk: Chunk, bytes: u64, raw: u64) {
+        let number = state.next_number;
+        state.next_number += 1;
+        state.used_bytes += bytes;
+        state.raw_bytes += raw;
+        state.metrics.peak_bytes = state.metrics.peak_bytes.max(state.used_bytes);
+        for (index, output) in chunk.outputs.iter().enumerate() {
+            state.slots[output.slot].push_back((number, index, output.rows()));
+        }
+        match &self.filter_prefetch {
+            None => {
+                let slices = chunk.strands.iter().flatten();
+                self.files.prefetch(number, slices.map(|slice| (slice.group as usize, slice.rows.clone())));
+            }
+            Some(filter_prefetch) => filter_prefetch.ask(&self.files, number, chunk.strands.iter().flatten()),
+        }
+        // A cursor is read on in its slot's turn; between two such turns every other slot has two at the most.
+        state.planned_rows += chunk.rows();
+        let turn = state.planned_rows / state.schedule.full_rows();
+        state.cursors.turn_to(turn, 2 * state.slots.len() as u64 + 2);
+        for (piece, slice) in chunk.strands.iter().flatten().enumerate() {
+            for sources in self.parts(slice.group) {
+                let key = CursorKey { group: slice.group, sources };
+                let task = Task { chunk: number, piece, rows: slice.rows.clone() };
+                if let Some(cursor) = state.cursors.add(key, task) {
+                    state.ready.push(Reverse((number, cursor)));
+                }
+            }
+        }
+        let sources: Vec<usize> = self.projection.columns().iter().map(|column| column.sources.len()).collect();
+        state.builders.insert(number, ChunkBuilder::new(chunk, &sources, bytes, raw));
+    }
+
+    /// The sources of a row group in as many parts as its size is worth.
+    fn parts(&self, group: u32) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+        let sources = self.projection.num_sources();
+        let rows = self.files.plan().line_rows()[group as usize];
+        let parts =
+            (rows * self.projection.row_bytes()).div_ceil(CURSOR_BYTES).clamp(1, sources.max(1) as u64) as usize;
+        (0..parts)
+            .map(move |part| part * sources / parts..(part + 1) * sources / parts)
+            .filter(|range| !range.is_empty())
+    }
+}

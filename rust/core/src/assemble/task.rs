@@ -1,0 +1,23 @@
+//! A piece of work for a thread of the pool: rows of some columns of a row group.
+
+use std::ops::Range;
+
+/// Rows of a row group that one chunk waits for.
+#[derive(Debug, Clone)]
+pub(crate) struct Task {
+    /// The chunk.
+    pub(crate) chunk: u64,
+    /// The piece's number in the chunk.
+    pub(crate) piece: usize,
+    /// Rows of the row group.
+    pub(crate) rows: Range<u64>,
+}
+
+/// What a cursor reads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct CursorKey {
+    /// The row group, numbered through all files.
+    pub(crate) group: u32,
+    /// The columns that are read, numbered as the projection has them.
+    pub(crate) sources: Range<usize>,
+}

@@ -1,0 +1,153 @@
+//! One column of one row group: where it is in its file, and what is not in its pages.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
+use arrow_select::take::take;
+use parquet::arrow::ProjectionMask;
+
+use super::pages::DecompressPool;
+use super::path::Path;
+use super::source_column::SourceColumn;
+use crate::error::panic_words;
+use crate::fetch::{FileHandle, FileMetadata, Leaves, OpenFile};
+use crate::files::Plan;
+use crate::{Error, Result};
+
+/// A source in a row group.
+#[derive(Debug, Clone, Copy)]
+pub struct GroupColumn<'a> {
+    /// The file.
+    pub file: &'a OpenFile,
+    /// Where its bytes come from.
+    pub bytes: &'a FileHandle,
+    /// The row group, numbered in the file.
+    pub group: usize,
+    /// The first row of the row group, numbered in the file.
+    pub first_row: u64,
+    /// What is read.
+    pub source: &'a SourceColumn,
+    /// Its column's place among the file's top-level fields; None in a file that does not have it.
+    pub root: Option<usize>,
+    /// What the file's folders say, once a row, if it is no column of the files.
+    pub(crate) folder: Option<Folder<'a>>,
+    /// Who may decompress pages before their turn.
+    pub(crate) pool: Option<&'a Arc<DecompressPool>>,
+}
+
+/// A value of a file's folders.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Folder<'a> {
+    values: &'a RecordBatch,
+    column: usize,
+    file: usize,
+}
+
+impl Folder<'_> {
+    fn rows(&self, rows: usize) -> Result<ArrayRef> {
+        let indices = UInt32Array::from(vec![self.file as u32; rows]);
+        take(self.values.column(self.column), &indices, None).map_err(Error::from)
+    }
+}
+
+impl<'a> GroupColumn<'a> {
+    /// The source, wherever it stands in this file, which is the plan's `index`-th. `group`: numbered in the file.
+    ///
+    /// # Errors
+    /// The row group is not in the footer, or the plan has no such partition column.
+    pub fn find(
+        plan: &'a Plan,
+        index: usize,
+        file: &'a OpenFile,
+        group: usize,
+        source: &'a SourceColumn,
+    ) -> Result<Self> {
+        if group >= file.metadata.metadata().num_row_groups() {
+            return Err(Error::internal(format!("{}: row group {group} is not there", file.path)));
+        }
+        let start = plan.groups(index).start;
+        let first_row = plan.group_rows()[start..start + group].iter().sum();
+        let folder = match (source.partition, plan.partitions()) {
+            (None, _) => None,
+            (Some(column), Some(values)) => Some(Folder { values, column, file: index }),
+            (Some(_), None) => return Err(Error::internal("a partition column without values")),
+        };
+        let root = root(&file.metadata, &source.path, source.index).filter(|_| folder.is_none());
+        Ok(Self { file, bytes: &file.handle, group, first_row, source, root, folder, pool: None })
+    }
+
+    /// The leaves in this file that hold the source.
+    fn leaves(&self, root: usize) -> Result<Vec<usize>> {
+        leaves(&self.file.metadata, &self.source.path, root)?.ok_or_else(|| self.corrupt(&"it has no leaves"))
+    }
+
+    /// Where its chunks lie in the file.
+    pub(crate) fn place(&self) -> Result<Option<Range<u64>>> {
+        let Some(root) = self.root else { return Ok(None) };
+        let group = self.file.metadata.metadata().row_group(self.group);
+        let chunks = self.leaves(root)?.into_iter().map(|leaf| group.column(leaf).byte_range());
+        let ranges = chunks.map(|(start, length)| start..start.saturating_add(length));
+        Ok(ranges.reduce(|one, other| one.start.min(other.start)..one.end.max(other.end)))
+    }
+
+    /// What is to be read of a column at this place.
+    pub(crate) fn mask(&self, root: usize) -> Result<ProjectionMask> {
+        let schema = self.file.metadata.parquet_schema();
+        if self.source.path.is_whole() {
+            return Ok(ProjectionMask::roots(schema, [root]));
+        }
+        Ok(ProjectionMask::leaves(schema, self.leaves(root)?))
+    }
+
+    /// What is not in the pages: nulls, or what the folders say.
+    pub(crate) fn constant(&self, rows: usize) -> Result<ArrayRef> {
+        match &self.folder {
+            Some(folder) => folder.rows(rows),
+            None => Ok(new_null_array(self.source.field.data_type(), rows)),
+        }
+    }
+
+    /// What comes of reading it: damaged pages make decoders panic that are not ours.
+    pub(crate) fn guarded<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
+        catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+            Err(self.corrupt(&format_args!("a decoder gave up ({})", panic_words(panic.as_ref()))))
+        })
+    }
+
+    /// Pages of it that cannot be read.
+    pub(crate) fn corrupt(&self, what: &dyn std::fmt::Display) -> Error {
+        let detail = format!(
+            "column {:?}, row group {}: {what}; if the file is damaged, write or copy it again",
+            self.source.name, self.group
+        );
+        Error::corrupt(&self.file.path, detail)
+    }
+}
+
+/// Where the path's column stands among a file's top-level fields: most likely at `index`, as in the plan.
+fn root(metadata: &FileMetadata, path: &Path, index: usize) -> Option<usize> {
+    let fields = metadata.schema().fields();
+    let named = |index: &usize| fields.get(*index).is_some_and(|field| *field.name() == path.root);
+    Some(index).filter(named).or_else(|| (0..fields.len()).find(named))
+}
+
+/// The leaves of a column of a file that hold what the path names; None where the column has none.
+fn leaves(metadata: &FileMetadata, path: &Path, root: usize) -> Result<Option<Vec<usize>>> {
+    let schema = metadata.parquet_schema();
+    // Leaves stand in the order of their roots, each of which has one at least.
+    let first = (root..schema.num_columns()).find(|&leaf| schema.get_column_root_idx(leaf) == root);
+    let (within, _) = path.resolve(metadata.schema().field(root).data_type())?;
+    Ok(first.map(|first| within.map(|leaf| first + leaf).filter(|&leaf| leaf < schema.num_columns()).collect()))
+}
+
+/// What is fetched for these sources: their leaves. Of a file that is not as it was planned none; to read it says so.
+pub(crate) fn wanted<'a>(sources: impl Iterator<Item = &'a SourceColumn>) -> Leaves {
+    let sources = sources.filter(|source| source.partition.is_none());
+    let paths: Vec<(Path, usize)> = sources.map(|source| (source.path.clone(), source.index)).collect();
+    Leaves::new(move |metadata| {
+        let of = |(path, index): &(Path, usize)| leaves(metadata, path, root(metadata, path, *index)?).ok().flatten();
+        paths.iter().filter_map(of).flatten().collect()
+    })
+}

@@ -1,0 +1,142 @@
+//! A column of the files or of their folders, or a field in one, and its conversion.
+
+use std::sync::Arc;
+
+use arrow_array::Array;
+use arrow_schema::{DataType, FieldRef, Schema};
+
+use super::Nulls;
+use super::convert::{Conversion, null_error, resolve};
+use super::path::Path;
+use super::schema_adapter::common_type;
+use super::spec::{ColumnSpec, ProjectionSpec};
+use crate::files::Plan;
+use crate::{Error, Result};
+
+/// One column of the files, or a field in one, and what becomes of it.
+#[derive(Debug, Clone)]
+pub struct SourceColumn {
+    /// Its name, as it was asked for.
+    pub name: String,
+    /// Where it is.
+    pub path: Path,
+    /// Where its top-level column stands in the plan's schema, and most likely in every file.
+    pub index: usize,
+    /// The field, with nulls allowed inside it.
+    pub field: FieldRef,
+    /// What is done to it.
+    pub conversion: Conversion,
+    /// Which of the plan's partition columns it is, if it is no column of the files.
+    pub partition: Option<usize>,
+}
+
+impl SourceColumn {
+    /// The bytes of a row of it, decoded; None where rows differ.
+    pub fn width(&self) -> Option<u64> {
+        fn of(data_type: &DataType) -> Option<u64> {
+            match data_type {
+                DataType::Boolean => Some(1),
+                DataType::FixedSizeList(child, length) => {
+                    Some(of(child.data_type())? * u64::from(length.unsigned_abs()))
+                }
+                DataType::FixedSizeBinary(length) => Some(u64::from(length.unsigned_abs())),
+                other => other.primitive_width().map(|width| width as u64),
+            }
+        }
+        self.conversion.number().map(|number| number.width() as u64).or_else(|| of(self.field.data_type()))
+    }
+}
+
+/// Where a column's values are.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ColumnOrigin {
+    /// In the files, at this place of their schema.
+    File(usize),
+    /// In the files' folders.
+    Partition(usize),
+}
+
+/// The columns of the files, and after them those of the folders; where both have a name, the folders'.
+pub(super) fn delivered(plan: &Plan) -> (Schema, Vec<ColumnOrigin>) {
+    let of_folders = plan.partitions().map(|values| values.schema());
+    let hidden = |name: &str| of_folders.as_ref().is_some_and(|folders| folders.column_with_name(name).is_some());
+    let in_files = plan.schema().fields().iter().enumerate();
+    let mut fields: Vec<(FieldRef, ColumnOrigin)> = in_files
+        .filter(|(_, field)| !hidden(field.name()))
+        .map(|(index, field)| (field.clone(), ColumnOrigin::File(index)))
+        .collect();
+    let in_folders = of_folders.iter().flat_map(|folders| folders.fields().iter().cloned());
+    fields.extend(in_folders.enumerate().map(|(index, field)| (field, ColumnOrigin::Partition(index))));
+    let (fields, places): (Vec<FieldRef>, Vec<ColumnOrigin>) = fields.into_iter().unzip();
+    (Schema::new(fields), places)
+}
+
+/// The first file whose folders say null.
+fn first_null(plan: &Plan, partition: usize) -> Option<usize> {
+    let values = plan.partitions()?.column(partition);
+    (0..plan.num_files()).find(|&file| values.is_null(file))
+}
+
+/// Whether a dotted path lies in a column.
+pub(super) fn within(path: &str, column: &str) -> bool {
+    path.strip_prefix(column).is_some_and(|rest| rest.starts_with('.'))
+}
+
+pub(super) fn source(plan: &Plan, name: &str, asked: &ProjectionSpec, spec: &ColumnSpec) -> Result<SourceColumn> {
+    let (schema, places) = delivered(plan);
+    let (path, index) = find(&schema, name)?;
+    let root = schema.field(index);
+    let (_, data_type) = path.resolve(root.data_type())?;
+    let data_type = common_type(&data_type);
+    let conversion = resolve(name, &data_type, spec, asked)?;
+    let refuses = spec.nulls.map_or(asked.tensors && spec.encode.is_none(), |nulls| nulls == Nulls::Error);
+    // Of the rows with nulls, none may pass: then it is seen when they are read.
+    let (index, partition, first_null) = match places[index] {
+        ColumnOrigin::File(column) => (column, None, plan.first_null()[column].map(|file| file as usize)),
+        ColumnOrigin::Partition(partition) => (usize::MAX, Some(partition), first_null(plan, partition)),
+    };
+    let first_null = first_null.filter(|_| plan.passing().is_none());
+    if let (true, true, Some(file)) = (path.is_whole(), refuses, first_null)
+        && !asked.specs.keys().any(|path| within(path, name))
+    {
+        return Err(null_error(plan.path(file), name, None, conversion.policies()));
+    }
+    let field = root.clone().with_name(name).with_data_type(data_type);
+    Ok(SourceColumn { name: name.to_owned(), path, index, field: Arc::new(field), conversion, partition })
+}
+
+/// A column, or a field in one, as it stands in the files.
+pub(crate) fn named(plan: &Plan, name: &str) -> Result<SourceColumn> {
+    source(plan, name, &ProjectionSpec::default(), &ColumnSpec::default())
+}
+
+/// A column, or a field in one, by its name.
+pub(super) fn find(schema: &Schema, name: &str) -> Result<(Path, usize)> {
+    let path = Path::find(schema, name);
+    let index = path.as_ref().and_then(|path| schema.fields().iter().position(|field| *field.name() == path.root));
+    if let (Some(path), Some(index)) = (path, index) {
+        return Ok((path, index));
+    }
+    let mut near: Vec<(usize, &str)> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            (strsim::damerau_levenshtein(&name.to_lowercase(), &field.name().to_lowercase()), field.name().as_str())
+        })
+        .collect();
+    near.sort_unstable();
+    let limit = name.chars().count() / 3 + 1;
+    let close: Vec<String> =
+        near.iter().filter(|(distance, _)| *distance <= limit).take(3).map(|(_, near)| format!("{near:?}")).collect();
+    let root = schema.fields().iter().find(|field| within(name, field.name()));
+    let hint = if let Some(root) = root {
+        format!("{:?} is {}", root.name(), root.data_type())
+    } else if close.is_empty() {
+        let some: Vec<String> = schema.fields().iter().take(8).map(|field| format!("{:?}", field.name())).collect();
+        let more = if schema.fields().len() > 8 { ", …" } else { "" };
+        format!("the files have {}{more}", some.join(", "))
+    } else {
+        format!("did you mean {}?", close.join(" or "))
+    };
+    Err(Error::UnknownColumn(format!("there is no column {name:?}; {hint}")))
+}

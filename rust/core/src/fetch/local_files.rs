@@ -1,0 +1,103 @@
+//! The local files of a plan: their descriptors and parsed footers, the least recently used closed first.
+
+use std::borrow::Cow;
+use std::fs::{self, File};
+use std::sync::{Arc, Mutex};
+
+use super::backend::Backend;
+use super::open_file::{FileStamp, OpenFile, changed, parse};
+use super::{FileHandle, LocalFile};
+use crate::files::{Plan, footer};
+use crate::lru::LruByBytes;
+use crate::sync::lock;
+use crate::{Error, Result};
+
+/// How many files may stay open.
+const MAX_OPEN: usize = 128;
+/// How many bytes parsed footers may take.
+const MAX_FOOTER_BYTES: usize = 64 << 20;
+
+/// A slot is locked by the thread that opens the file, so that it is opened once.
+type FileSlot = Mutex<Option<Arc<OpenFile>>>;
+
+#[derive(Debug)]
+pub(super) struct LocalFiles {
+    plan: Arc<Plan>,
+    statistics: bool,
+    open: Mutex<LruByBytes<FileSlot>>,
+}
+
+impl LocalFiles {
+    pub(super) fn new(plan: Arc<Plan>, statistics: bool) -> Self {
+        Self { plan, statistics, open: Mutex::new(LruByBytes::new(MAX_FOOTER_BYTES, MAX_OPEN)) }
+    }
+
+    fn read(&self, index: usize) -> Result<OpenFile> {
+        let path = self.plan.path(index);
+        let file = File::open(&path).map_err(|error| match Error::io(&path, &error) {
+            Error::NotFound { .. } => changed(&path, "the file vanished"),
+            other => other,
+        })?;
+        // Taken before the footer is read, so that a later write is noticed.
+        let metadata = file.metadata().map_err(|error| Error::io(&path, &error))?;
+        let stamp = FileStamp::from(&metadata);
+        let mut tail = footer::no_tail();
+        let footer = self.planned_footer(index, &path, &file, &metadata, &mut tail)?;
+        let footer = parse(&path, &footer, self.statistics)?;
+        let handle = FileHandle::Local(LocalFile::new(file, self.plan.file(index).size));
+        Ok(OpenFile::new(path, handle, footer, Some(stamp)))
+    }
+
+    /// The bytes of an open file's footer, if it is the one that was planned.
+    fn planned_footer<'a>(
+        &self,
+        index: usize,
+        path: &str,
+        file: &File,
+        metadata: &fs::Metadata,
+        tail: &'a mut footer::Tail,
+    ) -> Result<Cow<'a, [u8]>> {
+        let planned = self.plan.file(index);
+        let changed_to = |error| match error {
+            Error::Corrupt { detail, .. } => changed(path, &format!("the file changed ({detail})")),
+            other => other,
+        };
+        let size = footer::size_of(path, metadata).map_err(changed_to)?;
+        if size != planned.size {
+            return Err(changed(path, &format!("the file's size changed from {} to {size} bytes", planned.size)));
+        }
+        let footer = footer::read_planned(path, file, size, tail).map_err(changed_to)?;
+        if footer::hash(&footer) != planned.hash {
+            return Err(changed(path, "the file's footer changed"));
+        }
+        Ok(footer)
+    }
+}
+
+impl Backend for LocalFiles {
+    fn open(&self, index: usize) -> Result<Arc<OpenFile>> {
+        let slot = lock(&self.open).slot(index);
+        let mut open = lock(&slot);
+        if let Some(file) = open.as_ref() {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(self.read(index)?);
+        *open = Some(Arc::clone(&file));
+        drop(open);
+        lock(&self.open).weigh(index, file.stage(), || file.memory());
+        Ok(file)
+    }
+
+    fn check(&self, index: usize, open: &OpenFile) -> Result<()> {
+        let (FileHandle::Local(local), Some(stamp)) = (&open.handle, &open.stamp) else { return Ok(()) };
+        let metadata = local.file().metadata().map_err(|error| Error::io(&open.path, &error))?;
+        let now = FileStamp::from(&metadata);
+        let mut seen = lock(stamp);
+        if *seen != now {
+            // It may only have been touched, linked or moved: its footer tells.
+            self.planned_footer(index, &open.path, local.file(), &metadata, &mut footer::no_tail())?;
+            *seen = now;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! What a plan knows beside its footers: the values of its files' partition columns, and how many rows pass.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+
+use super::plan::Plan;
+use super::row_counts::SelectedRows;
+use crate::{Error, Result};
+
+impl Plan {
+    /// The same plan, with columns whose values are the same for all rows of a file: one row of `values` a file.
+    ///
+    /// # Errors
+    /// Another number of rows than files.
+    pub fn with_partitions(&self, values: RecordBatch) -> Result<Self> {
+        if values.num_rows() != self.num_files() {
+            return Err(Error::Argument(format!(
+                "{} rows of partition values for {} files",
+                values.num_rows(),
+                self.num_files()
+            )));
+        }
+        let mut plan = self.clone();
+        plan.partitions = (values.num_columns() > 0).then(|| Arc::new(values));
+        Ok(plan)
+    }
+
+    /// The columns whose values are the same for all rows of a file, a row a file; None where there is none.
+    pub fn partitions(&self) -> Option<&RecordBatch> {
+        self.partitions.as_deref()
+    }
+
+    /// The same plan, with the rows that pass counted.
+    ///
+    /// # Errors
+    /// Not a count for each row group, or a larger one than it has rows.
+    pub fn with_passing(&self, passing: SelectedRows) -> Result<Self> {
+        let counts = &passing.counts;
+        if counts.len() != self.num_row_groups() || counts.iter().zip(self.group_rows()).any(|(c, rows)| c > rows) {
+            return Err(Error::Argument("the counts of passing rows do not fit the row groups".to_owned()));
+        }
+        let mut plan = self.clone();
+        plan.passing = Some(Arc::new(passing));
+        Ok(plan)
+    }
+
+    /// How many rows pass, and under which rule; None where all do.
+    pub fn passing(&self) -> Option<&SelectedRows> {
+        self.passing.as_deref()
+    }
+
+    /// Each row group's rows that stand on the line.
+    pub fn line_rows(&self) -> &[u64] {
+        self.passing().map_or(self.group_rows(), |passing| &passing.counts)
+    }
+}

@@ -1,0 +1,204 @@
+//! Reading many footers at once, and keeping of each no more than the plan needs.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use arrow_schema::{FieldRef, Schema, SchemaRef};
+
+use super::{
+    footer::{self, Footer},
+    listing::Listing,
+    paths,
+    plan::{Plan, PlanParts},
+    schema::{self, SchemaMerge},
+};
+use crate::parallel;
+use crate::sync::lock;
+use crate::{Error, Result};
+
+/// What the plan keeps of a footer.
+pub(super) struct FooterSummary {
+    hash: u64,
+    size: u64,
+    /// Rows and bytes of each row group.
+    groups: Vec<(u64, u64)>,
+    /// The columns of the reference, or else of `schema`, that statistics show a null in.
+    nulls: Vec<usize>,
+    /// The file's own, where files may differ.
+    schema: Option<SchemaRef>,
+}
+
+/// The first file, which the others are compared to.
+pub(super) struct Reference {
+    path: String,
+    schema: SchemaRef,
+    columns: HashMap<String, usize>,
+    schema_merge: SchemaMerge,
+    /// Those that were met, where files may differ: most files have one of a few.
+    cached: Mutex<Vec<SchemaRef>>,
+}
+
+/// Reads the footers of the files listed, on up to `num_threads` threads, which are joined before it returns.
+///
+/// Where files are wrong, the error is that of the first wrong one in the line's order, however many threads there are.
+pub(super) fn scan(listing: Listing, num_threads: usize, schema_merge: SchemaMerge) -> Result<Plan> {
+    let Listing { root, names } = listing;
+    let Some(first) = names.first() else {
+        return Err(Error::NoFiles { message: format!("{root}: no files") });
+    };
+    let path = paths::join(&root, first);
+    let footer = footer::read(&path)?;
+    let reference = Reference::new(path, &footer, schema_merge)?;
+    let mut summaries = vec![(0, reference.own(&footer))];
+    drop(footer);
+
+    // Fewer than eight files are read sooner than a thread is started.
+    let threads = num_threads.clamp(1, names.len().div_ceil(8));
+    let others =
+        parallel::map("plan", names.len() - 1, threads, |at| one(&paths::join(&root, &names[at + 1]), &reference))?;
+    summaries.extend(others.into_iter().enumerate().map(|(at, found)| (at + 1, found)));
+    reference.plan(root, names, summaries)
+}
+
+/// The schema of all files; the nulls of each then count its columns.
+fn all_schemas(
+    root: &str,
+    names: &[String],
+    summaries: &mut [(usize, FooterSummary)],
+    reference: &Reference,
+) -> Result<SchemaRef> {
+    let mut merged: Vec<FieldRef> = reference.schema.fields().to_vec();
+    let mut origins = vec![reference.path.clone(); merged.len()];
+    let mut last = Arc::clone(&reference.schema);
+    for (file, found) in summaries.iter() {
+        if let Some(schema) = found.schema.as_ref().filter(|schema| !Arc::ptr_eq(schema, &last)) {
+            schema::merge(
+                &mut merged,
+                &mut origins,
+                &paths::join(root, &names[*file]),
+                schema,
+                reference.schema_merge,
+            )?;
+            last = Arc::clone(schema);
+        }
+    }
+    let places: HashMap<String, usize> = columns(&Schema::new(merged.clone()));
+    for (_, found) in summaries.iter_mut() {
+        let Some(schema) = found.schema.take() else { continue };
+        let own = |at: &usize| places.get(schema.field(*at).name()).copied();
+        let mut nulls: Vec<usize> = found.nulls.iter().filter_map(own).collect();
+        if merged.len() > schema.fields().len() || reference.schema_merge.union {
+            let there: HashSet<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            let lacks = |(at, field): (usize, &FieldRef)| (!there.contains(field.name().as_str())).then_some(at);
+            nulls.extend(merged.iter().enumerate().filter_map(lacks));
+        }
+        found.nulls = nulls;
+    }
+    Ok(Arc::new(Schema::new(merged)))
+}
+
+fn columns(schema: &Schema) -> HashMap<String, usize> {
+    schema.fields().iter().enumerate().map(|(at, field)| (field.name().clone(), at)).collect()
+}
+
+impl Reference {
+    /// The first file's footer, checked.
+    pub(super) fn new(path: String, footer: &Footer, schema_merge: SchemaMerge) -> Result<Self> {
+        schema::check_reference(&path, &footer.schema)?;
+        let cached = Mutex::new(vec![footer.schema.clone()]);
+        Ok(Self { path, schema: footer.schema.clone(), columns: columns(&footer.schema), schema_merge, cached })
+    }
+
+    /// What the plan keeps of the first file's own footer.
+    pub(super) fn own(&self, footer: &Footer) -> FooterSummary {
+        keep(footer, &self.columns, self.schema_merge.is_any().then(|| footer.schema.clone()))
+    }
+
+    /// What the plan keeps of another file's footer, which has to fit.
+    pub(super) fn summaries(&self, path: &str, footer: &Footer) -> Result<FooterSummary> {
+        if !self.schema_merge.is_any() {
+            schema::check_same(&self.path, &self.schema, path, &footer.schema)?;
+            return Ok(keep(footer, &self.columns, None));
+        }
+        let cached = lock(&self.cached).clone();
+        let known = cached.into_iter().find(|known| known.fields() == footer.schema.fields());
+        let schema = match known {
+            Some(known) => known,
+            None => {
+                schema::check_reference(path, &footer.schema)?;
+                lock(&self.cached).push(footer.schema.clone());
+                footer.schema.clone()
+            }
+        };
+        Ok(keep(footer, &columns(&schema), Some(schema)))
+    }
+
+    /// The plan of all files, of whose footers these are the facts, in the order of the files.
+    pub(super) fn plan(
+        &self,
+        root: String,
+        names: Vec<String>,
+        mut summaries: Vec<(usize, FooterSummary)>,
+    ) -> Result<Plan> {
+        if !self.schema_merge.is_any() {
+            return plan(root, names, &summaries, self.schema.clone());
+        }
+        let schema = all_schemas(&root, &names, &mut summaries, self)?;
+        plan(root, names, &summaries, schema)
+    }
+}
+
+fn one(path: &str, reference: &Reference) -> Result<FooterSummary> {
+    reference.summaries(path, &footer::read(path)?)
+}
+
+fn keep(footer: &Footer, columns: &HashMap<String, usize>, schema: Option<SchemaRef>) -> FooterSummary {
+    let groups = footer.metadata.row_groups();
+    let numbers = groups.iter().map(|group| {
+        // Checked to be no negative numbers when the footer was parsed.
+        let rows = group.num_rows().unsigned_abs();
+        // A few writers leave the group's size at 0.
+        let of_columns =
+            || group.columns().iter().fold(0_u64, |sum, c| sum.saturating_add(c.uncompressed_size().unsigned_abs()));
+        let bytes = match group.total_byte_size().unsigned_abs() {
+            0 => of_columns(),
+            bytes => bytes,
+        };
+        (rows, bytes)
+    });
+    let mut nulls: Vec<usize> = Vec::new();
+    let leaves = footer.metadata.file_metadata().schema_descr();
+    for leaf in (0..leaves.num_columns()).filter(|&leaf| leaves.column(leaf).max_rep_level() == 0) {
+        let Some(&column) = columns.get(leaves.get_column_root(leaf).name()) else { continue };
+        let has_nulls = |statistics: &parquet::file::statistics::Statistics| statistics.null_count_opt() > Some(0);
+        if !nulls.contains(&column) && groups.iter().any(|g| g.column(leaf).statistics().is_some_and(has_nulls)) {
+            nulls.push(column);
+        }
+    }
+    FooterSummary { hash: footer.hash, size: footer.size, groups: numbers.collect(), nulls, schema }
+}
+
+fn plan(root: String, names: Vec<String>, summaries: &[(usize, FooterSummary)], schema: SchemaRef) -> Result<Plan> {
+    let mut first_null = vec![None; schema.fields().len()];
+    let mut group_counts = Vec::with_capacity(summaries.len());
+    for (file, found) in summaries {
+        let file = u32::try_from(*file).map_err(|_| Error::Argument("more than 2³² files".to_owned()))?;
+        for &column in &found.nulls {
+            first_null[column].get_or_insert(file);
+        }
+        let count = u32::try_from(found.groups.len()).map_err(|_| Error::internal("2³² row groups in a file"))?;
+        group_counts.push(count);
+    }
+    let groups = || summaries.iter().flat_map(|(_, found)| &found.groups);
+    Plan::from_parts(PlanParts {
+        root,
+        names,
+        hashes: summaries.iter().map(|(_, found)| found.hash).collect(),
+        sizes: summaries.iter().map(|(_, found)| found.size).collect(),
+        group_counts,
+        group_rows: groups().map(|(rows, _)| *rows).collect(),
+        group_bytes: groups().map(|(_, bytes)| *bytes).collect(),
+        schema,
+        first_null,
+    })
+}

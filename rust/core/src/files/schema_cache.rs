@@ -1,0 +1,193 @@
+//! What the footers of files that were written alike have in common: their schema, which is read once.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use arrow_schema::SchemaRef;
+use parquet::arrow::parquet_to_arrow_schema;
+use parquet::file::metadata::{
+    KeyValue, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy,
+};
+use parquet::schema::types::SchemaDescPtr;
+
+use super::footer_precheck::{FooterFacts, precheck};
+
+/// How many schemas are kept.
+const MAX_MET: usize = 8;
+/// Larger ones are not kept.
+const MAX_BYTES: usize = 256 << 10;
+
+/// How footers begin that were seen to be well, and what their schema means.
+#[derive(Debug)]
+struct CachedSchema {
+    /// All up to the end of the schema.
+    head: Box<[u8]>,
+    /// The writer's Arrow schema among them.
+    key_values: Option<Vec<KeyValue>>,
+    parquet: SchemaDescPtr,
+    arrow: SchemaRef,
+}
+
+/// The shapes of late, the latest first.
+struct SchemaCache(Mutex<VecDeque<Arc<CachedSchema>>>);
+
+static CACHE: SchemaCache = SchemaCache::new();
+
+/// Parses a footer in which this was `seen`: what it says, and its Arrow schema; or what is wrong with it. `statistics`: also
+/// those of columns.
+pub(crate) fn decode(
+    footer: &[u8],
+    seen: &FooterFacts,
+    statistics: bool,
+) -> Result<(ParquetMetaData, SchemaRef), String> {
+    CACHE.decode(footer, seen, statistics)
+}
+
+/// The same of a footer that was looked through before, when its file was planned.
+pub(crate) fn decode_again(footer: &[u8], statistics: bool) -> Result<(ParquetMetaData, SchemaRef), String> {
+    CACHE.decode_again(footer, statistics)
+}
+
+impl SchemaCache {
+    const fn new() -> Self {
+        Self(Mutex::new(VecDeque::new()))
+    }
+
+    fn decode(
+        &self,
+        footer: &[u8],
+        seen: &FooterFacts,
+        statistics: bool,
+    ) -> Result<(ParquetMetaData, SchemaRef), String> {
+        let head = &footer[..seen.schema_end];
+        let known = self.find(|cached| cached.head.as_ref() == head);
+        self.decode_with(footer, head, known, statistics)
+    }
+
+    fn decode_again(&self, footer: &[u8], statistics: bool) -> Result<(ParquetMetaData, SchemaRef), String> {
+        match self.find(|cached| footer.starts_with(&cached.head)) {
+            Some(known) => self.decode_with(footer, &footer[..known.head.len()], Some(known), statistics),
+            None => self.decode(footer, &precheck(footer)?, statistics),
+        }
+    }
+
+    fn decode_with(
+        &self,
+        footer: &[u8],
+        head: &[u8],
+        known: Option<Arc<CachedSchema>>,
+        statistics: bool,
+    ) -> Result<(ParquetMetaData, SchemaRef), String> {
+        let options = match &known {
+            Some(known) => options(statistics).with_schema(Arc::clone(&known.parquet)),
+            None => options(statistics),
+        };
+        let metadata =
+            ParquetMetaDataReader::decode_metadata_with_options(footer, Some(&options)).map_err(|e| e.to_string())?;
+        let file = metadata.file_metadata();
+        let key_values = file.key_value_metadata();
+        let is_of_same = |cached: &CachedSchema| *cached.head == *head && cached.key_values.as_ref() == key_values;
+        if let Some(known) = known.filter(|known| is_of_same(known)).or_else(|| self.find(is_of_same)) {
+            return Ok((metadata, Arc::clone(&known.arrow)));
+        }
+        let arrow = parquet_to_arrow_schema(file.schema_descr(), key_values)
+            .map_err(|e| format!("its schema cannot be read as Arrow: {e}"))?;
+        let arrow = Arc::new(arrow);
+        let of_pair = |pair: &KeyValue| pair.key.len() + pair.value.as_ref().map_or(0, String::len);
+        if head.len() + key_values.iter().copied().flatten().map(of_pair).sum::<usize>() <= MAX_BYTES {
+            let (parquet, arrow) = (file.schema_descr_ptr(), Arc::clone(&arrow));
+            self.keep(CachedSchema { head: head.into(), key_values: key_values.cloned(), parquet, arrow });
+        }
+        Ok((metadata, arrow))
+    }
+
+    /// Nobody waits for another thread: in a forked child that may not exist.
+    fn find(&self, fits: impl Fn(&CachedSchema) -> bool) -> Option<Arc<CachedSchema>> {
+        let cached = self.0.try_lock().ok()?;
+        cached.iter().find(|cached| fits(cached)).cloned()
+    }
+
+    fn keep(&self, schema: CachedSchema) {
+        if let Ok(mut cached) = self.0.try_lock() {
+            cached.push_front(Arc::new(schema));
+            cached.truncate(MAX_MET);
+        }
+    }
+}
+
+/// What is read of a footer.
+fn options(statistics: bool) -> ParquetMetaDataOptions {
+    let of_columns = if statistics { ParquetStatisticsPolicy::KeepAll } else { ParquetStatisticsPolicy::SkipAll };
+    ParquetMetaDataOptions::new()
+        .with_column_stats_policy(of_columns)
+        .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::footer_precheck::precheck;
+    use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray};
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::properties::WriterProperties;
+
+    fn footer(names: [&str; 2], rows: i32, created_by: &str, note: &str) -> Vec<u8> {
+        let columns: [ArrayRef; 2] = [
+            Arc::new(Int32Array::from_iter_values(0..rows)),
+            Arc::new(StringArray::from_iter_values((0..rows).map(|i| i.to_string()))),
+        ];
+        let batch = RecordBatch::try_from_iter(names.into_iter().zip(columns)).unwrap();
+        let mut file = Vec::new();
+        let notes = vec![KeyValue::new("note".to_owned(), note.to_owned())];
+        let properties = WriterProperties::builder()
+            .set_created_by(created_by.to_owned())
+            .set_key_value_metadata(Some(notes))
+            .build();
+        let mut writer = ArrowWriter::try_new(&mut file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let end = file.len() - 8;
+        let length = u32::from_le_bytes(*file[end..].first_chunk().unwrap()) as usize;
+        file[end - length..end].to_vec()
+    }
+
+    fn decoded(cached: &SchemaCache, footer: &[u8]) -> (ParquetMetaData, SchemaRef) {
+        let planned = cached.decode(footer, &precheck(footer).unwrap(), true).unwrap();
+        assert_eq!(planned, cached.decode_again(footer, true).unwrap());
+        planned
+    }
+
+    #[test]
+    fn footers_of_one_schema_share_it_and_say_what_they_say_alone() {
+        let cached = SchemaCache::new();
+        for round in 0..3 {
+            for names in [["a", "b"], ["a", "c"]] {
+                for (rows, note) in [(3, "p"), (5, "q"), (7, "p")] {
+                    let footer = footer(names, rows, &format!("round {round}"), note);
+                    let (metadata, schema) = decoded(&cached, &footer);
+                    let alone =
+                        ParquetMetaDataReader::decode_metadata_with_options(&footer, Some(&options(true))).unwrap();
+                    assert_eq!(metadata, alone);
+                    let file = alone.file_metadata();
+                    assert_eq!(
+                        *schema,
+                        parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata()).unwrap()
+                    );
+                }
+            }
+        }
+        let (one, other) = (footer(["a", "b"], 3, "x", "p"), footer(["a", "b"], 9, "y", "p"));
+        assert!(Arc::ptr_eq(&decoded(&cached, &one).1, &decoded(&cached, &other).1));
+    }
+
+    #[test]
+    fn a_schema_in_two_places_is_refused() {
+        let footer = footer(["a", "b"], 3, "x", "p");
+        let end = precheck(&footer).unwrap().schema_end;
+        let start = footer.iter().position(|&byte| byte == 0x19).unwrap() + 1; // field 2, a list
+        // Field 2 again, right behind itself: its number follows by 0, so it is written out.
+        let twice = [&footer[..end], &[0x09, 0x04], &footer[start..end], &footer[end..]].concat();
+        assert_eq!(precheck(&twice), Err("it has two schemas"));
+    }
+}
