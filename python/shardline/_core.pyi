@@ -6,6 +6,7 @@ from typing import Any, final
 
 __all__ = [
     "DEBUG_BUILD",
+    "FILTER_BLOCK_ROWS",
     "ORDER_VERSION",
     "ColumnNotFoundError",
     "FileChangedError",
@@ -64,12 +65,14 @@ class Plan:
         paths: Sequence[str],
         *,
         num_threads: int,
-        union: bool = ...,
-        widen: bool = ...,
+        columns_of_all: bool = ...,
+        missing_as_null: bool = ...,
+        widen_types: bool = ...,
         storage: Storage | None = ...,
         keep: Callable[[list[str]], list[int]] | None = ...,
     ) -> Plan:
-        """`union`: the columns of all files; `widen`: of the widest type that they have in any.
+        """`columns_of_all`: the columns of all files, not of the first one; `missing_as_null`: a file may lack some;
+        `widen_types`: each has the widest type that it has in any file.
 
         `keep`: asked with the names of all files, in order, which of them are wanted (indices, ascending); no footer of
         another one is read. On a thread of its own.
@@ -222,6 +225,9 @@ class Selector:
 
 def end_calls(patience: float) -> None:
     """The core's threads call into Python no more; waits for those that do, `patience` seconds at most."""
+
+FILTER_BLOCK_ROWS: int
+"""The rows that a filter's evaluator gets at most; few enough that pyarrow computes them as one batch."""
 
 def schema_metadata(message: bytes) -> list[tuple[str, str]]:
     """The key-value pairs of the schema in an Arrow IPC message, in their order, those that repeat too."""

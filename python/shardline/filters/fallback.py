@@ -4,6 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from shardline._core import FILTER_BLOCK_ROWS
 from shardline.errors import ShardlineTypeError
 
 
@@ -14,10 +15,12 @@ class PyarrowEvaluator:
         self._expression = expression
 
     def __call__(self, rows: Any) -> pa.BooleanArray:
-        """`rows`: few enough for one batch of pyarrow's, so that none changes its place."""
+        """Tells it of at most `FILTER_BLOCK_ROWS` rows: one batch for pyarrow, which keeps their order."""
         from pyarrow import acero  # slow to import, and needed here only
 
-        table = pa.Table.from_batches([pa.record_batch(rows)])
+        batch = pa.record_batch(rows)
+        assert batch.num_rows <= FILTER_BLOCK_ROWS, "the core gave more rows than pyarrow computes as one batch"
+        table = pa.Table.from_batches([batch])
         steps = [
             acero.Declaration("table_source", acero.TableSourceNodeOptions(table)),
             acero.Declaration("project", acero.ProjectNodeOptions([self._expression], ["passes"])),

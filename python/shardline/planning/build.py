@@ -55,8 +55,9 @@ def list_files(paths: Sequence[str], settings: Settings) -> Plan:
     plan = Plan.build(
         list(paths),
         num_threads=settings.num_threads,
-        union=settings.columns_from == "all",
-        widen=settings.widen_types,
+        columns_of_all=settings.columns_from == "all",
+        missing_as_null=settings.missing_columns == "null",
+        widen_types=settings.widen_types,
         storage=settings.storage,
         keep=None if partitioning is None else keep,
     )

@@ -57,13 +57,14 @@ fn asking(
 #[pymethods]
 impl Plan {
     #[staticmethod]
-    #[pyo3(signature = (paths, *, num_threads, union=false, widen=false, storage=None, keep=None))]
+    #[pyo3(signature = (paths, *, num_threads, columns_of_all=false, missing_as_null=false, widen_types=false, storage=None, keep=None))]
     fn build(
         py: Python<'_>,
         paths: Vec<String>,
         num_threads: usize,
-        union: bool,
-        widen: bool,
+        columns_of_all: bool,
+        missing_as_null: bool,
+        widen_types: bool,
         storage: Option<&Storage>,
         keep: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
@@ -76,7 +77,13 @@ impl Plan {
         let wait = Mutex::new(wait);
         let planner = thread::spawn(move || {
             let keep = keep.as_ref().map(|keep| keep as FileFilter<'_>);
-            drop(done.send(files::build_plan(&paths, num_threads, SchemaMerge { union, widen }, &from, keep)));
+            drop(done.send(files::build_plan(
+                &paths,
+                num_threads,
+                SchemaMerge { columns_of_all, missing_as_null, widen: widen_types },
+                &from,
+                keep,
+            )));
         });
         let plan = loop {
             match py.detach(|| lock(&wait).recv_timeout(PATIENCE)) {

@@ -72,13 +72,8 @@ fn all_schemas(
     let mut last = Arc::clone(&reference.schema);
     for (file, found) in summaries.iter() {
         if let Some(schema) = found.schema.as_ref().filter(|schema| !Arc::ptr_eq(schema, &last)) {
-            schema::merge(
-                &mut merged,
-                &mut origins,
-                &paths::join(root, &names[*file]),
-                schema,
-                reference.schema_merge,
-            )?;
+            let path = paths::join(root, &names[*file]);
+            schema::merge(&mut merged, &mut origins, &reference.path, &path, schema, reference.schema_merge)?;
             last = Arc::clone(schema);
         }
     }
@@ -87,7 +82,7 @@ fn all_schemas(
         let Some(schema) = found.schema.take() else { continue };
         let own = |at: &usize| places.get(schema.field(*at).name()).copied();
         let mut nulls: Vec<usize> = found.nulls.iter().filter_map(own).collect();
-        if merged.len() > schema.fields().len() || reference.schema_merge.union {
+        if reference.schema_merge.missing_as_null {
             let there: HashSet<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             let lacks = |(at, field): (usize, &FieldRef)| (!there.contains(field.name().as_str())).then_some(at);
             nulls.extend(merged.iter().enumerate().filter_map(lacks));

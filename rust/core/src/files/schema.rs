@@ -14,24 +14,27 @@ use crate::{Error, Result};
 /// In what files may differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SchemaMerge {
-    /// Every column of any file is delivered, and is null in those that do not have it.
-    pub union: bool,
-    /// A column is of the widest type that it has in any file: of integers, of floats, of strings.
+    /// The columns of all files are delivered, and not those of the first file only.
+    pub columns_of_all: bool,
+    /// A file may lack a column, whose values are then null.
+    pub missing_as_null: bool,
+    /// A column has the widest type that it has in any file: of integers, of floats, of strings.
     pub widen: bool,
 }
 
 impl SchemaMerge {
     /// Whether the schema is that of all files, and not of the first.
     pub fn is_any(self) -> bool {
-        self.union || self.widen
+        self.columns_of_all || self.missing_as_null || self.widen
     }
 }
 
-/// Takes the schema of the file at `path` into that of the files before it, of which `origins` says for each column which
-/// file brought its type.
+/// Takes the schema of the file at `path` into that of the files before it, from the one at `first` on; `origins` has, for
+/// each column, the file that brought its type.
 pub fn merge(
     merged: &mut Vec<FieldRef>,
     origins: &mut Vec<String>,
+    first: &str,
     path: &str,
     schema: &Schema,
     schema_merge: SchemaMerge,
@@ -41,7 +44,7 @@ pub fn merge(
     for (known, origin) in merged.iter_mut().zip(origins.iter_mut()) {
         let name = known.name();
         let Some(found) = by_name.get(name.as_str()).map(|&at| &schema.fields()[at]) else {
-            if schema_merge.union {
+            if schema_merge.missing_as_null {
                 continue;
             }
             return Err(missing(origin, known, path));
@@ -55,9 +58,12 @@ pub fn merge(
             None => return Err(differ(origin, known, path, found)),
         }
     }
-    if schema_merge.union {
+    if schema_merge.columns_of_all {
         let known: HashSet<String> = merged.iter().map(|field| field.name().clone()).collect();
         for field in schema.fields().iter().filter(|field| !known.contains(field.name())) {
+            if !schema_merge.missing_as_null {
+                return Err(missing(path, field, first));
+            }
             merged.push(field.clone());
             origins.push(path.to_owned());
         }
@@ -156,7 +162,7 @@ fn missing(first: &str, wanted: &Field, path: &str) -> Error {
         path,
         format!(
             "column \"{}\" ({}) is missing, and {first} has it: write the file again with it, leave the file out, or take \
-             schema=\"union\", which fills it with nulls",
+             missing_columns=\"null\", which fills it with nulls",
             wanted.name(),
             wanted.data_type(),
         ),
@@ -166,10 +172,10 @@ fn missing(first: &str, wanted: &Field, path: &str) -> Error {
 fn differ(first: &str, wanted: &Field, path: &str, found: &Field) -> Error {
     let (wanted_type, found_type) = (wanted.data_type(), found.data_type());
     let cure = if other_fields(wanted_type, found_type) {
-        "schema=\"union\" and widen=True take in whole columns, and no other fields of a struct: write the file again with \
-         the same fields in the same order, or leave it out"
+        "missing_columns=\"null\" and widen_types=True are for whole columns, not for fields of a struct: write the file \
+         again with the same fields in the same order, or leave it out"
     } else if wider(wanted_type, found_type, true).is_some() {
-        "cast one of them or leave the file out, or take widen=True"
+        "cast one of them or leave the file out, or take widen_types=True"
     } else {
         "cast one of them or leave the file out"
     };
@@ -264,11 +270,13 @@ mod tests {
         assert!(same(&lists(DataType::Int8), &lists(DataType::UInt8)).is_err());
     }
 
+    const UNION: SchemaMerge = SchemaMerge { columns_of_all: true, missing_as_null: true, widen: false };
+
     fn merged(schema_merge: SchemaMerge, schemas: &[Schema]) -> Result<Vec<(String, DataType)>> {
         let mut fields: Vec<FieldRef> = schemas[0].fields().to_vec();
         let mut origins = vec!["0.parquet".to_owned(); fields.len()];
         for (number, schema) in schemas.iter().enumerate().skip(1) {
-            merge(&mut fields, &mut origins, &format!("{number}.parquet"), schema, schema_merge)?;
+            merge(&mut fields, &mut origins, "0.parquet", &format!("{number}.parquet"), schema, schema_merge)?;
         }
         Ok(fields.iter().map(|field| (field.name().clone(), field.data_type().clone())).collect())
     }
@@ -279,22 +287,46 @@ mod tests {
         let a = schema(&[("x", Int32), ("y", list("item", Float32, true))]);
         let b = schema(&[("z", Utf8), ("x", Int64)]);
         let c = schema(&[("x", Int16), ("y", list("element", Float64, true)), ("z", LargeUtf8)]);
-        let both = merged(SchemaMerge { union: true, widen: true }, &[a.clone(), b.clone(), c]).unwrap();
+        let both = merged(SchemaMerge { widen: true, ..UNION }, &[a.clone(), b.clone(), c]).unwrap();
         let wanted = [("x", Int64), ("y", list("item", Float64, true)), ("z", LargeUtf8)];
         assert_eq!(both, wanted.map(|(name, of)| (name.to_owned(), of)));
-        let error = merged(SchemaMerge { union: true, widen: false }, &[a.clone(), b.clone()]).unwrap_err().to_string();
-        assert!(error.contains("1.parquet") && error.contains("0.parquet") && error.contains("widen=True"), "{error}");
+        let error = merged(UNION, &[a.clone(), b.clone()]).unwrap_err().to_string();
+        assert!(
+            error.contains("1.parquet") && error.contains("0.parquet") && error.contains("widen_types=True"),
+            "{error}"
+        );
         let error = same(&a, &schema(&[("y", list("item", Float64, true)), ("x", Int32)])).unwrap_err().to_string();
-        assert!(error.contains("or take widen=True"), "{error}");
+        assert!(error.contains("or take widen_types=True"), "{error}");
         let error = same(&a, &schema(&[("y", Utf8), ("x", Int32)])).unwrap_err().to_string();
         assert!(!error.contains("widen"), "{error}");
-        let error = merged(SchemaMerge { union: false, widen: true }, &[a.clone(), b]).unwrap_err().to_string();
-        assert!(error.contains("\"y\"") && error.contains("missing") && error.contains("union"), "{error}");
+        let error =
+            merged(SchemaMerge { widen: true, ..SchemaMerge::default() }, &[a.clone(), b]).unwrap_err().to_string();
+        assert!(error.contains("\"y\"") && error.contains("missing") && error.contains("missing_columns"), "{error}");
         let unsigned = schema(&[("x", UInt32), ("y", list("item", Float32, true))]);
-        let wide = merged(SchemaMerge { union: false, widen: true }, &[a.clone(), unsigned]).unwrap();
+        let wide = merged(SchemaMerge { widen: true, ..SchemaMerge::default() }, &[a.clone(), unsigned]).unwrap();
         assert_eq!(wide[0].1, Int64);
         let text = schema(&[("x", Utf8), ("y", list("item", Float32, true))]);
-        assert!(merged(SchemaMerge { union: true, widen: true }, &[a, text]).is_err());
+        assert!(merged(SchemaMerge { widen: true, ..UNION }, &[a, text]).is_err());
+    }
+
+    #[test]
+    fn columns_of_all_and_missing_columns_are_two_choices() {
+        let a = schema(&[("x", DataType::Int32), ("y", DataType::Utf8)]);
+        let more = schema(&[("x", DataType::Int32), ("y", DataType::Utf8), ("z", DataType::Utf8)]);
+        let fewer = schema(&[("z", DataType::Utf8), ("x", DataType::Int32)]);
+        let names = |found: Vec<(String, DataType)>| found.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let lax = SchemaMerge { missing_as_null: true, ..SchemaMerge::default() };
+        assert_eq!(names(merged(lax, &[a.clone(), more.clone(), fewer.clone()]).unwrap()), ["x", "y"]);
+        assert_eq!(names(merged(UNION, &[a.clone(), more.clone(), fewer.clone()]).unwrap()), ["x", "y", "z"]);
+        let strict = SchemaMerge { columns_of_all: true, ..SchemaMerge::default() };
+        assert_eq!(names(merged(strict, &[more.clone(), more.clone()]).unwrap()), ["x", "y", "z"]);
+        for (files, lacking, column) in [
+            ([a.clone(), more.clone()], "0.parquet: column \"z\"", "1.parquet has it"),
+            ([more, fewer], "1.parquet: column \"y\"", "0.parquet has it"),
+        ] {
+            let error = merged(strict, &files).unwrap_err().to_string();
+            assert!(error.contains(lacking) && error.contains(column), "{error}");
+        }
     }
 
     #[test]
