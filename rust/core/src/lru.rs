@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// are evicted, so that one that is being filled is filled once.
 #[derive(Debug)]
 pub(crate) struct LruByBytes<T> {
-    entries: HashMap<usize, Entry<T>>,
+    entries: HashMap<usize, Slot<T>>,
     clock: u64,
     bytes: usize,
     max_bytes: usize,
@@ -15,7 +15,7 @@ pub(crate) struct LruByBytes<T> {
 }
 
 #[derive(Debug)]
-struct Entry<T> {
+struct Slot<T> {
     slot: Arc<T>,
     used: u64,
     /// The bytes it takes, and the stage of filling at which they were counted; stage 0 is an empty slot.
@@ -30,7 +30,7 @@ impl<T: Default> LruByBytes<T> {
     /// The slot of this number, which is the most recently used one from now on.
     pub(crate) fn slot(&mut self, number: usize) -> Arc<T> {
         self.clock += 1;
-        let new = || Entry { slot: Arc::default(), used: 0, weight: (0, 0) };
+        let new = || Slot { slot: Arc::default(), used: 0, weight: (0, 0) };
         let entry = self.entries.entry(number).or_insert_with(new);
         entry.used = self.clock;
         Arc::clone(&entry.slot)

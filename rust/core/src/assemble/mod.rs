@@ -19,4 +19,4 @@ mod worker;
 
 pub use batch_run::BatchRun;
 pub use reader::{Poll, Reader, ReaderOptions};
-pub use state::Metrics;
+pub use state::ReaderMetrics;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::batch_run::{BatchRun, Cutter};
 use super::scheduler::Scheduler;
-use super::state::Metrics;
+use super::state::ReaderMetrics;
 use super::worker;
 use crate::buffer_pool::Alive;
 use crate::decode::{Column, Leaf, Projection, wanted};
@@ -169,8 +169,8 @@ impl Reader {
     }
 
     /// What was done so far.
-    pub fn metrics(&self) -> Metrics {
-        if self.pid == std::process::id() { self.inner.scheduler.lock().metrics } else { Metrics::default() }
+    pub fn metrics(&self) -> ReaderMetrics {
+        if self.pid == std::process::id() { self.inner.scheduler.lock().metrics } else { ReaderMetrics::default() }
     }
 
     /// What was asked of a store; None for local files.

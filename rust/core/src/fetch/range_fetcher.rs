@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use super::object_ref::ObjectRef;
 use super::range_cache::{Limits, Lookup, Pin, RangeCache};
 use super::range_request::RangeRequest;
-use crate::store::{Cancel, Client, Metrics};
+use crate::store::{Cancel, Client, StoreMetrics};
 use crate::sync::{lock, wait_timeout};
 use crate::{Error, Result};
 
@@ -26,7 +26,7 @@ pub(super) struct RangeFetcher {
     client: Arc<Client>,
     handle: Handle,
     cancel: Cancel,
-    metrics: Arc<Metrics>,
+    metrics: Arc<StoreMetrics>,
     limits: Limits,
     cache: Mutex<RangeCache>,
     completed: Condvar,
@@ -43,7 +43,7 @@ impl RangeFetcher {
         client: Arc<Client>,
         handle: Handle,
         cancel: Cancel,
-        metrics: Arc<Metrics>,
+        metrics: Arc<StoreMetrics>,
         limits: Limits,
     ) -> Self {
         Self { client, handle, cancel, metrics, limits, cache: Mutex::default(), completed: Condvar::new() }

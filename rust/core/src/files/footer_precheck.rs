@@ -23,7 +23,7 @@ pub(crate) struct FooterFacts {
 
 /// Checks that the one schema in a footer is a tree whose elements' children exist, nested no deeper than is read safely.
 pub(crate) fn precheck(footer: &[u8]) -> Found<FooterFacts> {
-    let mut input = Input(footer);
+    let mut input = CompactProtocol(footer);
     let mut last = 0;
     let mut seen = FooterFacts::default();
     while let Some((id, kind)) = input.field(&mut last)? {
@@ -48,7 +48,7 @@ pub(crate) fn precheck(footer: &[u8]) -> Found<FooterFacts> {
     Ok(seen)
 }
 
-fn check_elements(input: &mut Input<'_>, count: u64) -> Found<()> {
+fn check_elements(input: &mut CompactProtocol<'_>, count: u64) -> Found<()> {
     // The children still to come at each depth.
     let mut open: Vec<u64> = Vec::new();
     for index in 0..count {
@@ -101,9 +101,9 @@ const LIST: u8 = 9;
 const STRUCT: u8 = 12;
 
 /// Thrift's compact protocol.
-struct Input<'a>(&'a [u8]);
+struct CompactProtocol<'a>(&'a [u8]);
 
-impl Input<'_> {
+impl CompactProtocol<'_> {
     fn byte(&mut self) -> Found<u8> {
         let (&first, rest) = self.0.split_first().ok_or("it ends too early")?;
         self.0 = rest;

@@ -171,39 +171,39 @@ fn test(condition: &Condition, stats: &[ColumnStats]) -> Outcomes {
 
 /// A bound or a literal.
 #[derive(Debug, Clone, PartialEq, PartialOrd)]
-enum Value {
+enum Bound {
     Int(i128),
     Float(f64),
     Bytes(Vec<u8>),
 }
 
 /// The bounds, in the literal's kind; None where nothing can be said. And whether there may be NaNs beside them.
-fn bounds(of: &ColumnStats, literal: &Literal) -> Option<(Value, Value, Value, bool)> {
+fn bounds(of: &ColumnStats, literal: &Literal) -> Option<(Bound, Bound, Bound, bool)> {
     let (low, high) = of.bounds.as_ref()?;
     let is_float = low.data_type().is_floating();
     let one = |array: &ArrayRef| {
         let comparable = comparable(array).ok()?;
         Some(match literal {
-            Literal::Float(_) => Value::Float(*comparable.floats(array.data_type()).ok()?.first()?),
-            Literal::Int(_) => Value::Int(*comparable.wide().ok()?.first()?),
+            Literal::Float(_) => Bound::Float(*comparable.floats(array.data_type()).ok()?.first()?),
+            Literal::Int(_) => Bound::Int(*comparable.wide().ok()?.first()?),
             Literal::Bytes(_) => match comparable {
-                Comparable::Bytes(values) => Value::Bytes(values.first()?.to_vec()),
+                Comparable::Bytes(values) => Bound::Bytes(values.first()?.to_vec()),
                 _ => return None,
             },
         })
     };
     let literal = match literal {
-        Literal::Int(value) => Value::Int(*value),
-        Literal::Float(value) => Value::Float(*value),
-        Literal::Bytes(value) => Value::Bytes(value.clone()),
+        Literal::Int(value) => Bound::Int(*value),
+        Literal::Float(value) => Bound::Float(*value),
+        Literal::Bytes(value) => Bound::Bytes(value.clone()),
     };
     let (low, high) = (one(low)?, one(high)?);
-    let numbers = [&low, &high, &literal].into_iter().all(|value| !matches!(value, Value::Float(v) if v.is_nan()));
+    let numbers = [&low, &high, &literal].into_iter().all(|value| !matches!(value, Bound::Float(v) if v.is_nan()));
     numbers.then_some((low, high, literal, is_float))
 }
 
 /// `decide`, of low, high and the literal: whether the test may be true, and whether it may be false.
-fn compare(of: &ColumnStats, literal: &Literal, decide: impl Fn(&Value, &Value, &Value) -> (bool, bool)) -> Outcomes {
+fn compare(of: &ColumnStats, literal: &Literal, decide: impl Fn(&Bound, &Bound, &Bound) -> (bool, bool)) -> Outcomes {
     let Some((low, high, value, may_be_nan)) = bounds(of, literal) else { return YES | NO | of.null() };
     let (yes, no) = decide(&low, &high, &value);
     // A NaN, which bounds leave out, is neither equal nor less.

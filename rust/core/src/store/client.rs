@@ -15,7 +15,7 @@ use super::cache::{Cache, Entry};
 use super::connect::Attempt;
 use super::retry::{Fault, Request, within};
 use super::scrub::Secrets;
-use super::{Location, Metrics, Options, Scheme, Stamp, Tuning};
+use super::{Location, Options, Scheme, Stamp, StoreMetrics, Tuning};
 use crate::{Error, Result, buffer_pool};
 
 /// What a cache may hold if nobody says otherwise.
@@ -95,7 +95,7 @@ impl Client {
     ///
     /// # Errors
     /// Whatever else the store says.
-    pub async fn head(&self, key: &str, metrics: &Arc<Metrics>) -> Result<Option<Object>> {
+    pub async fn head(&self, key: &str, metrics: &Arc<StoreMetrics>) -> Result<Option<Object>> {
         let (url, path) = (self.url(key), self.path(key)?);
         let request = Request { url: &url, what: "a request for its size", tuning: &self.tuning, metrics };
         let _slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;
@@ -122,7 +122,7 @@ impl Client {
         key: &str,
         range: Range<u64>,
         stamp: &Stamp,
-        metrics: &Arc<Metrics>,
+        metrics: &Arc<StoreMetrics>,
     ) -> Result<(Bytes, Stamp)> {
         let (url, path) = (self.url(key), self.path(key)?);
         let request = Request { url: &url, what: "reading", tuning: &self.tuning, metrics };
@@ -151,7 +151,7 @@ impl Client {
         key: &str,
         ranges: Vec<Range<u64>>,
         stamp: &Stamp,
-        metrics: &Arc<Metrics>,
+        metrics: &Arc<StoreMetrics>,
     ) -> Result<(Vec<Bytes>, Stamp)> {
         let url = self.url(key);
         if let Some(cache) = self.cache.clone()
@@ -185,7 +185,7 @@ impl Client {
         key: &str,
         ranges: &[Range<u64>],
         stamp: &Stamp,
-        metrics: &Arc<Metrics>,
+        metrics: &Arc<StoreMetrics>,
     ) -> Result<(Vec<Bytes>, Stamp)> {
         let start = ranges.iter().map(|range| range.start).min();
         let end = ranges.iter().map(|range| range.end).max();
@@ -205,7 +205,7 @@ impl Client {
         bytes: &mut Vec<u8>,
         stamp: &mut Stamp,
         attempt: &Attempt,
-        metrics: &Metrics,
+        metrics: &StoreMetrics,
     ) -> Result<(), Fault> {
         let from = range.start + bytes.len() as u64;
         if from == range.end {

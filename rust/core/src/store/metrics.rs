@@ -21,7 +21,7 @@ pub struct Note {
 
 /// Counters of one reader, or of one planning.
 #[derive(Debug, Default)]
-pub struct Metrics {
+pub struct StoreMetrics {
     requests: AtomicU64,
     bytes: AtomicU64,
     retries: AtomicU64,
@@ -45,7 +45,7 @@ pub struct Totals {
     pub waited: Duration,
 }
 
-impl Metrics {
+impl StoreMetrics {
     pub(crate) fn request(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }

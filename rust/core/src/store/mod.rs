@@ -23,7 +23,7 @@ pub use cache::{Cache, Entry};
 pub use client::{Client, Object};
 pub use credentials::KeySource;
 pub use location::{Location, is_remote};
-pub use metrics::{Metrics, Note, Totals};
+pub use metrics::{Note, StoreMetrics, Totals};
 pub use options::{Options, Tuning};
 pub use runtime::{Cancel, Runtime};
 pub use stamp::Stamp;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::connect::{ATTEMPT, Attempt};
-use super::{Metrics, Tuning};
+use super::{StoreMetrics, Tuning};
 use crate::{Error, Result};
 
 /// Why a try failed.
@@ -24,7 +24,7 @@ pub(super) struct Request<'a> {
     pub(super) url: &'a str,
     pub(super) what: &'static str,
     pub(super) tuning: &'a Tuning,
-    pub(super) metrics: &'a Arc<Metrics>,
+    pub(super) metrics: &'a Arc<StoreMetrics>,
 }
 
 impl Request<'_> {

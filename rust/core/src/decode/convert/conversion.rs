@@ -37,7 +37,7 @@ impl Conversion {
     pub(crate) fn number(&self) -> Option<Number> {
         match self.keys.first() {
             Some(OutputKey { node: Node::ArrayLayout(ArrayLayout::Dense(number)), .. })
-                if matches!(self.op, Op::Values(_) | Op::Encoded(_)) =>
+                if matches!(self.op, Op::Numbers(_) | Op::Ids(_)) =>
             {
                 Some(*number)
             }

@@ -6,7 +6,7 @@ use arrow_schema::{DataType, Field};
 
 use super::arrays::fixed_size;
 use super::conversion::Conversion;
-use super::lists::{Layout, Lists};
+use super::lists::{ListConversion, ListLayout};
 use super::operation::{Child, Op};
 use super::output::{ArrayLayout, Node, OutputKey, Role};
 use super::resolver::{NullTarget, Resolved, Resolver};
@@ -117,7 +117,7 @@ impl Resolver<'_> {
                 if nulls == Nulls::Nan { number.float().unwrap_or(number) } else { number }
             }
         };
-        let (mut layout, mut part, mut lengths) = (Layout::Jagged, ArrayLayout::Jagged(number), false);
+        let (mut layout, mut part, mut lengths) = (ListLayout::Jagged, ArrayLayout::Jagged(number), false);
         let mut fill = bytes_of(path, spec.fill.as_ref().filter(|_| nulls != Nulls::Nan), number).unwrap_or_default();
         if nulls == Nulls::Nan {
             fill = bytes_of(path, Some(&Scalar::Float(f64::NAN)), number)?;
@@ -129,7 +129,7 @@ impl Resolver<'_> {
         match &spec.lists {
             decode::Lists::Jagged | decode::Lists::Objects => {}
             decode::Lists::Fixed => {
-                (layout, part) = (Layout::Fixed(Arc::default()), ArrayLayout::Dense(number));
+                (layout, part) = (ListLayout::Fixed(Arc::default()), ArrayLayout::Dense(number));
             }
             decode::Lists::Padded(padding) => {
                 let value = bytes_of(path, padding.value.as_ref(), number).map_err(|_| {
@@ -139,7 +139,7 @@ impl Resolver<'_> {
                 lengths = padding.lengths;
                 match padding.length {
                     Some(length) => {
-                        layout = Layout::Padded { length, side: padding.side, truncate: padding.truncate };
+                        layout = ListLayout::Padded { length, side: padding.side, truncate: padding.truncate };
                         part = ArrayLayout::Dense(number);
                     }
                     None if tensors => part = ArrayLayout::Padded(number, padding.clone(), value),
@@ -151,7 +151,7 @@ impl Resolver<'_> {
                 }
             }
         }
-        if nulls == Nulls::Keep && !matches!(layout, Layout::Jagged) {
+        if nulls == Nulls::Keep && !matches!(layout, ListLayout::Jagged) {
             nulls = Nulls::Error;
         }
         let mut made = masked(vec![value(Node::ArrayLayout(part.clone()))], nulls, spec, false);
@@ -170,7 +170,10 @@ impl Resolver<'_> {
         if !tensors {
             made.iter_mut().for_each(|key| key.node = Node::ArrayLayout(ArrayLayout::Arrow));
         }
-        Ok((Op::Lists { items: Box::new(items), lists: Lists { layout, nulls, fill, lengths, tensors } }, made))
+        Ok((
+            Op::Lists { items: Box::new(items), lists: ListConversion { layout, nulls, fill, lengths, tensors } },
+            made,
+        ))
     }
 
     fn objects(&self, path: &str, data_type: &DataType, spec: &ColumnSpec) -> Result<Resolved> {

@@ -43,7 +43,7 @@ pub enum Read {
 
 /// One column chunk, read from its first row to its last.
 pub struct DenseColumn {
-    column: column::Column,
+    column: column::ChunkDecoder,
 }
 
 impl DenseColumn {
@@ -52,7 +52,7 @@ impl DenseColumn {
     /// `field` is the top-level Arrow field that arrow-rs would read the column as.
     pub fn try_new(pages: Box<dyn DensePages>, descr: &ColumnDescriptor, field: &Field) -> Option<Self> {
         let kind = kind::ColumnKind::of(descr, field)?;
-        Some(Self { column: column::Column::new(pages, kind) })
+        Some(Self { column: column::ChunkDecoder::new(pages, kind) })
     }
 
     /// Whether [`Self::try_new`] would take this column; needs no pages.
