@@ -36,7 +36,7 @@ impl Conversion {
     /// The number that it is one of a row, if it is.
     pub(crate) fn number(&self) -> Option<Number> {
         match self.keys.first() {
-            Some(OutputKey { node: Node::ArrayLayout(ArrayLayout::Dense(number)), .. })
+            Some(OutputKey { node: Node::Array(ArrayLayout::Dense(number)), .. })
                 if matches!(self.op, Op::Numbers(_) | Op::Ids(_)) =>
             {
                 Some(*number)

@@ -6,7 +6,7 @@ use crate::decode::{Number, Padding};
 #[derive(Debug, Clone)]
 pub enum Node {
     /// One array.
-    ArrayLayout(ArrayLayout),
+    Array(ArrayLayout),
     /// A dict: a struct array of as many fields.
     Dict(Vec<OutputKey>),
 }

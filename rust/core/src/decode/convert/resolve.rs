@@ -38,10 +38,8 @@ impl Resolver<'_> {
         let tensors = self.asked.tensors;
         if !tensors && !changes(spec) && !self.changes_within(path) {
             return Ok(match spec.nulls {
-                None | Some(Nulls::Keep) => (Op::Keep, vec![value(Node::ArrayLayout(ArrayLayout::Arrow))]),
-                Some(_) => {
-                    (Op::Objects { nulls: Nulls::Error, tensors }, vec![value(Node::ArrayLayout(ArrayLayout::Arrow))])
-                }
+                None | Some(Nulls::Keep) => (Op::Keep, vec![value(Node::Array(ArrayLayout::Arrow))]),
+                Some(_) => (Op::Objects { nulls: Nulls::Error, tensors }, vec![value(Node::Array(ArrayLayout::Arrow))]),
             });
         }
         check_concerns(path, data_type, spec)?;
@@ -77,7 +75,7 @@ impl Resolver<'_> {
                     keys.extend(made);
                 }
                 check_clash(path, keys.iter().map(|key| key.name.as_str()))?;
-                let node = if tensors { Node::Dict(keys) } else { Node::ArrayLayout(ArrayLayout::Arrow) };
+                let node = if tensors { Node::Dict(keys) } else { Node::Array(ArrayLayout::Arrow) };
                 let keys = masked(vec![value(node)], nulls, spec, false);
                 Ok((Op::Dict { children, nulls, tensors }, keys))
             }
@@ -110,7 +108,7 @@ impl Resolver<'_> {
         }
         let mut nulls = self.nulls(path, spec, NullTarget::Numbers)?;
         let number = match keys.first() {
-            Some(OutputKey { node: Node::ArrayLayout(ArrayLayout::Dense(number)), .. }) => *number,
+            Some(OutputKey { node: Node::Array(ArrayLayout::Dense(number)), .. }) => *number,
             // Arrow data: only whether a fill fits matters, and the type says which.
             _ => {
                 let number = spec.dtype.or_else(|| Number::of(child.data_type())).unwrap_or(Number::F64);
@@ -154,7 +152,7 @@ impl Resolver<'_> {
         if nulls == Nulls::Keep && !matches!(layout, ListLayout::Jagged) {
             nulls = Nulls::Error;
         }
-        let mut made = masked(vec![value(Node::ArrayLayout(part.clone()))], nulls, spec, false);
+        let mut made = masked(vec![value(Node::Array(part.clone()))], nulls, spec, false);
         if nulls == Nulls::Mask && keys.len() > 1 {
             let part = match part {
                 ArrayLayout::Dense(_) => ArrayLayout::Dense(Number::Bool),
@@ -164,11 +162,11 @@ impl Resolver<'_> {
             made.push(item_mask(part, spec));
         }
         if lengths {
-            let node = Node::ArrayLayout(ArrayLayout::Dense(Number::I64));
+            let node = Node::Array(ArrayLayout::Dense(Number::I64));
             made.push(OutputKey { name: spec.length_suffix.clone(), role: Role::Length, node });
         }
         if !tensors {
-            made.iter_mut().for_each(|key| key.node = Node::ArrayLayout(ArrayLayout::Arrow));
+            made.iter_mut().for_each(|key| key.node = Node::Array(ArrayLayout::Arrow));
         }
         Ok((
             Op::Lists { items: Box::new(items), lists: ListConversion { layout, nulls, fill, lengths, tensors } },
@@ -182,7 +180,7 @@ impl Resolver<'_> {
         }
         let tensors = self.asked.tensors;
         let nulls = self.nulls(path, spec, NullTarget::Objects)?;
-        let node = Node::ArrayLayout(if tensors { ArrayLayout::Objects } else { ArrayLayout::Arrow });
+        let node = Node::Array(if tensors { ArrayLayout::Objects } else { ArrayLayout::Arrow });
         Ok((Op::Objects { nulls, tensors }, masked(vec![value(node)], nulls, spec, false)))
     }
 }

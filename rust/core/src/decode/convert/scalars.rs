@@ -60,7 +60,7 @@ impl Resolver<'_> {
         let fill = if nulls == Nulls::Nan { Some(Scalar::Float(f64::NAN)) } else { spec.fill.clone() };
         let fill = bytes_of(path, fill.as_ref(), to)?;
         let values = NumberConversion { from, to, lossy: spec.lossy, unscaled: spec.unscaled, nulls, fill, tensors };
-        let node = Node::ArrayLayout(if tensors { ArrayLayout::Dense(to) } else { ArrayLayout::Arrow });
+        let node = Node::Array(if tensors { ArrayLayout::Dense(to) } else { ArrayLayout::Arrow });
         Ok((Op::Numbers(values), masked(vec![value(node)], nulls, spec, false)))
     }
 
@@ -83,7 +83,7 @@ impl Resolver<'_> {
             }
             _ => Vec::new(),
         };
-        let node = Node::ArrayLayout(match (tensors, strings) {
+        let node = Node::Array(match (tensors, strings) {
             (false, _) => ArrayLayout::Arrow,
             (true, Strings::Objects) => ArrayLayout::Text,
             (true, Strings::Bytes) => ArrayLayout::Ragged,
@@ -150,7 +150,7 @@ impl Resolver<'_> {
                 )));
             }
         }
-        let node = Node::ArrayLayout(if tensors { ArrayLayout::Dense(to) } else { ArrayLayout::Arrow });
+        let node = Node::Array(if tensors { ArrayLayout::Dense(to) } else { ArrayLayout::Arrow });
         Ok((Op::Ids(encoded), masked(vec![value(node)], nulls.unwrap_or(Nulls::Fill), spec, false)))
     }
 
@@ -159,7 +159,7 @@ impl Resolver<'_> {
         let tensors = self.asked.tensors;
         if !tensors {
             let nulls = self.nulls(path, spec, NullTarget::Objects)?;
-            let keys = masked(vec![value(Node::ArrayLayout(ArrayLayout::Arrow))], nulls, spec, false);
+            let keys = masked(vec![value(Node::Array(ArrayLayout::Arrow))], nulls, spec, false);
             return Ok((Op::Objects { nulls, tensors }, keys));
         }
         let number = spec.dtype.unwrap_or(Number::U8);
@@ -185,7 +185,7 @@ impl Resolver<'_> {
         }
         let fill = bytes_of(path, fill, number)?;
         let values = NumberConversion { from: number, to: number, lossy: false, unscaled: false, nulls, fill, tensors };
-        let keys = masked(vec![value(Node::ArrayLayout(ArrayLayout::Dense(number)))], nulls, spec, false);
+        let keys = masked(vec![value(Node::Array(ArrayLayout::Dense(number)))], nulls, spec, false);
         let items = match count {
             1 => Op::Numbers(values),
             _ => Op::Fixed { items: Box::new(Op::Numbers(values)), nulls, tensors, only_rows: true },
