@@ -1,4 +1,4 @@
-//! Memory that is used again: the blocks of tensors that were let go of become those of the next.
+//! A pool of memory blocks: the blocks of released tensors are reused for the next ones.
 //!
 //! A fresh block costs a page fault every 4 KiB, which is more than decoding into it does. So many blocks are kept while a
 //! reader lives, and fewer until the next one does, that of the next epoch; what is over goes back to the allocator.
@@ -196,7 +196,7 @@ pub(crate) fn bytes(block: Vec<u8>) -> Bytes {
     Bytes::from_owner(Lease(block))
 }
 
-/// Says that a reader lives; the last one to go frees what is more than may rest.
+/// Marks a living reader; the last one to go frees the blocks beyond [`REST_BYTES`].
 #[derive(Debug)]
 pub(crate) struct Alive(());
 

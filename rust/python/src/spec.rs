@@ -1,4 +1,4 @@
-//! What Python asks of columns, unpacked.
+//! The options of columns, unpacked.
 
 use std::ffi::CStr;
 
@@ -34,7 +34,7 @@ impl From<PyScalar> for Scalar {
     }
 }
 
-/// The dict that `options.core_spec` makes.
+/// The options of a column, as the dict that Python makes of `ColumnOptions`.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct PySpec<'py> {

@@ -1,4 +1,4 @@
-//! What is planned, under way and done, under one lock; and what may be read ahead.
+//! The scheduler: which chunks are read ahead, and how threads and the caller wait for one another.
 
 use std::cmp::Reverse;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};

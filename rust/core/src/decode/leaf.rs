@@ -1,4 +1,4 @@
-//! The arrays of a batch one by one, whatever dict or column of several keys they lie in.
+//! The arrays of a batch one by one, out of dicts and columns of several keys.
 
 use arrow_array::ArrayRef;
 use arrow_array::cast::AsArray;

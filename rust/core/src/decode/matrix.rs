@@ -1,4 +1,4 @@
-//! Columns of one number each, beside one another: row-major.
+//! Several columns of one number each as one row-major matrix.
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;

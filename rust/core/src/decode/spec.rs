@@ -1,4 +1,4 @@
-//! What was asked of a column, before its type is known.
+//! The specification of columns: the options that were given, before types are known.
 
 use std::collections::HashMap;
 

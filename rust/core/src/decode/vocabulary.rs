@@ -1,4 +1,4 @@
-//! The values that codes stand for, in order; and the keys by which values of any type are known.
+//! A vocabulary: the values that codes stand for, in order, and the keys by which values of any type are looked up.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

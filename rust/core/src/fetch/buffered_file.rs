@@ -1,4 +1,4 @@
-//! A local file of which some bytes are in memory.
+//! A local file with some of its bytes in memory.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! The byte ranges of a column chunk's pages that hold certain rows, by the offset index.
+//! The byte ranges of the pages that hold certain rows of a column chunk, by its offset index.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What pages are read from: bytes by position, as many as are at hand or straight to where they are used.
+//! Reading by position: the bytes that are available, or all bytes straight into the memory where they are used.
 
 use std::mem::MaybeUninit;
 

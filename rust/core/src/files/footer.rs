@@ -1,4 +1,4 @@
-//! One file's footer: read by position, parsed, and checked before anything is believed.
+//! A file's footer: read by position, parsed and checked.
 
 use std::{
     borrow::Cow,

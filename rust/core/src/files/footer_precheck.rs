@@ -1,4 +1,4 @@
-//! A first look at a footer's Thrift, for what the parser takes on trust or passes over.
+//! A check of a footer's Thrift before it is parsed, for what the parser takes on trust or ignores.
 //!
 //! `parquet` (60.1) reserves memory for as many children as a schema element claims to have, up to 2³¹, and descends into
 //! them by recursion: a few flipped bits could end the process, and that is not an error that can be caught. This walks the

@@ -1,4 +1,4 @@
-//! Which files a path, a directory, a glob or a list of these stands for.
+//! The files that a path, a directory, a glob or a list of these stands for.
 
 use std::{fs, os::unix::ffi::OsStrExt, path::Path};
 

@@ -1,4 +1,4 @@
-//! Planning over a store: listing it, and reading many footers at once.
+//! The building of a plan over a store: listing it, and reading footers in parallel.
 
 use std::sync::Arc;
 

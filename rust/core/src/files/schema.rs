@@ -1,4 +1,4 @@
-//! Whether a file fits the first one: same columns, same types.
+//! The check that a file has the columns and types of the first one.
 //!
 //! Columns may stand in another order. Columns that only later files have are not delivered, as with other readers of
 //! many files: nothing asked for them. Nullability and metadata may differ. Where it is asked for, the schema is that of

@@ -24,7 +24,7 @@ pub use leg::{Leg, LegSpec};
 pub use line::{Line, Window};
 pub use permute::permutation;
 pub use philox::Philox;
-pub use progress::{Ask, Legs, Outcome};
+pub use progress::{LegRequest, Legs, Outcome};
 pub use rowset::{RowSet, Runs};
 pub use sample::Sample;
 pub use spec::{DEFAULT_STRANDS, Groups, Order, OrderSpec};

@@ -1,4 +1,4 @@
-//! The splits of one epoch, permuted and laid end to end.
+//! The splits of one epoch in their permuted order, one after the other.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A filter over what is known of a row group without reading it: what it may come to.
+//! A filter evaluated over statistics: what it may come to for the rows of a row group, without reading them.
 
 use std::ops::BitOr;
 
@@ -13,7 +13,7 @@ use super::comparable::{Comparable, comparable, plain};
 use super::evaluate::float_bits;
 use super::predicate::{Condition, FilterOp, Literal, Predicate, Test};
 
-/// What is known of a column over some rows; None is not known.
+/// The statistics of a column over some rows; None is unknown.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ColumnStats {
     /// No value is smaller, none greater: arrays of one row.
@@ -129,7 +129,7 @@ impl ColumnStats {
     }
 }
 
-/// What the filter may come to for a row of which these are the facts, a column each.
+/// What the filter may come to for a row, given the statistics of each of its columns.
 pub(super) fn outcomes(predicate: &Predicate, stats: &[ColumnStats]) -> Outcomes {
     let mut stack: Vec<Outcomes> = Vec::new();
     for step in &predicate.steps {

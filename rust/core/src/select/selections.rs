@@ -1,4 +1,4 @@
-//! The rows that pass, found when a row group is read, kept while it is, and compared with what was counted.
+//! The sets of rows that pass: found when a row group is read, cached, and compared with the rows that were counted.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! A store of `object_store`, from a place and options; and who asks, for messages.
+//! The `object_store` of a location and its options, and the identity that it uses, for messages.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! One store with one set of credentials: objects looked up and ranges read, tried again where that may help.
+//! A client of one store with one set of credentials: looks up objects and reads ranges, with retries.
 
 use std::ops::Range;
 use std::sync::Arc;

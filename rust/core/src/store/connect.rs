@@ -1,4 +1,4 @@
-//! Between `object_store` and the network: every response is seen here, for its status and its Retry-After.
+//! The layer between `object_store` and the network, which notes the status and the Retry-After of every response.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};

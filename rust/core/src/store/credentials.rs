@@ -1,4 +1,4 @@
-//! Keys that the caller hands out: asked for when they are needed, and again before they expire.
+//! Credentials provided by the caller: requested when they are needed, and again before they expire.
 
 use std::collections::HashMap;
 use std::fmt;

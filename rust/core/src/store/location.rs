@@ -1,4 +1,4 @@
-//! Where an object is: a URL of a store, taken apart.
+//! The location of an object: a parsed URL of a store.
 
 use super::Scheme;
 use crate::{Error, Result};

@@ -1,4 +1,4 @@
-//! What was asked of a store, and what is worth a line in the log.
+//! Counts of the requests to a store, and notes for the log.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;

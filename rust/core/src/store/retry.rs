@@ -1,4 +1,4 @@
-//! Tries of a request: what is worth another one, after which pause, and when it is enough.
+//! Retries of a request: which errors are retried, after which pause, and how often.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! An Arrow array seen as a tensor: where its values lie, of which type and shape.
+//! A view of an Arrow array as a tensor: its memory, type and shape.
 
 use std::sync::Arc;
 

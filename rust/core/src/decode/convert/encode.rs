@@ -1,4 +1,4 @@
-//! Values to ids: a hash modulo some buckets, or places in a vocabulary. A null gets an id of its own.
+//! Ids of values: a hash modulo the number of buckets, or the index in a vocabulary. Nulls get an id of their own.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,4 +1,4 @@
-//! Lists of numbers: jagged, of one length, or filled up to one.
+//! Lists of numbers: jagged, of one fixed length, or padded to a length.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,4 +1,4 @@
-//! What a column delivers: keys, and what a consumer makes of the array under each.
+//! The keys that a column delivers, and how a consumer lays out the array under each.
 
 use crate::decode::{Number, Padding};
 

@@ -1,4 +1,4 @@
-//! Lists filled up to one length, at the speed of memory.
+//! Lists padded to one length.
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, FixedSizeListArray, OffsetSizeTrait};

@@ -1,4 +1,4 @@
-//! From a column's type, and what was asked, to what is done to it.
+//! The resolution of a column's type and its specification to a conversion.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What becomes of a column of one value a row: a number, a text, an id, raw bytes.
+//! The conversion of columns with one value a row: numbers, text, ids, raw bytes.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,4 +1,4 @@
-//! What may be asked of a type, and the keys that come of it.
+//! The options that a type takes, checked, and the keys that result.
 
 use std::collections::HashSet;
 

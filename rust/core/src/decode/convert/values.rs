@@ -1,4 +1,4 @@
-//! Numbers: brought to the type of their tensor, and their nulls dealt with.
+//! Numbers: cast to the type of their tensor, their nulls refused, filled or masked.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How pages are compressed; decompressed by one call into memory that is used again.
+//! Codecs of pages: each decompresses by one call into memory that is reused.
 
 use std::io::Cursor;
 

@@ -1,4 +1,4 @@
-//! The pages of a chunk as they are stored, one behind the other.
+//! The pages of a chunk, read in the order in which they are stored.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
