@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 /// Appends the values at the indices; false, and nothing appended, where one is beyond the last, or where there are more than
 /// `i32::MAX` values.
-pub(super) fn lookup<T: Copy>(values: &[T], indices: &[u32], out: &mut Vec<T>) -> bool {
+pub(super) fn gather<T: Copy>(values: &[T], indices: &[u32], out: &mut Vec<T>) -> bool {
     out.reserve(indices.len());
     let room = &mut out.spare_capacity_mut()[..indices.len()];
     #[cfg(target_arch = "x86_64")]
@@ -89,7 +89,7 @@ mod tests {
                 indices.insert(at, count as u32 + beyond % 10);
             }
             let mut out = vec![7];
-            if lookup(&values, &indices, &mut out) {
+            if gather(&values, &indices, &mut out) {
                 let wanted: Vec<u64> = indices.iter().map(|index| values[*index as usize]).collect();
                 prop_assert_eq!(&out[1..], &wanted[..]);
                 prop_assert!(beyond.is_none());
