@@ -20,6 +20,7 @@ pub mod remote;
 mod row_counts;
 pub mod schema;
 pub(crate) mod schema_cache;
+mod subset;
 
 pub use batch_ipc::{batch_from_bytes, batch_to_bytes};
 pub use build::build_plan;
