@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Slots by number. A slot is handed out empty, filled by whoever got it first, and weighed after that; only weighed slots
-/// are evicted, so that one that is being filled is filled once.
+/// Slots by number. A slot is handed out empty, filled by whoever got it first, and weighed after that; only weighed
+/// slots are evicted, so that one that is being filled is filled once.
 #[derive(Debug)]
 pub(crate) struct LruByBytes<T> {
     entries: HashMap<usize, Slot<T>>,
@@ -41,8 +41,8 @@ impl<T: Default> LruByBytes<T> {
         self.entries.get(&number).map(|entry| Arc::clone(&entry.slot))
     }
 
-    /// Counts the bytes of a slot, unless they were counted at this stage or a later one, and evicts what is over the limits.
-    /// One slot always stays.
+    /// Counts the bytes of a slot, unless they were counted at this stage or a later one, and evicts what is over the
+    /// limits. One slot always stays.
     pub(crate) fn weigh(&mut self, number: usize, stage: u32, bytes: impl FnOnce() -> usize) {
         let Some(entry) = self.entries.get_mut(&number).filter(|entry| entry.weight.1 < stage) else { return };
         let before = std::mem::replace(&mut entry.weight, (bytes(), stage)).0;

@@ -119,8 +119,8 @@ fn saved(num_rows: u64, legs: &Legs) -> Legs {
 proptest! {
     #![proptest_config(cases::cases(20_000))]
 
-    /// Laws 1, 4 and 5: over any history of topologies an epoch delivers every row once, less what `left_out` lists, and
-    /// all ranks take the same number of steps.
+    /// Laws 1, 4 and 5: over any history of topologies an epoch delivers every row once, less what `left_out` lists,
+    /// and all ranks take the same number of steps.
     #[test]
     fn every_history_covers_the_epoch(
         setting in setting(), batch_size in 1_u64..20, drop_last: bool, epoch in 0_u64..3,

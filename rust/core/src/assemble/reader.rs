@@ -26,8 +26,8 @@ const CHUNK_BYTES: u64 = 4 << 20;
 /// And never more than this many rows, unless a batch is.
 const CHUNK_ROWS: u64 = 65_536;
 
-/// Arrays that all batches of a run have together, at the most: a run's become objects at once, and where these are more than 700,
-/// Python's collector of garbage looks through them each time.
+/// Arrays that all batches of a run have together, at the most: a run's become objects at once, and where these are
+/// more than 700, Python's collector of garbage looks through them each time.
 const RUN_ARRAYS: usize = 500;
 
 /// How a reader reads.

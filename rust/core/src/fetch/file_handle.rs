@@ -25,8 +25,8 @@ pub enum FileHandle {
 }
 
 impl FileHandle {
-    /// A local file with these bytes of it read by one call. None for objects, whose bytes are in memory already, and where
-    /// reading failed: whoever reads the bytes gets the error.
+    /// A local file with these bytes of it read by one call. None for objects, whose bytes are in memory already, and
+    /// where reading failed: whoever reads the bytes gets the error.
     pub fn buffered(&self, range: Range<u64>) -> Option<Self> {
         let Self::Local(file) = self else { return None };
         BufferedFile::read(file, range).map(Self::Buffered)

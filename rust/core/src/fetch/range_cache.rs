@@ -48,8 +48,8 @@ pub(super) struct RangeCache {
     clock: u64,
 }
 
-/// A pinned range. A failed or read range may be dropped nevertheless, and requested again by others: `born` tells the two
-/// apart.
+/// A pinned range. A failed or read range may be dropped nevertheless, and requested again by others: `born` tells the
+/// two apart.
 #[must_use]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pin {

@@ -65,8 +65,8 @@ impl RangeFetcher {
         self.launch(&mut cache);
     }
 
-    /// Requests ranges that are not cached, as far as there is room, and pins them until the turn is finished; `known` ranges
-    /// are pinned too, unless they are absent.
+    /// Requests ranges that are not cached, as far as there is room, and pins them until the turn is finished; `known`
+    /// ranges are pinned too, unless they are absent.
     pub(super) fn prefetch(
         self: &Arc<Self>,
         object: &Arc<ObjectRef>,
@@ -114,8 +114,8 @@ impl RangeFetcher {
         self.completed.notify_all();
     }
 
-    /// Waits for adjacent ranges, which are read up to the byte before `end`. If the last one has to be requested, `next` is
-    /// requested with it.
+    /// Waits for adjacent ranges, which are read up to the byte before `end`. If the last one has to be requested,
+    /// `next` is requested with it.
     pub(super) fn get(
         self: &Arc<Self>,
         object: &Arc<ObjectRef>,

@@ -11,7 +11,8 @@ use parquet::file::reader::ChunkReader;
 /// # Safety
 /// [`fill`](Self::fill) has initialised all of its memory where it returns no error.
 pub unsafe trait ReadAt: ChunkReader + Clone + 'static {
-    /// Bytes from `start` on: at least one and at most `length`, as many as are available at once. `start` is before the end.
+    /// Bytes from `start` on: at least one and at most `length`, as many as are available at once. `start` is before
+    /// the end.
     ///
     /// # Errors
     /// Bytes that cannot be read.
@@ -20,8 +21,8 @@ pub unsafe trait ReadAt: ChunkReader + Clone + 'static {
         self.get_bytes(start, length.min(left))
     }
 
-    /// Whether reading costs a system call and no round trip: then small pieces are read together, and large ones straight to
-    /// where they are used.
+    /// Whether reading costs a system call and no round trip: then small pieces are read together, and large ones
+    /// straight to where they are used.
     fn is_near(&self) -> bool {
         false
     }

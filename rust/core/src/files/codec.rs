@@ -11,7 +11,8 @@
 //! XXH3-64 of all before, 8 bytes
 //! ```
 //!
-//! Numbers are LEB128 unless a width is named, and then little-endian; texts and the schema have their length before them.
+//! Numbers are LEB128 unless a width is named, and then little-endian; texts and the schema have their length before
+//! them.
 
 use std::sync::Arc;
 

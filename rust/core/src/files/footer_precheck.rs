@@ -1,11 +1,12 @@
 //! A check of a footer's Thrift before it is parsed, for what the parser takes on trust or ignores.
 //!
-//! `parquet` (60.1) reserves memory for as many children as a schema element claims to have, up to 2³¹, and descends into
-//! them by recursion: a few flipped bits could end the process, and that is not an error that can be caught. This walks the
-//! schema's elements and looks at nothing but their numbers of children. It also sees whether columns are encrypted under a
-//! plain footer, which the parser, built without decryption, does not say.
+//! `parquet` (60.1) reserves memory for as many children as a schema element claims to have, up to 2³¹, and descends
+//! into them by recursion: a few flipped bits could end the process, and that is not an error that can be caught. This
+//! walks the schema's elements and looks at nothing but their numbers of children. It also sees whether columns are
+//! encrypted under a plain footer, which the parser, built without decryption, does not say.
 
-/// How deep a schema may nest. Writers stay far below; Arrow's schema format, which plans are saved with, is verified to 62.
+/// How deep a schema may nest. Writers stay far below; Arrow's schema format, which plans are saved with, is verified
+/// to 62.
 const MAX_DEPTH: usize = 60;
 /// How deep Thrift structs may nest in what is skipped.
 const MAX_SKIP: u32 = 32;
@@ -21,7 +22,8 @@ pub(crate) struct FooterFacts {
     pub(super) schema_end: usize,
 }
 
-/// Checks that the one schema in a footer is a tree whose elements' children exist, nested no deeper than is read safely.
+/// Checks that the one schema in a footer is a tree whose elements' children exist, nested no deeper than is read
+/// safely.
 pub(crate) fn precheck(footer: &[u8]) -> Found<FooterFacts> {
     let mut input = CompactProtocol(footer);
     let mut last = 0;

@@ -48,11 +48,11 @@ pub struct FileEntry<'a> {
     pub groups: Range<usize>,
 }
 
-/// The files in the line's order, with the rows and bytes of their row groups: some 45 bytes and a name for each file, and
-/// 16 bytes for each row group.
+/// The files in the line's order, with the rows and bytes of their row groups: some 45 bytes and a name for each file,
+/// and 16 bytes for each row group.
 ///
-/// It is immutable. Files and row groups are known by their index; methods that take one panic, as slices do, where it is
-/// out of range.
+/// It is immutable. Files and row groups are known by their index; methods that take one panic, as slices do, where it
+/// is out of range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     root: String,
@@ -78,8 +78,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A plan of these parts, which need not be those of files that exist. The schema's own metadata (pandas indexes and
-    /// the like) is dropped; that of its fields stays.
+    /// A plan of these parts, which need not be those of files that exist. The schema's own metadata (pandas indexes
+    /// and the like) is dropped; that of its fields stays.
     pub fn from_parts(parts: PlanParts) -> Result<Self> {
         let bad = |what: String| Err(Error::Argument(format!("not a plan: {what}")));
         let PlanParts { root, names: list, hashes, sizes, group_counts, group_rows, group_bytes, .. } = parts;
@@ -149,7 +149,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The plan with each file's tag: what its store calls its content (its ETag, and when it was written). It is neither in the digest nor in a state.
+    /// The plan with each file's tag: what its store calls its content (its ETag, and when it was written). It is
+    /// neither in the digest nor in a state.
     ///
     /// # Errors
     /// There are not as many as files.
@@ -211,8 +212,8 @@ impl Plan {
         &self.group_bytes
     }
 
-    /// Of each column of the schema: the first file whose statistics show a null in it. `None` says nothing: files may lack
-    /// statistics, and those of lists do not tell a null from an empty list.
+    /// Of each column of the schema: the first file whose statistics show a null in it. `None` says nothing: files may
+    /// lack statistics, and those of lists do not tell a null from an empty list.
     pub fn first_null(&self) -> &[Option<u32>] {
         &self.first_null
     }
@@ -254,8 +255,8 @@ impl Plan {
         paths::join(&self.root, self.name(file))
     }
 
-    /// XXH3-128 over every file's name (its length first), rows and footer hash, little-endian, in order. The root is not in
-    /// it: a copy of the data elsewhere is the same data.
+    /// XXH3-128 over every file's name (its length first), rows and footer hash, little-endian, in order. The root is
+    /// not in it: a copy of the data elsewhere is the same data.
     pub fn digest(&self) -> u128 {
         self.digest
     }

@@ -33,8 +33,8 @@ struct SchemaCache(Mutex<VecDeque<Arc<CachedSchema>>>);
 
 static CACHE: SchemaCache = SchemaCache::new();
 
-/// Parses a footer in which this was `seen`: what it says, and its Arrow schema; or what is wrong with it. `statistics`: also
-/// those of columns.
+/// Parses a footer in which this was `seen`: what it says, and its Arrow schema; or what is wrong with it.
+/// `statistics`: also those of columns.
 pub(crate) fn decode(
     footer: &[u8],
     seen: &FooterFacts,

@@ -30,7 +30,8 @@ pub enum Outcome {
     Continues,
     /// It cuts what is left over into the shards of a new leg.
     NewLeg,
-    /// The epoch is over: it was delivered, or fewer rows (under `drop_last`, full batches) are left than there are ranks.
+    /// The epoch is over: it was delivered, or fewer rows (under `drop_last`, full batches) are left than there are
+    /// ranks.
     Over,
 }
 
@@ -151,8 +152,9 @@ impl Legs {
 
     /// What a run of `num_ranks` ranks does from here; `run_shards` is the V of the run that the state is of.
     ///
-    /// It goes on in the last leg where its ranks divide that leg's shards and batches delivered, and nothing is asked to be another.
-    /// Otherwise a new leg begins, of the largest multiple of the ranks that rows (full batches, under `drop_last`) are left for.
+    /// It goes on in the last leg where its ranks divide that leg's shards and batches delivered, and nothing is asked
+    /// to be another. Otherwise a new leg begins, of the largest multiple of the ranks that rows (full batches, under
+    /// `drop_last`) are left for.
     ///
     /// # Errors
     /// A fresh epoch that would be without a step.

@@ -1,5 +1,5 @@
-//! Prefetching under a filter, for objects: the rows that pass are found before they are decoded, and only the pages that hold
-//! them are fetched.
+//! Prefetching under a filter, for objects: the rows that pass are found before they are decoded, and only the pages
+//! that hold them are fetched.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -50,8 +50,8 @@ impl FilterPrefetch {
         self.came.notify_one();
     }
 
-    /// Finds and fetches the rows of one row group after the other, until it is closed. Reports no errors: whoever reads the rows
-    /// gets them.
+    /// Finds and fetches the rows of one row group after the other, until it is closed. Reports no errors: whoever
+    /// reads the rows gets them.
     pub fn run(&self, files: &Files, selections: &Selections) {
         // Those whose filter columns are being fetched.
         let mut coming: VecDeque<Wanted> = VecDeque::new();

@@ -89,7 +89,8 @@ impl ColumnStats {
         let leaf = group.columns().get(converter.parquet_column_index()?)?;
         let statistics = leaf.statistics()?;
         let nulls = statistics.null_count_opt();
-        // Old writers ordered texts and unsigned numbers as if signed; nobody says how timestamps of 96 bits are ordered.
+        // Old writers ordered texts and unsigned numbers as if signed; nobody says how timestamps of 96 bits are
+        // ordered.
         let is_number = matches!(
             leaf.column_type(),
             PhysicalType::INT32 | PhysicalType::INT64 | PhysicalType::FLOAT | PhysicalType::DOUBLE

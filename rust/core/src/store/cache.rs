@@ -1,8 +1,8 @@
 //! Ranges of objects on a local disk, kept between epochs and shared by processes.
 //!
 //! An entry is known by the object's URL, size and ETag and by the range, so that it is of no other content; a checksum
-//! ends it, so that a damaged one is none. It is written under another name and renamed, so that nobody sees half of one. The entries
-//! used longest ago go first. Whatever the disk refuses, reading goes on without it.
+//! ends it, so that a damaged one is none. It is written under another name and renamed, so that nobody sees half of
+//! one. The entries used longest ago go first. Whatever the disk refuses, reading goes on without it.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -24,7 +24,8 @@ use crate::sync::lock;
 /// Under the caller's folder, which may hold other things: what is removed for room is ours.
 const OWN: &str = "shardline";
 const CHECKSUM: usize = 8;
-/// Other processes write too: what is there is counted again after so large a part of the limit, or so many bytes, of our own.
+/// Other processes write too: what is there is counted again after so large a part of the limit, or so many bytes, of
+/// our own.
 const RECOUNT: u64 = 16;
 const RECOUNT_BYTES: u64 = 64 << 20;
 

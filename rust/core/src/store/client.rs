@@ -145,7 +145,8 @@ impl Client {
         Ok((buffer_pool::bytes(bytes), stamp))
     }
 
-    /// As [`get`](Self::get), of each of some ranges: from the local cache, or together by one request and then kept there.
+    /// As [`get`](Self::get), of each of some ranges: from the local cache, or together by one request and then kept
+    /// there.
     pub async fn get_kept(
         self: &Arc<Self>,
         key: &str,
@@ -167,7 +168,8 @@ impl Client {
                 return Ok((found, stamp.clone()));
             }
             let (parts, stamp) = self.get_together(key, &ranges, stamp, metrics).await?;
-            // By what the answer told too: under a listing's time alone another content of the same second would be found.
+            // By what the answer told too: under a listing's time alone another content of the same second would be
+            // found.
             let entries: Vec<_> = ranges.iter().filter_map(|range| Entry::of(&url, &stamp, range.clone())).collect();
             let (kept, metrics) = (parts.clone(), Arc::clone(metrics));
             // Waited for: a runtime that ends forgets what still waits for a thread, and what waits holds memory.

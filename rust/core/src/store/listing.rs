@@ -79,8 +79,8 @@ impl Client {
             .await
     }
 
-    /// All pages under a prefix: its objects, and with a delimiter the prefixes under it instead of what is in them. Each
-    /// page is tried on its own.
+    /// All pages under a prefix: its objects, and with a delimiter the prefixes under it instead of what is in them.
+    /// Each page is tried on its own.
     async fn pages(
         &self,
         prefix: &str,

@@ -1,8 +1,8 @@
 //! Object stores (S3, GCS, Azure, HTTP) as bytes: URLs, options, clients, retries.
 //!
 //! The way of a request: `location` (which store) → `options` → `build` (an `object_store`, with `credentials`) →
-//! `client` (retries over `connect`, which sees every response; `cache` on a local disk) on `runtime` (one for a process, made by whoever reads and
-//! dropped by the last). Nothing here knows Parquet.
+//! `client` (retries over `connect`, which sees every response; `cache` on a local disk) on `runtime` (one for a
+//! process, made by whoever reads and dropped by the last). Nothing here knows Parquet.
 
 mod build;
 mod cache;

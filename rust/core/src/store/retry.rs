@@ -74,7 +74,8 @@ impl Request<'_> {
     }
 }
 
-/// The pause before the next try: twice as long each time, from half of it to all of it, so that many do not come back at once.
+/// The pause before the next try: twice as long each time, from half of it to all of it, so that many do not come back
+/// at once.
 fn backoff(tuning: &Tuning, tries: u32) -> Duration {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
     let longest = tuning.init_backoff.saturating_mul(1 << tries.min(20)).min(tuning.max_backoff);

@@ -44,8 +44,8 @@ pub(super) struct ListConversion {
 }
 
 impl ListConversion {
-    /// The lists; under `Nulls::Mask`, which rows and which items were null; and the lengths. `of_items` converts the items,
-    /// of which its function tells the row.
+    /// The lists; under `Nulls::Mask`, which rows and which items were null; and the lengths. `of_items` converts the
+    /// items, of which its function tells the row.
     pub(super) fn run(
         &self,
         array: &ArrayRef,

@@ -2,8 +2,8 @@
 
 use std::mem::MaybeUninit;
 
-/// Appends the values at the indices; false, and nothing appended, where one is beyond the last, or where there are more than
-/// `i32::MAX` values.
+/// Appends the values at the indices; false, and nothing appended, where one is beyond the last, or where there are
+/// more than `i32::MAX` values.
 pub(super) fn gather<T: Copy>(values: &[T], indices: &[u32], out: &mut Vec<T>) -> bool {
     out.reserve(indices.len());
     let room = &mut out.spare_capacity_mut()[..indices.len()];
@@ -29,7 +29,8 @@ fn with_avx2<T: Copy>(values: &[T], indices: &[u32], out: &mut [MaybeUninit<T>])
     each(values, indices, out)
 }
 
-/// Writes one value an index, as many as there are of both; false, and nothing written, where an index is beyond the last.
+/// Writes one value an index, as many as there are of both; false, and nothing written, where an index is beyond the
+/// last.
 #[inline(always)]
 fn each<T: Copy>(values: &[T], indices: &[u32], out: &mut [MaybeUninit<T>]) -> bool {
     let Some(last) = values.len().checked_sub(1) else { return indices.is_empty() };

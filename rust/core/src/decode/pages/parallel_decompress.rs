@@ -1,7 +1,7 @@
 //! Pages that are decompressed before their turn, by threads that have no other work.
 //!
-//! One thread reads a column of a row group, page by page. Where a row group is large and has few columns, the others would
-//! wait for it, and most of what it does is to decompress.
+//! One thread reads a column of a row group, page by page. Where a row group is large and has few columns, the others
+//! would wait for it, and most of what it does is to decompress.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,14 +43,15 @@ impl DecompressPool {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// How many pages one reader may offer: as many as threads wait or decompress such pages, while there is memory for them.
+    /// How many pages one reader may offer: as many as threads wait or decompress such pages, while there is memory for
+    /// them.
     pub(super) fn room(&self) -> usize {
         let threads = self.threads.load(Ordering::Relaxed);
         if self.bytes() < self.limit.min(MAX_BYTES + threads * THREAD_BYTES) { threads } else { 0 }
     }
 
-    /// Decompresses a page that somebody will want, for so long, or waits for work. What the guard guards tells whether there is
-    /// other work.
+    /// Decompresses a page that somebody will want, for so long, or waits for work. What the guard guards tells whether
+    /// there is other work.
     pub(crate) fn help_or_wait<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -83,7 +84,8 @@ impl DecompressPool {
         self.work.notify_all();
     }
 
-    /// Offers a page that becomes so many bytes. One who is about to wait may miss this: then it is decompressed in its turn.
+    /// Offers a page that becomes so many bytes. One who is about to wait may miss this: then it is decompressed in its
+    /// turn.
     pub(super) fn offer(
         self: &Arc<Self>,
         bytes: usize,
