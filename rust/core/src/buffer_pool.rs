@@ -1,7 +1,8 @@
-//! Memory that is used again: the blocks of tensors that were let go of become those of the next.
+//! A pool of memory blocks: the blocks of released tensors are reused for the next ones.
 //!
-//! A fresh block costs a page fault every 4 KiB, which is more than decoding into it does. So many blocks are kept while a
-//! reader lives, and fewer until the next one does, that of the next epoch; what is over goes back to the allocator.
+//! A fresh block costs a page fault every 4 KiB, which is more than decoding into it does. So many blocks are kept
+//! while a reader lives, and fewer until the next one does, that of the next epoch; what is over goes back to the
+//! allocator.
 
 use std::cell::RefCell;
 use std::panic::RefUnwindSafe;
@@ -12,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arrow_buffer::Buffer;
 use bytes::Bytes;
 
-/// Smaller blocks come from the allocator's own free lists. For larger ones it tidies these up: of pages of a few KiB that
-/// is a tenth of the time.
+/// Smaller blocks come from the allocator's own free lists. For larger ones it tidies these up: of pages of a few KiB
+/// that is a tenth of the time.
 const SMALL_BYTES: usize = 1 << 10;
 /// Smaller blocks are kept by the thread that lets go of them.
 const MIN_BYTES: usize = 32 << 10;
@@ -33,7 +34,8 @@ static KEPT: AtomicUsize = AtomicUsize::new(0);
 /// The element types that blocks are kept of.
 ///
 /// # Safety
-/// The type has no padding, and any bytes of its size are a value of it: blocks are handed out as bytes, and filled with bytes.
+/// The type has no padding, and any bytes of its size are a value of it: blocks are handed out as bytes, and filled
+/// with bytes.
 pub(crate) unsafe trait Element: Copy + Send + Sync + RefUnwindSafe + 'static {
     /// The blocks kept.
     fn shelf() -> &'static Mutex<Shelf<Self>>;
@@ -196,7 +198,7 @@ pub(crate) fn bytes(block: Vec<u8>) -> Bytes {
     Bytes::from_owner(Lease(block))
 }
 
-/// Says that a reader lives; the last one to go frees what is more than may rest.
+/// Marks a living reader; the last one to go frees the blocks beyond [`REST_BYTES`].
 #[derive(Debug)]
 pub(crate) struct Alive(());
 

@@ -2,8 +2,8 @@
 
 use proptest::prelude::ProptestConfig;
 
-/// `usual` cases, or as many as `PROPTEST_CASES` says. For every twenty of them one input may be rejected by `prop_assume!`: a
-/// test whose inputs seldom apply tests little, and fails.
+/// `usual` cases, or as many as `PROPTEST_CASES` says. For every twenty of them one input may be rejected by
+/// `prop_assume!`: a test whose inputs seldom apply tests little, and fails.
 pub(crate) fn cases(usual: u32) -> ProptestConfig {
     let config = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { usual };

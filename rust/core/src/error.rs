@@ -1,4 +1,4 @@
-//! Everything that can go wrong, each with the name that a person needs to mend it.
+//! Errors. Each names what has to be fixed: a file, a column or an argument.
 
 use std::any::Any;
 use std::io;
@@ -90,7 +90,7 @@ pub enum Error {
     #[error("{0}")]
     UnknownColumn(String),
 
-    /// A column's type cannot be delivered in the form that was asked for.
+    /// A column's type cannot be delivered as requested.
     #[error("{0}")]
     Unsupported(String),
 

@@ -14,8 +14,8 @@
 //! | [`assemble`] | the threads, and the batches in their order |
 //! | [`tensor`] | Arrow memory as tensors |
 //!
-//! What several of them use is beside them: errors, memory that is reused (`buffer_pool`), a bounded map (`lru`), threads that
-//! share a list of tasks (`parallel`) and locks ([`sync`]).
+//! What several of them use is beside them: errors, memory that is reused (`buffer_pool`), a bounded map (`lru`),
+//! threads that share a list of tasks (`parallel`) and locks ([`sync`]).
 
 mod buffer_pool;
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Slots by number. A slot is handed out empty, filled by whoever got it first, and weighed after that; only weighed slots
-/// are evicted, so that one that is being filled is filled once.
+/// Slots by number. A slot is handed out empty, filled by whoever got it first, and weighed after that; only weighed
+/// slots are evicted, so that one that is being filled is filled once.
 #[derive(Debug)]
 pub(crate) struct LruByBytes<T> {
-    entries: HashMap<usize, Entry<T>>,
+    entries: HashMap<usize, Slot<T>>,
     clock: u64,
     bytes: usize,
     max_bytes: usize,
@@ -15,7 +15,7 @@ pub(crate) struct LruByBytes<T> {
 }
 
 #[derive(Debug)]
-struct Entry<T> {
+struct Slot<T> {
     slot: Arc<T>,
     used: u64,
     /// The bytes it takes, and the stage of filling at which they were counted; stage 0 is an empty slot.
@@ -30,7 +30,7 @@ impl<T: Default> LruByBytes<T> {
     /// The slot of this number, which is the most recently used one from now on.
     pub(crate) fn slot(&mut self, number: usize) -> Arc<T> {
         self.clock += 1;
-        let new = || Entry { slot: Arc::default(), used: 0, weight: (0, 0) };
+        let new = || Slot { slot: Arc::default(), used: 0, weight: (0, 0) };
         let entry = self.entries.entry(number).or_insert_with(new);
         entry.used = self.clock;
         Arc::clone(&entry.slot)
@@ -41,8 +41,8 @@ impl<T: Default> LruByBytes<T> {
         self.entries.get(&number).map(|entry| Arc::clone(&entry.slot))
     }
 
-    /// Counts the bytes of a slot, unless they were counted at this stage or a later one, and evicts what is over the limits.
-    /// One slot always stays.
+    /// Counts the bytes of a slot, unless they were counted at this stage or a later one, and evicts what is over the
+    /// limits. One slot always stays.
     pub(crate) fn weigh(&mut self, number: usize, stage: u32, bytes: impl FnOnce() -> usize) {
         let Some(entry) = self.entries.get_mut(&number).filter(|entry| entry.weight.1 < stage) else { return };
         let before = std::mem::replace(&mut entry.weight, (bytes(), stage)).0;

@@ -31,8 +31,8 @@ impl Tasks {
         task < self.needed.load(Ordering::Relaxed)
     }
 
-    /// Takes one task after the other until none is left. A task that was taken is finished, so that all tasks before a failed
-    /// one are run.
+    /// Takes one task after the other until none is left. A task that was taken is finished, so that all tasks before a
+    /// failed one are run.
     fn work<T>(&self, run: impl Fn(usize, &Self) -> Result<T>, mut done: impl FnMut(usize, Option<T>)) {
         loop {
             let task = self.next.fetch_add(1, Ordering::Relaxed);
@@ -115,8 +115,8 @@ pub(crate) fn map<T: Send>(
     Ok(found.into_iter().map(|(_, result)| result).collect())
 }
 
-/// Runs tasks on up to `num_threads` threads, which are joined before it returns. The caller's thread takes the results in
-/// order, and every 50 ms hears how many tasks are done, by `progress`, whose error ends it all.
+/// Runs tasks on up to `num_threads` threads, which are joined before it returns. The caller's thread takes the results
+/// in order, and every 50 ms hears how many tasks are done, by `progress`, whose error ends it all.
 ///
 /// # Errors
 /// That of `progress`, or else of the first task, in order, that failed.

@@ -1,5 +1,5 @@
-//! Locks that outlive a panic: what they guard is consistent at every point where its holder may panic, so that poisoning
-//! carries no information.
+//! Locks that outlive a panic: what they guard is consistent at every point where its holder may panic, so that
+//! poisoning carries no information.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -6,7 +6,7 @@
 mod cases;
 
 use proptest::prelude::*;
-use shardline_core::order::{Ask, Groups, Legs, Line, Order, OrderSpec, Outcome};
+use shardline_core::order::{Groups, LegRequest, Legs, Line, Order, OrderSpec, Outcome};
 
 /// A data set and the settings that define its order.
 #[derive(Debug, Clone)]
@@ -119,8 +119,8 @@ fn saved(num_rows: u64, legs: &Legs) -> Legs {
 proptest! {
     #![proptest_config(cases::cases(20_000))]
 
-    /// Laws 1, 4 and 5: over any history of topologies an epoch delivers every row once, less what `left_out` lists, and
-    /// all ranks take the same number of steps.
+    /// Laws 1, 4 and 5: over any history of topologies an epoch delivers every row once, less what `left_out` lists,
+    /// and all ranks take the same number of steps.
     #[test]
     fn every_history_covers_the_epoch(
         setting in setting(), batch_size in 1_u64..20, drop_last: bool, epoch in 0_u64..3,
@@ -133,7 +133,7 @@ proptest! {
         let mut legs = Legs::start(line.len(), run_shards, batch_size, drop_last).unwrap();
         let mut delivered = Vec::new();
         for Stretch { ranks, batch_size, drop_last, num_shards, part, skip } in history {
-            let ask = Ask { num_shards, batch_size, drop_last };
+            let ask = LegRequest { num_shards, batch_size, drop_last };
             // A leg that is refused changes nothing.
             let Ok((next, outcome)) = saved(line.len(), &legs).resume(ranks, run_shards, ask) else { break };
             legs = next;
@@ -184,10 +184,10 @@ proptest! {
         let mut legs = never_stopped.clone();
         for (ranks, part) in stops {
             let ranks = RANKS[ranks];
-            let (next, outcome) = saved(line.len(), &legs).resume(ranks, V, Ask::default()).unwrap();
+            let (next, outcome) = saved(line.len(), &legs).resume(ranks, V, LegRequest::default()).unwrap();
             if legs.last().spec().delivered % ranks != 0 && !legs.last().is_complete() {
                 // A new leg, or too few rows are left for the ranks.
-                prop_assert_ne!(outcome, Outcome::GoesOn);
+                prop_assert_ne!(outcome, Outcome::Continues);
                 continue;
             }
             legs = next;
@@ -211,7 +211,7 @@ proptest! {
         let mut legs = Legs::start(line.len(), run_shards, batch_size, false).unwrap();
         let mut states = Vec::new();
         for Stretch { ranks, batch_size, drop_last, num_shards, part, .. } in history {
-            let ask = Ask { num_shards, batch_size, drop_last };
+            let ask = LegRequest { num_shards, batch_size, drop_last };
             let Ok((next, outcome)) = legs.resume(ranks, run_shards, ask) else { break };
             if outcome == Outcome::Over { break; }
             legs = next;

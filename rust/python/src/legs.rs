@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pyo3::prelude::*;
 use shardline_core::Error;
-use shardline_core::order::{self, Ask, LegSpec, Outcome};
+use shardline_core::order::{self, LegRequest, LegSpec, Outcome};
 
 use crate::error::{OrRaise, raise};
 
@@ -101,9 +101,9 @@ impl Legs {
             return Err(raise(Error::Argument("ranks, shards and rows of a batch are at least 1".into())));
         }
         let (legs, outcome) =
-            self.legs.resume(num_ranks, run_shards, Ask { num_shards, batch_size, drop_last }).or_raise()?;
+            self.legs.resume(num_ranks, run_shards, LegRequest { num_shards, batch_size, drop_last }).or_raise()?;
         let outcome = match outcome {
-            Outcome::GoesOn => "goes on",
+            Outcome::Continues => "goes on",
             Outcome::NewLeg => "new leg",
             Outcome::Over => "over",
         };

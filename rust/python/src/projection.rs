@@ -80,7 +80,7 @@ fn role(key: &OutputKey) -> &'static str {
 /// (kind, number of the part, dtype), or ("dict", (key, role, node) …, "").
 fn node<'py>(py: Python<'py>, node_: &Node, next: &mut usize) -> PyResult<Bound<'py, PyTuple>> {
     match node_ {
-        Node::ArrayLayout(part) => {
+        Node::Array(part) => {
             let (kind, dtype) = match part {
                 ArrayLayout::Dense(number) => ("dense", number.name()),
                 ArrayLayout::Jagged(number) => ("jagged", number.name()),

@@ -1,4 +1,5 @@
-//! `schema_metadata`: Arrow expressions as pyarrow writes them, which is a list of keys and values, some of which repeat.
+//! `schema_metadata`: Arrow expressions as pyarrow writes them, which is a list of keys and values, some of which
+//! repeat.
 
 use arrow_ipc::root_as_message;
 use pyo3::prelude::*;

@@ -20,24 +20,24 @@ use crate::spec::array_of;
 use crate::storage::{self, Storage};
 
 #[derive(FromPyObject)]
-enum Value {
+enum PyLiteral {
     Int(i128),
     Float(f64),
     Bytes(Vec<u8>),
 }
 
-impl From<Value> for Literal {
-    fn from(value: Value) -> Self {
+impl From<PyLiteral> for Literal {
+    fn from(value: PyLiteral) -> Self {
         match value {
-            Value::Int(value) => Self::Int(value),
-            Value::Float(value) => Self::Float(value),
-            Value::Bytes(value) => Self::Bytes(value),
+            PyLiteral::Int(value) => Self::Int(value),
+            PyLiteral::Float(value) => Self::Float(value),
+            PyLiteral::Bytes(value) => Self::Bytes(value),
         }
     }
 }
 
 /// The name of a step, its columns, its values, and a flag that some steps have.
-type EncodedOp = (String, Vec<usize>, Vec<Value>, Option<bool>);
+type EncodedOp = (String, Vec<usize>, Vec<PyLiteral>, Option<bool>);
 
 fn filter_op((name, columns, values, flag): EncodedOp) -> Result<FilterOp> {
     let bad = || Error::internal(format!("{name} is no step of a filter"));

@@ -1,4 +1,4 @@
-//! What Python asks of columns, unpacked.
+//! The options of columns, unpacked.
 
 use std::ffi::CStr;
 
@@ -34,7 +34,7 @@ impl From<PyScalar> for Scalar {
     }
 }
 
-/// The dict that `options.core_spec` makes.
+/// The options of a column, as the dict that Python makes of `ColumnOptions`.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct PySpec<'py> {
@@ -123,8 +123,8 @@ pub(crate) fn array_of(object: &Bound<'_, PyAny>) -> PyResult<ArrayRef> {
         object.call_method0("__arrow_c_array__")?.extract()?;
     let schema = schema.pointer_checked(Some(SCHEMA))?.cast::<FFI_ArrowSchema>();
     let array = array.pointer_checked(Some(ARRAY))?.cast::<FFI_ArrowArray>();
-    // SAFETY: by the PyCapsule interface, capsules of these names hold these structures; the array is moved out, and what
-    // is left in the capsule is marked as released.
+    // SAFETY: by the PyCapsule interface, capsules of these names hold these structures; the array is moved out, and
+    // what is left in the capsule is marked as released.
     let data = unsafe {
         let array = FFI_ArrowArray::from_raw(array.as_ptr());
         arrow_array::ffi::from_ffi(array, schema.as_ref())

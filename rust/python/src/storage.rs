@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use shardline_core::files::remote::StoreAccess;
-use shardline_core::store::{self, KeySource, Location, Metrics, Note};
+use shardline_core::store::{self, KeySource, Location, Note, StoreMetrics};
 
 use crate::calls::{ENDING, call};
 use crate::error::OrRaise;
@@ -18,14 +18,14 @@ pub(crate) struct Storage {
     keys: Option<Py<PyAny>>,
     options: store::Options,
     /// What was asked of the store before an epoch: to plan, to count rows, to learn vocabularies.
-    planning: Arc<Metrics>,
+    planning: Arc<StoreMetrics>,
 }
 
 /// A function of Python that returns keys.
 #[derive(Debug)]
-struct Keys(Py<PyAny>);
+struct PyKeySource(Py<PyAny>);
 
-impl KeySource for Keys {
+impl KeySource for PyKeySource {
     fn keys(&self) -> Result<HashMap<String, String>, String> {
         let called = call(|py| {
             let said = |error: PyErr| error.to_string();
@@ -43,7 +43,7 @@ impl Storage {
         let given = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let mut options = store::Options::new(Location::parse(&url).or_raise()?.scheme, given).or_raise()?;
         if let Some(keys) = &keys {
-            options = options.with_keys(Arc::new(Keys(keys.clone_ref(py))));
+            options = options.with_keys(Arc::new(PyKeySource(keys.clone_ref(py))));
         }
         Ok(Self { url, pairs, keys, options, planning: Arc::default() })
     }

@@ -42,8 +42,8 @@ pub(crate) struct CursorDecoder {
 impl CursorDecoder {
     /// Decodes a task's rows of every source of the cursor.
     ///
-    /// Under row shuffle a task has few rows, and its cursor's dictionaries leave the CPU cache before the next one: rows are
-    /// decoded for several tasks at once, except for the first task, which a caller may wait for.
+    /// Under row shuffle a task has few rows, and its cursor's dictionaries leave the CPU cache before the next one:
+    /// rows are decoded for several tasks at once, except for the first task, which a caller may wait for.
     pub(crate) fn read(&mut self, reading: Reading<'_>, key: &CursorKey, rows: &Range<u64>) -> Result<Vec<ArrayRef>> {
         let mut parts = Vec::new();
         let mut missing = rows.clone();
@@ -149,7 +149,8 @@ impl CursorDecoder {
     }
 }
 
-/// The chunks of several columns, where they are few bytes and lie close together: read by one call, not by four a page.
+/// The chunks of several columns, where they are few bytes and lie close together: read by one call, not by four a
+/// page.
 fn read_together(handle: &FileHandle, of: &[GroupColumn<'_>]) -> Result<Option<FileHandle>> {
     let mut span: Option<Range<u64>> = None;
     let (mut chunks, mut bytes) = (0, 0);

@@ -29,7 +29,8 @@ pub(crate) struct Cursors {
 }
 
 impl Cursors {
-    /// Adds a task to the cursor that stands at its first row, or opens one. Returns the cursor's number if it has to be queued.
+    /// Adds a task to the cursor that stands at its first row, or opens one. Returns the cursor's number if it has to
+    /// be queued.
     pub(crate) fn add(&mut self, key: CursorKey, task: Task) -> Option<u64> {
         let (start, end) = (task.rows.start, task.rows.end);
         let number = self.by_place.remove(&(key.clone(), start)).unwrap_or_else(|| {
@@ -63,8 +64,8 @@ impl Cursors {
         Some((cursor.key.clone(), task, decoder))
     }
 
-    /// Returns the decoders to the cursor, and the chunk for which it has to be queued again, if any; closes it at the end of its
-    /// row group.
+    /// Returns the decoders to the cursor, and the chunk for which it has to be queued again, if any; closes it at the
+    /// end of its row group.
     pub(crate) fn stop(&mut self, number: u64, decoder: CursorDecoder, group_rows: u64) -> Option<u64> {
         let cursor = self.cursors.get_mut(&number)?;
         cursor.decoder = Some(decoder);
@@ -86,8 +87,8 @@ impl Cursors {
         }
     }
 
-    /// Sets the turn: how many full chunks were scheduled so far. Every `rounds` turns, closes the idle cursors to which no task
-    /// was added for as many turns: their shard or strand has ended.
+    /// Sets the turn: how many full chunks were scheduled so far. Every `rounds` turns, closes the idle cursors to
+    /// which no task was added for as many turns: their shard or strand has ended.
     pub(crate) fn turn_to(&mut self, turn: u64, rounds: u64) {
         self.turn = turn;
         if turn < self.swept + rounds {

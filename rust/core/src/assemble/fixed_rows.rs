@@ -9,26 +9,26 @@ use crate::buffer_pool::{self, Element};
 use crate::decode::value_bytes;
 
 /// An array without nulls whose rows are all of one width, as bytes.
-pub(super) struct Rows {
+pub(super) struct FixedRows {
     pub(super) bytes: Buffer,
     pub(super) width: usize,
     /// The width of the numbers that a row is made of.
     unit: usize,
 }
 
-pub(super) fn rows(array: &ArrayRef) -> Option<Rows> {
+pub(super) fn rows(array: &ArrayRef) -> Option<FixedRows> {
     if array.nulls().is_some() {
         return None;
     }
     if let DataType::FixedSizeList(_, length) = array.data_type() {
         let inner = rows(array.as_fixed_size_list().values())?;
-        return Some(Rows { width: inner.width * usize::try_from(*length).ok()?, ..inner });
+        return Some(FixedRows { width: inner.width * usize::try_from(*length).ok()?, ..inner });
     }
     let width = array.data_type().primitive_width()?;
-    Some(Rows { bytes: value_bytes(array.as_ref())?, width, unit: width })
+    Some(FixedRows { bytes: value_bytes(array.as_ref())?, width, unit: width })
 }
 
-pub(super) fn all_rows(pieces: &[ArrayRef]) -> Option<Vec<Rows>> {
+pub(super) fn all_rows(pieces: &[ArrayRef]) -> Option<Vec<FixedRows>> {
     let mut all = Vec::with_capacity(pieces.len());
     for piece in pieces {
         all.push(rows(piece)?);
@@ -49,8 +49,8 @@ pub(super) fn starts(pieces: &[ArrayRef]) -> Vec<usize> {
 }
 
 /// All bytes, in memory aligned for their numbers.
-pub(super) fn end_to_end(sources: &[Rows]) -> Buffer {
-    fn of<T: Element + ArrowNativeType>(sources: &[Rows]) -> Buffer {
+pub(super) fn end_to_end(sources: &[FixedRows]) -> Buffer {
+    fn of<T: Element + ArrowNativeType>(sources: &[FixedRows]) -> Buffer {
         let mut out: Vec<T> = buffer_pool::vec(sources.iter().map(|source| source.bytes.len() / size_of::<T>()).sum());
         sources.iter().for_each(|source| out.extend_from_slice(source.bytes.typed_data()));
         buffer_pool::buffer(out)
@@ -68,7 +68,7 @@ pub(super) fn end_to_end(sources: &[Rows]) -> Buffer {
 }
 
 /// Numbers: laid end to end once, so that a pick is one load.
-pub(super) fn by_value<T: Element + ArrowNativeType>(sources: &[Rows], picks: &[&[u32]], count: usize) -> Buffer {
+pub(super) fn by_value<T: Element + ArrowNativeType>(sources: &[FixedRows], picks: &[&[u32]], count: usize) -> Buffer {
     let joined = end_to_end(sources);
     let values: &[T] = joined.typed_data();
     let mut out: Vec<T> = buffer_pool::vec(count);
@@ -79,8 +79,13 @@ pub(super) fn by_value<T: Element + ArrowNativeType>(sources: &[Rows], picks: &[
 }
 
 /// Wide rows: copied one by one from the piece that holds them.
-pub(super) fn by_row(sources: &[Rows], starts: &[usize], picks: &[&[u32]], bytes: usize) -> Buffer {
-    fn of<T: Element + ArrowNativeType>(sources: &[Rows], starts: &[usize], picks: &[&[u32]], bytes: usize) -> Buffer {
+pub(super) fn by_row(sources: &[FixedRows], starts: &[usize], picks: &[&[u32]], bytes: usize) -> Buffer {
+    fn of<T: Element + ArrowNativeType>(
+        sources: &[FixedRows],
+        starts: &[usize],
+        picks: &[&[u32]],
+        bytes: usize,
+    ) -> Buffer {
         let width = sources[0].width / size_of::<T>();
         let pieces: Vec<&[T]> = sources.iter().map(|source| source.bytes.typed_data()).collect();
         let mut out: Vec<T> = buffer_pool::vec(bytes / size_of::<T>());
@@ -125,7 +130,7 @@ fn rows_of<T: Element, const WIDTH: usize>(out: &mut Vec<T>, pieces: &[&[T]], st
 
 /// Lists: the values of each, copied from the piece that holds them.
 pub(super) fn spans_of<T: Element + ArrowNativeType>(
-    sources: &[Rows],
+    sources: &[FixedRows],
     spans: &[(usize, std::ops::Range<usize>)],
     count: usize,
 ) -> Buffer {

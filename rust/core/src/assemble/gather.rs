@@ -9,7 +9,7 @@ use arrow_array::{Array, ArrayRef, GenericListArray, OffsetSizeTrait, StructArra
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, FieldRef};
 
-use super::fixed_rows::{Rows, all_rows, by_row, by_value, end_to_end, rows, spans_of, starts};
+use super::fixed_rows::{FixedRows, all_rows, by_row, by_value, end_to_end, rows, spans_of, starts};
 use crate::decode::rebuild;
 use crate::{Error, Result};
 
@@ -119,7 +119,7 @@ fn join_lists<O: OffsetSizeTrait>(pieces: &[ArrayRef], child: &FieldRef) -> Resu
 
 fn pick_lists<O: OffsetSizeTrait>(pieces: &[ArrayRef], picks: &[&[u32]], child: &FieldRef) -> Result<Option<ArrayRef>> {
     let Some(parts) = pieces.iter().map(lists::<O>).collect::<Option<Vec<_>>>() else { return Ok(None) };
-    let Some(sources) = parts.iter().map(|(_, values)| rows(values)).collect::<Option<Vec<Rows>>>() else {
+    let Some(sources) = parts.iter().map(|(_, values)| rows(values)).collect::<Option<Vec<FixedRows>>>() else {
         return Ok(None);
     };
     let Some(width) = sources.first().map(|source| source.width) else { return Ok(None) };

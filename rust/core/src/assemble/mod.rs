@@ -1,9 +1,10 @@
 //! From decoded pieces to batches: a pool of threads decodes out of order, and batches are delivered in order.
 //!
-//! A row-group cursor (`cursors`) reads some columns of an open row group on from a row, by its `cursor_decoder`. A chunk is
-//! decoded piece by piece by several cursors; the thread that decodes the last piece of a column concatenates its pieces, or
-//! gathers them by the window's permutation (`gather`, `chunk_builder`). The bytes read ahead are bounded, and the chunk that
-//! the caller waits for is always admitted (`scheduler`). A [`BatchRun`] is some batches in a row, cut from one chunk.
+//! A row-group cursor (`cursors`) reads some columns of an open row group on from a row, by its `cursor_decoder`. A
+//! chunk is decoded piece by piece by several cursors; the thread that decodes the last piece of a column concatenates
+//! its pieces, or gathers them by the window's permutation (`gather`, `chunk_builder`). The bytes read ahead are
+//! bounded, and the chunk that the caller waits for is always admitted (`scheduler`). A [`BatchRun`] is some batches in
+//! a row, cut from one chunk.
 
 mod batch_run;
 mod chunk_builder;
@@ -19,4 +20,4 @@ mod worker;
 
 pub use batch_run::BatchRun;
 pub use reader::{Poll, Reader, ReaderOptions};
-pub use state::Metrics;
+pub use state::ReaderMetrics;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::batch_run::{BatchRun, Cutter};
 use super::scheduler::Scheduler;
-use super::state::Metrics;
+use super::state::ReaderMetrics;
 use super::worker;
 use crate::buffer_pool::Alive;
 use crate::decode::{Column, Leaf, Projection, wanted};
@@ -26,8 +26,8 @@ const CHUNK_BYTES: u64 = 4 << 20;
 /// And never more than this many rows, unless a batch is.
 const CHUNK_ROWS: u64 = 65_536;
 
-/// Arrays that all batches of a run have together, at the most: a run's become objects at once, and where these are more than 700,
-/// Python's collector of garbage looks through them each time.
+/// Arrays that all batches of a run have together, at the most: a run's become objects at once, and where these are
+/// more than 700, Python's collector of garbage looks through them each time.
 const RUN_ARRAYS: usize = 500;
 
 /// How a reader reads.
@@ -169,8 +169,8 @@ impl Reader {
     }
 
     /// What was done so far.
-    pub fn metrics(&self) -> Metrics {
-        if self.pid == std::process::id() { self.inner.scheduler.lock().metrics } else { Metrics::default() }
+    pub fn metrics(&self) -> ReaderMetrics {
+        if self.pid == std::process::id() { self.inner.scheduler.lock().metrics } else { ReaderMetrics::default() }
     }
 
     /// What was asked of a store; None for local files.

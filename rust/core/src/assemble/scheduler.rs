@@ -1,4 +1,4 @@
-//! What is planned, under way and done, under one lock; and what may be read ahead.
+//! The scheduler: which chunks are read ahead, and how threads and the caller wait for one another.
 
 use std::cmp::Reverse;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -9,7 +9,7 @@ use arrow_array::ArrayRef;
 use super::chunk_builder::ChunkBuilder;
 use super::cursor_decoder::Reading;
 use super::cursors::Cursors;
-use super::state::State;
+use super::state::SchedulerState;
 use super::task::{CursorKey, Task};
 use crate::decode::{DecompressPool, Projection};
 use crate::fetch::Files;
@@ -35,7 +35,7 @@ pub(crate) struct Scheduler {
     budget: u64,
     /// Rows of a row group that are decoded beyond those that a chunk needs.
     ahead: u64,
-    state: Mutex<State>,
+    state: Mutex<SchedulerState>,
     pool: Arc<DecompressPool>,
     done: Condvar,
 }
@@ -64,7 +64,7 @@ impl Scheduler {
             line,
             budget,
             ahead,
-            state: Mutex::new(State::new(schedule)),
+            state: Mutex::new(SchedulerState::new(schedule)),
             pool,
             done,
         }
@@ -76,12 +76,15 @@ impl Scheduler {
         Reading { files: &self.files, projection: &self.projection, selections, ahead: self.ahead, pool: &self.pool }
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SchedulerState> {
         lock(&self.state)
     }
 
     /// Waits for work to do; None once the scheduler is closed.
-    pub(crate) fn next_cursor<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Option<(MutexGuard<'a, State>, u64)> {
+    pub(crate) fn next_cursor<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, SchedulerState>,
+    ) -> Option<(MutexGuard<'a, SchedulerState>, u64)> {
         loop {
             if state.closed {
                 return None;
@@ -116,7 +119,7 @@ impl Scheduler {
     }
 
     /// Wakes another thread where there is more to do.
-    pub(crate) fn notify_work(&self, state: &State) {
+    pub(crate) fn notify_work(&self, state: &SchedulerState) {
         if !state.ready.is_empty() {
             self.pool.wake_one();
         }
@@ -168,7 +171,7 @@ impl Scheduler {
     }
 
     /// Plans the chunks that there is room for, and always the one that the caller waits for.
-    fn admit(&self, state: &mut State) -> bool {
+    fn admit(&self, state: &mut SchedulerState) -> bool {
         let mut admitted = false;
         loop {
             if state.next_chunk.is_none() {
@@ -206,7 +209,7 @@ impl Scheduler {
         rows.saturating_mul(self.projection.row_bytes() + selections.row_bytes())
     }
 
-    fn start(&self, state: &mut State, chunk: Chunk, bytes: u64, raw: u64) {
+    fn start(&self, state: &mut SchedulerState, chunk: Chunk, bytes: u64, raw: u64) {
         let number = state.next_number;
         state.next_number += 1;
         state.used_bytes += bytes;

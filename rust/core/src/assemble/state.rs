@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 /// What a reader has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Metrics {
+pub struct ReaderMetrics {
     /// Chunks decoded.
     pub chunks: u64,
     /// Rows decoded.
@@ -28,7 +28,7 @@ pub struct Metrics {
     pub peak_bytes: u64,
 }
 
-pub(crate) struct State {
+pub(crate) struct SchedulerState {
     pub(super) schedule: ChunkSchedule,
     /// A chunk that did not fit into the budget yet.
     pub(super) next_chunk: Option<Chunk>,
@@ -46,10 +46,10 @@ pub(crate) struct State {
     /// Bytes that unfinished chunks are decoded from, those of rows that do not pass among them.
     pub(super) raw_bytes: u64,
     pub(crate) closed: bool,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: ReaderMetrics,
 }
 
-impl State {
+impl SchedulerState {
     pub(super) fn new(schedule: ChunkSchedule) -> Self {
         let slots = vec![VecDeque::new(); schedule.num_slots()];
         Self {
@@ -65,7 +65,7 @@ impl State {
             used_bytes: 0,
             raw_bytes: 0,
             closed: false,
-            metrics: Metrics::default(),
+            metrics: ReaderMetrics::default(),
         }
     }
 

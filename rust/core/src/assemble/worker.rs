@@ -1,5 +1,5 @@
-//! A thread of the pool: takes the cursor whose chunk is needed first, decodes its next piece, and finishes the columns that
-//! this completes.
+//! A thread of the pool: takes the cursor whose chunk is needed first, decodes its next piece, and finishes the columns
+//! that this completes.
 
 use std::cmp::Reverse;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,8 +30,8 @@ pub(crate) fn work(scheduler: &Scheduler) {
         let result = if wanted { guarded(|| piece(scheduler, &key, &task, &mut decoder)) } else { Ok(()) };
         let group_rows = scheduler.files.plan().line_rows()[key.group as usize];
         if !wanted || result.is_err() || task.rows.end == group_rows {
-            // These stand at another row now: the cursor's next task opens its own, if there is one. Dropping them takes as long
-            // as reading a small row group, and so is not done under the lock.
+            // These stand at another row now: the cursor's next task opens its own, if there is one. Dropping them
+            // takes as long as reading a small row group, and so is not done under the lock.
             decoder = CursorDecoder::default();
         }
         let busy = begin.elapsed();

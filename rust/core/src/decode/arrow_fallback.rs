@@ -1,4 +1,4 @@
-//! A column of a row group through arrow-rs, for all that the dense decoder does not take.
+//! A column of a row group decoded by arrow-rs, where the dense decoder cannot.
 
 use arrow_array::ArrayRef;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection};

@@ -100,7 +100,7 @@ pub(super) fn matrix(
         }
         sources.push(source);
     }
-    let node = |number| Node::ArrayLayout(if asked.tensors { ArrayLayout::Dense(number) } else { ArrayLayout::Arrow });
+    let node = |number| Node::Array(if asked.tensors { ArrayLayout::Dense(number) } else { ArrayLayout::Arrow });
     let number = number.map_or(Number::F32, |(number, _)| number);
     let mut keys = vec![OutputKey { name: key.to_owned(), role: Role::Value, node: node(number) }];
     if let Some(group) = group.filter(|group| group.nulls == Some(Nulls::Mask)) {

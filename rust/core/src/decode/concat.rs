@@ -1,4 +1,4 @@
-//! Arrays end to end.
+//! The concatenation of decoded arrays.
 
 use arrow_array::ArrayRef;
 

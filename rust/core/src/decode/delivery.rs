@@ -20,7 +20,7 @@ impl SourceReader {
         }
     }
 
-    /// The next rows, in the form that they are delivered in. `rows`: of the row group, or of the set, where there is one.
+    /// The next rows, converted. `rows`: of the row group, or of the set, where there is one.
     pub(crate) fn read(&mut self, of: &GroupColumn<'_>, set: Option<&RowSet>, rows: Range<u64>) -> Result<ArrayRef> {
         let from = RowLocation { path: &of.file.path, column: &of.source.name, first_row: of.first_row, set: None };
         let (array, from) = match set {

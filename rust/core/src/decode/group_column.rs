@@ -16,7 +16,7 @@ use crate::fetch::{FileHandle, FileMetadata, Leaves, OpenFile};
 use crate::files::Plan;
 use crate::{Error, Result};
 
-/// A source in a row group.
+/// A source column in a row group.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupColumn<'a> {
     /// The file.
@@ -31,9 +31,9 @@ pub struct GroupColumn<'a> {
     pub source: &'a SourceColumn,
     /// Its column's place among the file's top-level fields; None in a file that does not have it.
     pub root: Option<usize>,
-    /// What the file's folders say, once a row, if it is no column of the files.
+    /// Its value in the names of the file's folders, the same for every row, if it is no column of the files.
     pub(crate) folder: Option<Folder<'a>>,
-    /// Who may decompress pages before their turn.
+    /// The pool that may decompress pages before their turn.
     pub(crate) pool: Option<&'a Arc<DecompressPool>>,
 }
 
@@ -83,7 +83,7 @@ impl<'a> GroupColumn<'a> {
         leaves(&self.file.metadata, &self.source.path, root)?.ok_or_else(|| self.corrupt(&"it has no leaves"))
     }
 
-    /// Where its chunks lie in the file.
+    /// The range of the file that its chunks are in.
     pub(crate) fn place(&self) -> Result<Option<Range<u64>>> {
         let Some(root) = self.root else { return Ok(None) };
         let group = self.file.metadata.metadata().row_group(self.group);
@@ -101,7 +101,7 @@ impl<'a> GroupColumn<'a> {
         Ok(ProjectionMask::leaves(schema, self.leaves(root)?))
     }
 
-    /// What is not in the pages: nulls, or what the folders say.
+    /// Values that are not in pages: nulls, or that of the folders.
     pub(crate) fn constant(&self, rows: usize) -> Result<ArrayRef> {
         match &self.folder {
             Some(folder) => folder.rows(rows),
@@ -109,14 +109,14 @@ impl<'a> GroupColumn<'a> {
         }
     }
 
-    /// What comes of reading it: damaged pages make decoders panic that are not ours.
+    /// The result of reading it: damaged pages make third-party decoders panic.
     pub(crate) fn guarded<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
         catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
             Err(self.corrupt(&format_args!("a decoder gave up ({})", panic_words(panic.as_ref()))))
         })
     }
 
-    /// Pages of it that cannot be read.
+    /// The error for pages that cannot be read.
     pub(crate) fn corrupt(&self, what: &dyn std::fmt::Display) -> Error {
         let detail = format!(
             "column {:?}, row group {}: {what}; if the file is damaged, write or copy it again",
@@ -142,7 +142,7 @@ fn leaves(metadata: &FileMetadata, path: &Path, root: usize) -> Result<Option<Ve
     Ok(first.map(|first| within.map(|leaf| first + leaf).filter(|&leaf| leaf < schema.num_columns()).collect()))
 }
 
-/// What is fetched for these sources: their leaves. Of a file that is not as it was planned none; to read it says so.
+/// The leaves to fetch for these sources. None of a file that changed since it was planned: reading it reports that.
 pub(crate) fn wanted<'a>(sources: impl Iterator<Item = &'a SourceColumn>) -> Leaves {
     let sources = sources.filter(|source| source.partition.is_none());
     let paths: Vec<(Path, usize)> = sources.map(|source| (source.path.clone(), source.index)).collect();

@@ -1,4 +1,4 @@
-//! The arrays of a batch one by one, whatever dict or column of several keys they lie in.
+//! The arrays of a batch one by one, out of dicts and columns of several keys.
 
 use arrow_array::ArrayRef;
 use arrow_array::cast::AsArray;
@@ -21,7 +21,7 @@ impl Leaf {
     pub fn all(columns: &[Column]) -> Vec<Self> {
         fn add(node: &Node, column: usize, path: &mut Vec<usize>, leaves: &mut Vec<Leaf>) {
             match node {
-                Node::ArrayLayout(part) => leaves.push(Leaf { column, path: path.clone(), part: part.clone() }),
+                Node::Array(part) => leaves.push(Leaf { column, path: path.clone(), part: part.clone() }),
                 Node::Dict(keys) => {
                     for (place, key) in keys.iter().enumerate() {
                         path.push(place);

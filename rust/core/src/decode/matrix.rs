@@ -1,4 +1,4 @@
-//! Columns of one number each, beside one another: row-major.
+//! Several columns of one number each as one row-major matrix.
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(crate) fn beside(column: &Column, sources: &[Vec<ArrayRef>]) -> Result<Array
             4 => matrix::<u32>(&parts, rows),
             _ => matrix::<u64>(&parts, rows),
         };
-        let bits = number == Number::Bool && matches!(key.node, Node::ArrayLayout(ArrayLayout::Arrow));
+        let bits = number == Number::Bool && matches!(key.node, Node::Array(ArrayLayout::Arrow));
         finish(buffer, rows, sources.len(), &number.carrier(), bits)
     };
     let made = column.keys.iter().enumerate().map(|(place, key)| of_key(place, key));

@@ -1,9 +1,10 @@
-//! From pages to Arrow: the columns that are delivered, their decoders, and what becomes of their values.
+//! From pages to Arrow: the columns that are delivered, their decoders, and the conversion of their values.
 //!
-//! A `spec` is resolved to a `projection` of columns (`column`), each of a `source_column` or several: a column of the files, or by
-//! its `path` a field in one. A `group_column` is a source column in a row group. Its `source_reader` reads `pages` by the `dense` decoder, or by arrow-rs (`arrow_fallback`), to one array, which
-//! `schema_adapter` gives the type that the column has in the plan. `delivery` has it converted (`convert`), after
-//! `row_selection` where only some rows pass. A `matrix` is several of these side by side.
+//! A `spec` is resolved to a `projection` of columns (`column`), each of a `source_column` or several: a column of the
+//! files, or by its `path` a field in one. A `group_column` is a source column in a row group. Its `source_reader`
+//! reads `pages` by the `dense` decoder, or by arrow-rs (`arrow_fallback`), to one array, which `schema_adapter` gives
+//! the type that the column has in the plan. `delivery` has it converted (`convert`), after `row_selection` where only
+//! some rows pass. A `matrix` is several of these side by side.
 
 mod arrow_fallback;
 mod column;

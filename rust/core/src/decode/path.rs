@@ -1,4 +1,4 @@
-//! A field inside of a column, by its dotted path: its leaves in a file, its type, and its values.
+//! The path of a field in a column: its leaves in a file, its type, and its values.
 
 use std::ops::Range;
 use std::sync::Arc;

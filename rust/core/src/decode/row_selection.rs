@@ -1,4 +1,4 @@
-//! The rows of a set: read without what lies between them where that is much, else decoded and filtered.
+//! The rows of a set: those between them are skipped where they are many, and else decoded and filtered out.
 
 use std::ops::Range;
 

@@ -9,7 +9,7 @@ use super::pages::pages;
 use super::schema_adapter::adapt;
 use crate::{Error, Result};
 
-/// Reads a source of a row group on from a row.
+/// Reads a source column of a row group on from a row.
 pub(crate) struct SourceReader {
     pub(super) decoder: Decoder,
     pub(super) next_row: u64,

@@ -1,4 +1,4 @@
-//! What was asked of a column, before its type is known.
+//! The specification of columns: the options that were given, before types are known.
 
 use std::collections::HashMap;
 
@@ -111,7 +111,8 @@ pub struct ColumnSpec {
     pub mask_suffix: String,
     /// What the name of lengths ends with.
     pub length_suffix: String,
-    /// The options that were given for this very column: those of its type, or they are an error. Others were inherited.
+    /// The options that were given for this very column: those of its type, or they are an error. Others were
+    /// inherited.
     pub asked: Vec<String>,
 }
 

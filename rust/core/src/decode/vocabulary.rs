@@ -1,4 +1,4 @@
-//! The values that codes stand for, in order; and the keys by which values of any type are known.
+//! A vocabulary: the values that codes stand for, in order, and the keys by which values of any type are looked up.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -197,8 +197,8 @@ impl Vocabulary {
     /// Adds the values of an array that are not null and not known yet.
     pub(crate) fn extend(&mut self, array: &ArrayRef) {
         if let Some((values, _)) = dictionary(array) {
-            // Of the dictionary as it was written, so that categories keep their order; where no row has a value, arrow-rs
-            // makes one up.
+            // Of the dictionary as it was written, so that categories keep their order; where no row has a value,
+            // arrow-rs makes one up.
             if array.null_count() < array.len() {
                 self.extend(&values);
             }

@@ -21,8 +21,8 @@ const ROWS: usize = 8192;
 /// Bytes of a store's objects that may be here.
 const BUDGET: u64 = 128 << 20;
 
-/// Reads all of a column, on threads that are joined before it returns, and gives its distinct values (those of its lists'
-/// items), without null. `interrupted` is asked every 50 ms.
+/// Reads all of a column, on threads that are joined before it returns, and gives its distinct values (those of its
+/// lists' items), without null. `interrupted` is asked every 50 ms.
 ///
 /// # Errors
 /// A column of a type that has no ids; whatever keeps it from being read; `Error::Closed` when interrupted.

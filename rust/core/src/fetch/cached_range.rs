@@ -10,10 +10,10 @@ pub(super) struct CachedRange {
     pub(super) born: u64,
     /// Turns that pin it, and threads that wait for it.
     pub(super) pins: u32,
-    pub(super) state: State,
+    pub(super) state: RangeState,
 }
 
-pub(super) enum State {
+pub(super) enum RangeState {
     /// Part of a request that was not sent yet.
     Queued(RequestKey),
     InFlight,
@@ -31,12 +31,12 @@ pub(super) enum State {
 impl CachedRange {
     /// Whether nobody but the turn that has read it pins it.
     pub(super) fn is_read(&self) -> bool {
-        matches!(self.state, State::Ready { read: true, .. }) && self.pins <= 1
+        matches!(self.state, RangeState::Ready { read: true, .. }) && self.pins <= 1
     }
 
     /// Sets whether it was read to its end, if it is ready.
     pub(super) fn mark_read(&mut self, is_read: bool) {
-        if let State::Ready { read, .. } = &mut self.state {
+        if let RangeState::Ready { read, .. } = &mut self.state {
             *read = is_read;
         }
     }
@@ -44,7 +44,7 @@ impl CachedRange {
     /// The bytes that cannot be evicted.
     pub(super) fn pinned_bytes(&self) -> u64 {
         match &self.state {
-            State::Ready { bytes, .. } if self.pins > 0 && !self.is_read() => bytes.len() as u64,
+            RangeState::Ready { bytes, .. } if self.pins > 0 && !self.is_read() => bytes.len() as u64,
             _ => 0,
         }
     }

@@ -77,8 +77,8 @@ impl ColumnChunk {
         })
     }
 
-    /// The ranges that rows are likely stored in, into `wanted`; into `known` those that an earlier prefetch of the rows
-    /// before them has requested. `pages`: the chunk's offset index, or none.
+    /// The ranges that rows are likely stored in, into `wanted`; into `known` those that an earlier prefetch of the
+    /// rows before them has requested. `pages`: the chunk's offset index, or none.
     pub(super) fn ranges_of(
         &self,
         ahead: &RowsAhead,

@@ -25,8 +25,8 @@ pub enum FileHandle {
 }
 
 impl FileHandle {
-    /// A local file with these bytes of it read by one call. None for objects, whose bytes are in memory as it is, and where
-    /// that failed: who reads them meets the reason.
+    /// A local file with these bytes of it read by one call. None for objects, whose bytes are in memory already, and
+    /// where reading failed: whoever reads the bytes gets the error.
     pub fn buffered(&self, range: Range<u64>) -> Option<Self> {
         let Self::Local(file) = self else { return None };
         BufferedFile::read(file, range).map(Self::Buffered)
@@ -98,7 +98,7 @@ unsafe impl ReadAt for FileHandle {
     }
 }
 
-/// Reads on from a position of its own.
+/// A reader with a position of its own.
 #[derive(Debug)]
 pub enum FileHandleRead {
     /// Of a local file.

@@ -13,7 +13,8 @@ use crate::files::remote::StoreAccess;
 use crate::order::RowSet;
 use crate::store::{Note, Totals, is_remote};
 
-/// All files of a plan, opened when they are needed. Of local files, whatever is said about fetching ahead does nothing.
+/// All files of a plan, opened when they are needed. Of local files, whatever is said about fetching ahead does
+/// nothing.
 #[derive(Debug)]
 pub struct Files {
     plan: Arc<Plan>,
@@ -63,13 +64,14 @@ impl Files {
     /// Checks that an open file was not overwritten since it was opened: what was read before is what was planned.
     ///
     /// # Errors
-    /// The file changed. Of a store: the first error of this thread since it opened the file, which decoders report as damage.
+    /// The file changed. Of a store: the first error of this thread since it opened the file, which decoders report as
+    /// damage.
     pub fn check(&self, index: usize, open: &OpenFile) -> Result<()> {
         self.backend.check(index, open)
     }
 
-    /// Begins a turn, and to fetch what its rows are stored in, given by row group (counted over all files); this is kept until
-    /// the turn is finished. Turns are counted from 0, and needed in that order.
+    /// Begins a turn, and to fetch what its rows are stored in, given by row group (counted over all files); this is
+    /// kept until the turn is finished. Turns are counted from 0, and needed in that order.
     pub fn prefetch(&self, turn: u64, mut slices: impl Iterator<Item = (usize, Range<u64>)>) {
         self.backend.prefetch(turn, &mut slices);
     }

@@ -84,7 +84,7 @@ fn past_the_end(start: u64, length: usize) -> ParquetError {
     ParquetError::EOF(format!("{length} bytes at {start} reach past the file's end"))
 }
 
-/// Reads on from a position of its own.
+/// A reader with a position of its own.
 #[derive(Debug)]
 pub struct At {
     file: Arc<File>,

@@ -1,4 +1,4 @@
-//! A parsed footer, with what arrow-rs makes of it where a column is read through that.
+//! A parsed footer, and arrow-rs's own view of it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,12 +8,12 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::schema::types::SchemaDescriptor;
 
-/// What an open file's footer says.
+/// The footer of an open file.
 #[derive(Debug)]
 pub struct FileMetadata {
     parquet: Arc<ParquetMetaData>,
     schema: SchemaRef,
-    /// Made when it is first asked for: of a small file it takes longer than its rows do.
+    /// Created on first use: for a small file it takes longer than decoding its rows.
     arrow: OnceLock<ArrowReaderMetadata>,
 }
 
@@ -38,7 +38,7 @@ impl FileMetadata {
         self.parquet.file_metadata().schema_descr()
     }
 
-    /// All this as arrow-rs's readers take it.
+    /// The same for arrow-rs's readers.
     ///
     /// # Errors
     /// None that the making of the schema did not have.

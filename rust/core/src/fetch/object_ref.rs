@@ -1,4 +1,4 @@
-//! Which object ranges are of.
+//! An object, as ranges refer to it.
 
 use crate::store::Stamp;
 

@@ -9,8 +9,8 @@ use super::{FileMetadata, RemoteFile};
 /// The most bytes of an object's end that are read to find its offset index.
 const MOST: u64 = 16 << 20;
 
-/// A footer with its offset index. None where the object has none, or one that is wrong or cannot be read: pages are found
-/// without it then, and whoever reads them gets the errors of the store.
+/// A footer with its offset index. None where the object has none, or one that is wrong or cannot be read: pages are
+/// found without it then, and whoever reads them gets the errors of the store.
 pub(super) async fn read(object: &RemoteFile, metadata: &FileMetadata) -> Option<FileMetadata> {
     let plain = metadata.metadata();
     let columns = plain.row_groups().iter().flat_map(|group| group.columns());

@@ -20,7 +20,8 @@ pub struct OpenFile {
     pub handle: FileHandle,
     /// Its footer and Arrow schema.
     pub metadata: FileMetadata,
-    /// Of a local file: its state when its footer was last seen to be the planned one. Objects are requested by their ETag.
+    /// Of a local file: its state when its footer was last seen to be the planned one. Objects are requested by their
+    /// ETag.
     pub(super) stamp: Option<Mutex<FileStamp>>,
     /// Its footer with its offset index; None where the file has none.
     indexed: OnceCell<Option<FileMetadata>>,
@@ -31,8 +32,8 @@ impl OpenFile {
         Self { path, handle, metadata, stamp: stamp.map(Mutex::new), indexed: OnceCell::new() }
     }
 
-    /// Its footer, with the offset index where that saves reading in a row group (numbered in the file) from a row on. The
-    /// index is fetched once, and only of objects that have one. Blocks.
+    /// Its footer, with the offset index where that saves reading in a row group (numbered in the file) from a row on.
+    /// The index is fetched once, and only of objects that have one. Blocks.
     pub fn metadata_from(&self, group: usize, row: u64) -> &FileMetadata {
         match &self.handle {
             FileHandle::Remote(object) if object.is_paged(group) == Some(true) || object.is_far(group, row) => {
@@ -42,8 +43,8 @@ impl OpenFile {
         }
     }
 
-    /// Restricts the reading of a row group to the rows of a set: where an object has an offset index and the rows lie far
-    /// apart, only their pages are fetched. Blocks.
+    /// Restricts the reading of a row group to the rows of a set: where an object has an offset index and the rows lie
+    /// far apart, only their pages are fetched. Blocks.
     pub fn restrict_to(&self, group: usize, set: &RowSet) {
         let FileHandle::Remote(object) = &self.handle else { return };
         if object.is_paged(group).is_none() {

@@ -1,4 +1,4 @@
-//! The byte ranges of a column chunk's pages that hold certain rows, by the offset index.
+//! The byte ranges of the pages that hold certain rows of a column chunk, by its offset index.
 
 use std::ops::Range;
 
@@ -6,8 +6,8 @@ use parquet::file::page_index::offset_index::PageLocation;
 
 use crate::order::RowSet;
 
-/// The ranges of the pages that hold rows of the set, neighbours joined up to `most` bytes; first that of the dictionary, if
-/// `chunk` begins with one.
+/// The ranges of the pages that hold rows of the set, neighbours joined up to `most` bytes; first that of the
+/// dictionary, if `chunk` begins with one.
 pub(super) fn page_ranges(pages: &[PageLocation], chunk: &Range<u64>, set: &RowSet, most: u64) -> Vec<Range<u64>> {
     let mut ranges: Vec<Range<u64>> = Vec::new();
     let dictionary = pages.first().map(|first| chunk.start..first.offset.unsigned_abs());

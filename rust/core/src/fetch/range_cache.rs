@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::cached_range::{CachedRange, State};
+use super::cached_range::{CachedRange, RangeState};
 use super::object_ref::ObjectRef;
 use super::range_request::{RangeKey, RangeRequest, RequestKey};
 use crate::Error;
@@ -48,8 +48,8 @@ pub(super) struct RangeCache {
     clock: u64,
 }
 
-/// A pinned range. A failed or read range may be dropped nevertheless, and requested again by others: `born` tells the two
-/// apart.
+/// A pinned range. A failed or read range may be dropped nevertheless, and requested again by others: `born` tells the
+/// two apart.
 #[must_use]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pin {
@@ -124,7 +124,7 @@ impl RangeCache {
             self.clock += 1;
             let at = (turn, object.file, request.ranges.first().map_or(0, |range| range.start), self.clock);
             for key in request.keys() {
-                self.change(key, |range| range.state = State::Queued(at));
+                self.change(key, |range| range.state = RangeState::Queued(at));
             }
             self.queue.insert(at, request);
         }
@@ -143,7 +143,7 @@ impl RangeCache {
     /// When a range was requested: now, if it is absent.
     fn born(&mut self, key: RangeKey) -> u64 {
         self.clock += 1;
-        self.ranges.entry(key).or_insert(CachedRange { born: self.clock, pins: 0, state: State::InFlight }).born
+        self.ranges.entry(key).or_insert(CachedRange { born: self.clock, pins: 0, state: RangeState::InFlight }).born
     }
 
     /// Releases a pin.
@@ -156,7 +156,7 @@ impl RangeCache {
 
     /// Drops a failed range that nobody waits for: a later request fetches it again.
     fn forget_fault(&mut self, key: RangeKey) {
-        if self.ranges.get(&key).is_some_and(|range| range.pins == 0 && matches!(range.state, State::Failed(_))) {
+        if self.ranges.get(&key).is_some_and(|range| range.pins == 0 && matches!(range.state, RangeState::Failed(_))) {
             self.ranges.remove(&key);
         }
     }
@@ -190,7 +190,7 @@ impl RangeCache {
     pub(super) fn start(&mut self, request: RangeRequest) -> RangeRequest {
         for key in request.keys() {
             self.born(key);
-            self.change(key, |range| range.state = State::InFlight);
+            self.change(key, |range| range.state = RangeState::InFlight);
         }
         self.in_flight += request.bytes();
         self.running += 1;
@@ -199,13 +199,13 @@ impl RangeCache {
 
     /// The queued request that a range is part of; it counts as in flight from now on.
     pub(super) fn dequeue(&mut self, key: RangeKey) -> Option<RangeRequest> {
-        let Some(&State::Queued(at)) = self.ranges.get(&key).map(|range| &range.state) else { return None };
+        let Some(&RangeState::Queued(at)) = self.ranges.get(&key).map(|range| &range.state) else { return None };
         self.queue.remove(&at).map(|request| self.start(request))
     }
 
     /// The bytes of a range, if they are in memory; `to_end`: it is read to its end.
     pub(super) fn ready(&mut self, key: RangeKey, to_end: bool) -> Option<Bytes> {
-        let Some(State::Ready { bytes, response, .. }) = self.ranges.get(&key).map(|range| &range.state) else {
+        let Some(RangeState::Ready { bytes, response, .. }) = self.ranges.get(&key).map(|range| &range.state) else {
             return None;
         };
         let bytes = bytes.clone();
@@ -226,7 +226,7 @@ impl RangeCache {
         }
         match self.ranges.get(&key).map(|range| &range.state) {
             None => Lookup::Absent,
-            Some(State::Failed(error)) => {
+            Some(RangeState::Failed(error)) => {
                 let error = error.clone();
                 self.ranges.remove(&key);
                 Lookup::Failed(error)
@@ -244,7 +244,7 @@ impl RangeCache {
         match result {
             Ok(found) => {
                 for (key, bytes) in request.keys().zip(found) {
-                    self.change(key, |range| range.state = State::Ready { bytes, response: number, read: false });
+                    self.change(key, |range| range.state = RangeState::Ready { bytes, response: number, read: false });
                 }
                 self.bytes += request.bytes();
                 let response = Response { ranges: request.keys().collect(), bytes: request.bytes(), touched: number };
@@ -252,7 +252,7 @@ impl RangeCache {
             }
             Err(error) => {
                 for key in request.keys() {
-                    self.change(key, |range| range.state = State::Failed(error.clone()));
+                    self.change(key, |range| range.state = RangeState::Failed(error.clone()));
                     self.forget_fault(key);
                 }
             }

@@ -22,7 +22,7 @@ impl RangeCache {
     fn check(&self) {
         assert_eq!(self.pinned, self.ranges.values().map(CachedRange::pinned_bytes).sum::<u64>());
         assert_eq!(self.bytes, self.responses.values().map(|response| response.bytes).sum::<u64>());
-        let ready = self.ranges.values().filter(|range| matches!(range.state, State::Ready { .. })).count();
+        let ready = self.ranges.values().filter(|range| matches!(range.state, RangeState::Ready { .. })).count();
         assert_eq!(ready, self.responses.values().map(|response| response.ranges.len()).sum::<usize>());
         let mut pins: HashMap<(RangeKey, u64), u32> = HashMap::new();
         for pin in self.turns.values().flatten().flatten() {
@@ -34,7 +34,7 @@ impl RangeCache {
     }
 
     fn is_here(&self, key: RangeKey) -> bool {
-        self.ranges.get(&key).is_some_and(|range| matches!(range.state, State::Ready { .. }))
+        self.ranges.get(&key).is_some_and(|range| matches!(range.state, RangeState::Ready { .. }))
     }
 }
 

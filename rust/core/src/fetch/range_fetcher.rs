@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use super::object_ref::ObjectRef;
 use super::range_cache::{Limits, Lookup, Pin, RangeCache};
 use super::range_request::RangeRequest;
-use crate::store::{Cancel, Client, Metrics};
+use crate::store::{Cancel, Client, StoreMetrics};
 use crate::sync::{lock, wait_timeout};
 use crate::{Error, Result};
 
@@ -26,7 +26,7 @@ pub(super) struct RangeFetcher {
     client: Arc<Client>,
     handle: Handle,
     cancel: Cancel,
-    metrics: Arc<Metrics>,
+    metrics: Arc<StoreMetrics>,
     limits: Limits,
     cache: Mutex<RangeCache>,
     completed: Condvar,
@@ -43,7 +43,7 @@ impl RangeFetcher {
         client: Arc<Client>,
         handle: Handle,
         cancel: Cancel,
-        metrics: Arc<Metrics>,
+        metrics: Arc<StoreMetrics>,
         limits: Limits,
     ) -> Self {
         Self { client, handle, cancel, metrics, limits, cache: Mutex::default(), completed: Condvar::new() }
@@ -65,8 +65,8 @@ impl RangeFetcher {
         self.launch(&mut cache);
     }
 
-    /// Requests ranges that are not cached, as far as there is room, and pins them until the turn is finished; `known` ranges
-    /// are pinned too, unless they are absent.
+    /// Requests ranges that are not cached, as far as there is room, and pins them until the turn is finished; `known`
+    /// ranges are pinned too, unless they are absent.
     pub(super) fn prefetch(
         self: &Arc<Self>,
         object: &Arc<ObjectRef>,
@@ -114,8 +114,8 @@ impl RangeFetcher {
         self.completed.notify_all();
     }
 
-    /// Waits for adjacent ranges, which are read up to the byte before `end`. If the last one has to be requested, `next` is
-    /// requested with it.
+    /// Waits for adjacent ranges, which are read up to the byte before `end`. If the last one has to be requested,
+    /// `next` is requested with it.
     pub(super) fn get(
         self: &Arc<Self>,
         object: &Arc<ObjectRef>,

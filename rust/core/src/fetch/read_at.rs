@@ -1,4 +1,4 @@
-//! What pages are read from: bytes by position, as many as are at hand or straight to where they are used.
+//! Reading by position: the bytes that are available, or all bytes straight into the memory where they are used.
 
 use std::mem::MaybeUninit;
 
@@ -6,12 +6,13 @@ use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::ChunkReader;
 
-/// Bytes that pages are read from.
+/// A source of bytes that are read by position.
 ///
 /// # Safety
-/// Where [`fill`](Self::fill) gives no error, it has filled all.
+/// [`fill`](Self::fill) has initialised all of its memory where it returns no error.
 pub unsafe trait ReadAt: ChunkReader + Clone + 'static {
-    /// Bytes from `start` on, at most `length` and at least one: those that can be had at once. `start` is before the end.
+    /// Bytes from `start` on: at least one and at most `length`, as many as are available at once. `start` is before
+    /// the end.
     ///
     /// # Errors
     /// Bytes that cannot be read.
@@ -20,7 +21,8 @@ pub unsafe trait ReadAt: ChunkReader + Clone + 'static {
         self.get_bytes(start, length.min(left))
     }
 
-    /// Whether reading costs a call, and not a wait: then small pieces are read together, and large ones where they are used.
+    /// Whether reading costs a system call and no round trip: then small pieces are read together, and large ones
+    /// straight to where they are used.
     fn is_near(&self) -> bool {
         false
     }
@@ -40,7 +42,7 @@ pub unsafe trait ReadAt: ChunkReader + Clone + 'static {
     fn append(&self, start: u64, length: usize, to: &mut Vec<u8>) -> Result<()> {
         to.reserve(length);
         self.fill(start, &mut to.spare_capacity_mut()[..length])?;
-        // SAFETY: `fill` filled so many more, as the trait demands.
+        // SAFETY: `fill` initialised these bytes, as the trait demands.
         unsafe { to.set_len(to.len() + length) };
         Ok(())
     }

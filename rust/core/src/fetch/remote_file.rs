@@ -119,8 +119,8 @@ impl RemoteFile {
         self.chunks(group).iter().any(|chunk| chunk.is_for(ReadPurpose::Deliver) && chunk.share(row, all) >= chunk.part)
     }
 
-    /// Whether rows of the set lie so far apart that the offset index saves a request's worth of bytes between them. Columns
-    /// that were read as a whole to find the set do not count: they are cached.
+    /// Whether rows of the set lie so far apart that the offset index saves a request's worth of bytes between them.
+    /// Columns that were read as a whole to find the set do not count: they are cached.
     pub(super) fn is_sparse(&self, group: usize, set: &RowSet) -> bool {
         let (all, gap) = (self.rows(group), self.0.fetcher.limits().gap);
         let longest = set.longest_gap();
@@ -132,7 +132,8 @@ impl RemoteFile {
         self.0.groups.get(group).and_then(|group| group.is_paged.get().copied())
     }
 
-    /// Decides whether only the pages that hold rows of a set are read of a row group: where `metadata` has their places.
+    /// Decides whether only the pages that hold rows of a set are read of a row group: where `metadata` has their
+    /// places.
     pub(super) fn restrict_to(&self, group: usize, rows: Option<(&RowSet, &FileMetadata)>) {
         let mut is_paged = false;
         if let Some((set, metadata)) = rows {
@@ -149,8 +150,9 @@ impl RemoteFile {
         }
     }
 
-    /// Begins to fetch what the rows are likely stored in: their pages, where only these are read; else from their pages on,
-    /// where `metadata` has an offset index, up to where their share of a chunk's bytes ends. Lower turns are needed first.
+    /// Begins to fetch what the rows are likely stored in: their pages, where only these are read; else from their
+    /// pages on, where `metadata` has an offset index, up to where their share of a chunk's bytes ends. Lower turns are
+    /// needed first.
     pub(super) fn prefetch(&self, slices: &[RowsAhead], metadata: &FileMetadata, turn: u64, purpose: ReadPurpose) {
         let (mut wanted, mut known) = (Vec::new(), Vec::new());
         for ahead in slices {
@@ -163,7 +165,8 @@ impl RemoteFile {
         self.0.fetcher.prefetch(&self.0.object, wanted, known, turn);
     }
 
-    /// The adjacent parts of a chunk that hold the bytes from `at` to `end`, as far as they go; and the part after them.
+    /// The adjacent parts of a chunk that hold the bytes from `at` to `end`, as far as they go; and the part after
+    /// them.
     fn parts_of(&self, at: u64, end: u64) -> Option<PartRun> {
         let Inner { chunks, by_start, .. } = &*self.0;
         let after = by_start.partition_point(|&chunk| chunks[chunk as usize].bytes.start <= at);
@@ -241,7 +244,7 @@ fn past_the_end(start: u64, length: usize) -> ParquetError {
     ParquetError::EOF(format!("{length} bytes at {start} reach past the object's end"))
 }
 
-/// Reads on from a position of its own.
+/// A reader with a position of its own.
 #[derive(Debug)]
 pub struct RemoteRead {
     file: RemoteFile,

@@ -11,7 +11,8 @@
 //! XXH3-64 of all before, 8 bytes
 //! ```
 //!
-//! Numbers are LEB128 unless a width is named, and then little-endian; texts and the schema have their length before them.
+//! Numbers are LEB128 unless a width is named, and then little-endian; texts and the schema have their length before
+//! them.
 
 use std::sync::Arc;
 
@@ -121,7 +122,7 @@ struct More {
 }
 
 fn decode(body: &[u8], flags: u8) -> Option<(PlanParts, More)> {
-    let mut input = Input(body);
+    let mut input = Decoder(body);
     let root = str::from_utf8(input.bytes()?).ok()?.to_owned();
     let schema = arrow_ipc::root_as_schema(input.bytes()?).ok()?;
     let schema = Arc::new(try_fb_to_schema(schema).ok()?);
@@ -195,9 +196,9 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-struct Input<'a>(&'a [u8]);
+struct Decoder<'a>(&'a [u8]);
 
-impl<'a> Input<'a> {
+impl<'a> Decoder<'a> {
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;

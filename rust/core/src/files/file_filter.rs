@@ -1,4 +1,4 @@
-//! Which of the listed files are wanted.
+//! The choice among listed files.
 
 use crate::{Error, Result};
 

@@ -1,4 +1,4 @@
-//! One file's footer: read by position, parsed, and checked before anything is believed.
+//! A file's footer: read by position, parsed and checked.
 
 use std::{
     borrow::Cow,
@@ -164,8 +164,8 @@ fn unread(path: &str, error: &io::Error) -> Error {
 
 /// Parses a footer's bytes (Thrift, without the 8 bytes after it) as that of a file of `file_size` bytes.
 ///
-/// What a reader would trust without looking is checked here: row counts add up, and every column chunk lies in the file
-/// before its footer. Any bytes give a footer or an error, never a panic.
+/// What a reader would trust without looking is checked here: row counts add up, and every column chunk lies in the
+/// file before its footer. Any bytes give a footer or an error, never a panic.
 pub fn parse(path: &str, footer_bytes: &[u8], file_size: u64) -> Result<Footer> {
     let bad =
         |what: String| Error::corrupt(path, format!("the footer is corrupt: {what}; write or copy the file again"));

@@ -1,11 +1,12 @@
-//! A first look at a footer's Thrift, for what the parser takes on trust or passes over.
+//! A check of a footer's Thrift before it is parsed, for what the parser takes on trust or ignores.
 //!
-//! `parquet` (60.1) reserves memory for as many children as a schema element claims to have, up to 2³¹, and descends into
-//! them by recursion: a few flipped bits could end the process, and that is not an error that can be caught. This walks the
-//! schema's elements and looks at nothing but their numbers of children. It also sees whether columns are encrypted under a
-//! plain footer, which the parser, built without decryption, does not say.
+//! `parquet` (60.1) reserves memory for as many children as a schema element claims to have, up to 2³¹, and descends
+//! into them by recursion: a few flipped bits could end the process, and that is not an error that can be caught. This
+//! walks the schema's elements and looks at nothing but their numbers of children. It also sees whether columns are
+//! encrypted under a plain footer, which the parser, built without decryption, does not say.
 
-/// How deep a schema may nest. Writers stay far below; Arrow's schema format, which plans are saved with, is verified to 62.
+/// How deep a schema may nest. Writers stay far below; Arrow's schema format, which plans are saved with, is verified
+/// to 62.
 const MAX_DEPTH: usize = 60;
 /// How deep Thrift structs may nest in what is skipped.
 const MAX_SKIP: u32 = 32;
@@ -21,9 +22,10 @@ pub(crate) struct FooterFacts {
     pub(super) schema_end: usize,
 }
 
-/// Checks that the one schema in a footer is a tree whose elements' children exist, nested no deeper than is read safely.
+/// Checks that the one schema in a footer is a tree whose elements' children exist, nested no deeper than is read
+/// safely.
 pub(crate) fn precheck(footer: &[u8]) -> Found<FooterFacts> {
-    let mut input = Input(footer);
+    let mut input = CompactProtocol(footer);
     let mut last = 0;
     let mut seen = FooterFacts::default();
     while let Some((id, kind)) = input.field(&mut last)? {
@@ -48,7 +50,7 @@ pub(crate) fn precheck(footer: &[u8]) -> Found<FooterFacts> {
     Ok(seen)
 }
 
-fn check_elements(input: &mut Input<'_>, count: u64) -> Found<()> {
+fn check_elements(input: &mut CompactProtocol<'_>, count: u64) -> Found<()> {
     // The children still to come at each depth.
     let mut open: Vec<u64> = Vec::new();
     for index in 0..count {
@@ -101,9 +103,9 @@ const LIST: u8 = 9;
 const STRUCT: u8 = 12;
 
 /// Thrift's compact protocol.
-struct Input<'a>(&'a [u8]);
+struct CompactProtocol<'a>(&'a [u8]);
 
-impl Input<'_> {
+impl CompactProtocol<'_> {
     fn byte(&mut self) -> Found<u8> {
         let (&first, rest) = self.0.split_first().ok_or("it ends too early")?;
         self.0 = rest;

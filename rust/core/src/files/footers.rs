@@ -1,4 +1,4 @@
-//! Reading many footers at once, and keeping of each no more than the plan needs.
+//! Footers read in parallel, and the summary of each that the plan keeps.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -34,7 +34,7 @@ pub(super) struct Reference {
     schema: SchemaRef,
     columns: HashMap<String, usize>,
     schema_merge: SchemaMerge,
-    /// Those that were met, where files may differ: most files have one of a few.
+    /// The schemas seen so far, where files may differ: most files have one of a few.
     cached: Mutex<Vec<SchemaRef>>,
 }
 
@@ -128,7 +128,7 @@ impl Reference {
         Ok(keep(footer, &columns(&schema), Some(schema)))
     }
 
-    /// The plan of all files, of whose footers these are the facts, in the order of the files.
+    /// The plan of all files, given the summary of each footer in the order of the files.
     pub(super) fn plan(
         &self,
         root: String,

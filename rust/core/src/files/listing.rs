@@ -1,4 +1,4 @@
-//! Which files a path, a directory, a glob or a list of these stands for.
+//! The files that a path, a directory, a glob or a list of these stands for.
 
 use std::{fs, os::unix::ffi::OsStrExt, path::Path};
 
@@ -110,8 +110,8 @@ pub(super) fn compile(given: &str, pattern: &str) -> Result<GlobMatcher> {
     Ok(glob.compile_matcher())
 }
 
-/// The regular files under `root`, links followed and hidden names left out, that `takes` (given the path and whether it
-/// is a directory) says yes to.
+/// The regular files under `root`, links followed and hidden names left out, that `takes` (given the path and whether
+/// it is a directory) says yes to.
 fn walk(root: &str, depth: usize, mut takes: impl FnMut(&Path, bool) -> bool) -> Result<Vec<String>> {
     let mut files = Vec::new();
     let entries = WalkDir::new(root).min_depth(1).max_depth(depth).follow_links(true).into_iter();

@@ -1,8 +1,8 @@
 //! The files: listed, their footers read, and the [`Plan`] made of them.
 //!
-//! [`build_plan`] lists files ([`listing`], or [`remote`] for a store) by their [`paths`], reads every footer ([`footer`], after a
-//! `footer_precheck`, with a `schema_cache`), checks that all have one [`schema`], and keeps a summary of each (`footers`). A plan can be
-//! written as bytes (`codec`) and saved (`persist`).
+//! [`build_plan`] lists files ([`listing`], or [`remote`] for a store) by their [`paths`], reads every footer
+//! ([`footer`], after a `footer_precheck`, with a `schema_cache`), checks that all have one [`schema`], and keeps a
+//! summary of each (`footers`). A plan can be written as bytes (`codec`) and saved (`persist`).
 
 mod attached;
 mod batch_ipc;
@@ -20,6 +20,7 @@ pub mod remote;
 mod row_counts;
 pub mod schema;
 pub(crate) mod schema_cache;
+mod subset;
 
 pub use batch_ipc::{batch_from_bytes, batch_to_bytes};
 pub use build::build_plan;

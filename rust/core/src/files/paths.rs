@@ -1,6 +1,7 @@
-//! What a path means and what a file is called: `~`, `file://`, absolute forms, roots and relative names.
+//! Paths: `~`, `file://`, absolute forms, roots, and the names of files relative to them.
 //!
-//! Paths are UTF-8 with `/` between parts, so that a file's name and its place in the order are the same on every store.
+//! Paths are UTF-8 with `/` between parts, so that a file's name and its place in the order are the same on every
+//! store.
 
 use std::{env, fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! The plan as a file: written whole or not at all.
+//! The plan as a file, written atomically.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -2,9 +2,8 @@
 
 use std::{ops::Range, sync::Arc};
 
-use arrow_array::{RecordBatch, UInt32Array};
+use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
-use arrow_select::take::take_record_batch;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::paths;
@@ -49,11 +48,11 @@ pub struct FileEntry<'a> {
     pub groups: Range<usize>,
 }
 
-/// The files in the line's order, with the rows and bytes of their row groups: some 45 bytes and a name for each file, and
-/// 16 bytes for each row group.
+/// The files in the line's order, with the rows and bytes of their row groups: some 45 bytes and a name for each file,
+/// and 16 bytes for each row group.
 ///
-/// It is immutable. Files and row groups are known by their index; methods that take one panic, as slices do, where it is
-/// out of range.
+/// It is immutable. Files and row groups are known by their index; methods that take one panic, as slices do, where it
+/// is out of range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     root: String,
@@ -79,10 +78,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A plan of these parts, which need not be those of files that exist. The schema's own metadata (pandas indexes and
-    /// the like) is dropped; that of its fields stays.
+    /// A plan of these parts, which need not be those of files that exist. The schema's own metadata (pandas indexes
+    /// and the like) is dropped; that of its fields stays.
     pub fn from_parts(parts: PlanParts) -> Result<Self> {
-        let bad = |what: String| Err(Error::Argument(format!("not a file table: {what}")));
+        let bad = |what: String| Err(Error::Argument(format!("not a plan: {what}")));
         let PlanParts { root, names: list, hashes, sizes, group_counts, group_rows, group_bytes, .. } = parts;
         let (schema, first_null) = (parts.schema, parts.first_null);
         let files = list.len();
@@ -150,13 +149,14 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The plan with each file's tag: what its store calls its content (its ETag, and when it was written). It is neither in the digest nor in a state.
+    /// The plan with each file's tag: what its store calls its content (its ETag, and when it was written). It is
+    /// neither in the digest nor in a state.
     ///
     /// # Errors
     /// There are not as many as files.
     pub fn with_tags(mut self, tags: Vec<String>) -> Result<Self> {
         if !tags.is_empty() && tags.len() != self.num_files() {
-            return Err(Error::Argument("not a file table: its tags do not fit its files".to_owned()));
+            return Err(Error::Argument("not a plan: its tags do not fit its files".to_owned()));
         }
         self.tags = tags;
         Ok(self)
@@ -212,8 +212,8 @@ impl Plan {
         &self.group_bytes
     }
 
-    /// Of each column of the schema: the first file whose statistics show a null in it. `None` says nothing: files may lack
-    /// statistics, and those of lists do not tell a null from an empty list.
+    /// Of each column of the schema: the first file whose statistics show a null in it. `None` says nothing: files may
+    /// lack statistics, and those of lists do not tell a null from an empty list.
     pub fn first_null(&self) -> &[Option<u32>] {
         &self.first_null
     }
@@ -255,43 +255,10 @@ impl Plan {
         paths::join(&self.root, self.name(file))
     }
 
-    /// XXH3-128 over every file's name (its length first), rows and footer hash, little-endian, in order. The root is not in
-    /// it: a copy of the data elsewhere is the same data.
+    /// XXH3-128 over every file's name (its length first), rows and footer hash, little-endian, in order. The root is
+    /// not in it: a copy of the data elsewhere is the same data.
     pub fn digest(&self) -> u128 {
         self.digest
-    }
-
-    /// The plan of these files only, given by ascending index, under the same root.
-    ///
-    /// Where the first file known to have nulls in a column is left out, that column's nulls are unknown.
-    pub fn select(&self, files: &[usize]) -> Result<Self> {
-        if files.windows(2).any(|pair| pair[0] >= pair[1]) || files.last().is_some_and(|&f| f >= self.num_files()) {
-            return Err(Error::Argument(format!(
-                "the files to select must be ascending indices below {}, each once",
-                self.num_files()
-            )));
-        }
-        let groups = |of: &[u64]| files.iter().flat_map(|&f| of[self.groups(f)].iter().copied()).collect();
-        let indices = UInt32Array::from_iter_values(files.iter().map(|&f| f as u32));
-        let partitions = self.partitions().map(|values| take_record_batch(values, &indices)).transpose();
-        let partitions = partitions?.map(Arc::new);
-        let passing = self
-            .passing()
-            .map(|passing| Arc::new(SelectedRows { rule: passing.rule.clone(), counts: groups(&passing.counts) }));
-        let index = |file: u32| files.binary_search(&(file as usize)).ok().and_then(|at| u32::try_from(at).ok());
-        let selected = Self::from_parts(PlanParts {
-            root: self.root.clone(),
-            names: files.iter().map(|&f| self.name(f).to_owned()).collect(),
-            hashes: files.iter().map(|&f| self.hashes[f]).collect(),
-            sizes: files.iter().map(|&f| self.sizes[f]).collect(),
-            group_counts: files.iter().map(|&f| self.groups(f).len() as u32).collect(),
-            group_rows: groups(&self.group_rows),
-            group_bytes: groups(&self.group_bytes),
-            schema: Arc::clone(&self.schema),
-            first_null: self.first_null.iter().map(|first| first.and_then(index)).collect(),
-        })?;
-        let tags = files.iter().filter_map(|&f| self.tags.get(f).cloned()).collect();
-        Self { partitions, passing, ..selected }.with_tags(tags)
     }
 
     fn compute_digest(&self) -> u128 {

@@ -1,4 +1,4 @@
-//! Planning over a store: listing it, and reading many footers at once.
+//! The building of a plan over a store: listing it, and reading footers in parallel.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::footers::{FooterSummary, Reference};
 use super::plan::Plan;
 use super::schema::SchemaMerge;
 use super::{listing, paths};
-use crate::store::{Cancel, Client, Location, Metrics, Object, Options, Runtime, Scheme, Stamp, is_remote};
+use crate::store::{Cancel, Client, Location, Object, Options, Runtime, Scheme, Stamp, StoreMetrics, is_remote};
 use crate::{Error, Result};
 
 /// The first guess of how much of an object's end holds its footer; later ones go by the footers seen.
@@ -30,7 +30,7 @@ pub struct StoreAccess {
     /// Ends the wait.
     pub cancel: Cancel,
     /// Counts.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<StoreMetrics>,
 }
 
 /// Lists what the URLs stand for, all of one store, and reads the footers.
@@ -216,7 +216,7 @@ async fn read(
     key: &str,
     stamp: &Stamp,
     guess: u64,
-    metrics: &Arc<Metrics>,
+    metrics: &Arc<StoreMetrics>,
 ) -> Result<((Footer, u64), Stamp)> {
     let (bytes, stamp) = footer_bytes(client, key, stamp, guess, metrics).await?;
     let footer = footer::parse(&client.url(key), &bytes, stamp.size)?;
@@ -229,7 +229,7 @@ pub(crate) async fn footer_bytes(
     key: &str,
     stamp: &Stamp,
     guess: u64,
-    metrics: &Arc<Metrics>,
+    metrics: &Arc<StoreMetrics>,
 ) -> Result<(bytes::Bytes, Stamp)> {
     let (url, size) = (client.url(key), stamp.size);
     let guess = guess.min(size);
@@ -253,7 +253,7 @@ async fn range(
     key: &str,
     range: std::ops::Range<u64>,
     stamp: &Stamp,
-    metrics: &Arc<Metrics>,
+    metrics: &Arc<StoreMetrics>,
 ) -> Result<(bytes::Bytes, Stamp)> {
     let (mut bytes, stamp) = client.get_kept(key, vec![range], stamp, metrics).await?;
     Ok((bytes.pop().unwrap_or_default(), stamp))

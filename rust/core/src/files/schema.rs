@@ -1,8 +1,8 @@
-//! Whether a file fits the first one: same columns, same types.
+//! The check that a file has the columns and types of the first one.
 //!
 //! Columns may stand in another order. Columns that only later files have are not delivered, as with other readers of
-//! many files: nothing asked for them. Nullability and metadata may differ. Where it is asked for, the schema is that of
-//! all files instead ([`SchemaMerge`]).
+//! many files: nothing asked for them. Nullability and metadata may differ. Where it is asked for, the schema is that
+//! of all files instead ([`SchemaMerge`]).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -29,8 +29,8 @@ impl SchemaMerge {
     }
 }
 
-/// Takes the schema of the file at `path` into that of the files before it, from the one at `first` on; `origins` has, for
-/// each column, the file that brought its type.
+/// Takes the schema of the file at `path` into that of the files before it, from the one at `first` on; `origins` has,
+/// for each column, the file that brought its type.
 pub fn merge(
     merged: &mut Vec<FieldRef>,
     origins: &mut Vec<String>,

@@ -1,4 +1,4 @@
-//! What the footers of files that were written alike have in common: their schema, which is read once.
+//! A cache of schemas: files of one writer have the same, which is parsed once.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ const MAX_MET: usize = 8;
 /// Larger ones are not kept.
 const MAX_BYTES: usize = 256 << 10;
 
-/// How footers begin that were seen to be well, and what their schema means.
+/// The beginning of footers that passed the precheck, and their schema.
 #[derive(Debug)]
 struct CachedSchema {
     /// All up to the end of the schema.
@@ -28,13 +28,13 @@ struct CachedSchema {
     arrow: SchemaRef,
 }
 
-/// The shapes of late, the latest first.
+/// The cached schemas, the most recently parsed first.
 struct SchemaCache(Mutex<VecDeque<Arc<CachedSchema>>>);
 
 static CACHE: SchemaCache = SchemaCache::new();
 
-/// Parses a footer in which this was `seen`: what it says, and its Arrow schema; or what is wrong with it. `statistics`: also
-/// those of columns.
+/// Parses a footer in which this was `seen`: what it says, and its Arrow schema; or what is wrong with it.
+/// `statistics`: also those of columns.
 pub(crate) fn decode(
     footer: &[u8],
     seen: &FooterFacts,

@@ -31,8 +31,8 @@ impl Leg {
     /// A leg over these positions.
     ///
     /// # Errors
-    /// Numbers that cannot be a leg: no shard, no row in a batch, no step, a cursor past the end, skipped ranges that are not
-    /// ascending ranges before the cursor.
+    /// Numbers that cannot be a leg: no shard, no row in a batch, no step, a cursor past the end, skipped ranges that
+    /// are not ascending ranges before the cursor.
     pub fn new(domain: Intervals, spec: LegSpec) -> Result<Self> {
         let LegSpec { num_shards, batch_size, .. } = spec;
         if num_shards == 0 || batch_size == 0 {

@@ -80,7 +80,8 @@ impl Line {
         Window { index, positions: start..start + rows, strands }
     }
 
-    /// Where the rows of a window go: position i of it holds row number `permutation[i]` of its strands, strand by strand.
+    /// Where the rows of a window go: position i of it holds row number `permutation[i]` of its strands, strand by
+    /// strand.
     pub fn permutation(&self, window: &Window) -> Vec<u32> {
         let rows = window.positions.end - window.positions.start;
         permutation(key("window", &[self.seed, self.epoch, window.index]), rows as u32)

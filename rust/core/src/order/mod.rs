@@ -1,9 +1,10 @@
 //! The order: pure numbers, no I/O.
 //!
-//! Row groups are packed into splits ([`Splits`]); the splits of an epoch, permuted by the key (seed, epoch), are laid end
-//! to end ([`SplitSequence`]); k strands of that are read side by side in windows, permuted by the key (seed, epoch, window), and
-//! the windows end to end are the [`Line`]. [`Legs`] cut the line into shards and batches and keep count of what was
-//! delivered. A [`Sample`] takes rows off the line by a key; which rows of a row group stand on it is a [`RowSet`].
+//! Row groups are packed into splits ([`Splits`]); the splits of an epoch, permuted by the key (seed, epoch), are laid
+//! end to end ([`SplitSequence`]); k strands of that are read side by side in windows, permuted by the key (seed,
+//! epoch, window), and the windows end to end are the [`Line`]. [`Legs`] cut the line into shards and batches and keep
+//! count of what was delivered. A [`Sample`] takes rows off the line by a key; which rows of a row group stand on it is
+//! a [`RowSet`].
 
 mod intervals;
 mod key;
@@ -24,7 +25,7 @@ pub use leg::{Leg, LegSpec};
 pub use line::{Line, Window};
 pub use permute::permutation;
 pub use philox::Philox;
-pub use progress::{Ask, Legs, Outcome};
+pub use progress::{LegRequest, Legs, Outcome};
 pub use rowset::{RowSet, Runs};
 pub use sample::Sample;
 pub use spec::{DEFAULT_STRANDS, Groups, Order, OrderSpec};

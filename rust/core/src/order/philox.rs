@@ -65,7 +65,8 @@ impl Philox {
         word
     }
 
-    /// A number in [0, bound), every one equally likely: Lemire, "Fast random integer generation in an interval" (2019).
+    /// A number in [0, bound), every one equally likely: Lemire, "Fast random integer generation in an interval"
+    /// (2019).
     #[inline]
     pub fn below(&mut self, bound: u32) -> u32 {
         let mut product = u64::from(self.next_u32()) * u64::from(bound);

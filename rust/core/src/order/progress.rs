@@ -1,4 +1,4 @@
-//! The legs of one epoch: what was delivered of it, and how a run goes on from there.
+//! The progress of an epoch, as its legs: what was delivered, and how a run continues from there.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ pub struct Legs {
 
 /// What a run asks for; None where what the state has will do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Ask {
+pub struct LegRequest {
     /// V.
     pub num_shards: Option<u64>,
     /// Rows of a batch.
@@ -27,10 +27,11 @@ pub struct Ask {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It goes on in the last leg: its batches are those of the run that was never stopped.
-    GoesOn,
+    Continues,
     /// It cuts what is left over into the shards of a new leg.
     NewLeg,
-    /// The epoch is over: it was delivered, or fewer rows (under `drop_last`, full batches) are left than there are ranks.
+    /// The epoch is over: it was delivered, or fewer rows (under `drop_last`, full batches) are left than there are
+    /// ranks.
     Over,
 }
 
@@ -151,12 +152,13 @@ impl Legs {
 
     /// What a run of `num_ranks` ranks does from here; `run_shards` is the V of the run that the state is of.
     ///
-    /// It goes on in the last leg where its ranks divide that leg's shards and batches delivered, and nothing is asked to be another.
-    /// Otherwise a new leg begins, of the largest multiple of the ranks that rows (full batches, under `drop_last`) are left for.
+    /// It goes on in the last leg where its ranks divide that leg's shards and batches delivered, and nothing is asked
+    /// to be another. Otherwise a new leg begins, of the largest multiple of the ranks that rows (full batches, under
+    /// `drop_last`) are left for.
     ///
     /// # Errors
     /// A fresh epoch that would be without a step.
-    pub fn resume(&self, num_ranks: u64, run_shards: u64, ask: Ask) -> Result<(Self, Outcome)> {
+    pub fn resume(&self, num_ranks: u64, run_shards: u64, ask: LegRequest) -> Result<(Self, Outcome)> {
         let last = self.last();
         let spec = last.spec();
         if last.is_complete() {
@@ -167,7 +169,7 @@ impl Legs {
             || ask.drop_last.is_some_and(|d| d != spec.drop_last);
         let ranks_fit = spec.num_shards.is_multiple_of(num_ranks) && spec.delivered.is_multiple_of(num_ranks);
         if ranks_fit && !asks_another {
-            return Ok((self.clone(), Outcome::GoesOn));
+            return Ok((self.clone(), Outcome::Continues));
         }
         // A leg without a batch leaves all that it cut: it can as well not have been.
         let kept = self.legs.len() - usize::from(spec.delivered == 0);

@@ -1,4 +1,4 @@
-//! The settings that define an order, as asked for and as resolved against a data set.
+//! The settings that define an order, as given and as resolved against a data set.
 
 use std::sync::Arc;
 

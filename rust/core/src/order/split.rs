@@ -15,8 +15,8 @@ pub struct SplitLimits {
 
 /// All row groups of a plan, packed into splits; the same for every epoch.
 ///
-/// Row groups are numbered through all files. Memory: 8 bytes a row group and 4 a split. Where only some rows pass, splits
-/// are packed from all rows, so that they are the same under every filter; all else counts passing rows.
+/// Row groups are numbered through all files. Memory: 8 bytes a row group and 4 a split. Where only some rows pass,
+/// splits are packed from all rows, so that they are the same under every filter; all else counts passing rows.
 #[derive(Debug, Clone)]
 pub struct Splits {
     /// The first row group of every split, and the end of the last.
@@ -31,9 +31,10 @@ const SHUFFLED_PARTS: u64 = 64;
 impl Splits {
     /// Packs row groups into splits.
     ///
-    /// `passing` is how many of the rows of every row group stand on the line. `rows` and `bytes` are those of every row group, `file_ends` the number of row groups up to each file's end. A
-    /// split closes before the row group that would take it over a limit; a larger row group is a split alone. Row groups without
-    /// rows belong to the split before them and close nothing.
+    /// `passing` is how many of the rows of every row group stand on the line. `rows` and `bytes` are those of every
+    /// row group, `file_ends` the number of row groups up to each file's end. A split closes before the row group that
+    /// would take it over a limit; a larger row group is a split alone. Row groups without rows belong to the split
+    /// before them and close nothing.
     ///
     /// # Errors
     /// More than 2³² - 1 row groups, or more than 2⁶³ rows.

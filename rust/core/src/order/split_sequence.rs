@@ -1,4 +1,4 @@
-//! The splits of one epoch, permuted and laid end to end.
+//! The splits of one epoch in their permuted order, one after the other.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -69,8 +69,9 @@ impl SplitSequence {
 
     /// The last turn that begins at or before the place: turns without rows share their start with the next one.
     ///
-    /// Looked for from where it would be if all splits were of one size, and again from what stands there, then in steps
-    /// that double: each look far away is a miss of the cache. The first one goes to one of few places, which stay in it.
+    /// Looked for from where it would be if all splits were of one size, and again from what stands there, then in
+    /// steps that double: each look far away is a miss of the cache. The first one goes to one of few places, which
+    /// stay in it.
     fn turn_of(&self, place: u64) -> usize {
         let turns = self.turns.len();
         let each = self.len() as f64 / turns as f64;

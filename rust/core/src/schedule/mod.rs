@@ -1,8 +1,8 @@
-//! The schedule of one rank: which rows of which row groups it needs, from a position on, in the order in which its batches
-//! first need them.
+//! The schedule of one rank: which rows of which row groups it needs, from a position on, in the order in which its
+//! batches first need them.
 //!
-//! A [`Chunk`] is what is decoded at a time. Without row shuffle it is some batches of one shard; under row shuffle it is a
-//! window, and every shard that needs rows of the window now is served by decoding it once.
+//! A [`Chunk`] is what is decoded at a time. Without row shuffle it is some batches of one shard; under row shuffle it
+//! is a window, and every shard that needs rows of the window now is served by decoding it once.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -78,7 +78,8 @@ pub struct ChunkSchedule {
 }
 
 impl ChunkSchedule {
-    /// The chunks from the leg's cursor on. A chunk without row shuffle has about `chunk_rows` rows, whole batches where it can.
+    /// The chunks from the leg's cursor on. A chunk without row shuffle has about `chunk_rows` rows, whole batches
+    /// where it can.
     ///
     /// The ranks must divide the leg's shards and the batches delivered.
     pub fn new(line: Line, leg: &Leg, share: Share, chunk_rows: u64) -> Self {
@@ -206,9 +207,9 @@ impl ChunkSchedule {
     }
 }
 
-/// Cuts slices of `rows` rows off where a row group's whole batches begin or end, if these are a quarter of the rows; how many
-/// rows are left. Rows of one row group are delivered from where they were decoded, those of several are copied once more. Only
-/// the first `before_last` rows may be cut off: behind them is a last batch.
+/// Cuts slices of `rows` rows off where a row group's whole batches begin or end, if these are a quarter of the rows;
+/// how many rows are left. Rows of one row group are delivered from where they were decoded, those of several are
+/// copied once more. Only the first `before_last` rows may be cut off: behind them is a last batch.
 fn alone(slices: &mut Vec<GroupSlice>, rows: u64, before_last: u64, batch_size: u64) -> u64 {
     let mut before = 0_u64;
     for at in 0..slices.len() {

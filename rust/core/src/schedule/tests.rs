@@ -1,5 +1,5 @@
 use super::*;
-use crate::order::{Ask, Groups, Legs, Order, OrderSpec};
+use crate::order::{Groups, LegRequest, Legs, Order, OrderSpec};
 use proptest::prelude::*;
 
 /// The line of one file with these row groups.
@@ -52,7 +52,7 @@ proptest! {
         let steps = legs.last().num_batches() / num_ranks;
         legs = legs.at((steps as f64 * stop) as u64 * num_ranks).unwrap();
         if second_leg {
-            let ask = Ask { batch_size: Some(batch_size + 1), ..Ask::default() };
+            let ask = LegRequest { batch_size: Some(batch_size + 1), ..LegRequest::default() };
             legs = legs.resume(num_ranks, num_ranks * factor, ask).unwrap().0;
         }
         let leg = legs.last();

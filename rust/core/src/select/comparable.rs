@@ -1,4 +1,4 @@
-//! A column's values in one of four forms that can be compared.
+//! A column's values in one of four comparable representations.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -14,7 +14,7 @@ use arrow_select::take::take;
 
 use crate::{Error, Result};
 
-/// Values without their nulls: what stands at a null is anything.
+/// Values without their nulls: the value at a null may be anything.
 #[derive(Debug, Clone)]
 pub(super) enum Comparable<'a> {
     /// Integers, dates, times and bools that fit.
@@ -27,7 +27,7 @@ pub(super) enum Comparable<'a> {
     Bytes(Vec<&'a [u8]>),
 }
 
-/// What a type's values are compared as.
+/// The representation that the values of a type are compared in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ComparableKind {
     Int,
@@ -36,7 +36,7 @@ pub(super) enum ComparableKind {
     Bytes,
 }
 
-/// The form of a type's values; None where they cannot be compared here.
+/// The representation of a type's values; None where they cannot be compared here.
 pub(super) fn comparable_kind(data_type: &DataType) -> Option<ComparableKind> {
     use DataType::{
         Binary, BinaryView, Boolean, Date32, Date64, Decimal32, Decimal64, Decimal128, Dictionary, Duration,
@@ -62,7 +62,7 @@ fn scale(data_type: &DataType) -> Option<i8> {
     }
 }
 
-/// An array's values in their own form.
+/// An array's values in the representation of their type.
 pub(super) fn comparable(array: &ArrayRef) -> Result<Comparable<'_>> {
     fn ints<T: ArrowPrimitiveType>(array: &ArrayRef) -> Comparable<'_>
     where
@@ -127,7 +127,7 @@ pub(super) fn comparable(array: &ArrayRef) -> Result<Comparable<'_>> {
     })
 }
 
-/// An array whose values stand in it one by one: a dictionary's laid out, anything else as it is.
+/// An array with its values one by one: those of a dictionary are looked up, any other array is returned as it is.
 pub(super) fn plain(array: &ArrayRef) -> Result<ArrayRef> {
     match array.as_any_dictionary_opt() {
         None => Ok(array.clone()),

@@ -1,4 +1,4 @@
-//! Counting the rows that pass, before the first batch; and which files' folders let any row pass.
+//! The count of the rows that pass, before the first batch; and the files of which no row can pass, by their folders.
 
 use std::sync::Arc;
 

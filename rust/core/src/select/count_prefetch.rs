@@ -1,4 +1,4 @@
-//! What will be read to count rows in a store, asked for ahead.
+//! Prefetching of the columns that are read to count rows in a store.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(super) struct CountPrefetch<'a> {
     groups: &'a [usize],
     /// How many row groups are looked ahead.
     depth: usize,
-    /// Those whose files were asked for, and those that were asked for themselves.
+    /// Those whose files were opened ahead, and those whose columns were fetched ahead.
     warmed: AtomicUsize,
     asked: AtomicUsize,
 }
@@ -65,12 +65,12 @@ impl<'a> CountPrefetch<'a> {
         }
     }
 
-    /// Says that a row group was counted.
+    /// Releases what was fetched for a row group that was counted.
     pub(super) fn finish(&self, files: &Files, at: usize) {
         files.finish(at as u64);
     }
 
-    /// The row groups up to the `until`-th that nobody claimed yet.
+    /// The row groups up to the `until`-th that no thread has claimed yet.
     fn claim(&self, claimed: &AtomicUsize, until: usize) -> Range<usize> {
         let until = until.min(self.groups.len());
         claimed.fetch_max(until, Ordering::Relaxed).min(until)..until

@@ -1,4 +1,4 @@
-//! A filter over arrays: which rows it is true of, and which it is false of; of the rest it is null.
+//! A filter evaluated over arrays, by three-valued logic: true, false or null for each row.
 
 use std::collections::HashSet;
 use std::hash::Hash;

@@ -1,5 +1,5 @@
-//! A look ahead for the rows that pass, of objects: they are found before they are decoded, and only what holds them is
-//! fetched.
+//! Prefetching under a filter, for objects: the rows that pass are found before they are decoded, and only the pages
+//! that hold them are fetched.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use crate::fetch::Files;
 use crate::order::GroupSlice;
 use crate::sync::{lock, wait};
 
-/// Rows that will be read.
+/// Rows that will be read, of those that pass.
 #[derive(Debug, Clone)]
 struct Wanted {
     turn: u64,
@@ -20,7 +20,7 @@ struct Wanted {
     rows: Range<u64>,
 }
 
-/// Row groups whose rows are to be found.
+/// The row groups whose passing rows are to be found and fetched, on a thread of its own.
 #[derive(Debug, Default)]
 pub struct FilterPrefetch {
     queue: Mutex<Queue>,
@@ -34,7 +34,7 @@ struct Queue {
 }
 
 impl FilterPrefetch {
-    /// Asks for what rows are stored in to be fetched, held until the turn is finished.
+    /// Queues rows to be fetched; they are kept until the turn is finished.
     pub fn ask<'a>(&self, files: &Files, turn: u64, slices: impl Iterator<Item = &'a GroupSlice>) {
         files.begin(turn);
         let mut last = None;
@@ -50,10 +50,10 @@ impl FilterPrefetch {
         self.came.notify_one();
     }
 
-    /// Finds the rows of one row group after the other, until it is closed. Says nothing of faults: who reads the rows meets
-    /// them.
+    /// Finds and fetches the rows of one row group after the other, until it is closed. Reports no errors: whoever
+    /// reads the rows gets them.
     pub fn run(&self, files: &Files, selections: &Selections) {
-        // Those whose filter's columns were asked for.
+        // Those whose filter columns are being fetched.
         let mut coming: VecDeque<Wanted> = VecDeque::new();
         while let Some(new) = self.take(coming.is_empty()) {
             for wanted in new {
@@ -63,7 +63,7 @@ impl FilterPrefetch {
                 coming.push_back(wanted);
             }
             let Some(Wanted { turn, group, rows }) = coming.pop_front() else { continue };
-            // A decoder that is not ours may panic.
+            // A third-party decoder may panic.
             drop(catch_unwind(AssertUnwindSafe(|| {
                 let index = files.plan().file_of_group(group);
                 let (Ok(set), Ok(file)) = (selections.rows(files, group), files.open(index)) else { return };
@@ -73,7 +73,7 @@ impl FilterPrefetch {
         }
     }
 
-    /// What was asked for since, waited for if there is `nothing` else to do; None once it is closed.
+    /// The rows queued since the last call, waited for if there is `nothing` else to do; None once it is closed.
     fn take(&self, nothing: bool) -> Option<VecDeque<Wanted>> {
         let mut queue = lock(&self.queue);
         while nothing && queue.wanted.is_empty() && !queue.closed {
@@ -82,7 +82,7 @@ impl FilterPrefetch {
         (!queue.closed).then(|| std::mem::take(&mut queue.wanted))
     }
 
-    /// Ends the looking.
+    /// Ends [`run`](Self::run).
     pub fn close(&self) {
         lock(&self.queue).closed = true;
         self.came.notify_all();

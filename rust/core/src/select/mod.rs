@@ -1,8 +1,8 @@
 //! The rows that pass a sample and a filter: counted once for a plan, and found again when rows are read.
 //!
-//! A `predicate` is bound to the columns of a plan (`bind`), and evaluated over arrays (`evaluate`), or over the statistics of a row
-//! group that need no reading (`pruning`). `selections` keeps the sets of rows that pass; `filter_prefetch` and `count_prefetch` fetch
-//! a store's columns ahead of that.
+//! A `predicate` is bound to the columns of a plan (`bind`), and evaluated over arrays (`evaluate`), or over the
+//! statistics of a row group that need no reading (`pruning`). `selections` keeps the sets of rows that pass;
+//! `filter_prefetch` and `count_prefetch` fetch a store's columns ahead of that.
 
 mod bind;
 mod comparable;

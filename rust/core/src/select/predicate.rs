@@ -1,4 +1,4 @@
-//! A filter as a tree of conditions on columns, bound to the columns of a plan.
+//! A filter as a tree of conditions on columns, in postfix notation.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub enum Literal {
     Bytes(Vec<u8>),
 }
 
-/// What is asked of a column's value. A null is neither true nor false, except where it is said.
+/// A test of a column's value. For a null it is neither true nor false, except where noted.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Test {
     /// `=`
@@ -57,11 +57,11 @@ pub enum Test {
 pub struct Condition {
     /// Of the predicate's columns.
     pub column: usize,
-    /// What is asked.
+    /// The test.
     pub test: Test,
 }
 
-/// A step of a filter in postfix notation.
+/// An operation of a filter in postfix notation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FilterOp {
     /// A condition.

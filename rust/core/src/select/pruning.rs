@@ -1,4 +1,4 @@
-//! A filter over what is known of a row group without reading it: what it may come to.
+//! A filter evaluated over statistics: what it may come to for the rows of a row group, without reading them.
 
 use std::ops::BitOr;
 
@@ -13,7 +13,7 @@ use super::comparable::{Comparable, comparable, plain};
 use super::evaluate::float_bits;
 use super::predicate::{Condition, FilterOp, Literal, Predicate, Test};
 
-/// What is known of a column over some rows; None is not known.
+/// The statistics of a column over some rows; None is unknown.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ColumnStats {
     /// No value is smaller, none greater: arrays of one row.
@@ -89,7 +89,8 @@ impl ColumnStats {
         let leaf = group.columns().get(converter.parquet_column_index()?)?;
         let statistics = leaf.statistics()?;
         let nulls = statistics.null_count_opt();
-        // Old writers ordered texts and unsigned numbers as if signed; nobody says how timestamps of 96 bits are ordered.
+        // Old writers ordered texts and unsigned numbers as if signed; nobody says how timestamps of 96 bits are
+        // ordered.
         let is_number = matches!(
             leaf.column_type(),
             PhysicalType::INT32 | PhysicalType::INT64 | PhysicalType::FLOAT | PhysicalType::DOUBLE
@@ -129,7 +130,7 @@ impl ColumnStats {
     }
 }
 
-/// What the filter may come to for a row of which these are the facts, a column each.
+/// What the filter may come to for a row, given the statistics of each of its columns.
 pub(super) fn outcomes(predicate: &Predicate, stats: &[ColumnStats]) -> Outcomes {
     let mut stack: Vec<Outcomes> = Vec::new();
     for step in &predicate.steps {
@@ -171,39 +172,39 @@ fn test(condition: &Condition, stats: &[ColumnStats]) -> Outcomes {
 
 /// A bound or a literal.
 #[derive(Debug, Clone, PartialEq, PartialOrd)]
-enum Value {
+enum Bound {
     Int(i128),
     Float(f64),
     Bytes(Vec<u8>),
 }
 
 /// The bounds, in the literal's kind; None where nothing can be said. And whether there may be NaNs beside them.
-fn bounds(of: &ColumnStats, literal: &Literal) -> Option<(Value, Value, Value, bool)> {
+fn bounds(of: &ColumnStats, literal: &Literal) -> Option<(Bound, Bound, Bound, bool)> {
     let (low, high) = of.bounds.as_ref()?;
     let is_float = low.data_type().is_floating();
     let one = |array: &ArrayRef| {
         let comparable = comparable(array).ok()?;
         Some(match literal {
-            Literal::Float(_) => Value::Float(*comparable.floats(array.data_type()).ok()?.first()?),
-            Literal::Int(_) => Value::Int(*comparable.wide().ok()?.first()?),
+            Literal::Float(_) => Bound::Float(*comparable.floats(array.data_type()).ok()?.first()?),
+            Literal::Int(_) => Bound::Int(*comparable.wide().ok()?.first()?),
             Literal::Bytes(_) => match comparable {
-                Comparable::Bytes(values) => Value::Bytes(values.first()?.to_vec()),
+                Comparable::Bytes(values) => Bound::Bytes(values.first()?.to_vec()),
                 _ => return None,
             },
         })
     };
     let literal = match literal {
-        Literal::Int(value) => Value::Int(*value),
-        Literal::Float(value) => Value::Float(*value),
-        Literal::Bytes(value) => Value::Bytes(value.clone()),
+        Literal::Int(value) => Bound::Int(*value),
+        Literal::Float(value) => Bound::Float(*value),
+        Literal::Bytes(value) => Bound::Bytes(value.clone()),
     };
     let (low, high) = (one(low)?, one(high)?);
-    let numbers = [&low, &high, &literal].into_iter().all(|value| !matches!(value, Value::Float(v) if v.is_nan()));
+    let numbers = [&low, &high, &literal].into_iter().all(|value| !matches!(value, Bound::Float(v) if v.is_nan()));
     numbers.then_some((low, high, literal, is_float))
 }
 
 /// `decide`, of low, high and the literal: whether the test may be true, and whether it may be false.
-fn compare(of: &ColumnStats, literal: &Literal, decide: impl Fn(&Value, &Value, &Value) -> (bool, bool)) -> Outcomes {
+fn compare(of: &ColumnStats, literal: &Literal, decide: impl Fn(&Bound, &Bound, &Bound) -> (bool, bool)) -> Outcomes {
     let Some((low, high, value, may_be_nan)) = bounds(of, literal) else { return YES | NO | of.null() };
     let (yes, no) = decide(&low, &high, &value);
     // A NaN, which bounds leave out, is neither equal nor less.

@@ -1,4 +1,4 @@
-//! The rows that pass, found when a row group is read, kept while it is, and compared with what was counted.
+//! The sets of rows that pass: found when a row group is read, cached, and compared with the rows that were counted.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
@@ -16,8 +16,8 @@ use crate::{Error, Result};
 
 /// Rows that a filter is evaluated over at a time: few enough for the CPU cache, and whole words of bits.
 ///
-/// An [`Evaluator`](super::Evaluator) never gets more. The one that calls pyarrow relies on it: pyarrow evaluates a batch of more
-/// than 32,768 rows in several pieces, whose order is not certain.
+/// An [`Evaluator`](super::Evaluator) never gets more. The one that calls pyarrow relies on it: pyarrow evaluates a
+/// batch of more than 32,768 rows in several pieces, whose order is not certain.
 pub const FILTER_BLOCK_ROWS: u64 = 16_384;
 /// Sets that are kept, in bytes.
 const MAX_BYTES: usize = 64 << 20;
@@ -69,7 +69,8 @@ impl Selector {
         self.columns().iter().map(|column| column.width().unwrap_or(WIDTH)).sum()
     }
 
-    /// Whether a row group has to be read to know which rows pass. Opens its file; one that cannot be opened is not read.
+    /// Whether a row group has to be read to know which rows pass. Opens its file; one that cannot be opened is not
+    /// read.
     pub(super) fn is_read(&self, files: &Files, group: usize) -> bool {
         let plan = files.plan();
         let index = plan.file_of_group(group);

@@ -1,4 +1,4 @@
-//! A store of `object_store`, from a place and options; and who asks, for messages.
+//! The `object_store` of a location and its options, and the identity that it uses, for messages.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -62,8 +62,8 @@ pub(super) fn build(location: &Location, options: &Options) -> Result<Built> {
     Ok(built)
 }
 
-/// No request is cut off because all of it takes long: one that gives nothing for `timeout` is. The client looks to that
-/// itself, a little sooner and with better words, but not where keys are asked for.
+/// No request is cut off because all of it takes long: one that gives nothing for `timeout` is. The client looks to
+/// that itself, a little sooner and with better words, but not where keys are asked for.
 fn limits(options: &Options) -> [(ClientConfigKey, String); 2] {
     let silence = options.tuning.timeout.as_millis() * 11 / 10 + 20;
     [(ClientConfigKey::Timeout, "1d".to_owned()), (ClientConfigKey::ReadTimeout, format!("{silence}ms"))]

@@ -1,8 +1,8 @@
 //! Ranges of objects on a local disk, kept between epochs and shared by processes.
 //!
 //! An entry is known by the object's URL, size and ETag and by the range, so that it is of no other content; a checksum
-//! ends it, so that a damaged one is none. It is written under another name and renamed, so that nobody sees half of one. The entries
-//! used longest ago go first. Whatever the disk refuses, reading goes on without it.
+//! ends it, so that a damaged one is none. It is written under another name and renamed, so that nobody sees half of
+//! one. The entries used longest ago go first. Whatever the disk refuses, reading goes on without it.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -17,14 +17,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::{Metrics, Stamp};
+use super::{Stamp, StoreMetrics};
 use crate::buffer_pool;
 use crate::sync::lock;
 
 /// Under the caller's folder, which may hold other things: what is removed for room is ours.
 const OWN: &str = "shardline";
 const CHECKSUM: usize = 8;
-/// Other processes write too: what is there is counted again after so large a part of the limit, or so many bytes, of our own.
+/// Other processes write too: what is there is counted again after so large a part of the limit, or so many bytes, of
+/// our own.
 const RECOUNT: u64 = 16;
 const RECOUNT_BYTES: u64 = 64 << 20;
 
@@ -82,7 +83,7 @@ impl Cache {
     }
 
     /// An entry's bytes, if they are there and whole. Blocks.
-    pub fn get(&self, entry: &Entry, metrics: &Metrics) -> Option<Bytes> {
+    pub fn get(&self, entry: &Entry, metrics: &StoreMetrics) -> Option<Bytes> {
         let place = self.place(entry);
         let mut file = File::open(&place).ok()?;
         let length = usize::try_from(entry.range.end - entry.range.start).ok()?;
@@ -104,7 +105,7 @@ impl Cache {
     }
 
     /// Keeps an entry. Blocks. Where the disk refuses, says so once a process and keeps nothing any more.
-    pub fn put(&self, entry: &Entry, bytes: &[u8], metrics: &Metrics) {
+    pub fn put(&self, entry: &Entry, bytes: &[u8], metrics: &StoreMetrics) {
         let size = (bytes.len() + CHECKSUM) as u64;
         if size > self.limit / 2 || self.refused.load(Ordering::Relaxed) {
             return;
@@ -213,7 +214,7 @@ mod tests {
     #[test]
     fn entries_come_back_whole_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
-        let (cache, metrics) = (Cache::new(&folder.path().join("new"), 1 << 20), Metrics::default());
+        let (cache, metrics) = (Cache::new(&folder.path().join("new"), 1 << 20), StoreMetrics::default());
         assert_eq!(cache.get(&entry(1, "a"), &metrics), None);
         cache.put(&entry(1, "a"), &[7; 100], &metrics);
         assert_eq!(cache.get(&entry(1, "a"), &metrics).unwrap()[..], [7; 100]);
@@ -234,7 +235,7 @@ mod tests {
     #[test]
     fn what_was_used_longest_ago_goes_first_and_the_limit_holds() {
         let folder = tempfile::tempdir().unwrap();
-        let (cache, metrics) = (Cache::new(folder.path(), 1080), Metrics::default());
+        let (cache, metrics) = (Cache::new(folder.path(), 1080), StoreMetrics::default());
         for number in 0..40 {
             cache.put(&entry(number, "a"), &[number as u8; 100], &metrics);
             assert!(total(folder.path()) <= 1080);
@@ -248,7 +249,7 @@ mod tests {
     #[test]
     fn a_disk_that_refuses_is_told_once() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let metrics = Metrics::default();
+        let metrics = StoreMetrics::default();
         for number in 0..6 {
             // As every planning and every epoch makes one.
             let cache = Cache::new(&file.path().join("under a file"), 1 << 20);
@@ -272,7 +273,7 @@ mod tests {
         let theirs = folder.path().join("00").join(&name);
         fs::create_dir_all(theirs.parent().unwrap()).unwrap();
         fs::write(&theirs, [0; 5_000]).unwrap();
-        let (cache, metrics) = (Cache::new(folder.path(), 500), Metrics::default());
+        let (cache, metrics) = (Cache::new(folder.path(), 500), StoreMetrics::default());
         (0..20).for_each(|number| cache.put(&entry(number, "a"), &[0; 100], &metrics));
         assert!(cache.get(&entry(19, "a"), &metrics).is_some());
         assert!(cache.get(&entry(0, "a"), &metrics).is_none());

@@ -1,4 +1,4 @@
-//! One store with one set of credentials: objects looked up and ranges read, tried again where that may help.
+//! A client of one store with one set of credentials: looks up objects and reads ranges, with retries.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::cache::{Cache, Entry};
 use super::connect::Attempt;
 use super::retry::{Fault, Request, within};
 use super::scrub::Secrets;
-use super::{Location, Metrics, Options, Scheme, Stamp, Tuning};
+use super::{Location, Options, Scheme, Stamp, StoreMetrics, Tuning};
 use crate::{Error, Result, buffer_pool};
 
 /// What a cache may hold if nobody says otherwise.
@@ -95,7 +95,7 @@ impl Client {
     ///
     /// # Errors
     /// Whatever else the store says.
-    pub async fn head(&self, key: &str, metrics: &Arc<Metrics>) -> Result<Option<Object>> {
+    pub async fn head(&self, key: &str, metrics: &Arc<StoreMetrics>) -> Result<Option<Object>> {
         let (url, path) = (self.url(key), self.path(key)?);
         let request = Request { url: &url, what: "a request for its size", tuning: &self.tuning, metrics };
         let _slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;
@@ -122,7 +122,7 @@ impl Client {
         key: &str,
         range: Range<u64>,
         stamp: &Stamp,
-        metrics: &Arc<Metrics>,
+        metrics: &Arc<StoreMetrics>,
     ) -> Result<(Bytes, Stamp)> {
         let (url, path) = (self.url(key), self.path(key)?);
         let request = Request { url: &url, what: "reading", tuning: &self.tuning, metrics };
@@ -145,13 +145,14 @@ impl Client {
         Ok((buffer_pool::bytes(bytes), stamp))
     }
 
-    /// As [`get`](Self::get), of each of some ranges: from the local cache, or together by one request and then kept there.
+    /// As [`get`](Self::get), of each of some ranges: from the local cache, or together by one request and then kept
+    /// there.
     pub async fn get_kept(
         self: &Arc<Self>,
         key: &str,
         ranges: Vec<Range<u64>>,
         stamp: &Stamp,
-        metrics: &Arc<Metrics>,
+        metrics: &Arc<StoreMetrics>,
     ) -> Result<(Vec<Bytes>, Stamp)> {
         let url = self.url(key);
         if let Some(cache) = self.cache.clone()
@@ -167,7 +168,8 @@ impl Client {
                 return Ok((found, stamp.clone()));
             }
             let (parts, stamp) = self.get_together(key, &ranges, stamp, metrics).await?;
-            // By what the answer told too: under a listing's time alone another content of the same second would be found.
+            // By what the answer told too: under a listing's time alone another content of the same second would be
+            // found.
             let entries: Vec<_> = ranges.iter().filter_map(|range| Entry::of(&url, &stamp, range.clone())).collect();
             let (kept, metrics) = (parts.clone(), Arc::clone(metrics));
             // Waited for: a runtime that ends forgets what still waits for a thread, and what waits holds memory.
@@ -185,7 +187,7 @@ impl Client {
         key: &str,
         ranges: &[Range<u64>],
         stamp: &Stamp,
-        metrics: &Arc<Metrics>,
+        metrics: &Arc<StoreMetrics>,
     ) -> Result<(Vec<Bytes>, Stamp)> {
         let start = ranges.iter().map(|range| range.start).min();
         let end = ranges.iter().map(|range| range.end).max();
@@ -205,7 +207,7 @@ impl Client {
         bytes: &mut Vec<u8>,
         stamp: &mut Stamp,
         attempt: &Attempt,
-        metrics: &Metrics,
+        metrics: &StoreMetrics,
     ) -> Result<(), Fault> {
         let from = range.start + bytes.len() as u64;
         if from == range.end {

@@ -1,4 +1,4 @@
-//! Between `object_store` and the network: every response is seen here, for its status and its Retry-After.
+//! The layer between `object_store` and the network, which notes the status and the Retry-After of every response.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,13 +12,13 @@ use object_store::client::{
 };
 
 use super::scrub::Secrets;
-use super::{Metrics, decode_percent};
+use super::{StoreMetrics, decode_percent};
 use crate::sync::lock;
 
 /// What one try of a request met.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    metrics: Arc<Metrics>,
+    metrics: Arc<StoreMetrics>,
     status: AtomicU64,
     /// Milliseconds that the server asked to wait.
     after: AtomicU64,
@@ -68,7 +68,7 @@ tokio::task_local! {
 }
 
 impl Attempt {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(metrics: Arc<StoreMetrics>) -> Self {
         Self { metrics, status: AtomicU64::new(0), after: AtomicU64::new(0), sent: Mutex::default() }
     }
 

@@ -1,4 +1,4 @@
-//! Keys that the caller hands out: asked for when they are needed, and again before they expire.
+//! Credentials provided by the caller: requested when they are needed, and again before they expire.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -32,10 +32,10 @@ pub(super) struct CachedKeys<T> {
     source: Arc<dyn KeySource>,
     read: fn(&HashMap<String, String>) -> Option<T>,
     wanted: &'static str,
-    kept: Mutex<Option<Keys<T>>>,
+    kept: Mutex<Option<ExpiringKeys<T>>>,
 }
 
-struct Keys<T> {
+struct ExpiringKeys<T> {
     keys: Arc<T>,
     /// When others are asked for, and when these are of no more use; None for never.
     until: Option<(SystemTime, SystemTime)>,
@@ -98,7 +98,7 @@ impl<T: Send + Sync + 'static> CredentialProvider for CachedKeys<T> {
             return Ok(Arc::clone(&kept.keys));
         }
         // While these still open the store, nobody else asks meanwhile, nor soon again if the source fails or hangs.
-        let serve = kept.as_mut().and_then(|Keys { keys, until }| {
+        let serve = kept.as_mut().and_then(|ExpiringKeys { keys, until }| {
             let (renew, expires) = until.as_mut()?;
             *renew = (SystemTime::now() + AGAIN).min(*expires);
             Some((Arc::clone(keys), *expires))
@@ -127,7 +127,7 @@ impl<T: Send + Sync + 'static> CredentialProvider for CachedKeys<T> {
         let found = (self.read)(&keys)
             .ok_or_else(|| failed(format!("credential_provider: what it returned lacks {}", self.wanted)))?;
         let found = Arc::new(found);
-        *kept = Some(Keys { keys: Arc::clone(&found), until: expires.map(|at| (at - margin(at), at)) });
+        *kept = Some(ExpiringKeys { keys: Arc::clone(&found), until: expires.map(|at| (at - margin(at), at)) });
         Ok(found)
     }
 }

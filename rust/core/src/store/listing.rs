@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, TryStreamExt};
 use object_store::list::PaginatedListOptions;
 
-use super::Metrics;
+use super::StoreMetrics;
 use super::client::{Client, Object};
 use super::retry::{Request, within};
 use crate::{Error, Result};
@@ -29,7 +29,7 @@ impl Client {
         self: &Arc<Self>,
         prefix: &str,
         enters: impl Fn(&str) -> bool,
-        metrics: &Arc<Metrics>,
+        metrics: &Arc<StoreMetrics>,
     ) -> Result<Vec<Object>> {
         let mut objects = Vec::new();
         let mut prefixes = vec![prefix.trim_end_matches('/').to_owned()];
@@ -62,8 +62,8 @@ impl Client {
     async fn each<T, F>(
         self: &Arc<Self>,
         prefixes: Vec<String>,
-        run: impl Fn(Arc<Self>, String, Arc<Metrics>) -> F,
-        metrics: &Arc<Metrics>,
+        run: impl Fn(Arc<Self>, String, Arc<StoreMetrics>) -> F,
+        metrics: &Arc<StoreMetrics>,
     ) -> Result<Vec<T>>
     where
         F: Future<Output = Result<T>> + Send + 'static,
@@ -79,9 +79,14 @@ impl Client {
             .await
     }
 
-    /// All pages under a prefix: its objects, and with a delimiter the prefixes under it instead of what is in them. Each
-    /// page is tried on its own.
-    async fn pages(&self, prefix: &str, delimited: bool, metrics: &Arc<Metrics>) -> Result<(Vec<Object>, Vec<String>)> {
+    /// All pages under a prefix: its objects, and with a delimiter the prefixes under it instead of what is in them.
+    /// Each page is tried on its own.
+    async fn pages(
+        &self,
+        prefix: &str,
+        delimited: bool,
+        metrics: &Arc<StoreMetrics>,
+    ) -> Result<(Vec<Object>, Vec<String>)> {
         let Some(store) = &self.pages else { return Ok((self.whole(prefix, metrics).await?, Vec::new())) };
         let (url, path) = (self.url(prefix), self.path(prefix)?);
         let request = Request { url: &url, what: "listing", tuning: &self.tuning, metrics };
@@ -117,7 +122,7 @@ impl Client {
     }
 
     /// What a web server lists: one page.
-    async fn whole(&self, prefix: &str, metrics: &Arc<Metrics>) -> Result<Vec<Object>> {
+    async fn whole(&self, prefix: &str, metrics: &Arc<StoreMetrics>) -> Result<Vec<Object>> {
         let (url, path) = (self.url(prefix), self.path(prefix)?);
         let request = Request { url: &url, what: "listing", tuning: &self.tuning, metrics };
         let _slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;

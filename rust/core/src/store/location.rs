@@ -1,4 +1,4 @@
-//! Where an object is: a URL of a store, taken apart.
+//! The location of an object: a parsed URL of a store.
 
 use super::Scheme;
 use crate::{Error, Result};
@@ -34,7 +34,8 @@ fn scheme_of(path: &str) -> Option<(Scheme, &str)> {
 }
 
 impl Location {
-    /// Takes a URL apart that a person wrote. In those of `http(s)` the path is percent-encoded, in others it is the key itself.
+    /// Takes a URL apart that a person wrote. In those of `http(s)` the path is percent-encoded, in others it is the
+    /// key itself.
     pub fn parse(url: &str) -> Result<Self> {
         let Some((scheme, rest)) = scheme_of(url) else {
             return Err(Error::Argument(format!(

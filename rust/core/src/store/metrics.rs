@@ -1,4 +1,4 @@
-//! What was asked of a store, and what is worth a line in the log.
+//! Counts of the requests to a store, and notes for the log.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -21,7 +21,7 @@ pub struct Note {
 
 /// Counters of one reader, or of one planning.
 #[derive(Debug, Default)]
-pub struct Metrics {
+pub struct StoreMetrics {
     requests: AtomicU64,
     bytes: AtomicU64,
     retries: AtomicU64,
@@ -45,7 +45,7 @@ pub struct Totals {
     pub waited: Duration,
 }
 
-impl Metrics {
+impl StoreMetrics {
     pub(crate) fn request(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }

@@ -1,8 +1,8 @@
 //! Object stores (S3, GCS, Azure, HTTP) as bytes: URLs, options, clients, retries.
 //!
 //! The way of a request: `location` (which store) → `options` → `build` (an `object_store`, with `credentials`) →
-//! `client` (retries over `connect`, which sees every response; `cache` on a local disk) on `runtime` (one for a process, made by whoever reads and
-//! dropped by the last). Nothing here knows Parquet.
+//! `client` (retries over `connect`, which sees every response; `cache` on a local disk) on `runtime` (one for a
+//! process, made by whoever reads and dropped by the last). Nothing here knows Parquet.
 
 mod build;
 mod cache;
@@ -23,7 +23,7 @@ pub use cache::{Cache, Entry};
 pub use client::{Client, Object};
 pub use credentials::KeySource;
 pub use location::{Location, is_remote};
-pub use metrics::{Metrics, Note, Totals};
+pub use metrics::{Note, StoreMetrics, Totals};
 pub use options::{Options, Tuning};
 pub use runtime::{Cancel, Runtime};
 pub use stamp::Stamp;

@@ -1,4 +1,4 @@
-//! What a caller may say about a store: `storage_options`, by object_store's names or by fsspec's.
+//! The options of a store: `storage_options`, by object_store's names or by fsspec's.
 
 use std::collections::BTreeMap;
 use std::fmt;

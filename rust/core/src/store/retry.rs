@@ -1,4 +1,4 @@
-//! Tries of a request: what is worth another one, after which pause, and when it is enough.
+//! Retries of a request: which errors are retried, after which pause, and how often.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::connect::{ATTEMPT, Attempt};
-use super::{Metrics, Tuning};
+use super::{StoreMetrics, Tuning};
 use crate::{Error, Result};
 
 /// Why a try failed.
@@ -24,7 +24,7 @@ pub(super) struct Request<'a> {
     pub(super) url: &'a str,
     pub(super) what: &'static str,
     pub(super) tuning: &'a Tuning,
-    pub(super) metrics: &'a Arc<Metrics>,
+    pub(super) metrics: &'a Arc<StoreMetrics>,
 }
 
 impl Request<'_> {
@@ -74,7 +74,8 @@ impl Request<'_> {
     }
 }
 
-/// The pause before the next try: twice as long each time, from half of it to all of it, so that many do not come back at once.
+/// The pause before the next try: twice as long each time, from half of it to all of it, so that many do not come back
+/// at once.
 fn backoff(tuning: &Tuning, tries: u32) -> Duration {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
     let longest = tuning.init_backoff.saturating_mul(1 << tries.min(20)).min(tuning.max_backoff);

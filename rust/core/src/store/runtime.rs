@@ -1,4 +1,4 @@
-//! The one runtime of a process: made by the first who reads from a store, dropped by the last.
+//! The runtime of a process: created by the first reader of a store, dropped by the last.
 //!
 //! A runtime's threads do not survive a fork. So planning drops it before it returns, and a child that was forked while
 //! somebody read is told so ([`Error::ForkedStore`]) instead of waiting for threads that it does not have.

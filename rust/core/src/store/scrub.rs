@@ -1,4 +1,4 @@
-//! Messages without secrets: what other libraries say may hold a URL with a signature, or a header.
+//! Secrets removed from messages: those of other libraries may contain a signed URL, or a header.
 
 /// The secrets of one client, as they could stand in a message.
 #[derive(Clone, Default)]

@@ -1,4 +1,4 @@
-//! What a store says of an object's content, so that another content is noticed.
+//! The version of an object, as its store describes it, so that a change is noticed.
 
 use object_store::ObjectMeta;
 

@@ -1,4 +1,4 @@
-//! From Arrow memory to tensors, without a copy.
+//! Arrow memory as tensors, without a copy.
 
 mod dlpack;
 mod view;

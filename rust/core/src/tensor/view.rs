@@ -1,4 +1,4 @@
-//! An Arrow array seen as a tensor: where its values lie, of which type and shape.
+//! A view of an Arrow array as a tensor: its memory, type and shape.
 
 use std::sync::Arc;
 
@@ -60,8 +60,8 @@ pub fn dense(array: &ArrayRef, number: Number) -> Result<TensorView> {
     Ok(TensorView { buffer, code, bits: 8 * number.width() as u8, shape: vec![array.len() as i64] })
 }
 
-/// A jagged column in batches of these sizes: its values, the offsets of each batch from 0 on (n + 1 of each, end to end), and
-/// the number of values of each batch.
+/// A jagged column in batches of these sizes: its values, the offsets of each batch from 0 on (n + 1 of each, end to
+/// end), and the number of values of each batch.
 ///
 /// # Errors
 /// A column that is no list of numbers.

@@ -1,5 +1,5 @@
-//! Any bytes as a column chunk: the pages that are found in it are those that parquet's own reader finds, or an error. The
-//! fuzzer drives this too.
+//! Any bytes as a column chunk: the pages that are found in it are those that parquet's own reader finds, or an error.
+//! The fuzzer drives this too.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Any bytes as the pages of a column: what the dense decoder makes of them is what parquet's own decoder makes of them,
-//! or an error. The fuzzer drives this; `seeds` holds what it found.
+//! Any bytes as the pages of a column: what the dense decoder makes of them is what parquet's own decoder makes of
+//! them, or an error. The fuzzer drives this; `seeds` holds what it found.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

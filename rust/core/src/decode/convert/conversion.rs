@@ -12,18 +12,18 @@ use crate::Result;
 use crate::decode::Number;
 use crate::decode::vocabulary::Vocabulary;
 
-/// What is done to a column.
+/// The conversion of a column.
 #[derive(Debug, Clone)]
 pub struct Conversion {
     pub(super) op: Op,
-    /// What it makes: as many arrays.
+    /// The keys of its arrays, one each.
     pub(super) keys: Vec<OutputKey>,
     /// By path, the vocabularies that are to be set before anything is read.
     pub(super) vocabularies: Vec<(String, Arc<OnceLock<Vocabulary>>)>,
 }
 
 impl Conversion {
-    /// What it delivers: the name of each key follows the column's.
+    /// The keys that it delivers: the name of each follows the column's.
     pub fn keys(&self) -> &[OutputKey] {
         &self.keys
     }
@@ -36,8 +36,8 @@ impl Conversion {
     /// The number that it is one of a row, if it is.
     pub(crate) fn number(&self) -> Option<Number> {
         match self.keys.first() {
-            Some(OutputKey { node: Node::ArrayLayout(ArrayLayout::Dense(number)), .. })
-                if matches!(self.op, Op::Values(_) | Op::Encoded(_)) =>
+            Some(OutputKey { node: Node::Array(ArrayLayout::Dense(number)), .. })
+                if matches!(self.op, Op::Numbers(_) | Op::Ids(_)) =>
             {
                 Some(*number)
             }
@@ -45,15 +45,15 @@ impl Conversion {
         }
     }
 
-    /// What could be asked of its nulls, for messages.
+    /// The policies that its nulls could have, for messages.
     pub(crate) fn policies(&self) -> Policies {
         self.op.policies()
     }
 
-    /// Checks decoded rows and brings them into this form: an array a key, several as the fields of a struct array.
+    /// Checks and converts decoded rows: to one array a key, several as the fields of a struct array.
     ///
     /// # Errors
-    /// Values that the form does not hold, each with its file, column and row.
+    /// Values that cannot be converted, each with its file, column and row.
     pub fn apply(&self, array: &ArrayRef, from: RowLocation<'_>) -> Result<ArrayRef> {
         let arrays = self.op.run(array, None, &ValueLocation { from, row: &|row| row, policies: self.policies() })?;
         bundle(arrays, array.len())

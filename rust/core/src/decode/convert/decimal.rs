@@ -16,8 +16,8 @@ const TENS: [f64; 23] = [
     1e21, 1e22,
 ];
 
-/// The values as float64, each the nearest to the decimal, or as unscaled int64; the index of the first that is not null
-/// and does not fit.
+/// The values as float64, each the nearest to the decimal, or as unscaled int64; the index of the first that is not
+/// null and does not fit.
 pub(super) fn numbers(array: &ArrayRef, unscaled: bool, nulls: Option<&NullBuffer>) -> Result<ArrayRef, usize> {
     match array.data_type() {
         DataType::Decimal32(_, scale) => of::<Decimal32Type>(array, *scale, unscaled, nulls, |v| Some(i128::from(v))),

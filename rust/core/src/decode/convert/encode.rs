@@ -1,4 +1,4 @@
-//! Values to ids: a hash modulo some buckets, or places in a vocabulary. A null gets an id of its own.
+//! Ids of values: a hash modulo the number of buckets, or the index in a vocabulary. Nulls get an id of their own.
 
 use std::sync::{Arc, OnceLock};
 
@@ -21,7 +21,7 @@ pub(super) enum Ids {
 
 /// One id a value.
 #[derive(Debug, Clone)]
-pub(super) struct Encoded {
+pub(super) struct IdConversion {
     pub(super) ids: Ids,
     /// None: the id after all others.
     pub(super) nulls: Option<Nulls>,
@@ -33,7 +33,7 @@ pub(super) struct Encoded {
 /// An id, unless the value is unknown and nothing was said of such.
 type Id = Option<i64>;
 
-impl Encoded {
+impl IdConversion {
     /// The ids, and under `Nulls::Mask` where values were null.
     pub(super) fn run(
         &self,
@@ -131,11 +131,11 @@ mod tests {
 
     const FROM: RowLocation<'static> = RowLocation { path: "a.parquet", column: "x", first_row: 100, set: None };
 
-    fn encoded(ids: Ids) -> Encoded {
-        Encoded { ids, nulls: None, fill: 0, to: Number::I64, tensors: true }
+    fn encoded(ids: Ids) -> IdConversion {
+        IdConversion { ids, nulls: None, fill: 0, to: Number::I64, tensors: true }
     }
 
-    fn ids(of: &Encoded, array: &ArrayRef) -> Result<Vec<i64>> {
+    fn ids(of: &IdConversion, array: &ArrayRef) -> Result<Vec<i64>> {
         let made = of.run(array, None, &ValueLocation { from: FROM, row: &|row| row, policies: &["fill", "mask"] })?;
         Ok(made[0].as_primitive::<Int64Type>().values().to_vec())
     }

@@ -1,4 +1,4 @@
-//! Lists of numbers: jagged, of one length, or filled up to one.
+//! Lists of numbers: jagged, of one fixed length, or padded to a length.
 
 use std::sync::{Arc, OnceLock};
 
@@ -19,7 +19,7 @@ use crate::{Error, Result};
 
 /// How lists are laid out.
 #[derive(Debug, Clone)]
-pub(super) enum Layout {
+pub(super) enum ListLayout {
     Jagged,
     /// Of one length, known once the first was read.
     Fixed(Arc<OnceLock<usize>>),
@@ -33,8 +33,8 @@ pub(super) enum Layout {
 
 /// A list of numbers a row.
 #[derive(Debug, Clone)]
-pub(super) struct Lists {
-    pub(super) layout: Layout,
+pub(super) struct ListConversion {
+    pub(super) layout: ListLayout,
     pub(super) nulls: Nulls,
     /// The bytes that a missing item is filled with.
     pub(super) fill: [u8; 8],
@@ -43,9 +43,9 @@ pub(super) struct Lists {
     pub(super) tensors: bool,
 }
 
-impl Lists {
-    /// The lists; under `Nulls::Mask`, which rows and which items were null; and the lengths. `of_items` converts the items,
-    /// of which its function tells the row.
+impl ListConversion {
+    /// The lists; under `Nulls::Mask`, which rows and which items were null; and the lengths. `of_items` converts the
+    /// items, of which its function tells the row.
     pub(super) fn run(
         &self,
         array: &ArrayRef,
@@ -87,7 +87,7 @@ impl Lists {
         }
         if self.lengths {
             let limit = match self.layout {
-                Layout::Padded { length, .. } => length,
+                ListLayout::Padded { length, .. } => length,
                 _ => usize::MAX,
             };
             let lengths = offsets.windows(2).map(|pair| (pair[1] - pair[0]).as_usize().min(limit) as i64);
@@ -115,13 +115,13 @@ impl Lists {
             }
         };
         match &self.layout {
-            Layout::Jagged => {
+            ListLayout::Jagged => {
                 let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets.to_vec()));
                 let lists = GenericListArray::<O>::try_new(field, offsets, values, None);
                 let lists = lists.map(|lists| Arc::new(lists) as ArrayRef)?;
                 if self.nulls == Nulls::Keep { with_nulls(&lists, nulls) } else { Ok(lists) }
             }
-            Layout::Fixed(length) => {
+            ListLayout::Fixed(length) => {
                 let wanted = same_length(offsets, length, nulls, at)?;
                 let values = match nulls {
                     None => values,
@@ -130,7 +130,7 @@ impl Lists {
                 let lists = fixed_lists(&field, wanted, values, offsets.len() - 1)?;
                 if self.nulls == Nulls::Keep { with_nulls(&lists, nulls) } else { Ok(lists) }
             }
-            Layout::Padded { length, side, truncate } => {
+            ListLayout::Padded { length, side, truncate } => {
                 if truncate.is_none()
                     && let Some(row) = offsets.windows(2).position(|pair| (pair[1] - pair[0]).as_usize() > *length)
                 {

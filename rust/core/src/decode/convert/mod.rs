@@ -1,8 +1,8 @@
 //! The conversion of decoded values to what is delivered: a tensor, a list of Python objects or Arrow data.
 //!
-//! [`resolve()`] derives a column's [`Conversion`] from its type and its specification, once; [`Conversion::apply`] converts
-//! decoded rows, on the threads that decode. The result has no nulls that were not requested, and only needs to be sliced
-//! afterwards: a column of several keys (values and their mask) and a dict are struct arrays.
+//! [`resolve()`] derives a column's [`Conversion`] from its type and its specification, once; [`Conversion::apply`]
+//! converts decoded rows, on the threads that decode. The result has no nulls that were not requested, and only needs
+//! to be sliced afterwards: a column of several keys (values and their mask) and a dict are struct arrays.
 
 mod arrays;
 mod cast;

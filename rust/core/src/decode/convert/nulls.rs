@@ -1,4 +1,4 @@
-//! Nulls: where they are, and what comes in their place.
+//! Nulls: found, refused, filled or masked.
 
 use std::sync::Arc;
 

@@ -8,13 +8,13 @@ use arrow_buffer::{Buffer, NullBuffer};
 use arrow_schema::{DataType, Field};
 
 use super::arrays::{fixed_size, structure};
-use super::encode::Encoded;
-use super::lists::Lists;
+use super::encode::IdConversion;
+use super::lists::ListConversion;
 use super::location::{Policies, RowLocation, ValueLocation};
 use super::nulls::{first_null, mask, null_error, refuse, union, with_nulls};
 use super::pad::rebuild;
-use super::text::Text;
-use super::values::Values;
+use super::text::TextConversion;
+use super::values::NumberConversion;
 use crate::decode::{Nulls, Number, Strings};
 use crate::{Error, Result};
 
@@ -27,12 +27,12 @@ pub(super) enum Op {
         nulls: Nulls,
         tensors: bool,
     },
-    Values(Values),
-    Text(Text),
-    Encoded(Encoded),
+    Numbers(NumberConversion),
+    Text(TextConversion),
+    Ids(IdConversion),
     Lists {
         items: Box<Self>,
-        lists: Lists,
+        lists: ListConversion,
     },
     Fixed {
         items: Box<Op>,
@@ -66,14 +66,14 @@ pub(super) struct Child {
 impl Op {
     pub(super) fn policies(&self) -> Policies {
         match self {
-            Self::Values(values) if values.to == Number::Bool => &["fill", "mask"],
-            Self::Values(_) => &["fill", "nan", "mask"],
+            Self::Numbers(values) if values.to == Number::Bool => &["fill", "mask"],
+            Self::Numbers(_) => &["fill", "nan", "mask"],
             Self::Text(text) if text.strings == Strings::Objects => &["fill", "mask", "keep"],
             Self::Objects { tensors: true, .. } => &["keep", "mask"],
             Self::Objects { .. } | Self::Keep => &["keep"],
             Self::Fixed { items, .. } => items.policies(),
             // Of raw bytes, and of lists that are null, none is NaN; of a struct the fields say what they take.
-            Self::Text(_) | Self::Encoded(_) | Self::Lists { .. } | Self::Bytes { .. } | Self::Dict { .. } => {
+            Self::Text(_) | Self::Ids(_) | Self::Lists { .. } | Self::Bytes { .. } | Self::Dict { .. } => {
                 &["fill", "mask"]
             }
         }
@@ -106,9 +106,9 @@ impl Op {
                 }
                 Ok(made)
             }
-            Self::Values(values) => values.run(array, outer, at),
+            Self::Numbers(values) => values.run(array, outer, at),
             Self::Text(text) => text.run(array, outer, at),
-            Self::Encoded(encoded) => encoded.run(array, outer, at),
+            Self::Ids(encoded) => encoded.run(array, outer, at),
             Self::Lists { items, lists } => lists.run(array, outer, at, |values, row| {
                 items.run(values, None, &ValueLocation { from: at.from, row, policies: items.policies() })
             }),

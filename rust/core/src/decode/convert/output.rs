@@ -1,4 +1,4 @@
-//! What a column delivers: keys, and what a consumer makes of the array under each.
+//! The keys that a column delivers, and how a consumer lays out the array under each.
 
 use crate::decode::{Number, Padding};
 
@@ -6,7 +6,7 @@ use crate::decode::{Number, Padding};
 #[derive(Debug, Clone)]
 pub enum Node {
     /// One array.
-    ArrayLayout(ArrayLayout),
+    Array(ArrayLayout),
     /// A dict: a struct array of as many fields.
     Dict(Vec<OutputKey>),
 }

@@ -1,4 +1,4 @@
-//! Lists filled up to one length, at the speed of memory.
+//! Lists padded to one length.
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, FixedSizeListArray, OffsetSizeTrait};
@@ -16,7 +16,8 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Filler(pub(crate) [u8; 8]);
 
-/// The items of all lists, each list filled up to `length`, or cut: end to end. `offsets` begin at the first of `values`.
+/// The items of all lists, each list filled up to `length`, or cut: end to end. `offsets` begin at the first of
+/// `values`.
 pub(crate) fn padded<O: OffsetSizeTrait>(
     offsets: &[O],
     values: &ArrayRef,

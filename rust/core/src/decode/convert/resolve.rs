@@ -1,4 +1,4 @@
-//! From a column's type, and what was asked, to what is done to it.
+//! The resolution of a column's type and its specification to a conversion.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use arrow_schema::{DataType, Field};
 
 use super::arrays::fixed_size;
 use super::conversion::Conversion;
-use super::lists::{Layout, Lists};
+use super::lists::{ListConversion, ListLayout};
 use super::operation::{Child, Op};
 use super::output::{ArrayLayout, Node, OutputKey, Role};
 use super::resolver::{NullTarget, Resolved, Resolver};
@@ -38,10 +38,8 @@ impl Resolver<'_> {
         let tensors = self.asked.tensors;
         if !tensors && !changes(spec) && !self.changes_within(path) {
             return Ok(match spec.nulls {
-                None | Some(Nulls::Keep) => (Op::Keep, vec![value(Node::ArrayLayout(ArrayLayout::Arrow))]),
-                Some(_) => {
-                    (Op::Objects { nulls: Nulls::Error, tensors }, vec![value(Node::ArrayLayout(ArrayLayout::Arrow))])
-                }
+                None | Some(Nulls::Keep) => (Op::Keep, vec![value(Node::Array(ArrayLayout::Arrow))]),
+                Some(_) => (Op::Objects { nulls: Nulls::Error, tensors }, vec![value(Node::Array(ArrayLayout::Arrow))]),
             });
         }
         check_concerns(path, data_type, spec)?;
@@ -77,7 +75,7 @@ impl Resolver<'_> {
                     keys.extend(made);
                 }
                 check_clash(path, keys.iter().map(|key| key.name.as_str()))?;
-                let node = if tensors { Node::Dict(keys) } else { Node::ArrayLayout(ArrayLayout::Arrow) };
+                let node = if tensors { Node::Dict(keys) } else { Node::Array(ArrayLayout::Arrow) };
                 let keys = masked(vec![value(node)], nulls, spec, false);
                 Ok((Op::Dict { children, nulls, tensors }, keys))
             }
@@ -110,14 +108,14 @@ impl Resolver<'_> {
         }
         let mut nulls = self.nulls(path, spec, NullTarget::Numbers)?;
         let number = match keys.first() {
-            Some(OutputKey { node: Node::ArrayLayout(ArrayLayout::Dense(number)), .. }) => *number,
+            Some(OutputKey { node: Node::Array(ArrayLayout::Dense(number)), .. }) => *number,
             // Arrow data: only whether a fill fits matters, and the type says which.
             _ => {
                 let number = spec.dtype.or_else(|| Number::of(child.data_type())).unwrap_or(Number::F64);
                 if nulls == Nulls::Nan { number.float().unwrap_or(number) } else { number }
             }
         };
-        let (mut layout, mut part, mut lengths) = (Layout::Jagged, ArrayLayout::Jagged(number), false);
+        let (mut layout, mut part, mut lengths) = (ListLayout::Jagged, ArrayLayout::Jagged(number), false);
         let mut fill = bytes_of(path, spec.fill.as_ref().filter(|_| nulls != Nulls::Nan), number).unwrap_or_default();
         if nulls == Nulls::Nan {
             fill = bytes_of(path, Some(&Scalar::Float(f64::NAN)), number)?;
@@ -129,7 +127,7 @@ impl Resolver<'_> {
         match &spec.lists {
             decode::Lists::Jagged | decode::Lists::Objects => {}
             decode::Lists::Fixed => {
-                (layout, part) = (Layout::Fixed(Arc::default()), ArrayLayout::Dense(number));
+                (layout, part) = (ListLayout::Fixed(Arc::default()), ArrayLayout::Dense(number));
             }
             decode::Lists::Padded(padding) => {
                 let value = bytes_of(path, padding.value.as_ref(), number).map_err(|_| {
@@ -139,7 +137,7 @@ impl Resolver<'_> {
                 lengths = padding.lengths;
                 match padding.length {
                     Some(length) => {
-                        layout = Layout::Padded { length, side: padding.side, truncate: padding.truncate };
+                        layout = ListLayout::Padded { length, side: padding.side, truncate: padding.truncate };
                         part = ArrayLayout::Dense(number);
                     }
                     None if tensors => part = ArrayLayout::Padded(number, padding.clone(), value),
@@ -151,10 +149,10 @@ impl Resolver<'_> {
                 }
             }
         }
-        if nulls == Nulls::Keep && !matches!(layout, Layout::Jagged) {
+        if nulls == Nulls::Keep && !matches!(layout, ListLayout::Jagged) {
             nulls = Nulls::Error;
         }
-        let mut made = masked(vec![value(Node::ArrayLayout(part.clone()))], nulls, spec, false);
+        let mut made = masked(vec![value(Node::Array(part.clone()))], nulls, spec, false);
         if nulls == Nulls::Mask && keys.len() > 1 {
             let part = match part {
                 ArrayLayout::Dense(_) => ArrayLayout::Dense(Number::Bool),
@@ -164,13 +162,16 @@ impl Resolver<'_> {
             made.push(item_mask(part, spec));
         }
         if lengths {
-            let node = Node::ArrayLayout(ArrayLayout::Dense(Number::I64));
+            let node = Node::Array(ArrayLayout::Dense(Number::I64));
             made.push(OutputKey { name: spec.length_suffix.clone(), role: Role::Length, node });
         }
         if !tensors {
-            made.iter_mut().for_each(|key| key.node = Node::ArrayLayout(ArrayLayout::Arrow));
+            made.iter_mut().for_each(|key| key.node = Node::Array(ArrayLayout::Arrow));
         }
-        Ok((Op::Lists { items: Box::new(items), lists: Lists { layout, nulls, fill, lengths, tensors } }, made))
+        Ok((
+            Op::Lists { items: Box::new(items), lists: ListConversion { layout, nulls, fill, lengths, tensors } },
+            made,
+        ))
     }
 
     fn objects(&self, path: &str, data_type: &DataType, spec: &ColumnSpec) -> Result<Resolved> {
@@ -179,7 +180,7 @@ impl Resolver<'_> {
         }
         let tensors = self.asked.tensors;
         let nulls = self.nulls(path, spec, NullTarget::Objects)?;
-        let node = Node::ArrayLayout(if tensors { ArrayLayout::Objects } else { ArrayLayout::Arrow });
+        let node = Node::Array(if tensors { ArrayLayout::Objects } else { ArrayLayout::Arrow });
         Ok((Op::Objects { nulls, tensors }, masked(vec![value(node)], nulls, spec, false)))
     }
 }

@@ -1,4 +1,4 @@
-//! What the resolution of a column's conversion carries along, and what it says about nulls.
+//! The state of a resolution, and its rules for nulls.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,16 +1,16 @@
-//! What becomes of a column of one value a row: a number, a text, an id, raw bytes.
+//! The conversion of columns with one value a row: numbers, text, ids, raw bytes.
 
 use std::sync::{Arc, OnceLock};
 
 use arrow_schema::DataType;
 
-use super::encode::{Encoded, Ids};
+use super::encode::{IdConversion, Ids};
 use super::operation::Op;
 use super::output::{ArrayLayout, Node};
 use super::resolver::{NullTarget, Resolved, Resolver};
-use super::text::{Text, is_string};
+use super::text::{TextConversion, is_string};
 use super::validate::{bytes_of, masked, value};
-use super::values::Values;
+use super::values::NumberConversion;
 use crate::decode::scalar::Scalar;
 use crate::decode::spec::{ColumnSpec, Encode, Strings};
 use crate::decode::vocabulary::Vocabulary;
@@ -59,9 +59,9 @@ impl Resolver<'_> {
         }
         let fill = if nulls == Nulls::Nan { Some(Scalar::Float(f64::NAN)) } else { spec.fill.clone() };
         let fill = bytes_of(path, fill.as_ref(), to)?;
-        let values = Values { from, to, lossy: spec.lossy, unscaled: spec.unscaled, nulls, fill, tensors };
-        let node = Node::ArrayLayout(if tensors { ArrayLayout::Dense(to) } else { ArrayLayout::Arrow });
-        Ok((Op::Values(values), masked(vec![value(node)], nulls, spec, false)))
+        let values = NumberConversion { from, to, lossy: spec.lossy, unscaled: spec.unscaled, nulls, fill, tensors };
+        let node = Node::Array(if tensors { ArrayLayout::Dense(to) } else { ArrayLayout::Arrow });
+        Ok((Op::Numbers(values), masked(vec![value(node)], nulls, spec, false)))
     }
 
     pub(super) fn text(&self, path: &str, data_type: &DataType, spec: &ColumnSpec) -> Result<Resolved> {
@@ -83,12 +83,12 @@ impl Resolver<'_> {
             }
             _ => Vec::new(),
         };
-        let node = Node::ArrayLayout(match (tensors, strings) {
+        let node = Node::Array(match (tensors, strings) {
             (false, _) => ArrayLayout::Arrow,
             (true, Strings::Objects) => ArrayLayout::Text,
             (true, Strings::Bytes) => ArrayLayout::Ragged,
         });
-        Ok((Op::Text(Text { strings, nulls, fill, tensors }), masked(vec![value(node)], nulls, spec, false)))
+        Ok((Op::Text(TextConversion { strings, nulls, fill, tensors }), masked(vec![value(node)], nulls, spec, false)))
     }
 
     pub(super) fn encoded(&mut self, path: &str, spec: &ColumnSpec) -> Result<Resolved> {
@@ -136,7 +136,7 @@ impl Resolver<'_> {
                 )));
             }
         };
-        let encoded = Encoded { ids, nulls, fill, to, tensors };
+        let encoded = IdConversion { ids, nulls, fill, to, tensors };
         let known = match &encoded.ids {
             Ids::Hash { .. } => true,
             Ids::Codes { vocabulary, .. } => vocabulary.get().is_some(),
@@ -150,8 +150,8 @@ impl Resolver<'_> {
                 )));
             }
         }
-        let node = Node::ArrayLayout(if tensors { ArrayLayout::Dense(to) } else { ArrayLayout::Arrow });
-        Ok((Op::Encoded(encoded), masked(vec![value(node)], nulls.unwrap_or(Nulls::Fill), spec, false)))
+        let node = Node::Array(if tensors { ArrayLayout::Dense(to) } else { ArrayLayout::Arrow });
+        Ok((Op::Ids(encoded), masked(vec![value(node)], nulls.unwrap_or(Nulls::Fill), spec, false)))
     }
 
     /// Raw bytes: numbers of a byte, or of the dtype that was asked for.
@@ -159,7 +159,7 @@ impl Resolver<'_> {
         let tensors = self.asked.tensors;
         if !tensors {
             let nulls = self.nulls(path, spec, NullTarget::Objects)?;
-            let keys = masked(vec![value(Node::ArrayLayout(ArrayLayout::Arrow))], nulls, spec, false);
+            let keys = masked(vec![value(Node::Array(ArrayLayout::Arrow))], nulls, spec, false);
             return Ok((Op::Objects { nulls, tensors }, keys));
         }
         let number = spec.dtype.unwrap_or(Number::U8);
@@ -184,11 +184,11 @@ impl Resolver<'_> {
             )));
         }
         let fill = bytes_of(path, fill, number)?;
-        let values = Values { from: number, to: number, lossy: false, unscaled: false, nulls, fill, tensors };
-        let keys = masked(vec![value(Node::ArrayLayout(ArrayLayout::Dense(number)))], nulls, spec, false);
+        let values = NumberConversion { from: number, to: number, lossy: false, unscaled: false, nulls, fill, tensors };
+        let keys = masked(vec![value(Node::Array(ArrayLayout::Dense(number)))], nulls, spec, false);
         let items = match count {
-            1 => Op::Values(values),
-            _ => Op::Fixed { items: Box::new(Op::Values(values)), nulls, tensors, only_rows: true },
+            1 => Op::Numbers(values),
+            _ => Op::Fixed { items: Box::new(Op::Numbers(values)), nulls, tensors, only_rows: true },
         };
         Ok((Op::Bytes { number, count, items: Box::new(items) }, keys))
     }

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 
 /// One text, or run of bytes, a value.
 #[derive(Debug, Clone)]
-pub(super) struct Text {
+pub(super) struct TextConversion {
     pub(super) strings: Strings,
     pub(super) nulls: Nulls,
     /// What stands in the place of a null.
@@ -33,7 +33,7 @@ pub(super) fn is_string(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
-impl Text {
+impl TextConversion {
     /// The values, and under `Nulls::Mask` where they were null.
     pub(super) fn run(
         &self,

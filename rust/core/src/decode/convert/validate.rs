@@ -1,4 +1,4 @@
-//! What may be asked of a type, and the keys that come of it.
+//! The options that a type takes, checked, and the keys that result.
 
 use std::collections::HashSet;
 
@@ -83,7 +83,7 @@ pub(super) fn is_flat(data_type: &DataType) -> bool {
 }
 
 pub(super) fn is_dense(keys: &[OutputKey]) -> bool {
-    matches!(keys.first(), Some(OutputKey { node: Node::ArrayLayout(ArrayLayout::Dense(_)), .. }))
+    matches!(keys.first(), Some(OutputKey { node: Node::Array(ArrayLayout::Dense(_)), .. }))
 }
 
 /// What was asked of lists, for the items: these have the options of values.
@@ -105,8 +105,8 @@ pub(super) fn masked(mut keys: Vec<OutputKey>, nulls: Nulls, spec: &ColumnSpec, 
         let of_items = keys.len() > 1;
         keys.truncate(1);
         let node = match &keys[0].node {
-            Node::ArrayLayout(ArrayLayout::Arrow) => Node::ArrayLayout(ArrayLayout::Arrow),
-            _ => Node::ArrayLayout(ArrayLayout::Dense(Number::Bool)),
+            Node::Array(ArrayLayout::Arrow) => Node::Array(ArrayLayout::Arrow),
+            _ => Node::Array(ArrayLayout::Dense(Number::Bool)),
         };
         keys.push(OutputKey { name: spec.mask_suffix.clone(), role: Role::Mask, node: node.clone() });
         if lists && of_items {
@@ -117,7 +117,7 @@ pub(super) fn masked(mut keys: Vec<OutputKey>, nulls: Nulls, spec: &ColumnSpec, 
 }
 
 pub(super) fn item_mask(part: ArrayLayout, spec: &ColumnSpec) -> OutputKey {
-    OutputKey { name: format!("__item{}", spec.mask_suffix), role: Role::ItemMask, node: Node::ArrayLayout(part) }
+    OutputKey { name: format!("__item{}", spec.mask_suffix), role: Role::ItemMask, node: Node::Array(part) }
 }
 
 /// The bytes of a fill; zeros where there is none.

@@ -1,4 +1,4 @@
-//! Numbers: brought to the type of their tensor, and their nulls dealt with.
+//! Numbers: cast to the type of their tensor, their nulls refused, filled or masked.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{Error, Result};
 
 /// One number a value.
 #[derive(Debug, Clone)]
-pub(super) struct Values {
+pub(super) struct NumberConversion {
     /// What it is before a cast.
     pub(super) from: Number,
     /// What is delivered.
@@ -31,7 +31,7 @@ pub(super) struct Values {
     pub(super) tensors: bool,
 }
 
-impl Values {
+impl NumberConversion {
     /// The values, and under `Nulls::Mask` where they were null.
     pub(super) fn run(
         &self,

@@ -19,7 +19,7 @@ const MAX_GUESS: usize = 1 << 24;
 /// Lists of a page, at the most: a few bytes of levels may claim two billions, each a number to keep.
 const MAX_LISTS: usize = 1 << 24;
 
-pub(super) struct Column {
+pub(super) struct ChunkDecoder {
     pages: Box<dyn DensePages>,
     levels: Levels,
     nesting: Nesting,
@@ -49,7 +49,7 @@ enum Progress {
     NotDense,
 }
 
-impl Column {
+impl ChunkDecoder {
     pub(super) fn new(pages: Box<dyn DensePages>, kind: ColumnKind) -> Self {
         Self {
             pages,

@@ -3,7 +3,7 @@
 use arrow_buffer::{ArrowNativeType, ScalarBuffer};
 use bytes::Bytes;
 
-use super::dictionary_gather::lookup;
+use super::dictionary_gather::gather;
 use super::error::{Result, corrupt};
 use super::rle::{RleRun, next_run};
 use super::unpack::{BLOCK, Block, unpack};
@@ -28,7 +28,7 @@ impl<T: ArrowNativeType> Dictionary<T> {
     }
 
     fn gather(&self, indices: &[u32], out: &mut Vec<T>) -> Result<()> {
-        if lookup(&self.values, indices, out) { Ok(()) } else { self.beyond() }
+        if gather(&self.values, indices, out) { Ok(()) } else { self.beyond() }
     }
 
     fn beyond<U>(&self) -> Result<U> {

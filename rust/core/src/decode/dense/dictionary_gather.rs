@@ -2,9 +2,9 @@
 
 use std::mem::MaybeUninit;
 
-/// Appends the values at the indices; false, and nothing appended, where one is beyond the last, or where there are more than
-/// `i32::MAX` values.
-pub(super) fn lookup<T: Copy>(values: &[T], indices: &[u32], out: &mut Vec<T>) -> bool {
+/// Appends the values at the indices; false, and nothing appended, where one is beyond the last, or where there are
+/// more than `i32::MAX` values.
+pub(super) fn gather<T: Copy>(values: &[T], indices: &[u32], out: &mut Vec<T>) -> bool {
     out.reserve(indices.len());
     let room = &mut out.spare_capacity_mut()[..indices.len()];
     #[cfg(target_arch = "x86_64")]
@@ -29,7 +29,8 @@ fn with_avx2<T: Copy>(values: &[T], indices: &[u32], out: &mut [MaybeUninit<T>])
     each(values, indices, out)
 }
 
-/// Writes one value an index, as many as there are of both; false, and nothing written, where an index is beyond the last.
+/// Writes one value an index, as many as there are of both; false, and nothing written, where an index is beyond the
+/// last.
 #[inline(always)]
 fn each<T: Copy>(values: &[T], indices: &[u32], out: &mut [MaybeUninit<T>]) -> bool {
     let Some(last) = values.len().checked_sub(1) else { return indices.is_empty() };
@@ -89,7 +90,7 @@ mod tests {
                 indices.insert(at, count as u32 + beyond % 10);
             }
             let mut out = vec![7];
-            if lookup(&values, &indices, &mut out) {
+            if gather(&values, &indices, &mut out) {
                 let wanted: Vec<u64> = indices.iter().map(|index| values[*index as usize]).collect();
                 prop_assert_eq!(&out[1..], &wanted[..]);
                 prop_assert!(beyond.is_none());

@@ -1,4 +1,4 @@
-//! Which columns the dense decoder takes.
+//! The columns that the dense decoder takes.
 
 use std::sync::Arc;
 

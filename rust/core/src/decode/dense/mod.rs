@@ -1,13 +1,14 @@
 //! The dense decoder: columns without nulls, straight from decompressed pages into the memory that becomes the tensor.
 //!
-//! It decodes what training data is made of (numbers, flat or in one level of list, PLAIN, dictionary or byte-stream-split
-//! encoded) and nothing else. That every value is present is checked in each page, never assumed; any other page is given up
-//! ([`Read::NotDense`]), and its rows are decoded by arrow-rs instead, with which this decoder agrees bit for bit.
+//! It decodes what training data is made of (numbers, flat or in one level of list, PLAIN, dictionary or
+//! byte-stream-split encoded) and nothing else. That every value is present is checked in each page, never assumed; any
+//! other page is given up ([`Read::NotDense`]), and its rows are decoded by arrow-rs instead, with which this decoder
+//! agrees bit for bit.
 //!
-//! A page passes through `page` (its sections), `levels` (all present? where do lists start?), `lists` (rows and offsets) and
-//! `values` (a copy, `byte_stream_split`, or `dictionary`, whose indices `unpack` unpacks and `dictionary_gather` looks up).
-//! `column` drives it, `kind` tells which columns qualify, `rle` is the encoding that levels and dictionary indices share, and
-//! `unpack_avx2` unpacks with AVX2.
+//! A page passes through `page` (its sections), `levels` (all present? where do lists start?), `lists` (rows and
+//! offsets) and `values` (a copy, `byte_stream_split`, or `dictionary`, whose indices `unpack` unpacks and
+//! `dictionary_gather` looks up). `column` drives it, `kind` tells which columns qualify, `rle` is the encoding that
+//! levels and dictionary indices share, and `unpack_avx2` unpacks with AVX2.
 
 mod byte_stream_split;
 mod column;
@@ -43,7 +44,7 @@ pub enum Read {
 
 /// One column chunk, read from its first row to its last.
 pub struct DenseColumn {
-    column: column::Column,
+    column: column::ChunkDecoder,
 }
 
 impl DenseColumn {
@@ -52,7 +53,7 @@ impl DenseColumn {
     /// `field` is the top-level Arrow field that arrow-rs would read the column as.
     pub fn try_new(pages: Box<dyn DensePages>, descr: &ColumnDescriptor, field: &Field) -> Option<Self> {
         let kind = kind::ColumnKind::of(descr, field)?;
-        Some(Self { column: column::Column::new(pages, kind) })
+        Some(Self { column: column::ChunkDecoder::new(pages, kind) })
     }
 
     /// Whether [`Self::try_new`] would take this column; needs no pages.

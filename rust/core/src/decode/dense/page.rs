@@ -38,8 +38,8 @@ pub struct StoredValues {
 impl StoredValues {
     /// The `length` bytes of an input from `at` on.
     ///
-    /// Memory is initialised on the input's word, which is why it has to be a [`ReadAt`], an unsafe trait. Safe code cannot pass
-    /// a function that fills nothing:
+    /// Memory is initialised on the input's word, which is why it has to be a [`ReadAt`], an unsafe trait. Safe code
+    /// cannot pass a function that fills nothing:
     ///
     /// ```compile_fail,E0277
     /// # use std::mem::MaybeUninit;

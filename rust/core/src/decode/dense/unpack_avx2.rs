@@ -1,7 +1,8 @@
 //! Bit-packed numbers unpacked eight at a time in one register, where the processor has AVX2.
 //!
-//! The eight numbers of a group lie in two halves of 16 bytes, each beginning with its half's first number. In each half a
-//! shuffle brings the four bytes that hold a number into that number's lane; a shift and a mask leave the number.
+//! The eight numbers of a group lie in two halves of 16 bytes, each beginning with its half's first number. In each
+//! half a shuffle brings the four bytes that hold a number into that number's lane; a shift and a mask leave the
+//! number.
 
 use std::arch::x86_64::{
     __m256i, _mm_loadu_si128, _mm256_and_si256, _mm256_castsi128_si256, _mm256_inserti128_si256, _mm256_loadu_si256,

@@ -1,4 +1,4 @@
-//! How pages are compressed; decompressed by one call into memory that is used again.
+//! Codecs of pages: each decompresses by one call into memory that is reused.
 
 use std::io::Cursor;
 
@@ -16,7 +16,8 @@ pub(super) enum Codec {
 }
 
 impl Codec {
-    /// Whether pages so compressed are for this module; if they are, what decompresses them, unless they are stored as they are.
+    /// Whether pages so compressed are for this module; if they are, what decompresses them, unless they are stored as
+    /// they are.
     pub(super) fn of(compression: Compression) -> Result<Option<Option<Self>>> {
         Ok(Some(Some(match compression {
             Compression::UNCOMPRESSED => return Ok(Some(None)),

@@ -1,7 +1,7 @@
 //! The pages of a column chunk, read and decompressed into memory that is reused.
 //!
-//! The parquet crate's reader allocates memory for every page, and reads its header by two calls. It serves the codecs that
-//! `codec` does not.
+//! The parquet crate's reader allocates memory for every page, and reads its header by two calls. It serves the codecs
+//! that `codec` does not.
 
 mod codec;
 mod header;
@@ -24,8 +24,8 @@ pub use self::parallel_decompress::DecompressPool;
 use super::dense::DensePages;
 use crate::fetch::ReadAt;
 
-/// The pages of a chunk of a row group of so many rows; `places`: where they begin, where that is known; `pool`: who may
-/// decompress some before their turn.
+/// The pages of a chunk of a row group of so many rows; `places`: where they begin, where that is known; `pool`: who
+/// may decompress some before their turn.
 ///
 /// # Errors
 /// A codec that there is not.

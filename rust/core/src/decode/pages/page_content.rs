@@ -9,7 +9,8 @@ use super::header::{Header, PageKind};
 use super::snappy_literals;
 use crate::fetch::ReadAt;
 
-/// Pages of so many bytes, decompressed, are worth the attention of another thread; larger ones would take too much memory.
+/// Pages of so many bytes, decompressed, are worth the attention of another thread; larger ones would take too much
+/// memory.
 const EARLY_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=8 << 20;
 
 /// Whether a page is large enough for another thread to decompress it.

@@ -1,4 +1,4 @@
-//! The pages of a chunk as they are stored, one behind the other.
+//! The pages of a chunk, read in the order in which they are stored.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -117,7 +117,8 @@ impl<I: ReadAt> ChunkPages<I> {
         Ok(())
     }
 
-    /// Reads one more page's header, and passes over pages that are neither data nor dictionary. None at the chunk's end.
+    /// Reads one more page's header, and passes over pages that are neither data nor dictionary. None at the chunk's
+    /// end.
     fn open_one(&mut self) -> Result<Option<LocatedPage>> {
         loop {
             if !self.go_to_next() {
@@ -148,7 +149,8 @@ impl<I: ReadAt> ChunkPages<I> {
         }
     }
 
-    /// Offers the pages behind this one to threads without work. Not those behind a dictionary, which may be passed over.
+    /// Offers the pages behind this one to threads without work. Not those behind a dictionary, which may be passed
+    /// over.
     fn offer_next(&mut self, page: &Header) {
         let Some(pool) = self.pool.clone().filter(|_| is_worth_it(page)) else { return };
         while self.behind.len() < pool.room() {
@@ -168,8 +170,8 @@ impl<I: ReadAt> ChunkPages<I> {
         }
     }
 
-    /// A page's content, decompressed by this thread or by another; this one does not wait while it could do the same for the
-    /// pages behind.
+    /// A page's content, decompressed by this thread or by another; this one does not wait while it could do the same
+    /// for the pages behind.
     fn content(&mut self, page: &LocatedPage) -> Result<Bytes> {
         let Some(task) = &page.task else {
             let held = self.held(page.at);
@@ -199,8 +201,8 @@ impl<I: ReadAt> ChunkPages<I> {
         }
     }
 
-    /// How many bytes of a plain page that is stored as it is come before its values; None where these are not to be read
-    /// apart.
+    /// How many bytes of a plain page that is stored as it is come before its values; None where these are not to be
+    /// read apart.
     fn levels_bytes(&self, page: &Header, at: u64) -> Result<Option<usize>> {
         if page.crc.is_some() || !self.input.is_near() || page.stored < APART_BYTES {
             return Ok(None);

@@ -1,7 +1,7 @@
 //! Pages that are decompressed before their turn, by threads that have no other work.
 //!
-//! One thread reads a column of a row group, page by page. Where a row group is large and has few columns, the others would
-//! wait for it, and most of what it does is to decompress.
+//! One thread reads a column of a row group, page by page. Where a row group is large and has few columns, the others
+//! would wait for it, and most of what it does is to decompress.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,14 +43,15 @@ impl DecompressPool {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// How many pages one reader may offer: as many as threads wait or decompress such pages, while there is memory for them.
+    /// How many pages one reader may offer: as many as threads wait or decompress such pages, while there is memory for
+    /// them.
     pub(super) fn room(&self) -> usize {
         let threads = self.threads.load(Ordering::Relaxed);
         if self.bytes() < self.limit.min(MAX_BYTES + threads * THREAD_BYTES) { threads } else { 0 }
     }
 
-    /// Decompresses a page that somebody will want, for so long, or waits for work. What the guard guards tells whether there is
-    /// other work.
+    /// Decompresses a page that somebody will want, for so long, or waits for work. What the guard guards tells whether
+    /// there is other work.
     pub(crate) fn help_or_wait<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -83,14 +84,15 @@ impl DecompressPool {
         self.work.notify_all();
     }
 
-    /// Offers a page that becomes so many bytes. One who is about to wait may miss this: then it is decompressed in its turn.
+    /// Offers a page that becomes so many bytes. One who is about to wait may miss this: then it is decompressed in its
+    /// turn.
     pub(super) fn offer(
         self: &Arc<Self>,
         bytes: usize,
         make: impl FnOnce() -> Result<Bytes> + Send + 'static,
     ) -> Arc<DecompressTask> {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let (state, done) = (Mutex::new(State::Waiting(Box::new(make))), Condvar::new());
+        let (state, done) = (Mutex::new(TaskState::Waiting(Box::new(make))), Condvar::new());
         let page = Arc::new(DecompressTask { state, done, bytes, pool: Arc::clone(self) });
         lock(&self.pages).push_back(Arc::downgrade(&page));
         self.wake_one();
@@ -106,7 +108,7 @@ impl DecompressPool {
 
 /// A page that is decompressed by the thread that comes first.
 pub(super) struct DecompressTask {
-    state: Mutex<State>,
+    state: Mutex<TaskState>,
     done: Condvar,
     bytes: usize,
     pool: Arc<DecompressPool>,
@@ -114,7 +116,7 @@ pub(super) struct DecompressTask {
 
 type Make = Box<dyn FnOnce() -> Result<Bytes> + Send>;
 
-enum State {
+enum TaskState {
     Waiting(Make),
     /// A thread is at it.
     Taken,
@@ -123,18 +125,18 @@ enum State {
 
 impl DecompressTask {
     fn is_waiting(&self) -> bool {
-        matches!(*lock(&self.state), State::Waiting(_))
+        matches!(*lock(&self.state), TaskState::Waiting(_))
     }
 
     pub(super) fn is_done(&self) -> bool {
-        matches!(*lock(&self.state), State::Done(_))
+        matches!(*lock(&self.state), TaskState::Done(_))
     }
 
     /// Decompresses it, unless a thread did or is at it: whether it was this one.
     pub(super) fn run(&self) -> bool {
         let mut state = lock(&self.state);
-        let make = match std::mem::replace(&mut *state, State::Taken) {
-            State::Waiting(make) => make,
+        let make = match std::mem::replace(&mut *state, TaskState::Taken) {
+            TaskState::Waiting(make) => make,
             other => {
                 *state = other;
                 return false;
@@ -143,7 +145,7 @@ impl DecompressTask {
         drop(state);
         let made = catch_unwind(AssertUnwindSafe(make))
             .unwrap_or_else(|panic| Err(ParquetError::General(panic_words(panic.as_ref()))));
-        *lock(&self.state) = State::Done(made);
+        *lock(&self.state) = TaskState::Done(made);
         self.done.notify_all();
         true
     }
@@ -152,8 +154,8 @@ impl DecompressTask {
     pub(super) fn take(&self) -> Result<Bytes> {
         let mut state = lock(&self.state);
         loop {
-            match std::mem::replace(&mut *state, State::Taken) {
-                State::Done(made) => return made,
+            match std::mem::replace(&mut *state, TaskState::Taken) {
+                TaskState::Done(made) => return made,
                 other => *state = other,
             }
             state = wait(&self.done, state);

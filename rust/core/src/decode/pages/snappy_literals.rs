@@ -1,8 +1,8 @@
-//! Snappy pages that became no smaller, as pages of random floats and packed indices do: read where they are used, without
-//! a copy more.
+//! Snappy pages that became no smaller, as pages of random floats and packed indices do: read where they are used,
+//! without a copy more.
 //!
-//! Snappy packs 64 KiB at a time, and what does not become smaller is one literal: a tag, and the bytes as they are. Where
-//! each tag of such a page stands, and what it is, follows from the page's size.
+//! Snappy packs 64 KiB at a time, and what does not become smaller is one literal: a tag, and the bytes as they are.
+//! Where each tag of such a page stands, and what it is, follows from the page's size.
 
 use bytes::Bytes;
 use parquet::errors::Result;
@@ -14,8 +14,8 @@ use crate::fetch::ReadAt;
 /// What Snappy packs at a time.
 const BLOCK: usize = 1 << 16;
 
-/// The content of the page that is stored from `at` on, after `plain` bytes that are not packed. `None`: it is not literals
-/// alone, or does not hold what its header says.
+/// The content of the page that is stored from `at` on, after `plain` bytes that are not packed. `None`: it is not
+/// literals alone, or does not hold what its header says.
 ///
 /// # Errors
 /// Bytes that cannot be read.
