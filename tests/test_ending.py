@@ -39,7 +39,7 @@ def run(code, *arguments, timeout=60):
 @pytest.mark.parametrize("code", [BATCHES, KEYS], ids=["batch", "keys"])
 def test_what_is_under_way_ends_first_and_no_more_begins(tmp_path, code):
     pq.write_table(pa.table({"i": range(100)}), tmp_path / "a.parquet")
-    done = run(code, tmp_path, 0.5)
+    done = run(code, tmp_path, 1)
     assert (done.returncode, done.stdout) == (0, "begun end made "), done.stderr
 
 
