@@ -74,13 +74,17 @@ test: lint test-rust test-python ## everything that must pass: lints, Rust and P
 test-rust: | $(BIN)/.made
 	$(CARGO) test --workspace --locked $(CARGO_TEST)
 
+# Two tests at a time: each process of pytest's has its own ports, folders, servers and processes.
+PYTEST_PROCESSES ?= 2
+PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_PROCESSES) --dist worksteal
+
 test-python: $(BIN)/.installed
-	$(BIN)/pytest --doctest-modules --pyargs tests shardline
+	$(PYTEST) --doctest-modules --pyargs tests shardline
 
 test-long: lint $(BIN)/.installed ## the same with many more generated cases, and the tests that take minutes
 	PROPTEST_CASES=20000 $(CARGO) test --workspace --locked $(CARGO_TEST)
 	PROPTEST_CASES=1000000 $(CARGO) test --package shardline-core --test laws --locked $(CARGO_TEST)
-	HYPOTHESIS_PROFILE=long $(BIN)/pytest tests -m "long or not long" --timeout 3600
+	HYPOTHESIS_PROFILE=long $(PYTEST) tests -m "long or not long" --timeout 3600
 
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_SECONDS ?= 600

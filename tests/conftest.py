@@ -18,6 +18,10 @@ settings.register_profile("ci", deadline=None, print_blob=True, suppress_health_
 settings.register_profile("long", settings.get_profile("ci"), max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+_ROOT = Path(__file__).parents[1]
+_PLACES = [*map(str, (_ROOT, _ROOT / "tests", _ROOT / "examples")), os.environ.get("PYTHONPATH")]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, _PLACES))  # processes that tests start find what tests find
+
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it starts in the background
 
 
@@ -52,6 +56,19 @@ def epochs(make: Callable[..., DataLoader]) -> list[list[list[int]]]:
     assert sorted(sum(found[0], [])) == list(range(100))
     assert found[0] != found[1] != found[2]
     return found
+
+
+@pytest.fixture
+def say(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """`say(text)`: a line at the end of pytest's report, if the test passes."""
+    return lambda text: record_property("said", text)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in terminalreporter.stats.get("passed", []):
+        for name, text in report.user_properties:
+            if name == "said":
+                terminalreporter.write_line(str(text))
 
 
 @pytest.fixture

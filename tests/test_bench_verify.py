@@ -1,10 +1,9 @@
 """The bench measures nothing where a value is wrong: its first step, with a reader that is made to be wrong."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support import programs
 
 BENCHES = Path(__file__).resolve().parent.parent / "benches"
 PROGRAM = """
@@ -35,8 +34,7 @@ SWAPPED = "if number == 7: batch = {name: value.flip(0) for name, value in batch
 
 def run(tmp_path, wrong, arguments):
     program = PROGRAM.format(wrong=wrong, arguments=arguments)
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    return subprocess.run(command, cwd=BENCHES, capture_output=True, text=True, timeout=100, check=False)
+    return programs.run("-c", program, tmp_path, cwd=BENCHES)
 
 
 @pytest.mark.parametrize(

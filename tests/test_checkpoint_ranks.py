@@ -59,7 +59,7 @@ def test_a_call_on_rank_0_only_raises_in_time(tmp_path, call):
     assert f"{call}(" in text
     assert "rank 1 did not come within 1 seconds" in text
     assert "on every rank, not on rank 0 only" in text
-    assert seconds < 10
+    assert seconds < 30
     assert other == "nothing"
 
 

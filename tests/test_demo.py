@@ -2,11 +2,11 @@
 
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from support import programs
 
 import demo
 
@@ -15,8 +15,7 @@ SMALL = ["--files", "3", "--rows", "20000"]
 
 
 def run(script: str, *args: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(EXAMPLES / script), *map(str, args)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    done = programs.run(EXAMPLES / script, *args)
     if check:
         assert done.returncode == 0, done.stdout + done.stderr
     return done

@@ -1,22 +1,21 @@
 """What threads that the interpreter does not wait for are doing when it ends."""
 
-import subprocess
-import sys
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support import programs
 from support.filtered import wide
 
 HEAD = """
 import os, sys, threading, time
 from shardline import StructuredDataset
-begun, path = threading.Event(), sys.argv[1]
+begun, ending, path = threading.Event(), threading.Event(), sys.argv[1]
 def say(text):
     os.write(1, text.encode())
 def slow(value=None):
-    begun.set()
     say("begun ")
+    begun.set()
+    ending.wait()
     time.sleep(float(sys.argv[2]))
     say("made ")
     return value or {"key": "a", "secret": "b"}
@@ -24,6 +23,7 @@ def background(work):
     threading.Thread(target=work, daemon=True).start()
     begun.wait()
     say("end ")
+    ending.set()
 """
 BATCHES = HEAD + "background(lambda: list(StructuredDataset(path, batch_size=10, transform=slow)))"
 KEYS = HEAD + (
@@ -33,14 +33,13 @@ KEYS = HEAD + (
 
 
 def run(code, *arguments, timeout=60):
-    command = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    return programs.run("-c", code, *arguments, warn=["ignore"], timeout=timeout)
 
 
 @pytest.mark.parametrize("code", [BATCHES, KEYS], ids=["batch", "keys"])
 def test_what_is_under_way_ends_first_and_no_more_begins(tmp_path, code):
     pq.write_table(pa.table({"i": range(100)}), tmp_path / "a.parquet")
-    done = run(code, tmp_path, 0.5)
+    done = run(code, tmp_path, 1)
     assert (done.returncode, done.stdout) == (0, "begun end made "), done.stderr
 
 

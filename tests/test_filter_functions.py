@@ -4,8 +4,6 @@ import datetime
 import json
 import multiprocessing
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +14,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import examples, ids
+from support import examples, ids, programs
 from support.filtered import broken, epoch, wide
 
 import shardline
@@ -197,6 +195,5 @@ print("done")
 
 def test_iterators_that_are_left_hang_neither_the_process_nor_its_end(tmp_path):
     wide(tmp_path / "a.parquet", 20_000, 500)
-    command = [sys.executable, "-W", "ignore", "-c", ABANDONED, tmp_path]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    run = programs.run("-c", ABANDONED, tmp_path, warn=["ignore"])
     assert (run.returncode, run.stdout) == (0, "done\n"), run.stderr

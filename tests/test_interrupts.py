@@ -3,8 +3,6 @@
 import gc
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -14,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import ids
+from support import ids, programs
 from support.threads import settled, threads
 
 import shardline
@@ -45,16 +43,18 @@ def test_ctrl_c_while_waiting_answers_at_once(slow):
         os.kill(os.getpid(), signal.SIGINT)
 
     timer = threading.Timer(0.02, press)
-    timer.start()
     with pytest.raises(KeyboardInterrupt):
+        timer.start()
         next(iterator)
-    took = time.perf_counter() - sent[0]
+    answered = time.perf_counter()
     timer.join()
-    assert took < 0.5, f"{took:.3f} s"  # 50 ms of patience, and a busy machine
     # Nothing was lost: the same iterator still has its first batch.
     assert loader.batch_index == 0
     assert len(next(iterator)["c0"]) == 2_000_000
     assert loader.batch_index == 1
+    # It did not wait for the batch: most of that wait came after the answer, however busy the machine is.
+    took, rest = answered - sent[0], time.perf_counter() - answered
+    assert took < rest, f"answered after {took:.3f} s, the batch came {rest:.3f} s later"
 
 
 def test_ctrl_c_between_two_lines_loses_nothing(hundred, monkeypatch):
@@ -167,14 +167,7 @@ EXITS = {
 def test_the_interpreter_exits_cleanly_with_live_iterators(hundred, what):
     program = f"import sys, shardline\nloader = shardline.DataLoader({str(hundred)!r}, batch_size=5, shuffle=True)\n"
     program += f"it = iter(loader)\n{EXITS[what]}\n"
-    run = subprocess.run(
-        [sys.executable, "-W", "error::RuntimeWarning", "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        check=False,
-    )
+    run = programs.run("-c", program, warn=["error::RuntimeWarning"])
     wanted = {"after an error": 1, "sys.exit": 3}.get(what, 0)
     assert run.returncode == wanted, run.stderr
     assert ("ZeroDivisionError" in run.stderr) if wanted == 1 else run.stderr == ""
@@ -191,7 +184,7 @@ def test_a_child_forked_while_the_parent_reads_says_so_and_the_parent_goes_on(hu
     if pid == 0:
         code = 1
         try:
-            signal.alarm(20)
+            signal.alarm(60)
             for _ in iterator:  # what was already decoded may still come
                 pass
         except shardline.ShardlineRuntimeError as error:

@@ -117,7 +117,7 @@ def _listings(rank, path, other):
         start = time.monotonic()
         validation = DataLoader(other, batch_size=5)
         assert len(ids(validation)) == len(validation)
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 20  # not plan_timeout
     # two loaders, in opposite order
     paths = [path, other] if rank == 0 else [other, path]
     first, second = (DataLoader(p, batch_size=10, shuffle_seed=None, shuffle=True) for p in paths)
@@ -197,7 +197,7 @@ def test_a_rank_that_never_comes_hangs_nobody(hundred):
     assert first is None
     assert second[0] == third[0]
     assert all(word in second[0] for word in ("rank 0", "rank_timeout", "num_ranks=", "data-"))
-    assert 1.4 < second[1] < 10
+    assert 1.4 < second[1] < 30
     assert job(3, _absent, hundred, 2) == [4, 4, None]
 
 

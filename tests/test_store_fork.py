@@ -97,5 +97,5 @@ def test_processes_of_multiprocessing(dataset, method):
     process = chosen.Process(target=f.read_all, args=(dataset, queue))
     process.start()
     assert queue.get() == expected
-    process.join(20)
+    process.join(60)
     assert process.exitcode == 0

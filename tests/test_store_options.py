@@ -78,7 +78,8 @@ def test_keys_of_a_provider_are_asked_for_again_before_they_expire(store):
 
     def provider():
         calls.append(threading.get_ident())
-        return {"access_key_id": f"AKID{len(calls)}", "secret_access_key": SECRET, "expires_at": time.time() + 4}
+        lives = 4 if store.latency and len(calls) == 1 else 600
+        return {"access_key_id": f"AKID{len(calls)}", "secret_access_key": SECRET, "expires_at": time.time() + lives}
 
     options = {"endpoint_url": store.endpoint, "credential_provider": provider}
     dataset = StructuredDataset(store.url, batch_size=7, storage_options=options)

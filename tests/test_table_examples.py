@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from support import programs
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def run(script, *arguments):
-    command = [sys.executable, "-W", "ignore", str(EXAMPLES / script), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    done = programs.run(EXAMPLES / script, *arguments, warn=["ignore"])
     assert done.returncode == 0, done.stderr
     return done.stdout
 

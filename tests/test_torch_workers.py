@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 from itertools import islice
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 import torch.utils.data
 from support import context, ids, write_rows
 from support import functions as f
+from support.worked import left_over, names
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 import shardline
@@ -211,7 +211,7 @@ def test_around_the_border_of_an_epoch(data, epochs, workers):
 
 @pytest.mark.long
 @pytest.mark.timeout(3000)
-def test_every_position_of_a_stateful_loader(data, epochs, capsys):
+def test_every_position_of_a_stateful_loader(data, epochs, say):
     count = 0
     for workers in WORKERS:
         for method in ("fork", "forkserver") if workers else (None,):
@@ -223,8 +223,7 @@ def test_every_position_of_a_stateful_loader(data, epochs, capsys):
                             options["multiprocessing_context"] = context(method)
                         check(data, epochs, workers, stop, **options)
                         count += 1
-    with capsys.disabled():
-        print(f"\n{count} stops of StatefulDataLoader resumed exactly")
+    say(f"{count} stops of StatefulDataLoader resumed exactly")
 
 
 @pytest.mark.parametrize("workers", WORKERS)
@@ -306,14 +305,13 @@ def test_states_that_are_not_the_jobs_are_refused_in_words(data):
 def test_no_descriptors_are_left(data):
     def held():
         gc.collect()
-        return len(list(Path("/proc/self/fd").iterdir())), len(os.listdir("/dev/shm"))  # noqa: PTH208
+        return len(list(Path("/proc/self/fd").iterdir()))
 
     list(plain(make(data), 2))
-    descriptors, shared = held()
+    descriptors, shared = held(), names("/dev/shm")
     for _ in range(5):
         list(islice(stateful(make(data), 2), 4))
         list(plain(make(data), 2, persistent_workers=True))
-    after = held()
     # What earlier tests left may go meanwhile; nothing may come.
-    assert after[0] <= descriptors
-    assert after[1] <= shared
+    assert held() <= descriptors
+    assert left_over("/dev/shm", shared) == []

@@ -74,7 +74,7 @@ def test_exact_resume_under_spawn(data, expected, stop):
 
 @pytest.mark.long
 @pytest.mark.timeout(3000)
-def test_the_whole_grid(data, expected, capsys):
+def test_the_whole_grid(data, expected, say):
     count = 0
     for method in ("fork", "forkserver", "spawn"):
         for workers in range(5):
@@ -84,8 +84,7 @@ def test_the_whole_grid(data, expected, capsys):
                     then = workers and (workers + stop) % 4 + 1
                     resumes(data, expected, workers, method, stop, then, **options)
                     count += 1
-    with capsys.disabled():
-        print(f"\n{count} stops of workers x start method x persistent resumed exactly")
+    say(f"{count} stops of workers x start method x persistent resumed exactly")
 
 
 def test_transform_then_collate(data):

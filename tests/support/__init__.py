@@ -47,10 +47,11 @@ def reading(*numbers: int) -> dict[str, Any]:
 
 
 def context(method: str) -> Any:
-    """A multiprocessing context; a forkserver has imported what is slow to import."""
+    """A multiprocessing context; the forkserver, one for all tests, has imported what is slow to import."""
     chosen = multiprocessing.get_context(method)
     if method == "forkserver":
-        chosen.set_forkserver_preload(["torch", "pyarrow", "shardline", "support.functions"])
+        slow = ["torch", "torch._dynamo", "torch.distributed", "pyarrow.parquet", "shardline"]
+        chosen.set_forkserver_preload([*slow, "support.functions", "support.job", "support.ranked", "support.train"])
     return chosen
 
 

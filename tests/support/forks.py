@@ -14,7 +14,7 @@ def child(function: Callable[[], object]) -> None:
         status = 1
         try:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(20)
+            signal.alarm(60)
             function()
             status = 0
         except BaseException as error:

@@ -1,7 +1,6 @@
 """Several ranks as real processes, with a time limit; quick to start, for a fork server has imported torch already."""
 
 import faulthandler
-import multiprocessing as mp
 import os
 import signal
 import subprocess
@@ -15,12 +14,11 @@ from typing import Any
 
 import torch.distributed as dist
 
+from support import context
+
 LIMIT = 60.0
 DIED = ("died", "")
-_context = mp.get_context("forkserver")
-_context.set_forkserver_preload(
-    ["torch", "torch._dynamo", "torch.distributed", "pyarrow.parquet", "shardline", "support.job"]
-)
+_context = context("forkserver")
 
 
 def new_server() -> Any:

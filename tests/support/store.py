@@ -81,6 +81,8 @@ class Store:
         """Whether anything says when an object was written: at the beginning of 2024, and so many seconds after it."""
         self.seconds: dict[str, int] = {}
         self.words = "Test"
+        self.together, self.alone = 0, 0
+        self._waiting: list[threading.Event] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
         if folder is not None:
@@ -127,6 +129,20 @@ class Store:
             self.requests.append(request)
             self.headers.append(headers)
             return request
+
+    def meet(self) -> None:
+        """Waits until `together` requests are under way; `alone` counts those that waited in vain."""
+        with self._lock:
+            self._waiting.append(met := threading.Event())
+            if len(self._waiting) == self.together:
+                for one in self._waiting:
+                    one.set()
+                self._waiting.clear()
+        if not met.wait(2):
+            with self._lock:
+                if not met.is_set():
+                    self._waiting.remove(met)
+                    self.alone += 1
 
     def hold(self) -> None:
         self._stop.wait(self.stall)
@@ -183,6 +199,8 @@ class _Handler(BaseHTTPRequestHandler):
             first, _, last = self.headers["Range"][6:].partition("-")
             span = (int(first), int(last) + 1)
         request = store.log(self.command, key, span, dict(self.headers))
+        if key and store.together:
+            store.meet()
         fault = store.faults(request)
         if fault is not None and isinstance(fault.kind, int):
             extra = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}

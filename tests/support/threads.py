@@ -14,7 +14,7 @@ def threads():
     return sum(name.startswith("shardline") for name in names)
 
 
-def settled(count, within=5.0):
+def settled(count, within=30.0):
     """How many there are once they are `count`, or after so long: one that was joined is listed a moment longer."""
     end = time.monotonic() + within
     while threads() != count and time.monotonic() < end:

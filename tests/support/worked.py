@@ -1,5 +1,6 @@
 """Loaders with worker processes, and their batches as values that can be compared."""
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,15 @@ def plain(value: Any) -> Any:
 def names(folder: str | Path) -> list[str]:
     """What lies in a folder."""
     return sorted(path.name for path in Path(folder).iterdir())
+
+
+def left_over(folder: str | Path, before: list[str], within: float = 30) -> list[str]:
+    """What has come to a folder and stays. What tests beside this one have there goes with them."""
+    came, end = set(names(folder)) - set(before), time.monotonic() + within
+    while came and time.monotonic() < end:
+        time.sleep(0.01)
+        came &= set(names(folder))
+    return sorted(came)
 
 
 def epochs(loader: Iterable[Any], count: int = 2) -> list[list[Any]]:
