@@ -117,7 +117,7 @@ def _listings(rank, path, other):
         start = time.monotonic()
         validation = DataLoader(other, batch_size=5)
         assert len(ids(validation)) == len(validation)
-        assert time.monotonic() - start < 20  # not plan_timeout
+        assert time.monotonic() - start < 20  # not rank_timeout
     # two loaders, in opposite order
     paths = [path, other] if rank == 0 else [other, path]
     first, second = (DataLoader(p, batch_size=10, shuffle_seed=None, shuffle=True) for p in paths)
