@@ -109,7 +109,7 @@ def test_the_state_names_what_differs(tmp_path):
     other.load_state_dict(state)
     assert ids(other) == ids(dataset)[4:]
     for options, words in [
-        ({}, "split \\(from\\): saved 0.2, here None"),
+        ({}, "subset \\(from\\): saved 0.2, here None"),
         ({"subset": (0.2, 0.9), "sample_seed": 3}, "saved 0.8, here 0.9"),
         ({"subset": (0.2, 0.8)}, "sample_seed: saved 3, here 0"),
     ]:
