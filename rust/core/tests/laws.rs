@@ -185,7 +185,7 @@ proptest! {
         for (ranks, part) in stops {
             let ranks = RANKS[ranks];
             let (next, outcome) = saved(line.len(), &legs).resume(ranks, V, LegRequest::default()).unwrap();
-            if legs.last().spec().delivered % ranks != 0 && !legs.last().is_complete() {
+            if !legs.last().spec().delivered.is_multiple_of(ranks) && !legs.last().is_complete() {
                 // A new leg, or too few rows are left for the ranks.
                 prop_assert_ne!(outcome, Outcome::Continues);
                 continue;
