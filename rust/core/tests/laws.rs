@@ -185,7 +185,7 @@ proptest! {
         for (ranks, part) in stops {
             let ranks = RANKS[ranks];
             let (next, outcome) = saved(line.len(), &legs).resume(ranks, V, LegRequest::default()).unwrap();
-            if legs.last().spec().delivered % ranks != 0 && !legs.last().is_complete() {
+            if !legs.last().spec().delivered.is_multiple_of(ranks) && !legs.last().is_complete() {
                 // A new leg, or too few rows are left for the ranks.
                 prop_assert_ne!(outcome, Outcome::Continues);
                 continue;
@@ -206,8 +206,11 @@ proptest! {
     fn the_state_of_a_step_is_the_one_that_was(
         setting in setting(), batch_size in 1_u64..20, history in proptest::collection::vec(stretch(), 1..4), cut in 0.0..=1.0_f64,
     ) {
-        let mut run_shards = history[0].ranks;
-        let line = setting.with_at_least(run_shards).line(0);
+        let first = &history[0];
+        let mut run_shards = first.ranks;
+        // The first leg of the history is possible too, so that there is a state to find.
+        let asked = (first.batch_size.unwrap_or(batch_size), first.drop_last.unwrap_or(false));
+        let line = setting.with_at_least(fewest_rows(run_shards, asked.0, asked.1)).line(0);
         let mut legs = Legs::start(line.len(), run_shards, batch_size, false).unwrap();
         let mut states = Vec::new();
         for Stretch { ranks, batch_size, drop_last, num_shards, part, .. } in history {

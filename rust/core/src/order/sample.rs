@@ -7,9 +7,9 @@ use crate::{Error, Result};
 
 /// The rows between two fractions of every row group.
 ///
-/// In a row group of n rows, row r is in it where ⌊lo·n + u⌋ ≤ π(r) < ⌊hi·n + u⌋, with a permutation π and a u in [0,
-/// 1) that depend on the seed, the footer's hash and the row group's number only. So intervals that meet share no row
-/// and leave none out.
+/// In a row group of n rows, row r is in it where ⌊lo·n + u⌋ ≤ π(r) < ⌊hi·n + u⌋, with a permutation π and a number u,
+/// 0 ≤ u < 1, that depend on the seed, the footer's hash and the row group's number only. So intervals that meet share
+/// no row and leave none out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
     /// Fractions, in units of 2⁻⁶⁴.
