@@ -159,7 +159,8 @@ def test_timeout_has_torchs_meaning(data, expected, tmp_path):
             try:
                 return plain(next(iterator)["i"])
             except RuntimeError as error:
-                assert "timed out" in str(error)
+                if "timed out" not in str(error):
+                    raise
 
     assert [patiently(), patiently()] == [batch["i"] for batch in expected[0][:2]]
     with pytest.raises(RuntimeError, match="timed out after 0.5 seconds.*batch 2 of epoch 0"):
