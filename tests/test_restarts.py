@@ -107,9 +107,9 @@ def torchrun(ranks, folder, **arguments):
 
 
 def test_torchrun_killed_and_resumed_with_other_ranks(hundred, tmp_path, uninterrupted):
-    """2, 4, 3, 1 ranks, each killed by SIGKILL, then 3: what was trained on is what one run would have."""
+    """4 ranks and 1, each killed by SIGKILL, then 3: what was trained on is what one run would have."""
     arguments = {"path": str(hundred), "style": "rank 0", "epochs": 2, "options": OPTIONS}
-    for ranks, kill_at, every in ((2, 8, 6), (4, 5, 3), (3, 10, 8), (1, 30, 24)):
+    for ranks, kill_at, every in ((4, 8, 6), (1, 50, 48)):
         status, text = torchrun(ranks, tmp_path, kill_at=kill_at, every=every, **arguments)
         assert status != 0
         assert "SIGKILL" in text, text

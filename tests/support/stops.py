@@ -48,11 +48,14 @@ def _answer(folder: str, mode: str, state: str, pipe: Connection) -> None:
     """The child of the forkserver: it has torch, and nothing of ours."""
     ours = [name for name in sys.modules if name.split(".")[0] == "shardline"]
     epochs = go_on(folder, mode, json.loads(state))
-    pipe.send({"loaded before": ours, "torch": "torch" in _before, "epochs": epochs})
+    pipe.send({"loaded before": ours, "torch": "torch" in _before, "answered before": len(_answered), "epochs": epochs})
+    _answered.append(mode)
     pipe.close()
 
 
 _before = frozenset(sys.modules)
+_answered: list[str] = []
+"""What this process has answered: a number of a process may come again, so that it does not tell one from another."""
 
 
 def _grid(folder: str, jobs: list[tuple[str, str]]) -> list[dict[str, Any]]:
@@ -67,7 +70,7 @@ def _grid(folder: str, jobs: list[tuple[str, str]]) -> list[dict[str, Any]]:
             raise TimeoutError(f"no answer within a minute: {jobs[len(answers)]}")
         answer: dict[str, Any] = pipe.recv()
         child.join()
-        answers.append({**answer, "exit": child.exitcode, "pid": child.pid})
+        answers.append({**answer, "exit": child.exitcode})
         child.close()
 
     for job in jobs:
