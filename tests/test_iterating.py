@@ -39,10 +39,20 @@ def test_peek_costs_nothing_and_does_not_warn(make, epochs):
 def test_rewinding_more_than_one_batch_warns(make, epochs):
     loader = make()
     take(iter(loader), 2)
-    with pytest.warns(RuntimeWarning, match="2 batches are delivered again"):
-        iterator = iter(loader)
+    iterator = iter(loader)
     assert loader.batch_index == 0
-    assert ids(iterator) == epochs[0]
+    with pytest.warns(RuntimeWarning, match="2 batches are delivered again"):
+        assert ids(iterator) == epochs[0]
+
+
+def test_leaving_early_without_shuffle_or_after_set_epoch_does_not_warn(make, epochs):
+    plain, shuffled = make(shuffle=False), make()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            take(iter(plain), 3)
+            shuffled.set_epoch(0)
+            assert take(iter(shuffled), 3) == epochs[0][:3]
 
 
 def test_break_then_iter_starts_where_the_last_one_started(make, epochs):
@@ -102,7 +112,8 @@ def test_state_before_the_end_was_seen_delivers_nothing_first(make, epochs):
     resumed.load_state_dict(state)
     assert (resumed.epoch, resumed.batch_index, resumed.remaining) == (0, 10, 0)
     iter(resumed)  # an iterator that is never asked sees no end
-    assert (resumed.epoch, ids(resumed)) == (0, [])
+    with pytest.warns(RuntimeWarning, match=r"epoch 0 delivers nothing.*set_epoch\(step // len\(loader\)\)"):
+        assert (resumed.epoch, ids(resumed)) == (0, [])
     assert (resumed.epoch, ids(resumed)) == (1, epochs[1])
 
 
@@ -131,15 +142,74 @@ def test_set_epoch_begins_at_the_start_delivered_before_or_not(make, epochs):
         assert ids(loader) == epochs[0]
 
 
-def test_first_set_epoch_after_a_load_keeps_the_position_and_the_second_does_not(make, epochs):
-    state = make().state_at(4)
+def test_set_epoch_of_the_loaded_epoch_keeps_the_position_until_its_end_was_seen(make, epochs):
     loader = make()
-    loader.load_state_dict(state)
+    loader.load_state_dict(make().state_at(4))
+    for _ in range(3):
+        loader.set_epoch(0)
+        assert loader.batch_index == 4
+    assert take(iter(loader), 2) == epochs[0][4:6]
     loader.set_epoch(0)
-    assert loader.batch_index == 4
+    assert ids(loader) == epochs[0][4:]
     loader.set_epoch(0)
-    assert loader.batch_index == 0
     assert ids(loader) == epochs[0]
+
+
+def test_seek_0_repeats_an_epoch(make, epochs):
+    loader = make()
+    loader.load_state_dict(make().state_at(4))
+    loader.seek(0)
+    assert (loader.epoch, loader.batch_index) == (0, 0)
+    assert ids(loader) == epochs[0]
+    ended = make()
+    ended.load_state_dict(loader.state_dict())
+    ended.set_epoch(0)
+    assert ended.remaining == 0
+    ended.seek(0)
+    ended.set_epoch(0)
+    assert ids(ended) == epochs[0]
+    with pytest.raises(ValueError, match="or back to 0, not to 2"):
+        take(iter(ended), 3)
+        ended.seek(2)
+
+
+@pytest.mark.parametrize("move", ["set_epoch", "seek", "load"])
+def test_an_iterator_takes_its_place_at_its_first_batch(make, epochs, move):
+    loader = make()
+    assert ids(loader) == epochs[0]
+    iterator = iter(loader)
+    loader.seek(2)
+    if move == "set_epoch":
+        loader.set_epoch(3)
+        wanted = epochs[3]
+    elif move == "seek":
+        loader.seek(7)
+        wanted = epochs[1][7:]
+    else:
+        loader.load_state_dict(make().state_at(6, epoch=2))
+        wanted = epochs[2][6:]
+    assert take(iterator, 1) == wanted[:1]
+    assert len(loader) - loader.remaining == loader.batch_index
+    assert ids(iterator) == wanted[1:]
+    assert loader.state_dict()["ended"]
+
+
+def test_set_epoch_of_the_epoch_that_is_being_iterated_changes_nothing(make, epochs):
+    loader = make()
+    iterator = iter(loader)
+    next(iterator)
+    before = loader.state_dict()
+    loader.set_epoch(0)
+    assert loader.state_dict() == before
+    assert ids(iterator) == epochs[0][1:]
+
+
+def test_set_epoch_of_an_epoch_that_was_delivered_repeats_it(make, epochs):
+    loader = make()
+    for _ in range(2):
+        loader.set_epoch(1)
+        assert take(iter(loader), 10) == epochs[1]  # its end is not seen
+    assert ids(loader) == epochs[2]
 
 
 def test_set_epoch_keeps_a_loaded_position_after_a_peek(make, epochs):
@@ -218,11 +288,8 @@ def test_load_takes_effect_at_the_next_iter(make, epochs):
     take(iterator, 2)
     loader.load_state_dict(loader.state_at(7))
     assert loader.batch_index == 7
-    with pytest.warns(RuntimeWarning, match="not counted"):
-        assert next(iterator)["i"].tolist() == epochs[0][2]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # said once
-        ids(iterator)
+    with pytest.raises(shardline.ShardlineRuntimeError, match=r"position was set .* call iter\(\)"):
+        next(iterator)
     assert (loader.epoch, loader.batch_index) == (0, 7)
     assert ids(loader) == epochs[0][7:]
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from torch.utils.data import IterableDataset
 
-from shardline._core import Legs, Plan
+from shardline._core import Plan
 from shardline.arguments import DatasetArguments
 from shardline.distributed.plan_broadcast import broadcast_plan, open_channels
 from shardline.distributed.ranks import find_ranks
 from shardline.distributed.state_check import StateCheck
 from shardline.iteration.context import EpochContext
 from shardline.iteration.epoch import MakeBar, start_epoch
+from shardline.iteration.guard import check_ranks_known
 from shardline.iteration.iterator import BatchIterator, Finish
 from shardline.iteration.pipeline import MakePool
 from shardline.iteration.replica import check_unmoved, read_entry
@@ -84,6 +85,7 @@ class StructuredDataset(IterableDataset[Any]):
         self._listed = plan
         self._context = EpochContext(settings, plan, seed, settings.num_shards or ranks.num_ranks)
         self._state_check = channels and StateCheck(channels.states)
+        self._ranks_by_default = ranks.by_default
         self.resumed = "begins afresh: no state was loaded"
 
     @classmethod
@@ -99,14 +101,28 @@ class StructuredDataset(IterableDataset[Any]):
     # The place, and its state
 
     def set_epoch(self, epoch: int) -> None:
-        """Begins `epoch` (≥ 0) at its start, at the next iter().
+        """Begins `epoch` (≥ 0) at its start.
 
-        The first call after loading a state of that epoch, or after a seek in it, keeps the position.
+        The position is kept in the epoch that is being iterated, and in an epoch where a state or a seek has set it
+        (`seek(0)` repeats such an epoch). An iterator that has delivered no batch yet begins where this says; one that
+        has ends, and the next iter() begins there.
         """
         self._context.set_epoch(validate.check_int("epoch", epoch, 0, 2**62))
 
+    def follow_epoch(self, epoch: int) -> None:
+        """For a framework's own epoch counter: its epoch `epoch` is about to begin.
+
+        Unlike `set_epoch`, it accepts a count that starts at 0 again after a load, and a pass that was left early: each
+        of the framework's epochs begins an epoch here, and a loaded place is kept. Frameworks that set the epoch of a
+        loader's sampler call it through `DataLoader.sampler`.
+        """
+        self._context.follow(validate.check_int("epoch", epoch, 0, 2**62))
+
     def seek(self, step: int) -> None:
-        """Moves forward to `step` of this epoch, at the next iter(); the state knows what lies between as skipped."""
+        """Moves forward to `step` of this epoch, at the next iter(); the state knows what lies between as skipped.
+
+        `seek(0)` begins the epoch again.
+        """
         self._context.seek(validate.check_int("step", step, 0, 2**62))
 
     def state_dict(self) -> dict[str, Any]:
@@ -171,6 +187,7 @@ class StructuredDataset(IterableDataset[Any]):
         workers: MakePool | None = None,
     ) -> BatchIterator:
         """`iter()`, for a loader: see `shardline.iteration.epoch.start_epoch`."""
+        check_ranks_known(self._ranks_by_default)
         return start_epoch(self._context, self._state_check, collate_fn, finish, bar, workers)
 
     def get_metrics(self) -> dict[str, float]:
@@ -300,7 +317,7 @@ class StructuredDataset(IterableDataset[Any]):
             rank,
             None if epoch is None else validate.check_int("epoch", epoch, 0, 2**62),
         )
-        order = self._context.order_of(at)
+        order = self._context.source_of(at).order
         rows = order.core.rows(at, intervals)
         if validate.check_bool("resolve", resolve) and order.selector is not None:
             rows = order.selector.resolve(order.plan, rows)
@@ -333,6 +350,7 @@ class StructuredDataset(IterableDataset[Any]):
         return {
             "where": self._where,
             "settings": context.settings,
+            "ranks_by_default": self._ranks_by_default,
             "listed": self._listed,
             "fresh": fresh.plan,
             "plan": current.plan,
@@ -346,14 +364,14 @@ class StructuredDataset(IterableDataset[Any]):
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         self._where, self._listed, self.resumed = kept["where"], kept["listed"], kept["resumed"]
+        self._ranks_by_default = kept["ranks_by_default"]
         vocabulary.restore(kept["vocabularies"])
         settings, plan, seed = kept["settings"], kept["plan"], kept["seed"]
         context = self._context = EpochContext(settings, kept["fresh"], seed, kept["num_shards"])
         if plan is not kept["fresh"]:
             source = EpochSource.of(EpochOrder(plan, settings, seed), settings)
             context.sources = context.sources._replace(current=source)
-        epoch, legs, ended, closed = kept["progress"]
-        context.progress.restore(epoch, Legs(self.num_rows, legs), ended=ended, closed=closed)
+        context.progress.restore(kept["progress"], self.num_rows)
         if kept["shared"] is not None:
             context.shared = kept["shared"]
         else:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from itertools import repeat
 from typing import Any, Unpack, cast
 
 import torch
@@ -20,6 +21,21 @@ from shardline.workers.handle import WorkerSettings
 from shardline.workers.pool import WorkerPool
 
 log = logging.getLogger("shardline")
+
+
+class EpochSampler(torch.utils.data.Sampler[None]):
+    """A loader's sampler, as frameworks use it: `set_epoch` passes their count on. It chooses nothing."""
+
+    def __init__(self, dataset: StructuredDataset) -> None:
+        self._dataset = dataset
+
+    def set_epoch(self, epoch: int) -> None:
+        """The framework's epoch `epoch` is about to begin."""
+        self._dataset.follow_epoch(epoch)
+
+    def __iter__(self) -> Iterator[None]:
+        """None for ever, as torch's sampler of an IterableDataset."""
+        return repeat(None)
 
 
 @documented(DatasetOptions)
@@ -51,6 +67,10 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
     """
 
     dataset: StructuredDataset
+
+    # Accelerate's marks of a loader that it need not rebuild: `prepare` leaves it as it is, and saves its state.
+    _is_accelerate_prepared = True
+    use_stateful_dataloader = True
 
     def __init__(
         self,
@@ -130,6 +150,15 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
     def drop_last(self, value: object) -> None:
         """torch's constructor sets its False."""
 
+    @property
+    def sampler(self) -> "EpochSampler":
+        """What a framework that sets the epoch of a loader's sampler finds: `dataset.follow_epoch`."""
+        return EpochSampler(self.dataset)
+
+    @sampler.setter
+    def sampler(self, value: object) -> None:
+        """torch's constructor sets one that yields None for ever, as is its way with an IterableDataset."""
+
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """As `StructuredDataset`'s; nothing is drawn from a global random generator."""
         bar = self._bar if self._show_progress and self.dataset.rank == 0 else None
@@ -194,7 +223,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         return self.dataset.remaining
 
     def set_epoch(self, epoch: int) -> None:
-        """As the dataset's: begins `epoch` at its start; the first call after loading a state of it keeps its place."""
+        """As the dataset's: begins `epoch` at its start, or keeps the place that a state or a seek has set in it."""
         self.dataset.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:

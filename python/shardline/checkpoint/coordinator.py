@@ -6,6 +6,7 @@ first rank is at work (it says so, once a second) do the others go on waiting.
 """
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -13,10 +14,12 @@ from typing import Any, NamedTuple
 import torch.distributed as dist
 
 from shardline import errors
-from shardline.distributed.kv_store import RankChannel
+from shardline.distributed.kv_store import LOG_WAIT_AFTER, RankChannel
 from shardline.errors import RankTimeoutError, ShardlineError, ShardlineRuntimeError, ShardlineValueError
 
 _BEAT, _FIRST_NAP, _LONGEST_NAP, _GRACE = 1.0, 0.001, 0.05, 10.0
+
+log = logging.getLogger("shardline")
 
 
 class Message(NamedTuple):
@@ -119,12 +122,16 @@ class Coordinator:
     def _wait(self, keys: Iterable[str], missing: Callable[[], str], grace: float) -> None:
         channel, left, nap = self._channel, list(keys), _FIRST_NAP
         assert channel is not None
-        end, beat = time.monotonic() + self._timeout + grace, b""
+        begin, logged = time.monotonic(), False
+        end, beat = begin + self._timeout + grace, b""
         while left:
             while left and channel.has(left[0]):
                 left.pop(0)
             if not left:
                 return
+            if not logged and time.monotonic() - begin > LOG_WAIT_AFTER:
+                logged = True
+                log.warning("still waiting after %d s: %s", LOG_WAIT_AFTER, missing())
             if time.monotonic() >= end:
                 newest = channel.get("beat") if not self.leads and channel.has("beat") else beat
                 if newest == beat:

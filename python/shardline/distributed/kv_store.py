@@ -10,6 +10,7 @@ second or so are enough.)
 
 import hashlib
 import json
+import logging
 import os
 import time
 import weakref
@@ -22,9 +23,13 @@ import torch.distributed as dist
 
 from shardline.errors import RankTimeoutError, ShardlineRuntimeError
 
+log = logging.getLogger("shardline")
+
 CHUNK = 2**20
 """Bytes of a value in the store: torch's servers take 8 MiB at most, and answer others between two chunks."""
 _FIRST_NAP, _LONGEST_NAP = 0.002, 0.25  # seconds between two looks at the store
+LOG_WAIT_AFTER = 10
+"""Seconds of waiting for other ranks after which the log says for whom."""
 
 # How often each topic was opened in this process, by process group: a new group has a new store.
 _opened: "weakref.WeakKeyDictionary[Any, Counter[str]]" = weakref.WeakKeyDictionary()
@@ -94,14 +99,39 @@ class RankChannel:
         except RuntimeError as error:
             raise _failed(error) from error
 
-    def wait(self, keys: Iterable[str], missing: str, grace: float = 0) -> None:
-        """Until all were said; RankTimeoutError(`missing`) after `timeout` and `grace` more seconds."""
-        left, end, nap = list(keys), time.monotonic() + self.timeout + grace, _FIRST_NAP
+    def put_first(self, key: str, text: str) -> str:
+        """What the first of all members to call this gave, since this process began. `text` is short."""
+        mine = f"{time.time():.6f} {text}".encode()
+        found = b""
+        try:
+            while True:
+                now = bytes(self._store.compare_set(key, found.decode(), mine.decode()))
+                if now == mine:
+                    return text
+                said, _, there = now.decode().partition(" ")
+                if float(said) > _BEGAN:
+                    return there
+                found = now
+        except RuntimeError as error:
+            raise _failed(error) from error
+
+    def wait(self, keys: Iterable[str], missing: str, who: str) -> None:
+        """Until all were said; `who` is to say them, and is named in the log when that takes long.
+
+        Raises:
+            RankTimeoutError: `missing`, after `timeout` seconds.
+        """
+        begin = time.monotonic()
+        left, nap, logged = list(keys), _FIRST_NAP, False
         while left:
             while left and self.has(left[0]):
                 left.pop(0)
-            if left and time.monotonic() >= end:
+            waited = time.monotonic() - begin
+            if left and waited >= self.timeout:
                 raise RankTimeoutError(missing)
+            if left and waited >= LOG_WAIT_AFTER and not logged:
+                logged = True
+                log.warning("waiting for %s since %d s, for %g s at most", who, LOG_WAIT_AFTER, self.timeout)
             if left:
                 time.sleep(nap)
                 nap = min(2 * nap, _LONGEST_NAP)

@@ -119,11 +119,13 @@ def _take(channel: RankChannel, where: str, given: Plan | None) -> tuple[Plan, i
     leader, ranks = channel.members[0], len(channel.members)
     channel.wait(
         ["plan"],
-        f"rank {leader} handed out no plan of {where} in {channel.timeout:g} seconds (rank_timeout), of the {ranks} "
-        "processes that share one listing. Either it never built this loader, or with another path or other options; "
-        "or it still lists. Build the loader on every rank, in the same way; or give rank= and num_ranks= (0 and 1 for "
-        "a loader on one rank only), which asks nobody, with plan= where one listing was saved for all; or a larger "
-        "rank_timeout=",
+        f"timed out after {channel.timeout:g} seconds (rank_timeout) waiting for rank {leader}'s file list of {where}, "
+        f"which the {ranks} processes of this job share. Causes:\n"
+        f"  - rank {leader} has not built this loader: build it on every rank; or give rank= and num_ranks= (0 and 1 "
+        "for a loader on one rank only), which asks nobody, with plan= if one list was saved for all\n"
+        "  - it was built there with another path or other options: build it in the same way on every rank\n"
+        "  - it is still listing: give a larger rank_timeout=",
+        f"rank {leader}'s file list of {where}",
     )
     head, _, packed = channel.get("plan").partition(b"\n")
     channel.forget_when_read("plan")

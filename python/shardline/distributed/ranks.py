@@ -3,7 +3,7 @@
 The order: as given; those of a mesh or a process group; of the default process group; else 0 of 1.
 
 >>> find_ranks(1, 2)
-Ranks(rank=1, num_ranks=2, listing=(), members=())
+Ranks(rank=1, num_ranks=2, listing=(), members=(), by_default=False)
 """
 
 import os
@@ -24,6 +24,8 @@ class Ranks(NamedTuple):
     """The processes, by global rank, that share one listing; the first makes it. Empty: this one asks nobody."""
     members: tuple[int, ...]
     """Those of them that are these ranks, in their order. Empty as well."""
+    by_default: bool = False
+    """Whether nothing said what the ranks are, so that this is rank 0 of 1."""
 
 
 def find_ranks(rank: Any = None, num_ranks: Any = None, mesh: Any = None, process_group: Any = None) -> Ranks:
@@ -46,7 +48,7 @@ def find_ranks(rank: Any = None, num_ranks: Any = None, mesh: Any = None, proces
             "ranks were given, so that every rank would get every row: call torch.distributed.init_process_group() "
             "first, or give rank= and num_ranks= (0 and 1 if every rank shall indeed read everything)"
         )
-    return Ranks(0, 1, (), ())
+    return Ranks(0, 1, (), (), by_default=True)
 
 
 def _of_mesh(mesh: Any) -> Ranks:

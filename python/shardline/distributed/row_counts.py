@@ -40,7 +40,9 @@ def count_shared(
         parts = [json.loads(said)]
         for member in channel.members[1:]:
             key = f"counts/{member}"
-            channel.wait([key], _late(f"rank {member}", channel))
+            channel.wait(
+                [key], _late(f"rank {member}", channel), f"rank {member}, which counts rows that pass the filter"
+            )
             parts.append(json.loads(zlib.decompress(channel.get(key))))
             channel.forget(key)
         failed = next((part for part in parts if "error" in part), None)
@@ -48,7 +50,8 @@ def count_shared(
         channel.put("counts", zlib.compress(json.dumps(whole).encode()))
     else:
         channel.put(f"counts/{channel.me}", zlib.compress(said))
-        channel.wait(["counts"], _late(f"rank {channel.members[0]}", channel))
+        leader = f"rank {channel.members[0]}"
+        channel.wait(["counts"], _late(leader, channel), f"{leader}, which adds up the rows that pass the filter")
         whole = json.loads(zlib.decompress(channel.get("counts")))
         channel.forget_when_read("counts")
     if "error" in whole:

@@ -1,95 +1,126 @@
-"""Ranks that were loaded stand at the same place: compared once after a load, before the first batch.
+"""Ranks that loaded a state must stand at the same place: compared after a load, without anyone waiting.
 
-Every rank says where it stands; the first compares and says what it found. Not a collective: see `channel`.
+Not a collective: a rank says where it stands at the first batch after a load, and compares with the rank that said so
+first. Whoever finds a difference raises, and leaves word; the others look for it before their next batches.
 """
 
 import hashlib
 import json
+import logging
 import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from shardline.distributed.kv_store import RankChannel
+from shardline.distributed.kv_store import LOG_WAIT_AFTER, RankChannel
 from shardline.errors import CheckpointMismatchError, RankTimeoutError
 from shardline.state.leg import Leg, delivered_batches
 
+log = logging.getLogger("shardline")
 _NAMED = 64
-_GRACE = 10.0  # seconds more than the first rank waits, to hear from it what it waited for in vain
+_FIRST_LOOK, _LONGEST_PAUSE = 0.05, 5.0  # seconds between two looks for word of a difference
 
 
 class StateCheck:
-    """The comparison of a dataset's states over the processes of `channel`; does nothing in a child process."""
+    """The comparison of a dataset's states over the ranks of `channel`; does nothing in a child process."""
 
     def __init__(self, channel: RankChannel) -> None:
         self._channel = channel
         self._pid = os.getpid()
         self._pending = False
         self._round = 0
+        self._fault: str | None = None
+        self._began = self._next_look = self._pause = 0.0
+        self._absence_logged = False
+        self.watching = False
+        """Whether `look` is to be called before the next batch."""
 
     def loaded(self) -> None:
         """A state was loaded: the next `check` compares."""
-        self._pending = True
+        self._pending, self._fault = True, None
 
     def check(self, state: Mapping[str, Any]) -> None:
-        """CheckpointMismatchError on every rank, naming the place of each, where they differ.
+        """At an iterator's first batch: says where this rank stands, and compares.
 
-        RankTimeoutError where a rank does not come. Compares again when called again, until they agree.
+        Raises:
+            CheckpointMismatchError: A rank that came before stands elsewhere. The message names the place of each.
         """
-        if os.getpid() != self._pid or not self._pending:
+        if os.getpid() != self._pid:
             return
-        channel, prefix = self._channel, f"state/{self._round}"
-        self._round += 1
-        channel.put(f"{prefix}/{channel.me}", _place(state).encode())
-        if channel.leads:
-            try:
-                fault = self._compare(prefix)
-            except RankTimeoutError as error:
-                channel.put(prefix, b"T" + str(error).encode())
-                raise
-            channel.put(prefix, fault.encode())
-        else:
-            leader = channel.members[0]
-            channel.wait([f"{prefix}/{leader}"], self._late(f"rank {leader}"))
-            channel.wait([prefix], self._late(f"rank {leader} (it came, and then ended)"), _GRACE)
-            fault = channel.get(prefix).decode()
-            channel.forget_when_read(prefix)
-            if fault.startswith("T"):
-                raise RankTimeoutError(fault[1:])
-        if fault:
-            raise CheckpointMismatchError(fault)
+        if not self._pending:
+            self._raise_fault()
+            return
         self._pending = False
+        self._round += 1
+        channel, mine = self._channel, _place(state)
+        channel.put(self._key(channel.me), mine.encode())
+        first = channel.put_first(self._key("first"), mine)
+        self._began = time.monotonic()
+        self._pause, self._next_look = _FIRST_LOOK, self._began
+        self.watching, self._absence_logged = True, False
+        if first != mine:
+            self._fault = self._describe()
+            channel.put(self._key("fault"), self._fault.encode())
+            self._raise_fault()
+        self._clear(self._round - 2)
 
-    def _late(self, who: str) -> str:
-        return (
-            f"{who} did not begin to iterate within {self._channel.timeout:g} seconds (rank_timeout) after the others "
-            "had loaded a state: load the same state on every rank, or on none. If the loader is on some ranks only, "
-            "give it rank= and num_ranks=, which compares nothing"
-        )
+    def look(self) -> None:
+        """Before a later batch: CheckpointMismatchError if another rank has found a difference. Cheap."""
+        self._raise_fault()
+        now = time.monotonic()
+        if now < self._next_look or os.getpid() != self._pid:
+            return
+        self._next_look, self._pause = now + self._pause, min(2 * self._pause, _LONGEST_PAUSE)
+        channel, fault = self._channel, self._key("fault")
+        if channel.has(fault):
+            self._fault = channel.get(fault).decode()
+            self._raise_fault()
+        waited = now - self._began
+        if waited > LOG_WAIT_AFTER and not self._absence_logged:
+            self._absence_logged = True
+            if absent := self._absent():
+                log.warning("a state was loaded here, and not yet on rank %s: load it on every rank", absent)
+        if waited > channel.timeout:
+            self.watching = False
+            if absent := self._absent():
+                raise RankTimeoutError(
+                    f"a state was loaded here, and within {channel.timeout:g} seconds (rank_timeout) not on rank "
+                    f"{absent}: load the same state on every rank, or on none. If the loader is on some ranks only, "
+                    "give it rank= and num_ranks=, which compares nothing"
+                )
 
-    def _compare(self, prefix: str) -> str:
-        """What is wrong, "" where nothing is."""
+    def _absent(self) -> str:
+        """The ranks that have not begun to iterate after a load. The first looks for all; the others, for the first."""
         channel = self._channel
-        keys = {member: f"{prefix}/{member}" for member in channel.members}
-        try:
-            channel.wait(keys.values(), "")
-        except RankTimeoutError:
-            absent = [str(member) for member, key in keys.items() if not channel.has(key)]
-            raise RankTimeoutError(self._late(f"rank {', '.join(absent)}")) from None
-        places = {member: channel.get(key).decode() for member, key in keys.items()}
-        for member, key in keys.items():
-            if member != channel.me:  # by this rank's own, the others see that it came
-                channel.forget(key)
-        if len(set(places.values())) == 1:
-            return ""
-        lines = [f"  - rank {member}: {place}" for member, place in list(places.items())[:_NAMED]]
-        if len(places) > _NAMED:
-            lines.append(f"  - and {len(places) - _NAMED:,} more ranks")
+        looked_for = channel.members if channel.leads else channel.members[:1]
+        absent = [str(member) for member in looked_for if not channel.has(self._key(member))]
+        return ", ".join(absent[:_NAMED])
+
+    def _raise_fault(self) -> None:
+        if self._fault is not None:
+            raise CheckpointMismatchError(self._fault)
+
+    def _key(self, what: object, number: int | None = None) -> str:
+        return f"state/{self._round if number is None else number}/{what}"
+
+    def _describe(self) -> str:
+        channel = self._channel
+        places = {}
+        for member in channel.members[:_NAMED]:
+            known = channel.has(self._key(member))
+            places[member] = channel.get(self._key(member)).decode() if known else "not known yet"
+        more = len(channel.members) - _NAMED
         return (
-            "the ranks loaded states that disagree, so that rows would be lost or come twice:\n"
-            + "\n".join(lines)
-            + "\nLoad the same state on every rank; that of any one rank is the state of the whole job. "
-            "Nothing was delivered."
+            "the ranks loaded states that disagree, so that rows would be lost or come twice:"
+            + "".join(f"\n  - rank {member}: {place}" for member, place in places.items())
+            + (f"\n  - and {more:,} more ranks" if more > 0 else "")
+            + "\nLoad the same state on every rank; that of any one rank is the state of the whole job."
         )
+
+    def _clear(self, number: int) -> None:
+        """Takes an earlier round's words out of the store."""
+        if number > 0:
+            self._channel.forget(self._key(self._channel.me, number))
 
 
 def _place(state: Mapping[str, Any]) -> str:

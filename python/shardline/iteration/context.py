@@ -16,7 +16,7 @@ from shardline.reading.epoch_source import EpochSource, EpochSources
 from shardline.settings import Settings
 from shardline.state import format as state_format
 from shardline.state.leg import Leg, legs_of
-from shardline.state.progress import Progress, Start
+from shardline.state.progress import Place, Progress, Start
 from shardline.state.resume import Resumption
 from shardline.state.torchdata import WORKER
 
@@ -58,10 +58,9 @@ class EpochContext:
         """The source of the epoch in hand."""
         return self.sources.current
 
-    def order_of(self, epoch: int) -> EpochOrder:
-        """The order of an epoch's rows: a resumed epoch may keep to fewer files than later ones have."""
-        source = self.sources.current if epoch == self.progress.iterated_epoch else self.sources.fresh
-        return source.order
+    def source_of(self, epoch: int) -> EpochSource:
+        """The source of an epoch: a resumed epoch may keep to fewer files than later ones have."""
+        return self.sources.current if epoch == self.progress.iterated_epoch else self.sources.fresh
 
     @property
     def replica(self) -> Replica | None:
@@ -99,7 +98,7 @@ class EpochContext:
 
     def state(self, epoch: int, ended: bool, legs: Sequence[Leg]) -> dict[str, Any]:
         """The state of any place in an epoch."""
-        order = self.order_of(epoch)
+        order = self.source_of(epoch).order
         return state_format.build(
             seed=order.seed,
             epoch=epoch,
@@ -110,6 +109,7 @@ class EpochContext:
             files=order.files,
             filter=order.filter,
             sample=order.sample,
+            asked=self.progress.asked,
         )
 
     # What moves it
@@ -130,8 +130,14 @@ class EpochContext:
             self.sources = self.sources.renewed()
         self.publish_place()
 
+    def follow(self, epoch: int) -> None:
+        """A framework, which counts epochs by itself, is about to begin `epoch`."""
+        if not self.progress.follow(epoch):
+            self.sources = self.sources.renewed()
+        self.publish_place()
+
     def seek(self, step: int) -> None:
-        """Moves forward to `step` of the epoch."""
+        """Moves forward to `step` of the epoch, or back to its start."""
         before = self.progress.iterated_epoch
         self.progress.seek(step)
         if self.progress.iterated_epoch != before:
@@ -142,7 +148,7 @@ class EpochContext:
         """Takes the place of a saved state that fits. `made`: what a worker's state says it made."""
         self.sources = EpochSources.of(found.order, found.fresh, self.settings)
         self.num_shards = found.num_shards
-        self.progress.load(found.first, found.epoch, found.legs, ended=found.ended, over=found.over)
+        self.progress.load(found.first, found.epoch, found.legs, ended=found.ended, over=found.over, asked=found.asked)
         self.publish_place(made)
 
     def begin(self, start: Start) -> tuple[int, int]:
@@ -164,8 +170,7 @@ class EpochContext:
             )
         self.num_shards = base.num_shards
         self.progress = Progress(self.whole_epoch(base.num_shards), self.settings.num_ranks)
-        legs = Legs(self.current.order.num_rows, list(base.legs))
-        self.progress.restore(base.epoch, legs, ended=False, closed=base.closed)
+        self.progress.restore(Place(base.epoch, base.legs, False, base.closed), self.current.order.num_rows)
 
     def keep(self, iterator: BatchIterator) -> BatchIterator:
         """The newest iterator from now on."""

@@ -8,12 +8,13 @@ from typing import Any
 from shardline.distributed.state_check import StateCheck
 from shardline.iteration.batch_id import BatchId
 from shardline.iteration.context import EpochContext
-from shardline.iteration.iterator import BatchIterator, Finish
+from shardline.iteration.iterator import BatchIterator, Begun, Finish
 from shardline.iteration.pipeline import MakePool, apply_functions
 from shardline.iteration.replica import Replica
 from shardline.reading.batch_source import BatchStride, open_stride
 from shardline.reading.transform import Functions
 from shardline.state.leg import legs_of
+from shardline.state.progress import Start
 
 MakeBar = Callable[[int, int], Any]
 """Makes a progress bar, from the steps done and the steps in all."""
@@ -29,6 +30,7 @@ def start_epoch(
 ) -> BatchIterator:
     """An iterator from the place where the next epoch, or the rest of this one, begins.
 
+    It takes that place when it is asked for its first batch; until then set_epoch, seek and load_state_dict move it.
     `collate_fn` and then `finish` are applied to a batch before it counts as delivered. `workers`: makes the processes
     that run transform and collate_fn, and says whether they persist. In a worker of torch's own loaders, the iterator
     takes this worker's part.
@@ -37,35 +39,61 @@ def start_epoch(
     replica = context.replica
     if replica is not None:
         return _start_replica(context, replica)
-    settings, progress = context.settings, context.progress
-    if state_check is not None:
-        state_check.check(context.state_dict())
-    start = progress.upcoming()
-    source = context.sources.current if start.epoch == progress.iterated_epoch else context.sources.fresh
+    functions = Functions(context.settings.transform, collate_fn)
+    start = context.progress.upcoming()
+    begun = _begin(context, start, functions, workers)
+
+    def first_batch(begun: Begun, moved: bool) -> tuple[Begun, Any]:
+        progress = context.progress
+        here = progress.upcoming() if moved else start
+        if not progress.started():
+            _warn(context, here)
+        if moved:
+            begun = _begin(context, here, functions, workers)
+        if state_check is not None:
+            state_check.check(context.state_dict())
+        done = progress.batch_index
+        return begun, None if bar is None else bar(done, done + progress.remaining)
+
+    return context.keep(
+        BatchIterator(context.progress, begun, first_batch, state_check, finish, context.metrics, context.publish_place)
+    )
+
+
+def _begin(context: EpochContext, start: Start, functions: Functions, workers: MakePool | None) -> Begun:
+    """Takes a place: opens the reader there, with the caller's functions behind it, in the newest iterator's stead."""
+    settings = context.settings
+    source = context.source_of(start.epoch)
     stride = BatchStride(start.cursor + settings.rank, settings.num_ranks, start.steps)
     reading = open_stride(source, start.epoch, start.legs, stride, settings) if start.steps else None
-    older = context.newest()
-    if older is not None:
-        older.close()
-    if start.thrown_back > 1:
-        warnings.warn(
-            f"iter() before epoch {start.epoch} was over starts again where the last one started: "
-            f"{start.thrown_back} batches are delivered again. To go on instead, first call "
-            "load_state_dict(state_dict()); to begin another epoch, set_epoch()",
-            RuntimeWarning,
-            stacklevel=4,
-        )
+    newest = context.newest()
+    if newest is not None:
+        newest.close()
     batches = None
     if reading is not None:
         ids = BatchId(source.order.seed, start.epoch, start.legs.delivered_before, stride, settings.num_ranks)
-        batches = apply_functions(reading, Functions(settings.transform, collate_fn), ids, workers)
-    token = context.begin(start)
-    steps_done = progress.batch_index
-    shown = None if bar is None else bar(steps_done, steps_done + progress.remaining)
-    iterator = BatchIterator(
-        progress, token, start.steps, batches, finish, shown, context.metrics, context.publish_place
-    )
-    return context.keep(iterator)
+        batches = apply_functions(reading, functions, ids, workers)
+    return Begun(context.begin(start), start.steps, batches)
+
+
+def _warn(context: EpochContext, start: Start) -> None:
+    """What a caller who counts epochs by himself would not expect, and did not ask for by set_epoch."""
+    if start.thrown_back > 1 and context.current.order.shuffle["on"]:
+        warnings.warn(
+            f"iter() before epoch {start.epoch} was over starts again where the last one started: "
+            f"{start.thrown_back} batches are delivered again. To continue instead, first call "
+            "load_state_dict(state_dict()); to begin another epoch, set_epoch()",
+            RuntimeWarning,
+            stacklevel=5,
+        )
+    if start.loaded_complete:
+        warnings.warn(
+            f"this pass over epoch {start.epoch} delivers nothing: the loaded state was saved after the epoch's last "
+            "batch and before its end was seen. A loop that counts its passes gets one epoch less. Call "
+            "set_epoch(step // len(loader)) before each pass, with the step that training has reached",
+            RuntimeWarning,
+            stacklevel=5,
+        )
 
 
 def _start_replica(context: EpochContext, replica: Replica) -> BatchIterator:
@@ -87,5 +115,5 @@ def _start_replica(context: EpochContext, replica: Replica) -> BatchIterator:
         ids = BatchId(source.order.seed, start.epoch, start.legs.delivered_before, stride, settings.num_ranks)
         batches = apply_functions(reading, Functions(settings.transform, None), ids, None)
     context.metrics.clear()
-    iterator = BatchIterator(replica, (replica.owner, replica.mark), stride.steps, batches, metrics=context.metrics)
-    return context.keep(iterator)
+    begun = Begun((replica.owner, replica.mark), stride.steps, batches)
+    return context.keep(BatchIterator(replica, begun, lambda begun, moved: (begun, None), metrics=context.metrics))

@@ -1,13 +1,14 @@
 """The iterator of one epoch: takes batches from a source, and counts what the caller was given."""
 
 import os
+import sys
 import threading
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from shardline.errors import ShardlineRuntimeError
+from shardline.iteration.guard import check_not_batched_again
 from shardline.iteration.shutdown import enrol
 from shardline.reading.batch_source import BatchSource
 
@@ -27,41 +28,78 @@ class Counter(Protocol):
         """The end was seen."""
 
 
-class BatchIterator(Iterator[Any]):
-    """Delivers `steps` batches of this rank, and moves `progress` with each.
+class Begun(NamedTuple):
+    """What an iterator has to deliver. `token`: the (owner, mark) by which its batches count."""
 
-    `source`: None where there is nothing to deliver. `finish`: what is done to a batch last (pinning). Where either
-    raises, the batch was not delivered. `ended` is called when the end was seen. Raises ShardlineRuntimeError when
-    asked for more after a newer iterator was begun. Closes its source at the end, when superseded, and when collected.
+    token: tuple[int, int]
+    steps: int
+    batches: BatchSource | None
+    """None where there is nothing to deliver."""
+
+
+class Watch(Protocol):
+    """What is looked at before later batches, while `watching`."""
+
+    watching: bool
+
+    def look(self) -> None:
+        """Raises if another rank stands elsewhere."""
+
+
+class FirstBatch(Protocol):
+    """What happens when an iterator is asked for its first batch."""
+
+    def __call__(self, begun: Begun, moved: bool) -> tuple[Begun, Any]:
+        """What it has to deliver, and a progress bar or None. `moved`: the position was set since it was made."""
+
+
+class BatchIterator(Iterator[Any]):
+    """Delivers this rank's batches, and moves `progress` with each.
+
+    It takes its place when it is asked for its first batch: `first` says what it delivers. `finish`: what is done to a
+    batch last (pinning). Where either raises, the batch was not delivered. `ended` is called when the end was seen.
+    Raises ShardlineRuntimeError when asked for more after a newer iterator was begun, or after the position was set.
+    Closes its source at the end, when superseded, and when collected.
     """
 
     def __init__(
         self,
         progress: Counter,
-        token: tuple[int, int],
-        steps: int,
-        source: BatchSource | None,
+        begun: Begun,
+        first: FirstBatch | None = None,
+        watch: Watch | None = None,
         finish: Finish | None = None,
-        bar: Any = None,
         metrics: dict[str, float] | None = None,
         ended: Callable[[], None] | None = None,
     ) -> None:
         self._progress = progress
-        self._owner, self._mark = token
-        self._left = steps
-        self._source = source
+        self._first = first
+        self._watch = watch
         self._finish = finish
-        self._bar = bar
         self._ended = ended
         self._done = False
-        self._warned = False
         self._moving = False
         self._metrics = {} if metrics is None else metrics
         self._pid = os.getpid()
-        self._release = weakref.finalize(self, _close, self._pid, source, bar, self._metrics)
-        self._release.atexit = False  # `ending` closes it, when no thread works for it
+        self._take(begun, None)
         self.busy: threading.RLock
         enrol(self)
+
+    def _take(self, begun: Begun, bar: Any) -> None:
+        (self._owner, self._mark), self._left, self._source = begun
+        self._begun, self._bar = begun, bar
+        self._release = weakref.finalize(self, _close, self._pid, begun.batches, bar, self._metrics)
+        self._release.atexit = False  # `shutdown` closes it, when no thread works for it
+
+    def _begin(self, first: FirstBatch) -> None:
+        """The first batch is asked for: until now the position could be set."""
+        begun, bar = first(self._begun, self._mark != self._progress.mark)
+        if begun is not self._begun:
+            self._release()
+        else:
+            self._release.detach()
+        self._take(begun, bar)
+        self._first = None
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -81,6 +119,11 @@ class BatchIterator(Iterator[Any]):
                 "a newer iterator of this dataset was begun, and this one ended with that: take all batches from the "
                 "newest, or make a second dataset to read two at a time"
             )
+        if self._first is not None:
+            check_not_batched_again(sys._getframe(1))
+            self._begin(self._first)
+        elif self._watch is not None and self._watch.watching:
+            self._watch.look()
         if self._left == 0:
             progress.finish(self._mark)
             self._done = True
@@ -98,13 +141,11 @@ class BatchIterator(Iterator[Any]):
                     "this iterator was interrupted while it handed out a batch, which the state does not count: call "
                     "load_state_dict(state_dict()) and then iter() to go on with that batch"
                 )
-            if self._mark != progress.mark and not self._warned:
-                self._warned = True
-                warnings.warn(
-                    "the position was set anew (load_state_dict, set_epoch, seek), which takes effect at the next "
-                    "iter(); the batches that this iterator still delivers are not counted",
-                    RuntimeWarning,
-                    stacklevel=2,
+            if self._mark != progress.mark:
+                self.close()
+                raise ShardlineRuntimeError(
+                    "the position was set (by load_state_dict, set_epoch or seek) after this iterator had delivered "
+                    "batches, and it ended with that: call iter() for one that begins there"
                 )
             batch = source.get()
             if self._finish is not None:

@@ -131,7 +131,7 @@ class Replica:
         self.made = self.made._replace(ended=True)
         with self._shared.edit() as shared:
             last = shared[self._section]["iteration"]
-            if last["key"] == self._key:
+            if last is not None and last["key"] == self._key:  # None: the parent has just set another place
                 last["done"].append(self.worker)
 
     def entry(self, num_ranks: int) -> dict[str, Any]:

@@ -46,6 +46,8 @@ class SavedState:
     files: SavedFiles
     filter: dict[str, Any] | None
     sample: dict[str, Any] | None
+    asked: int | None = None
+    """The last epoch that a framework asked for, by its own count."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,10 @@ def build(
     files: dict[str, Any],
     filter: dict[str, Any] | None,
     sample: dict[str, Any] | None,
+    asked: int | None = None,
 ) -> dict[str, Any]:
     """A state. `files` is shared by all states of a plan, and not copied."""
-    return {
+    state = {
         "shardline": STATE_VERSION,
         "order_version": ORDER_VERSION,
         "seed": seed,
@@ -97,6 +100,7 @@ def build(
         "filter": filter and {**filter, "folders": dict(filter["folders"])},
         "sample": sample and dict(sample),
     }
+    return state if asked is None else {**state, "asked": asked}
 
 
 class _Form:
@@ -239,6 +243,7 @@ def read(state: Any) -> SavedState:
         files=form.files(state.get("files", _MISSING)),
         filter=form.part("filter", state.get("filter"), {"rows": str, "folders": Mapping, "counts": str}),
         sample=form.part("sample", state.get("sample"), {"low": float, "high": float, "seed": int}),
+        asked=None if state.get("asked") is None else form.integer("asked", state["asked"]),
     )
     if form.wrong:
         _refuse(form.wrong)

@@ -3,6 +3,7 @@
 A step is one batch of this rank; a cursor counts the job's batches of the last leg, so a step adds `num_ranks` to it.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from shardline._core import Legs
@@ -19,6 +20,19 @@ class Start(NamedTuple):
     steps: int
     thrown_back: int
     """Steps delivered by the iterator before, which come again."""
+    loaded_complete: bool
+    """A loaded epoch that was delivered to its end, which was not seen: nothing is left, and nobody asked for that."""
+
+
+class Place(NamedTuple):
+    """All that a pickled dataset keeps of its progress."""
+
+    epoch: int
+    legs: Sequence[Leg]
+    ended: bool
+    closed: bool
+    asked: int | None = None
+    ahead: int | None = 0
 
 
 class Progress:
@@ -28,19 +42,23 @@ class Progress:
     """
 
     __slots__ = (
+        "_ahead",
         "_before",
         "_closed",
         "_cursor",
         "_ended",
         "_epoch",
         "_first",
-        "_kept",
         "_legs",
+        "_loaded",
+        "_named",
         "_prefix",
         "_ranks",
         "_start",
         "_tail",
         "_total",
+        "_under_way",
+        "asked",
         "mark",
         "owner",
     )
@@ -50,7 +68,11 @@ class Progress:
         self._ranks = num_ranks
         self.owner = 0  # the iterator that may be asked for batches
         self.mark = 0  # the iterator whose batches count
-        self._kept = False  # placed by a load or a seek, and not yet passed by set_epoch
+        self._loaded = False  # placed by a load or a seek, and the epoch not iterated to its end since
+        self._named = False  # set_epoch named the epoch since it was placed
+        self._under_way = False  # the newest iterator has delivered a batch, and not the end
+        self.asked: int | None = None  # the last epoch that a framework asked for, by its own count
+        self._ahead: int | None = 0  # what is added to that count; None until the first call after a load
         self._place(0, first)
 
     def _place(self, epoch: int, legs: Legs, *, ended: bool = False, closed: bool = False) -> None:
@@ -62,6 +84,7 @@ class Progress:
         self._ended = ended
         self._closed = closed  # nothing more of this epoch is delivered, though it may not be complete
         *self._prefix, self._tail = legs_of(legs)
+        self._under_way = self._loaded = self._named = False
         self.mark += 1
 
     # What it says
@@ -109,62 +132,102 @@ class Progress:
     # What moves it
 
     def set_epoch(self, epoch: int) -> bool:
-        """Begins `epoch` at its start; keeps a place in it that a load or seek set, if this is the first call since.
+        """Begins `epoch` at its start; whether the place was kept instead.
 
-        Whether it was kept.
+        It is kept in the epoch that is being iterated, and in one where a load or a seek has set it. A loaded epoch
+        whose end was seen delivers nothing, and then ends again.
         """
-        kept, self._kept = self._kept and epoch == self._epoch, False
+        under_way = self._under_way and self._cursor < self._total
+        kept = epoch == self._epoch and (self._loaded or under_way)
         if not kept:
             self._place(epoch, self._first)
-        elif self._ended:  # complete when it was loaded: it delivers nothing, and then ends again
+        elif self._ended:
             self._ended = False
             self.mark += 1
+        elif self._cursor == self._total:
+            self._start = self._cursor
+        self._named = True
         return kept
+
+    def follow(self, epoch: int) -> bool:
+        """A framework, which counts epochs by itself, is about to begin `epoch`; whether the place was kept.
+
+        A framework may count from 0 after a load, and it may leave a pass early or begin a second one: each of its
+        epochs begins an epoch here, none twice.
+        """
+        last = self.asked
+        if self._ahead is None:  # the first call after a load
+            last = self.epoch if last is None else last
+            self._ahead = max(0, last - epoch)
+            self.asked = last
+        epoch += self._ahead
+        if last is not None and epoch <= last:
+            return True
+        self.asked = epoch
+        passed = self._ended or self._cursor > self._start or self._loaded
+        return self.set_epoch(max(epoch, self._epoch + 1) if last is not None and passed else epoch)
 
     def leave_place(self) -> None:
         """What a load or a seek set was iterated from already, by others."""
-        self._kept = False
+        self._loaded = self._under_way = False
 
-    def kept_place(self) -> tuple[int, list[Leg], bool, bool]:
-        """(epoch, legs, ended, closed): what `restore` takes."""
-        return self._epoch, self.leg_list(), self._ended, self._closed
+    def kept_place(self) -> "Place":
+        """What `restore` takes."""
+        return Place(self._epoch, self.leg_list(), self._ended, self._closed, self.asked, self._ahead)
 
-    def restore(self, epoch: int, legs: Legs, *, ended: bool, closed: bool) -> None:
-        """The place of an unpickled dataset; its next iterator goes on from there."""
-        self._place(epoch, legs, ended=ended, closed=closed)
-        self._kept = True
+    def restore(self, place: "Place", num_rows: int) -> None:
+        """The place of an unpickled dataset; its next iterator continues there."""
+        self._place(place.epoch, Legs(num_rows, list(place.legs)), ended=place.ended, closed=place.closed)
+        self._loaded = self._named = True
+        self.asked, self._ahead = place.asked, place.ahead
 
-    def load(self, first: Legs, epoch: int, legs: Legs, *, ended: bool, over: bool) -> None:
+    def load(self, first: Legs, epoch: int, legs: Legs, *, ended: bool, over: bool, asked: int | None = None) -> None:
         """Takes a saved place. `over`: too few rows are left for the ranks."""
         self._first = first
         self._place(epoch, legs, ended=ended, closed=over or ended)
-        self._kept = True
+        self._loaded = True
+        self.asked, self._ahead = asked, None
 
     def seek(self, step: int) -> None:
-        """Moves forward to `step` of `epoch`, what lies between marked as skipped; ShardlineValueError outside."""
+        """Moves forward to `step` of `epoch`, what lies between marked as skipped; 0 begins the epoch again.
+
+        Raises:
+            ShardlineValueError: The step lies before the present one, or after the last.
+        """
         here, length = self.batch_index, self.batch_index + self.remaining
+        if step == 0 < here:
+            self._place(self.epoch, self._first)
+            self._loaded = self._named = True
+            return
         if not here <= step <= length:
             raise ShardlineValueError(
-                f"seek goes forward in the epoch, from step {here} to {length} at most, not to {step}"
+                f"seek goes forward in the epoch, from step {here} to {length} at most, or back to 0, not to {step}"
             )
         legs = self._first if self._ended else self.legs()
         self._place(self.epoch, legs.skip_to(legs.delivered + (step - here) * self._ranks))
-        self._kept = True
+        self._loaded = self._named = True
 
     def upcoming(self) -> Start:
         """What the next iterator delivers; changes nothing."""
         if self._ended or (self._start < self._cursor == self._total):
             first = self._first
-            return Start(self._epoch + 1, first, 0, first.num_batches // self._ranks, 0)
+            return Start(self._epoch + 1, first, 0, first.num_batches // self._ranks, 0, False)
         steps = 0 if self._closed else (self._total - self._start) // self._ranks
-        return Start(self._epoch, self._legs, self._start, steps, (self._cursor - self._start) // self._ranks)
+        again = 0 if self._named else (self._cursor - self._start) // self._ranks
+        empty = steps == 0 and not self._closed and self._loaded and not self._named
+        return Start(self._epoch, self._legs, self._start, steps, again, empty)
+
+    def started(self) -> bool:
+        """The newest iterator is asked for its first batch; whether set_epoch has named the epoch since it was made."""
+        named, self._named = self._named, False
+        return named
 
     def begin(self, start: Start) -> tuple[int, int]:
         """Takes `upcoming()`'s place for a new iterator; returns its (owner, mark)."""
         if start.epoch != self._epoch:
             self._place(start.epoch, start.legs)
-            self._kept = False
         self._cursor = start.cursor
+        self._under_way = self._named = False
         self.owner += 1
         self.mark += 1
         return self.owner, self.mark
@@ -173,12 +236,13 @@ class Progress:
         """One step was delivered to the caller."""
         if mark == self.mark:
             self._cursor += self._ranks
+            self._under_way = True
 
     def finish(self, mark: int) -> None:
         """The end of the epoch was seen by the caller."""
         if mark == self.mark:
             self._ended = True
-            self._kept = False
+            self._loaded = self._under_way = self._named = False
 
     # Arithmetic on any step
 

@@ -37,6 +37,7 @@ class Resumption:
     """ "goes on", "new leg", "over" (fewer rows left than ranks), or "ended" where it was delivered to its end."""
     added: list[str]
     sentence: str
+    asked: int | None
 
     @property
     def over(self) -> bool:
@@ -244,7 +245,9 @@ def _place(saved: SavedState, order: EpochOrder, fresh: EpochOrder, settings: Se
                 f"{left:,} rows, in {cut.num_shards:,} shards and batches of {cut.batch_size:,} rows"
                 f"{' (drop_last)' if cut.drop_last else ''}"
             )
-    return Resumption(order, fresh, num_shards, first, saved.epoch, legs, saved.ended, what, added, sentence)
+    return Resumption(
+        order, fresh, num_shards, first, saved.epoch, legs, saved.ended, what, added, sentence, saved.asked
+    )
 
 
 def _count(intervals: list[tuple[int, int]]) -> int:

@@ -1,0 +1,49 @@
+"""Refusals where rows would be lost or come twice because of what stands around a dataset."""
+
+from types import FrameType
+
+import torch.distributed as dist
+from torch.utils.data._utils import collate, fetch
+
+from shardline.errors import ShardlineRuntimeError
+
+_FETCH = fetch._IterableDatasetFetcher.fetch.__code__
+_SHARDS_AGAIN = "IterableDatasetShard"  # accelerate's and transformers', which they put around a dataset
+
+
+def check_not_batched_again(caller: FrameType) -> None:
+    """A dataset gives whole batches. `caller`: who asks for one.
+
+    Raises:
+        ShardlineRuntimeError: A loader would make batches of batches, or share them out among ranks a second time.
+    """
+    asker = caller.f_locals.get("self")
+    if type(asker).__name__ == _SHARDS_AGAIN:
+        raise ShardlineRuntimeError(
+            f"{type(asker).__module__}.{_SHARDS_AGAIN} would share the batches of this dataset out among ranks a "
+            "second time, and most rows would be lost: a StructuredDataset gives each rank its own batches. Give the "
+            "framework a shardline.DataLoader, not the dataset"
+        )
+    if asker is None or caller.f_code is not _FETCH or not asker.auto_collation:
+        return
+    wanted = len(caller.f_locals["possibly_batched_index"])
+    if wanted != 1 or asker.collate_fn is collate.default_collate:
+        raise ShardlineRuntimeError(
+            f"a torch DataLoader with batch_size={wanted} would make batches of batches: a StructuredDataset gives "
+            "whole batches. Use shardline.DataLoader(dataset), or torch.utils.data.DataLoader(dataset, batch_size=None)"
+        )
+
+
+def check_ranks_known(by_default: bool) -> None:
+    """`by_default`: the dataset was made as rank 0 of 1, because no ranks were given and there was no process group.
+
+    Raises:
+        ShardlineRuntimeError: There is a process group of several ranks now, each of which would read every row.
+    """
+    if by_default and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        raise ShardlineRuntimeError(
+            f"this loader was made before the process group of {dist.get_world_size()} ranks, as rank 0 of 1, so that "
+            "every rank would read every row. Make it after init_process_group() (in Lightning in train_dataloader(), "
+            "else in the function that mp.spawn calls), or give rank= and num_ranks= (0 and 1 if every rank is to read "
+            "everything)"
+        )
