@@ -1,10 +1,10 @@
 """examples/ddp.py: one rank killed, all restarted by torchrun, and the weights are those of a run without it."""
 
-import sys
+import os
 from pathlib import Path
 
 import pytest
-from support.job import run_group
+from support import programs
 
 from demo import final_states, same
 
@@ -12,9 +12,9 @@ SCRIPT = Path(__file__).parents[1] / "examples" / "ddp.py"
 
 
 def run(ranks, data, out, *more):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
-    command += ["--max-restarts=2", str(SCRIPT), "--data", str(data), "--out", str(out), *more]
-    done = run_group(command, TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1")
+    command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "--max-restarts=2"]
+    command += [SCRIPT, "--data", data, "--out", out, "--save-every", 40, *more]
+    done = programs.run(*command, env={**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, final_states(out)
 

@@ -109,9 +109,9 @@ def _count_builds(monkey):
 
 
 def _listings(rank, path, other):
-    from shardline.planning import build
+    from shardline.planning import listing
 
-    calls = _count_builds(build)
+    calls = _count_builds(listing)
     # a validation loader on rank 0 only: to build it and to iterate over it waits for nobody
     if rank == 0:
         start = time.monotonic()
@@ -149,17 +149,17 @@ def _errors(rank, path, broken):
     found.append(refused(lambda: DataLoader(path, columns=["none"])))
     # what is no error of shardline's reaches the others inside one that is
     if rank == 0:
-        from shardline.planning import build
+        from shardline.planning import listing
 
         class Broken:
             @staticmethod
             def build(*_, **__):
                 raise MemoryError("no room")
 
-        build.Plan, kept = Broken, build.Plan
+        listing.Plan, kept = Broken, listing.Plan
         with pytest.raises(MemoryError):
             DataLoader(path, batch_size=3)
-        build.Plan = kept
+        listing.Plan = kept
     else:
         name, message, _ = refused(lambda: DataLoader(path, batch_size=3))
         assert name == "ShardlineRuntimeError"

@@ -1,13 +1,12 @@
 """Real processes, killed in mid-epoch and started again, in every way in which people save; also by torchrun."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from support import ids, train
-from support.job import DIED, job, run_group
+from support import ids, programs, train
+from support.job import DIED, job
 
 from shardline import DataLoader
 
@@ -100,9 +99,9 @@ def test_the_grid_of_ranks(hundred, tmp_path, before, after, options):
 
 def torchrun(ranks, folder, **arguments):
     """The exit status of torchrun, within 100 seconds."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
-    script = [str(ROOT / "tests" / "support" / "train.py"), json.dumps({**arguments, "folder": str(folder)})]
-    done = run_group([*command, *script])
+    command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+    script = [ROOT / "tests" / "support" / "train.py", json.dumps({**arguments, "folder": str(folder)})]
+    done = programs.run(*command, *script)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -17,8 +17,8 @@ from shardline.iteration.epoch import MakeBar, start_epoch
 from shardline.iteration.guard import check_ranks_known
 from shardline.iteration.iterator import BatchIterator, Finish
 from shardline.iteration.pipeline import MakePool
-from shardline.iteration.replica import check_unmoved, read_entry
 from shardline.iteration.shared_dict import being_sent
+from shardline.iteration.torch_workers import check_unmoved, read_entry
 from shardline.options import validate
 from shardline.options.storage import check_storage, is_remote
 from shardline.options.validate import Paths

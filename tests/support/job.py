@@ -2,14 +2,11 @@
 
 import faulthandler
 import os
-import signal
-import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
@@ -87,32 +84,3 @@ def _member(
     pipe.send(result)
     pipe.close()
     time.sleep(LIMIT)  # the job ends when all are done: gloo's threads of others may still talk to this one
-
-
-def run_group(command: list[str], limit: float = 100, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command and all processes that it starts, none of which outlives `limit` seconds: an error then."""
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, **environment},
-    )
-    try:
-        out, error = process.communicate(timeout=limit)
-    except BaseException:  # the test's own time limit is one
-        for child in _descendants(process.pid):
-            os.kill(child, signal.SIGKILL)
-        process.communicate()
-        raise
-    return subprocess.CompletedProcess(command, process.returncode, out, error)
-
-
-def _descendants(pid: int) -> list[int]:
-    """A process and its children's children (torchrun's workers have sessions of their own), as far as /proc tells."""
-    found = [pid]
-    for tasks in Path("/proc").glob(f"{pid}/task/*/children"):
-        for child in tasks.read_text().split():
-            found += _descendants(int(child))
-    return found

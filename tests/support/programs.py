@@ -7,6 +7,7 @@ arguments, environment, directory and warnings that it is given, and an end of t
 import atexit
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -14,11 +15,12 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 LIMIT = 100.0
-PRELOADED = ["torch._dynamo", "torch.distributed", "torch.utils.data", "pyarrow.csv", "pyarrow.dataset", "tqdm"]
+PRELOADED = ["torch._dynamo", "torch.distributed.run", "torch.utils.data", "pyarrow.csv", "pyarrow.dataset", "tqdm"]
 _server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
 
 
@@ -52,6 +54,12 @@ class Program:
         if self.returncode is None:
             os.kill(self.pid, number)
 
+    def kill(self) -> None:
+        """Ends it, and the processes that it has started."""
+        for process in _descendants(self.pid) if self.returncode is None else []:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
     def wait(self) -> int:
         """The exit status, once there is one."""
         if self.returncode is None:
@@ -65,7 +73,7 @@ class Program:
 
         def kill() -> None:
             late.set()
-            self.send_signal(signal.SIGKILL)
+            self.kill()
 
         errors: list[str] = []
         timer = threading.Timer(timeout, kill)
@@ -73,11 +81,14 @@ class Program:
         timer.start(), reader.start()
         try:
             out = self.stdout.read()
+        except BaseException:  # the test's own time limit is one
+            self.kill()
+            raise
+        finally:
             reader.join()
             self.wait()
-        finally:
             timer.cancel(), timer.join()
-        self.stdout.close(), self.stderr.close()
+            self.stdout.close(), self.stderr.close()
         if late.is_set():
             raise subprocess.TimeoutExpired(self.args, timeout, out, errors[0])
         return out, errors[0]
@@ -86,7 +97,8 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.send_signal(signal.SIGKILL) if sys.exc_info()[0] else None
+        if sys.exc_info()[0]:
+            self.kill()
         self.wait()
         self.stdout.close(), self.stderr.close()
 
@@ -94,7 +106,7 @@ class Program:
 def start(
     *arguments: object, cwd: Any = None, env: Any = None, warn: Sequence[str] = (), session: bool = False
 ) -> Program:
-    """As `python ARGUMENTS` with pipes for what it says: a script and its arguments, or "-c", code and its arguments.
+    """As `python ARGUMENTS` with pipes for what it says: a script, "-c" and code, or "-m" and a module; and arguments.
 
     `warn`: what `-W` says. `session`: whether it is a process group of its own.
     """
@@ -106,6 +118,16 @@ def run(*arguments: object, timeout: float = LIMIT, **options: Any) -> subproces
     program = start(*arguments, **options)
     out, error = program.communicate(timeout)
     return subprocess.CompletedProcess(program.args, program.wait(), out, error)
+
+
+def _descendants(pid: int) -> list[int]:
+    """A process and its children's children (torchrun's workers have sessions of their own), as far as /proc tells."""
+    found = [pid]
+    with suppress(OSError):  # it just ended
+        for tasks in Path("/proc").glob(f"{pid}/task/*/children"):
+            for child in tasks.read_text().split():
+                found += _descendants(int(child))
+    return found
 
 
 # The server
@@ -190,6 +212,11 @@ def _become(given: dict[str, Any]) -> Callable[[], None]:
     warnings._processoptions(given["warn"])
     main, (what, *more) = types.ModuleType("__main__"), given["arguments"]
     main.__dict__["__builtins__"] = __builtins__
+    paths = given["env"].get("PYTHONPATH")
+    sys.path[:1] = ["", *(paths.split(os.pathsep) if paths else [])]
+    if what == "-m":
+        sys.path[0], sys.argv = given["cwd"], more
+        return lambda: runpy.run_module(more[0], run_name="__main__", alter_sys=True)
     if what == "-c":
         code, name, first, more = more[0], "<string>", "", more[1:]
         sys.argv = ["-c", *more]
@@ -197,8 +224,7 @@ def _become(given: dict[str, Any]) -> Callable[[], None]:
         code, name, first = Path(what).read_text(), what, str(Path(what).resolve().parent)
         main.__file__ = what
         sys.argv = [what, *more]
-    paths = given["env"].get("PYTHONPATH")
-    sys.path[:1] = [first, *(paths.split(os.pathsep) if paths else [])]
+    sys.path[0] = first
     sys.modules["__main__"] = main
     compiled = compile(code, name, "exec")
     return lambda: exec(compiled, main.__dict__)

@@ -14,7 +14,8 @@ from shardline.arguments import CONTENT, DatasetArguments
 from shardline.distributed.kv_store import RankChannel
 from shardline.distributed.ranks import Ranks
 from shardline.distributed.row_counts import count_shared
-from shardline.planning.build import count_rows, draw_seed, fit_plan, list_files, with_counts
+from shardline.planning.build import count_rows, draw_seed, fit_plan, with_counts
+from shardline.planning.listing import list_files
 from shardline.settings import Settings
 from shardline.signature import declared
 

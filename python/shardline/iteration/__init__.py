@@ -5,6 +5,6 @@
 - `batch_id`: which batch of the epoch an iterator's n-th is.
 - `pipeline`: the reader's batches, after the caller's functions.
 - `shared_dict`: a dict shared between processes.
-- `replica`: how the workers of torch's own loaders, each with a replica of the dataset, share an epoch.
+- `torch_workers`: how the workers of torch's own loaders, each with a replica of the dataset, share an epoch.
 - `epoch`: how an iterator begins.
 """

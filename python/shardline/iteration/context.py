@@ -9,8 +9,8 @@ from shardline._core import Legs, Plan
 from shardline.errors import ShardlineRuntimeError
 from shardline.filters.row_filter import none_left
 from shardline.iteration.iterator import BatchIterator
-from shardline.iteration.replica import Made, Replica, StartPlace, in_worker, publish, workers_iterate
 from shardline.iteration.shared_dict import SharedDict
+from shardline.iteration.torch_workers import Made, Replica, StartPlace, in_worker, publish, workers_iterate
 from shardline.planning.epoch_order import EpochOrder
 from shardline.reading.epoch_source import EpochSource, EpochSources
 from shardline.settings import Settings

@@ -10,7 +10,7 @@ from shardline.iteration.batch_id import BatchId
 from shardline.iteration.context import EpochContext
 from shardline.iteration.iterator import BatchIterator, Begun, Finish
 from shardline.iteration.pipeline import MakePool, apply_functions
-from shardline.iteration.replica import Replica
+from shardline.iteration.torch_workers import Replica
 from shardline.reading.batch_source import BatchStride, open_stride
 from shardline.reading.transform import Functions
 from shardline.state.leg import legs_of

@@ -1,5 +1,6 @@
 """Which files, and in which order their rows come.
 
+- `listing`: the files that paths stand for.
 - `build`: a plan (the file table of a run), made by one process from paths or from an earlier plan.
 - `epoch_order`: the order of a plan's rows under the shuffle settings.
 - `file_table`: the files as a state holds them.

@@ -7,12 +7,11 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 
-import pyarrow as pa
-
 from shardline._core import Plan, Selector
 from shardline.errors import ShardlineValueError
-from shardline.filters.hive import attach, to_bytes
+from shardline.filters.hive import attach
 from shardline.filters.row_filter import RowFilter, rule_in_words
+from shardline.planning.listing import list_files
 from shardline.settings import Settings
 
 log = logging.getLogger("shardline")
@@ -33,35 +32,6 @@ def build_plan(
         return count_rows(plan, selector, groups, settings, show_progress=show_progress)
 
     return with_counts(plan, settings.row_filter, count), seed
-
-
-def list_files(paths: Sequence[str], settings: Settings) -> Plan:
-    """The plan of the files that `paths` stand for.
-
-    Files that the filter rules out by their folders are dropped before any footer is read.
-    """
-    row_filter = settings.row_filter
-    partitioning = row_filter.partitioning
-    of_folders: list[pa.RecordBatch] = []
-
-    def keep(names: list[str]) -> list[int]:
-        assert partitioning is not None
-        values = partitioning.values(names)
-        kept = row_filter.kept_files(names, values)
-        if values is not None:
-            of_folders.append(values.take(pa.array(kept, pa.int64())))
-        return kept
-
-    plan = Plan.build(
-        list(paths),
-        num_threads=settings.num_threads,
-        columns_of_all=settings.columns_from == "all",
-        missing_as_null=settings.missing_columns == "null",
-        widen_types=settings.widen_types,
-        storage=settings.storage,
-        keep=None if partitioning is None else keep,
-    )
-    return plan.with_partitions(to_bytes(of_folders[0])) if of_folders else plan
 
 
 def fit_plan(plan: Plan, row_filter: RowFilter) -> Plan:

@@ -18,11 +18,11 @@
 //! threads that share a list of tasks (`parallel`) and locks ([`sync`]).
 
 mod buffer_pool;
-#[cfg(test)]
-mod cases;
 mod error;
 mod lru;
 mod parallel;
+#[cfg(test)]
+mod proptest_config;
 pub mod sync;
 
 pub mod assemble;

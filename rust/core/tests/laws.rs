@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
-#[path = "../src/cases.rs"]
-mod cases;
+#[path = "../src/proptest_config.rs"]
+mod proptest_config;
 
 use proptest::prelude::*;
 use shardline_core::order::{Groups, LegRequest, Legs, Line, Order, OrderSpec, Outcome};
@@ -117,7 +117,7 @@ fn saved(num_rows: u64, legs: &Legs) -> Legs {
 }
 
 proptest! {
-    #![proptest_config(cases::cases(20_000))]
+    #![proptest_config(proptest_config::cases(20_000))]
 
     /// Laws 1, 4 and 5: over any history of topologies an epoch delivers every row once, less what `left_out` lists,
     /// and all ranks take the same number of steps.

@@ -148,7 +148,7 @@ fn names_that_are_not_text_are_errors() {
 }
 
 proptest! {
-    #![proptest_config(crate::cases::cases(32))]
+    #![proptest_config(crate::proptest_config::cases(32))]
 
     #[test]
     fn a_directory_a_glob_and_a_list_agree(files in prop::collection::btree_set("[a-c./\\-é ]{0,4}[a-c]", 1..8)) {

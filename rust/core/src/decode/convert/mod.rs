@@ -11,12 +11,12 @@ mod decimal;
 mod encode;
 mod lists;
 mod location;
+mod null_rules;
 mod nulls;
 mod operation;
 mod output;
 pub(crate) mod pad;
 mod resolve;
-mod resolver;
 mod scalars;
 #[cfg(test)]
 mod tests;

@@ -7,9 +7,9 @@ use arrow_schema::{DataType, Field};
 use super::arrays::fixed_size;
 use super::conversion::Conversion;
 use super::lists::{ListConversion, ListLayout};
+use super::null_rules::{NullTarget, Resolved, Resolver};
 use super::operation::{Child, Op};
 use super::output::{ArrayLayout, Node, OutputKey, Role};
-use super::resolver::{NullTarget, Resolved, Resolver};
 use super::text::is_text;
 use super::validate::{
     bytes_of, changes, check_clash, check_concerns, inner, is_dense, is_flat, is_id, item_mask, masked, not_numbers,

@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use arrow_schema::DataType;
 
 use super::encode::{IdConversion, Ids};
+use super::null_rules::{NullTarget, Resolved, Resolver};
 use super::operation::Op;
 use super::output::{ArrayLayout, Node};
-use super::resolver::{NullTarget, Resolved, Resolver};
 use super::text::{TextConversion, is_string};
 use super::validate::{bytes_of, masked, value};
 use super::values::NumberConversion;

@@ -178,7 +178,7 @@ fn pages_behind_are_offered_to_as_many_threads_as_have_no_work() {
 }
 
 proptest! {
-    #![proptest_config(crate::cases::cases(64))]
+    #![proptest_config(crate::proptest_config::cases(64))]
 
     #[test]
     fn pages_are_those_of_the_crate(
