@@ -5,7 +5,8 @@ import torch
 from support import ranked
 from support.job import DIED, job
 
-from shardline import Checkpointer
+import shardline
+from shardline import Checkpointer, DataLoader
 
 
 @pytest.mark.parametrize("private", [False, True], ids=["shared", "private"])
@@ -191,3 +192,25 @@ def test_the_metadata_of_pieces_is_no_way_in(hundred, tmp_path):
     path.write_bytes(pickle.dumps({"a": Trap()}))
     with path.open("rb") as file, pytest.raises(pickle.UnpicklingError, match="builtins.print"):
         _Unpickler(file).load()
+
+
+def _uneven(rank, path, directory, taken):
+    loader = DataLoader(path, batch_size=10)
+    ck = Checkpointer(directory, data=loader, model=torch.nn.Linear(1, 1))
+    for _ in zip(range(taken[rank]), loader, strict=False):
+        pass
+    try:
+        ck.save(step=1)
+    except shardline.CheckpointError as error:
+        return str(error)
+    return "saved"
+
+
+@pytest.mark.parametrize("taken", [(3, 5), (5, 3)])
+def test_ranks_that_took_unequal_numbers_of_batches_are_not_saved_as_if_equal(hundred, tmp_path, taken):
+    found = job(2, _uneven, hundred, tmp_path / "ck", taken)
+    for message in found:
+        assert "'data'" in message
+        for rank in (0, 1):
+            assert f"rank {rank}: epoch 0, step {taken[rank]}" in message
+    assert job(2, _uneven, hundred, tmp_path / "ck", (3, 3)) == ["saved", "saved"]

@@ -295,32 +295,57 @@ def _states(rank, path):
     found["same"] = (whole[3:], ids(same))
     same.load_state_dict(loader.state_at(4, epoch=0))
     found["again"] = (whole[4:], ids(same))
+    # a rank that comes first waits for nobody: the last one sees the difference, the others before a later batch
     other = DataLoader(path, **options)
     other.load_state_dict(loader.state_at(rank, epoch=0))
-    found["other"] = refused(iter, other)[:2]
-    found["still"] = refused(iter, other)[:2]
+    found["other"] = _late(rank, other)
+    found["still"] = refused(next, iter(other))[:2]
     other.load_state_dict(loader.state_at(1, epoch=0))
     found["mended"] = (whole[1:], ids(other))
     seeds = DataLoader(path, **{**options, "shuffle_seed": None})
     seeds.load_state_dict({**loader.state_at(2, epoch=0), "seed": 7 + rank // 2})
-    found["seeds"] = refused(iter, seeds)[:2]
-    # who waits in vain below comes late to what follows: both are built before
-    some, first = DataLoader(path, **options), DataLoader(path, **options)
-    # one rank began afresh, and iterates
-    if rank == 1:
-        ids(some)
-        found["some"] = None
-    else:
-        some.load_state_dict(loader.state_at(2, epoch=0))
-        found["some"] = refused(iter, some)[:2]
-    # rank 0 began afresh
-    if rank:
-        first.load_state_dict(loader.state_at(2, epoch=0))
-        found["first"] = refused(iter, first)[:2]
+    found["seeds"] = _late(rank, seeds)
     return found
 
 
-def test_states_that_disagree_raise_before_the_first_batch(hundred):
+def _late(rank, loader):
+    """Rank 0 takes a batch before the others come."""
+    iterator = iter(loader)
+    if rank == 0:
+        next(iterator)
+    dist.barrier()
+    found = refused(next, iterator)[:2] if rank else None
+    dist.barrier()
+    return found or refused(next, iterator)[:2]
+
+
+def _absent_after_load(rank, path):
+    """Loaded on the ranks but one, which begins afresh."""
+    loader = DataLoader(path, batch_size=5, shuffle=True, rank_timeout=0.5)
+    if rank != 1:
+        loader.load_state_dict(loader.state_at(2, epoch=0))
+    iterator = iter(loader)
+    next(iterator)
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            if next(iterator, None) is None:
+                iterator = iter(loader)
+        except shardline.RankTimeoutError as error:
+            return str(error)
+        if rank == 1:
+            return ""
+        time.sleep(0.01)
+    return "nothing was raised"
+
+
+def test_a_state_that_only_some_ranks_load_raises_on_these(hundred):
+    first, second, third = job(3, _absent_after_load, hundred)
+    assert "not on rank 1: load the same state on every rank" in first
+    assert (second, third) == ("", "nothing was raised")  # it looks for the first rank only, which has loaded
+
+
+def test_states_that_disagree_raise_on_every_rank_and_none_waits(hundred):
     results = job(3, _states, hundred)
     assert all(isinstance(found, dict) for found in results), results
     for found in results:
@@ -334,8 +359,31 @@ def test_states_that_disagree_raise_before_the_first_batch(hundred):
         assert f"rank {rank}: epoch 0, {3 * rank} batches of all ranks" in message
     assert "seed 7" in results[0]["seeds"][1]
     assert "seed 8" in results[0]["seeds"][1]
-    assert results[0]["some"] == results[2]["some"]
-    assert results[0]["some"][0] == "RankTimeoutError"
-    assert "rank 1 " in results[0]["some"][1]
-    assert results[1]["first"] == results[2]["first"]
-    assert "rank 0 " in results[1]["first"][1]
+
+
+# Ranks that nobody said
+
+
+def _made_before(rank, loader, dataset):
+    return refused(iter, loader)[:2], refused(iter, dataset)[:2]
+
+
+def test_a_loader_made_before_the_process_group_raises_at_iter(hundred):
+    """As under `mp.spawn(fn, args=(loader,))`: every rank would read every row."""
+    loader = DataLoader(hundred, batch_size=10)
+    ids(loader)  # alone it is right
+    for found in job(2, _made_before, loader, StructuredDataset(hundred, batch_size=10)):
+        for name, message in found:
+            assert name == "ShardlineRuntimeError"
+            assert "made before the process group of 2 ranks" in message
+            assert "init_process_group()" in message
+            assert "rank= and num_ranks=" in message
+
+
+def _made_before_with_ranks(rank, loader):
+    return ids(loader)
+
+
+def test_a_loader_that_was_given_ranks_may_be_made_before(hundred):
+    everything = DataLoader(hundred, batch_size=10, rank=0, num_ranks=1)
+    assert job(2, _made_before_with_ranks, everything) == [ids(everything)] * 2

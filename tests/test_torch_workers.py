@@ -315,3 +315,17 @@ def test_no_descriptors_are_left(data):
     # What earlier tests left may go meanwhile; nothing may come.
     assert held() <= descriptors
     assert left_over("/dev/shm", shared) == []
+
+
+@pytest.mark.parametrize("make_loader", [plain, stateful], ids=["torch", "torchdata"])
+def test_a_place_set_while_workers_iterate_ends_no_worker(data, make_loader):
+    """The parent takes back what its workers have agreed on, while they are at work."""
+    dataset = make(data)
+    loader = make_loader(dataset, 2)
+    for epoch in range(4):
+        iterator = iter(loader)
+        for n, _ in enumerate(iterator):
+            if n % 3 == 0:
+                dataset.set_epoch(epoch + 1)
+        del iterator
+        gc.collect()

@@ -70,6 +70,11 @@ class StateCapture:
             own=own,
             plain=frozenset(name for name, part in self._parts.items() if part.is_loader or part.is_plain),
             plans=plans,
+            places={
+                name: part.position[:2]
+                for name, part in self._parts.items()
+                if part.is_loader and not part.own and part.position is not None
+            },
         )
         if spread:
             from shardline.checkpoint import dcp

@@ -21,6 +21,7 @@ from shardline.checkpoint.parts import RNG, to_bytes, to_file
 from shardline.errors import CheckpointError, ShardlineError
 
 log = logging.getLogger("shardline")
+_NAMED = 64
 
 
 @dataclass
@@ -38,6 +39,8 @@ class CapturedState:
     sharded: dict[str, Any] = field(default_factory=dict)
     plans: dict[str, Callable[[Path], object]] = field(default_factory=dict)
     """What lies beside the checkpoints: by its name, what writes it."""
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The epoch and the step of each loader whose state the ranks share."""
 
 
 @dataclass
@@ -79,12 +82,19 @@ class Saver:
         }
         files = {stem + ending: data for stem, (ending, data) in own.items()}
         message = Message(
-            {"own": {name: len(data) for name, data in files.items()}, "sharded": sorted(taken.sharded)},
+            {
+                "own": {name: len(data) for name, data in files.items()},
+                "sharded": sorted(taken.sharded),
+                "places": taken.places,
+            },
             b"".join(files.values()),
         )
-        return self._coordinator.round(
-            f"save(step={taken.step})", message, lambda messages: then(self._write(taken, messages))
-        )
+
+        def decide(messages: list[Message]) -> dict[str, Any]:
+            _check_places(messages)
+            return then(self._write(taken, messages))
+
+        return self._coordinator.round(f"save(step={taken.step})", message, decide)
 
     def save_pieces(self, taken: CapturedState, folder: Path, write: Callable[[], object] | None = None) -> None:
         """The second half: this rank's pieces, by `write` if they are under way already; then the manifest."""
@@ -217,6 +227,23 @@ class Saver:
         for one in found:
             if one.path in self.corrupt and one.manifest.serial < oldest:
                 atomic_write.remove(one.path)
+
+
+def _check_places(messages: list[Message]) -> None:
+    """One state is saved for all ranks, so that all must have taken the same number of batches."""
+    for name, place in messages[0].plain["places"].items():
+        places = {rank: message.plain["places"].get(name) for rank, message in enumerate(messages)}
+        if any(other != place for other in places.values()):
+            lines = "".join(
+                f"\n  - rank {rank}: " + ("does not know" if there is None else f"epoch {there[0]}, step {there[1]}")
+                for rank, there in list(places.items())[:_NAMED]
+            )
+            raise CheckpointError(
+                f"the ranks have taken different numbers of batches from the loader {name!r}, so that a state saved "
+                f"now would lose rows or deliver them twice:{lines}\n"
+                "Save when every rank has taken the same number of batches (len(loader) is the same on all), or give "
+                "the loader in per_rank= if each rank goes its own way"
+            )
 
 
 def _put(data: bytes, file: atomic_write.Writer) -> None:
