@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Before torch is imported: threads of torch that wait for each other stand still where other tests run beside them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from support import ids, write_rows
 from support.store import Store
 

@@ -1,8 +1,6 @@
 """The README does what it says: its Python compiles, its loop runs and resumes, and its links lead somewhere."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from support import programs
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -88,6 +87,7 @@ def test_loop_runs_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     )
     second.write_text(script + loop + 'torch.save(model.state_dict(), "end.pt")\n')
     for path in (first, second):
-        subprocess.run([sys.executable, path], check=True, timeout=60)
+        done = programs.run(path)
+        assert done.returncode == 0, done.stderr
     resumed = torch.load("end.pt", weights_only=True)
     assert all(torch.equal(value, resumed[name]) for name, value in whole["model"].state_dict().items())
