@@ -102,16 +102,16 @@ def run_group(command: list[str], limit: float = 100, **environment: str) -> sub
     try:
         out, error = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
-        for child in _descendants(process.pid):
+        for child in descendants(process.pid):
             os.kill(child, signal.SIGKILL)
         raise
     return subprocess.CompletedProcess(command, process.returncode, out, error)
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     """A process and its children's children (torchrun's workers have sessions of their own), as far as /proc tells."""
     found = [pid]
     for tasks in Path("/proc").glob(f"{pid}/task/*/children"):
         for child in tasks.read_text().split():
-            found += _descendants(int(child))
+            found += descendants(int(child))
     return found

@@ -132,6 +132,7 @@ class Checkpointer:
         saved = self.save(step, metrics=metrics, values=values, epoch=epoch)
         if end:
             self.wait()
+            self._preemption.ignore()  # a second one would change the exit status
             self.close()
             sys.exit(self._exit_code)
         return saved
