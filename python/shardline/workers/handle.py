@@ -23,7 +23,8 @@ from shardline.workers.signals import blocked, job_signals
 _SPARE = 2  # free blocks beyond the requests under way
 _MAX_FORGET = 256  # blocks that one message gives up
 _ENDING = 1.0  # seconds that a process which closed its channel has to end
-_STARTS = 3  # of one worker: signals that come while it starts may end it, or its fork server
+_STARTS = 3  # of one worker, which a signal that comes while it starts may end
+_SERVER_STARTS = 30.0  # seconds in which a fork server that was ended is started again
 _SERVER_GONE = 255  # multiprocessing's exit code where the fork server, which would know it, has ended
 
 Heard = tuple[tuple[Any, ...], list[int]]
@@ -80,17 +81,20 @@ class WorkerHandle:
         if self.method != "forkserver":
             self._launch()
             return
+        deadline, nap = time.monotonic() + _SERVER_STARTS, 0.001
         while True:
             try:
                 self._launch()
                 return
-            except (OSError, EOFError):  # the server was ended while it started, or forked
-                if self._starts == _STARTS:
+            except (ConnectionError, FileNotFoundError, EOFError):
+                # The server was ended, by a signal of the job most likely. Once it is gone, a new one is started.
+                if time.monotonic() >= deadline:
                     raise
+                time.sleep(nap)
+                nap = min(2 * nap, 0.1)
 
     def _launch(self) -> None:
         settings, functions, signals = self._settings, self._functions, self._signals
-        self._starts += 1
         self.channel, theirs = Channel.pair()
         inherited = [self.channel, *self._others] if self.method == "fork" else []
         try:
@@ -113,6 +117,7 @@ class WorkerHandle:
             raise
         finally:
             theirs.close()
+        self._starts += 1
         self.process = process
         self.name = f"shardline worker {self._number} (pid {process.pid})"
 
