@@ -87,11 +87,25 @@ def test_between_micro_batches_it_is_refused(hundred, tmp_path, scaled):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_at_the_end_of_the_step(tmp_path, number):
     before = signal.getsignal(number)
-    _, _, ck = make(tmp_path, signals=[signal.SIGTERM, signal.SIGUSR1])
+    _, _, ck = make(tmp_path, signals=[number])
     assert not ck.step(1)
     os.kill(os.getpid(), number)
-    with pytest.raises(SystemExit) as caught:
-        ck.step(2)
+    os.kill(os.getpid(), number)
+    try:
+        with pytest.raises(SystemExit) as caught:
+            ck.step(2)
+        os.kill(os.getpid(), number)  # while the process ends, it would change the exit status
+        ck.close()
+        os.kill(os.getpid(), number)
+    finally:
+        signal.signal(number, before)
     assert caught.value.code == 75
     assert [one.step for one in ck.list()] == [2]
-    assert signal.getsignal(number) is before
+
+
+def test_closing_gives_signals_back(tmp_path):
+    before = signal.getsignal(signal.SIGUSR1)
+    _, _, ck = make(tmp_path, signals=[signal.SIGUSR1])
+    assert signal.getsignal(signal.SIGUSR1) is not before
+    ck.close()
+    assert signal.getsignal(signal.SIGUSR1) is before

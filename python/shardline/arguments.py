@@ -293,6 +293,13 @@ class DatasetArguments(_Batches, DatasetOptions, total=False):
 GROUPS: tuple[type, ...] = (_Batches, _WhatToRead, _WhichRows, _InWhichOrder, _AsWhat, _Ranks, _HowFast)
 """The arguments as documentation groups them."""
 
+NEEDS: dict[str, tuple[str, ...]] = {
+    "shuffle_buffer_size": ("shuffle",),
+    "shuffle_strands": ("shuffle",),
+    "sample_seed": ("sample", "subset"),
+}
+"""Arguments that do nothing unless one of these is given too; `shuffle=False` will do."""
+
 RENAMED = {
     "files": "on_new_files=",
     "groups": "matrices=",

@@ -38,6 +38,16 @@ class EpochSampler(torch.utils.data.Sampler[None]):
         return repeat(None)
 
 
+class _NotGiven:
+    """The default of `batch_size`, so that None is told from nothing at all."""
+
+    def __repr__(self) -> str:
+        return "1024"
+
+
+_NOT_GIVEN: Any = _NotGiven()
+
+
 @documented(DatasetOptions)
 class DataLoader(torch.utils.data.DataLoader[Any]):
     """A loader of Parquet files: `DataLoader(path, batch_size=…, shuffle=True, …)`.
@@ -75,7 +85,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
     def __init__(
         self,
         dataset: Paths | StructuredDataset | None = None,
-        batch_size: int | None = None,
+        batch_size: int = _NOT_GIVEN,
         shuffle: bool | None = None,
         sampler: Any = None,
         batch_sampler: Any = None,
@@ -101,10 +111,24 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
                 f"{name}= is not taken: the order is shuffle=, shuffle_seed= and shuffle_buffer_size=, a distributed "
                 "sampler is rank= and num_ranks=, and batches are batch_size= and drop_last="
             )
+        if generator is not None:
+            raise ShardlineValueError(
+                "generator= is not taken, for the order and random transforms depend on shuffle_seed=, the epoch and "
+                "the batch only: give shuffle_seed=generator.initial_seed()"
+            )
+        if batch_size is None:
+            if not isinstance(dataset, StructuredDataset):
+                raise ShardlineTypeError(
+                    "batch_size=None: batches come ready from shardline, never as single rows. Give the number of rows "
+                    "of a batch, or leave batch_size out (1024)"
+                )
+            batch_size = _NOT_GIVEN  # torch's way to say that the dataset makes the batches, as this one does
         check_names("DataLoader", options, DatasetOptions)
         num_workers = validate.check_int("num_workers", num_workers, 0, 2**16)
         validate.check_function("collate_fn", collate_fn)
-        given = {"batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last}
+        given: dict[str, Any] = {"shuffle": shuffle, "drop_last": drop_last}
+        if batch_size is not _NOT_GIVEN:
+            given["batch_size"] = batch_size
         chosen = {name: value for name, value in given.items() if value is not None}
         if not isinstance(dataset, StructuredDataset):
             dataset = StructuredDataset(dataset, show_progress=show_progress, **cast(Any, chosen), **options)
@@ -124,7 +148,6 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
             timeout=timeout,
             worker_init_fn=worker_init_fn,
             multiprocessing_context=multiprocessing_context,
-            generator=generator,
             prefetch_factor=prefetch_factor,
             persistent_workers=persistent_workers,
             pin_memory_device=pin_memory_device,

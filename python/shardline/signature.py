@@ -7,8 +7,8 @@ from functools import cache
 from textwrap import fill
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
-from shardline.arguments import GROUPS, RENAMED, Argument
-from shardline.errors import ShardlineTypeError
+from shardline.arguments import GROUPS, NEEDS, RENAMED, Argument
+from shardline.errors import ShardlineTypeError, ShardlineValueError
 
 _Class = TypeVar("_Class", bound=type)
 _MARK = "    {arguments}\n"
@@ -29,7 +29,15 @@ def declared(arguments: type) -> dict[str, tuple[Any, Argument]]:
 def check_arguments(function: str, given: Mapping[str, Any], arguments: type) -> dict[str, Any]:
     """Every declared argument: as given and checked, or its default."""
     check_names(function, given, arguments)
-    return {name: each.check(name, given.get(name, each.default)) for name, (_, each) in declared(arguments).items()}
+    known = declared(arguments)
+    values = {name: each.check(name, given.get(name, each.default)) for name, (_, each) in known.items()}
+    for name, others in NEEDS.items():
+        if name in given and given[name] != known[name][1].default and not any(one in given for one in others):
+            raise ShardlineValueError(
+                f"{name}={given[name]!r} does nothing without {' or '.join(f'{one}=' for one in others)}: give it too, "
+                f"or leave {name} out"
+            )
+    return values
 
 
 def check_names(function: str, given: Mapping[str, Any], arguments: type) -> None:

@@ -56,7 +56,7 @@ class Program:
 
     def kill(self) -> None:
         """Ends it, and the processes that it has started."""
-        for process in _descendants(self.pid) if self.returncode is None else []:
+        for process in descendants(self.pid) if self.returncode is None else []:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
 
@@ -120,13 +120,13 @@ def run(*arguments: object, timeout: float = LIMIT, **options: Any) -> subproces
     return subprocess.CompletedProcess(program.args, program.wait(), out, error)
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     """A process and its children's children (torchrun's workers have sessions of their own), as far as /proc tells."""
     found = [pid]
     with suppress(OSError):  # it just ended
         for tasks in Path("/proc").glob(f"{pid}/task/*/children"):
             for child in tasks.read_text().split():
-                found += _descendants(int(child))
+                found += descendants(int(child))
     return found
 
 

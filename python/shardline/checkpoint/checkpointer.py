@@ -100,7 +100,7 @@ class Checkpointer:
             )
         _check_group()
         self._coordinator = Coordinator(process_group, sorted(self._parts), validate.check_seconds("timeout", timeout))
-        self._directory = Path(directory)
+        self._directory = Path(directory).absolute()  # the same, wherever the process goes
         self._saver = Saver(self._directory, self._coordinator, keep, best)
         self._chooser = CheckpointFinder(self._directory, self._coordinator, best)
         self._generators = rng_state.check(generators)
@@ -132,6 +132,7 @@ class Checkpointer:
         saved = self.save(step, metrics=metrics, values=values, epoch=epoch)
         if end:
             self.wait()
+            self._preemption.ignore()  # a second one would change the exit status
             self.close()
             sys.exit(self._exit_code)
         return saved

@@ -149,7 +149,7 @@ class CheckpointFinder:
     def _candidates(self, which: Which) -> tuple[list[Found], list[str]]:
         """(what to try, in order; what was found damaged before that)."""
         if which not in ("latest", "best") and not isinstance(which, int):
-            path = Path(which)
+            path = Path(which).absolute()
             if not (path / NAME).exists():
                 there = contents(path)
                 if not there.found and not there.damaged:

@@ -14,7 +14,10 @@ EXIT_CODE = 75
 
 
 class SignalWatcher:
-    """Notes these signals instead of what they did before, until `close`. A forked child does not inherit it."""
+    """Notes these signals instead of what they did before, until `close`. A forked child does not inherit it.
+
+    shardline's own worker processes ignore them (`workers.signals`).
+    """
 
     def __init__(self, signals: Iterable[int]) -> None:
         self.came: signal.Signals | None = None
@@ -38,9 +41,16 @@ class SignalWatcher:
         if os.getpid() == self._pid:
             self.came = signal.Signals(number)
             return
-        # a worker process that was forked from the training: it ends as it would have ended
+        # a process that was forked from the training: it ends as it would have ended
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
+
+    def ignore(self) -> None:
+        """For a process that is about to end, and has an exit status to keep: they do nothing any more."""
+        if os.getpid() == self._pid and threading.current_thread() is threading.main_thread():
+            for number in self._before:
+                signal.signal(number, signal.SIG_IGN)
+            self._before = {}
 
     def close(self) -> None:
         """What the signals did before, they do again."""

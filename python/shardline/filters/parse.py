@@ -7,7 +7,7 @@ A tree is ("and" | "or", a, b), ("not", a), ("constant", bool | None), ("compare
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -42,6 +42,8 @@ def parse(filters: Any) -> tuple[Tree, Any]:
         return _read(filters), filters
     if isinstance(filters, tuple) and len(filters) == 3 and isinstance(filters[0], str):
         filters = [filters]
+    if isinstance(filters, (str, bytes, Mapping)) or not isinstance(filters, Iterable):
+        raise ShardlineTypeError(f"filters={filters!r} is not understood: {_WOULD_DO}")
     try:
         expression = pq.filters_to_expression(filters)
     except (ValueError, TypeError, KeyError, IndexError, pa.ArrowException) as error:

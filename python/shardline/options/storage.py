@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from shardline._core import Plan, Storage
@@ -13,6 +14,14 @@ SCHEMES = ("s3", "s3a", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss", "htt
 """Of the URLs that name a store."""
 _NESTED = ("retry", "client_kwargs", "headers")
 _PROVIDER = "credential_provider"
+_CACHE = "cache_dir"
+_MAX_PATH = 4096
+_CREDENTIAL_FILES = frozenset(
+    (
+        *("service_account", "service_account_path", "application_credentials", "token"),
+        *("web_identity_token_file", "federated_token_file", "container_authorization_token_file"),
+    )
+)
 
 
 def is_remote(path: str) -> bool:
@@ -71,9 +80,27 @@ def _flatten(options: Mapping[Any, Any]) -> tuple[list[tuple[str, str]], "_Provi
                 pairs += [(f"headers.{key}", _text(key, each)) for key, each in headers.items()]
             pairs += [(f"{name}.{key}", _text(f"{name}[{key!r}]", each)) for key, each in inner.items()]
         elif value is not None:
-            place = isinstance(value, os.PathLike) and name == "cache_dir"
-            pairs.append((name, os.fspath(value) if place else _text(name, value)))
+            pairs.append((name, _place(name, value) or _text(name, value)))
     return pairs, provider
+
+
+def _place(name: str, value: Any) -> str | None:
+    """A local path as the absolute one that it is now, for it is used later too; None if the option is no path.
+
+    An option that may be the name of a file of credentials is one if there is such a file.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        return None
+    text = os.fspath(value)
+    if not isinstance(text, str):
+        return None
+    if name == _CACHE:
+        return str(Path(text).expanduser().absolute())
+    bare = name.lower()
+    for prefix in ("aws_", "google_", "azure_"):
+        bare = bare.removeprefix(prefix)
+    is_file = bare in _CREDENTIAL_FILES and len(text) < _MAX_PATH and "\0" not in text and Path(text).is_file()
+    return str(Path(text).absolute()) if is_file else None
 
 
 def _text(name: str, value: Any) -> str:

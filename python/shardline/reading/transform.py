@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from shardline.errors import ShardlineRuntimeError
+from shardline.errors import ShardlineRuntimeError, ShardlineTypeError
 
 Function = Callable[[Any], Any]
 
@@ -27,9 +27,15 @@ class Functions(NamedTuple):
     def __call__(self, batch: Any) -> Any:
         """Both, where there are both."""
         try:
-            if self.transform is not None:
-                batch = self.transform(batch)
-            return batch if self.collate_fn is None else self.collate_fn(batch)
+            for name, function in self._asdict().items():
+                if function is not None:
+                    batch = function(batch)
+                    if batch is None:
+                        raise ShardlineTypeError(
+                            f"{name} ({function!r}) returned None: it must return the batch that is to be delivered. "
+                            "To leave rows out, return a batch with fewer rows; to stop early, break the loop"
+                        )
+            return batch
         except StopIteration as error:  # it would end the caller's loop in silence
             raise ShardlineRuntimeError("transform or collate_fn raised StopIteration") from error
 

@@ -2,6 +2,7 @@
 
 - `shared_memory`: a batch in one block of shared memory.
 - `channel`: messages to and from a worker.
+- `signals`: what is meant for the job does not end its workers.
 - `process`: what runs in a worker.
 - `handle`: one worker as its caller sees it.
 - `pool`: the processes, and the batches that pass through them.

@@ -5,6 +5,8 @@ The other side's end closes the channel, however it ended.
 
 import marshal
 import socket
+import time
+from contextlib import suppress
 from typing import Any
 
 _HEADER = 4
@@ -62,6 +64,34 @@ class Channel:
             self._data += part
             if not part:
                 raise EOFError("the other side of the channel is gone")
+
+    def is_closed(self) -> bool:
+        """Whether the other side is gone, and nothing that it sent is left to be received."""
+        self._end.setblocking(False)
+        try:
+            return not self._end.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return True
+
+    def finish(self) -> None:
+        """Nothing more is sent: the other side reads an end, but may still send."""
+        with suppress(OSError):
+            self._end.shutdown(socket.SHUT_WR)
+
+    def wait_closed(self, timeout: float) -> bool:
+        """Whether the other side is gone within so many seconds; drops what it still sends."""
+        deadline = time.monotonic() + timeout
+        try:
+            while True:
+                self._end.settimeout(max(0.001, deadline - time.monotonic()))
+                if not self._end.recv(MAX_MESSAGE):
+                    return True
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
 
     def close(self) -> None:
         """Idempotent."""

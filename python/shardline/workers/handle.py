@@ -3,22 +3,29 @@
 import os
 import pickle
 import signal
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from shardline.errors import ShardlineRuntimeError, ShardlineTypeError
 from shardline.reading.transform import Functions, key_of
 from shardline.workers.channel import Channel
-from shardline.workers.process import DONE, work
+from shardline.workers.process import DONE, READY, work
 from shardline.workers.shared_memory import BatchLayout, BatchPacker, Bytes, SharedBlock, new_memory, round_up, unpack
+from shardline.workers.signals import blocked, job_signals
 
 _SPARE = 2  # free blocks beyond the requests under way
 _MAX_FORGET = 256  # blocks that one message gives up
 _ENDING = 1.0  # seconds that a process which closed its channel has to end
+_STARTS = 3  # of one worker, which a signal that comes while it starts may end
+_SERVER_STARTS = 30.0  # seconds in which a fork server that was ended is started again
+_SERVER_GONE = 255  # multiprocessing's exit code where the fork server, which would know it, has ended
 
 Heard = tuple[tuple[Any, ...], list[int]]
 """An answer as it came: the message, and the descriptors that came with it."""
@@ -41,24 +48,15 @@ class WorkerHandle:
     def __init__(
         self, number: int, settings: WorkerSettings, functions: Functions, seed: int, earlier: "list[WorkerHandle]"
     ) -> None:
-        self.channel, theirs = Channel.pair()
         self.method = settings.context.get_start_method()
-        inherited = [self.channel, *(worker.channel for worker in earlier)] if self.method == "fork" else []
-        key = key_of(seed, 0, number, "worker")
-        self.process = settings.context.Process(
-            target=work,
-            args=(theirs, number, settings.number, functions, settings.init, key, inherited),
-            name=f"shardline-worker-{number}",
-            daemon=True,
-        )
-        try:
-            self.process.start()
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            self.channel.close()
-            raise _unpicklable(functions, settings.init, self.method, error) from error
-        finally:
-            theirs.close()
-        self.name = f"shardline worker {number} (pid {self.process.pid})"
+        self.ready = False
+        self.channel: Channel
+        self._number, self._settings, self._functions = number, settings, functions
+        self._others = [worker.channel for worker in earlier] if self.method == "fork" else []
+        self._key = key_of(seed, 0, number, "worker")
+        self._starts = 0
+        self._signals = job_signals()
+        self.start()
         self._waiting: deque[tuple[str, int, SharedBlock]] = deque()  # name, number, block of each batch
         self._free: deque[SharedBlock] = deque()
         self._out: dict[int, weakref.ref[Bytes]] = {}
@@ -69,9 +67,113 @@ class WorkerHandle:
         self._layout_in: BatchLayout | None = None
         self._layout_out: BatchLayout | None = None
 
+    def start(self) -> None:
+        """Starts the process, so that it outlives the job's signals from its beginning.
+
+        It inherits a mask that holds them back until it ignores them. A fork server's children inherit that server's,
+        and the server may have children of others too, who count on its mask: `restart` makes up for it.
+        """
+        if self.method == "fork":
+            self._launch()
+            return
+        with blocked(self._signals):  # started under it, the tracker outlives these signals too
+            resource_tracker.ensure_running()
+        if self.method != "forkserver":
+            self._launch()
+            return
+        deadline, nap = time.monotonic() + _SERVER_STARTS, 0.001
+        while True:
+            try:
+                self._launch()
+                return
+            except (ConnectionError, FileNotFoundError, EOFError):
+                # The server was ended, by a signal of the job most likely. Once it is gone, a new one is started.
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(nap)
+                nap = min(2 * nap, 0.1)
+
+    def _launch(self) -> None:
+        settings, functions, signals = self._settings, self._functions, self._signals
+        self.channel, theirs = Channel.pair()
+        inherited = [self.channel, *self._others] if self.method == "fork" else []
+        try:
+            with blocked(() if self.method == "forkserver" else signals) as mask:
+                kept = None if self.method == "forkserver" else mask
+                process = settings.context.Process(
+                    target=work,
+                    args=(
+                        *(theirs, self._number, settings.number, functions, settings.init, self._key),
+                        *(inherited, signals, kept),
+                    ),
+                    name=f"shardline-worker-{self._number}",
+                    daemon=True,
+                )
+                process.start()
+        except BaseException as error:
+            self.channel.close()
+            if isinstance(error, (pickle.PicklingError, AttributeError, TypeError)):
+                raise _unpicklable(functions, settings.init, self.method, error) from error
+            raise
+        finally:
+            theirs.close()
+        self._starts += 1
+        self.process = process
+        self.name = f"shardline worker {self._number} (pid {process.pid})"
+
+    def restart(self) -> bool:
+        """Starts the process again where one of the job's signals ended it before it was ready; whether it did."""
+        ended = self.process
+        ended.join(_ENDING)
+        code = ended.exitcode
+        if self.ready or self._starts >= _STARTS or code is None:
+            return False
+        if code != _SERVER_GONE and -code not in self._signals:
+            return False
+        self.channel.close()
+        self.start()
+        ended.close()
+        return True
+
+    def is_alive(self) -> bool:
+        """Whether the process lives. Where its fork server has ended, the channel tells."""
+        code = self.process.exitcode
+        return code is None or (self._lost_server(code) and not self.channel.is_closed())
+
+    def _lost_server(self, code: int) -> bool:
+        return self.method == "forkserver" and code == _SERVER_GONE
+
+    def dismiss(self) -> None:
+        """Asks the process to end."""
+        with suppress(OSError):
+            self.channel.send(())
+        if self.method == "forkserver":
+            self.channel.finish()
+        else:
+            self.channel.close()
+
+    def end(self, deadline: float) -> None:
+        """Waits for the process to end; it is killed if it has not by then (of `time.monotonic`)."""
+        left, process = max(0.0, deadline - time.monotonic()), self.process
+        if self.method == "forkserver":  # whose exit code may be known no more
+            if not self.channel.wait_closed(left):
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+            self.channel.close()
+            process.join(_ENDING)
+        else:
+            process.join(left)
+            if process.is_alive():
+                process.kill()
+                process.join()
+        if process.exitcode is not None:
+            process.close()
+
     @property
     def at(self) -> str:
         """What it works on."""
+        if not self.ready and not self._sent:
+            return "its start"
         return self._waiting[0][0] if self._waiting else "no batch"
 
     @property
@@ -104,7 +206,15 @@ class WorkerHandle:
         """The next answer, to be opened; TimeoutError after `wait` seconds, EOFError where the process is gone."""
         if not self._waiting:
             raise self.lost()
+        self.greet(wait)
         return self.channel.receive(wait)
+
+    def greet(self, wait: float) -> None:
+        """Takes the first message, which says that the process is ready. Raises as `hear` does."""
+        if not self.ready:
+            message, _ = self.channel.receive(wait)
+            assert message == READY
+            self.ready = True
 
     def lost(self) -> ShardlineRuntimeError:
         """Ctrl-C came between hearing and opening an answer: nothing is skipped in silence."""
@@ -177,6 +287,8 @@ class WorkerHandle:
         code = self.process.exitcode
         if code is None:
             return "it closed its channel"
+        if self._lost_server(code):
+            return "how is not known, for the fork server that started it has ended too"
         if code < 0:
             name = signal.Signals(-code).name
             hint = " (out of memory, perhaps: see the kernel's log)" if name == "SIGKILL" else ""

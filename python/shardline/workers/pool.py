@@ -7,10 +7,9 @@ comes back in one.
 import logging
 import os
 import time
-import weakref
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Iterable
+from multiprocessing.util import Finalize
+from typing import Any, TypeVar
 
 from shardline.errors import ShardlineRuntimeError
 from shardline.reading.batch_source import BatchSource
@@ -18,6 +17,7 @@ from shardline.reading.transform import Functions
 from shardline.workers.handle import Heard, WorkerHandle, WorkerSettings
 
 log = logging.getLogger("shardline")
+_T = TypeVar("_T")
 _SLICE = 1.0  # seconds of waiting after which it is checked that every worker lives
 _JOIN = 5.0  # seconds that a worker has to end by itself
 _MAX_DEPTH = 64  # requests that a channel surely holds unread
@@ -31,10 +31,13 @@ class WorkerPool:
         self.broken = False
         self._run = 0
         self._workers: list[WorkerHandle] = []
-        self._release = weakref.finalize(self, _close, os.getpid(), self._workers)
+        # Of multiprocessing's own: at the interpreter's end it comes before daemons are terminated and waited for.
+        self._release = Finalize(self, _close, (os.getpid(), self._workers), exitpriority=100)
         try:
             for number in range(settings.number):
                 self._workers.append(WorkerHandle(number, settings, functions, seed, self._workers))
+            for worker in self._workers if self._workers[0].method == "forkserver" else ():
+                self._await_ready(worker)
         except BaseException:
             self.close()
             raise
@@ -84,27 +87,42 @@ class WorkerPool:
             self.broken = True
             raise
 
+    def _await_ready(self, worker: WorkerHandle) -> None:
+        """Waits until no signal of the job ends the worker any more; one that was ended before is started again."""
+        while not worker.ready:
+            try:
+                self._wait(worker, worker.greet, ())
+            except EOFError:
+                if not worker.restart():
+                    raise self._death(worker) from None
+
     def _hear(self, worker: WorkerHandle) -> Heard:
         """Waits. Opening comes apart from it: what the functions raised may be a TimeoutError or an EOFError, too."""
+        try:
+            return self._wait(worker, worker.hear, self._workers)
+        except EOFError:
+            raise self._death(worker) from None
+
+    def _wait(self, worker: WorkerHandle, receive: Callable[[float], _T], watched: Iterable[WorkerHandle]) -> _T:
+        """What `receive` of a worker returns, once it does; raises where one of those `watched` dies meanwhile."""
         deadline = None
         if self.settings.timeout > 0:
             deadline = time.monotonic() + self.settings.timeout
         while True:
             wait = _SLICE if deadline is None else min(_SLICE, max(0.001, deadline - time.monotonic()))
             try:
-                return worker.hear(wait)
+                return receive(wait)
             except TimeoutError:
-                for other in self._workers:
-                    if not other.process.is_alive():
+                for other in watched:
+                    if not other.is_alive():
                         raise self._death(other) from None
                 if deadline is not None and time.monotonic() >= deadline:
                     raise ShardlineRuntimeError(
                         f"DataLoader timed out after {self.settings.timeout} seconds: "
                         f"{worker.name} works on {worker.at}"
                     ) from None
-                continue
             except EOFError:
-                raise self._death(worker) from None
+                raise
             except Exception:
                 self.broken = True
                 raise
@@ -123,19 +141,10 @@ def _close(pid: int, workers: list[WorkerHandle]) -> None:
     if os.getpid() != pid:
         return
     for worker in workers:
-        with suppress(OSError):
-            worker.channel.send(())
-        worker.channel.close()
+        worker.dismiss()
     deadline = time.monotonic() + _JOIN
     for worker in workers:
-        worker.process.join(max(0.0, deadline - time.monotonic()))
-        if worker.process.is_alive():
-            worker.process.terminate()
-            worker.process.join(_SLICE)
-        if worker.process.is_alive():
-            worker.process.kill()
-            worker.process.join()
-        worker.process.close()
+        worker.end(deadline)
 
 
 def _interrupted() -> ShardlineRuntimeError:

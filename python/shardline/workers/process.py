@@ -5,7 +5,6 @@ The rows come ready; nothing here reads a file, and nothing touches the reader o
 
 import os
 import pickle
-import signal
 import sys
 import threading
 import time
@@ -22,7 +21,10 @@ from shardline.errors import ShardlineRuntimeError
 from shardline.reading.transform import Functions, seed_generators
 from shardline.workers.channel import MAX_MESSAGE, Channel
 from shardline.workers.shared_memory import BatchLayout, BatchPacker, SharedBlock, new_memory, round_up, unpack
+from shardline.workers.signals import Mask, ignore
 
+READY = ("ready",)
+"""The first message of a worker: from now on no signal that is meant for the job ends it."""
 DONE, FAILED = 0, 1
 _NO_DATASET: Any = None  # it stays in the caller
 
@@ -35,13 +37,19 @@ def work(
     init: Callable[[int], None] | None,
     key: bytes,
     inherited: Sequence[Channel],
+    signals: Mask,
+    mask: Mask | None,
 ) -> None:
-    """The process. `key` seeds it for `init`; `inherited`: what a fork brought along that is others'."""
+    """The process. `key` seeds it for `init`; `inherited`: what a fork brought along that is others'.
+
+    `signals`: the caller's, which ends this process if it wants to. `mask`: see `signals.ignore`.
+    """
+    ignore(signals, mask)
     for other in inherited:
         other.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's; it ends this process if it wants to
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    with suppress(OSError):
+        channel.send(READY)
+    threading.Thread(target=_follow_trainer, daemon=True).start()
     torch.set_num_threads(1)
     seed_generators(key)
     seed = int.from_bytes(key[:7], "little")
@@ -58,10 +66,16 @@ def work(
         _Worker(channel, number, functions, failure).run()
 
 
-def _follow_parent() -> None:
-    """Ends this process when its parent ended in a way that leaves no time to say so."""
-    parent, caretaker = parent_process(), os.getppid()
-    while os.getppid() == caretaker and (parent is None or parent.is_alive()):
+def _follow_trainer() -> None:
+    """Ends this process when the one that trains ended in a way that leaves no time to say so.
+
+    A fork server, the parent of what it starts, may end before. Elsewhere the parent is the process that trains; there
+    its sentinel would not do, for whatever it forks holds that open.
+    """
+    trainer = parent_process()
+    assert trainer is not None
+    forked_by_server = os.getppid() != trainer.pid
+    while trainer.is_alive() if forked_by_server else os.getppid() == trainer.pid:
         time.sleep(1)
     os._exit(1)
 
