@@ -1,5 +1,6 @@
 """Signals that are meant for the job: the training answers them, and its workers live until it has."""
 
+import contextlib
 import multiprocessing
 import os
 import random
@@ -297,7 +298,8 @@ def preempt(data, folder, log, method, moment, wait, everyone):
 
     def kill():
         for pid in descendants(agent.pid):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     timer = threading.Timer(LIMIT, kill)
     timer.start(), reader.start()
@@ -308,7 +310,8 @@ def preempt(data, folder, log, method, moment, wait, everyone):
         time.sleep(wait)  # any moment will do
         if everyone:
             for pid in descendants(agent.pid):
-                os.kill(pid, signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
         else:
             os.killpg(agent.pid, signal.SIGTERM)
         rest = agent.stdout.read()
