@@ -56,7 +56,7 @@ class ColumnSchema:
             if words is None:
                 return None
             values = len(words)
-        return max(values, *self._other_ids) + 1
+        return max((values, *self._other_ids)) + 1
 
 
 class Schema(Mapping[str, ColumnSchema]):
