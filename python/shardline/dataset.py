@@ -291,9 +291,7 @@ class StructuredDataset(IterableDataset[Any]):
         given = options_of(self._context.settings, column).vocabulary
         if given is not None:
             return list(given)
-        words: list[Any] = vocabulary.get_or_build(
-            self._order.plan, column, self._context.settings.num_threads, self._context.settings.storage
-        ).to_pylist()
+        words: list[Any] = vocabulary.of_column(self._order.plan, column, self._context.settings).to_pylist()
         return words
 
     def left_out(self) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import torch
 
 from shardline._core import Projection
+from shardline.options.columns import ColumnOptions
 from shardline.reading.column_specs import options_of
 from shardline.reading.layout import Node, entries_of, fields_of
 from shardline.settings import Settings
@@ -37,6 +38,8 @@ class ColumnSchema:
     encode: str | None = None
     buckets: int | None = None
     _vocabulary: Callable[[], list[Any]] | None = field(default=None, repr=False, compare=False)
+    _other_ids: tuple[int, ...] = field(default=(), repr=False, compare=False)
+    """Ids that were given outright: of nulls, and of unknown values."""
 
     @property
     def vocabulary(self) -> list[Any] | None:
@@ -45,11 +48,15 @@ class ColumnSchema:
 
     @property
     def num_ids(self) -> int | None:
-        """How many ids an embedding needs, that of nulls included; None for what is no ids."""
+        """How many ids an embedding needs, those of nulls and unknown values included; None for what is no ids."""
         if self.buckets is not None:
-            return self.buckets + 1
-        words = self.vocabulary
-        return None if words is None else len(words) + 1
+            values = self.buckets
+        else:
+            words = self.vocabulary
+            if words is None:
+                return None
+            values = len(words)
+        return max((values, *self._other_ids)) + 1
 
 
 class Schema(Mapping[str, ColumnSchema]):
@@ -100,7 +107,11 @@ def describe_columns(projection: Projection, settings: Settings, vocabulary: Cal
                 of(child.name, f"{path}.{child.field}", child.role, sources, child.node, child.type)
                 for child in fields_of(node, type_)
             )
-        nulls = options.nulls or ("error" if settings.wants_tensors else "keep")
+        nulls: str = options.nulls or ("error" if settings.wants_tensors else "keep")
+        # Asked to be ids, nulls have one; and so they do where nothing was said to fill them with.
+        has_id = options.encode is not None and options.nulls in (None, "keep", "nan")
+        if encode is not None and (has_id or (nulls == "fill" and options.fill is None)):
+            nulls = "id"
         return ColumnSchema(
             name=name,
             columns=sources,
@@ -111,11 +122,12 @@ def describe_columns(projection: Projection, settings: Settings, vocabulary: Cal
             shape=_shape(kind, type_, role, len(sources), options, dtype) if kind != "dict" else (),
             unit=_unit(item) if numeric and encode is None else None,
             timezone=getattr(item, "tz", None) if numeric else None,
-            nulls="id" if encode is not None and options.encode and options.nulls in (None, "keep", "nan") else nulls,
+            nulls=nulls,
             fields=fields,
             encode=encode if role == "value" else None,
             buckets=options.buckets if encode == "hash" and role == "value" else None,
             _vocabulary=(lambda: vocabulary(path)) if encode == "codes" and role == "value" else None,
+            _other_ids=_other_ids(options) if encode is not None else (),
         )
 
     matrices = {each.key: each.is_matrix for each in settings.matrices}
@@ -133,6 +145,12 @@ def _has_ids(item: pa.DataType, asked: Mapping[str, Any], settings: Settings, pa
     return "encode" in asked and (
         any(is_(item) for is_ in texts + views) or (own is not None and own.encode is not None)
     )
+
+
+def _other_ids(options: ColumnOptions) -> tuple[int, ...]:
+    """The ids that were given outright: that of nulls, and that of unknown values."""
+    fill = options.fill if options.nulls in ("fill", "mask") else None
+    return tuple(int(given) for given in (fill, options.unknown) if isinstance(given, (bool, int, float)))
 
 
 def _innermost(type_: Any) -> Any:

@@ -42,7 +42,9 @@ class ColumnOptions:
     `dtype`: of numbers, dates, ids and raw bytes: a torch dtype or its name. A cast that would lose is an error that
     names the row, unless `lossy`. `decimal`: "float64" or "unscaled" (int64).
 
-    `strings`: "objects" (a list of str or bytes) or "bytes" (a tuple of uint8 values and offsets).
+    `strings`: "objects" (a list of str or bytes) or "bytes" (a tuple of uint8 values and offsets). `errors`: what
+    becomes of a string that is not UTF-8: "strict" (default; an error that names the row) or "replace" (U+FFFD in
+    place of what is not). With strings="bytes" and encode="hash" any bytes are delivered as they are.
 
     `lists`: of numbers, as "jagged" nested tensors, "fixed" (n, d), "padded" (n, d) or Python "objects". Padded to the
     longest list of the batch, or to `length` with `truncate` ("right": the end is cut off, or "left"), with `pad_value`
@@ -50,7 +52,8 @@ class ColumnOptions:
 
     `encode`: ids (int64) for strings, bytes, integers and lists of them. "hash": XXH3-64 with `seed`, modulo `buckets`;
     a null is `buckets`. "codes": places in `vocabulary` (by default that of the data set, in the order of appearance);
-    a null is one more than the last; a value that is not there is `unknown`, or an error.
+    a null is one more than the last; a value that is not there is `unknown`, or an error. `nulls="fill"` and "mask"
+    keep the id of nulls, unless a `fill` is given.
 
     >>> ColumnOptions(lists="fixed")
     ColumnOptions(lists='fixed')
@@ -62,6 +65,7 @@ class ColumnOptions:
     lossy: bool | None = None
     decimal: Literal["float64", "unscaled"] | None = None
     strings: Literal["objects", "bytes"] | None = None
+    errors: Literal["strict", "replace"] | None = None
     lists: Literal["jagged", "fixed", "padded", "objects"] | None = None
     length: int | None = None
     pad_value: Fill | None = None
@@ -88,6 +92,7 @@ class ColumnOptions:
         choice("nulls", ("error", "fill", "nan", "mask", "keep"))
         choice("decimal", ("float64", "unscaled"))
         choice("strings", ("objects", "bytes"))
+        choice("errors", ("strict", "replace"))
         choice("lists", ("jagged", "fixed", "padded", "objects"))
         choice("pad_side", ("right", "left"))
         choice("truncate", ("right", "left"))
@@ -158,6 +163,7 @@ def core_spec(options: ColumnOptions, asked: Iterable[str] = ()) -> dict[str, An
         "lossy": options.lossy or False,
         "decimal": options.decimal or "float64",
         "strings": options.strings or "objects",
+        "errors": options.errors or "strict",
         "lists": options.lists or "jagged",
         "length": options.length,
         "pad_value": options.pad_value if is_plain(options.pad_value) else None,
@@ -190,7 +196,7 @@ def check_column_options(options: Any) -> dict[str, ColumnOptions]:
 
 
 def check_column_defaults(options: Any) -> ColumnOptions:
-    """The options of columns that have none of their own."""
+    """The options that hold for every column where its own do not say otherwise."""
     if options is None:
         return ColumnOptions()
     if not isinstance(options, ColumnOptions):

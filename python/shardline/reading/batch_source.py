@@ -48,7 +48,7 @@ def open_stride(
     A reader can take every d-th batch, where d divides the shards: what of those is another's is decoded and dropped.
     """
     order, projection, convert = source
-    assign(projection, order.plan, settings.num_threads, settings.storage)
+    assign(projection, order.plan, settings)
     divisor = gcd(stride.stride, legs_of(legs)[-1].num_shards)
     rank = stride.first % divisor
     reader = Reader(

@@ -8,24 +8,31 @@ from typing import Any
 import pyarrow as pa
 
 from shardline._core import Plan, Projection, Storage
+from shardline.reading.column_specs import options_of
+from shardline.settings import Settings
 
 log = logging.getLogger("shardline")
 _KEPT = 64
 _SLOW = 1.0  # seconds of reading that are worth a line in the log
 
-Key = tuple[str, str, str]
-"""A plan's digest, the types of its folders' columns, which are not in the digest, and the column."""
+Key = tuple[str, str, str, bool]
+"""A plan's digest, the types of its folders' columns, which are not in the digest, the column, and `replace`."""
 
 _known: dict[Key, pa.Array] = {}
 
 
-def get_or_build(plan: Plan, column: str, num_threads: int, storage: Storage | None = None) -> pa.Array:
-    """The distinct values of a column, in the order in which they first come: all of it is read, once."""
+def get_or_build(
+    plan: Plan, column: str, num_threads: int, storage: Storage | None = None, replace: bool = False
+) -> pa.Array:
+    """The distinct values of a column, in the order in which they first come: all of it is read, once.
+
+    `replace`: strings that are not UTF-8 have U+FFFD in place of what is not, and are no error.
+    """
     folders = "" if plan.partition_schema is None else str(pa.schema(plan.partition_schema))
-    key = (plan.digest, folders, column)
+    key = (plan.digest, folders, column, replace)
     if key not in _known:
         begin = time.monotonic()
-        values = pa.record_batch(plan.vocabulary(column, num_threads, storage)).column(0)
+        values = pa.record_batch(plan.vocabulary(column, num_threads, storage, replace)).column(0)
         took = time.monotonic() - begin
         log.log(
             logging.INFO if took > _SLOW else logging.DEBUG,
@@ -40,10 +47,16 @@ def get_or_build(plan: Plan, column: str, num_threads: int, storage: Storage | N
     return _known[key]
 
 
-def assign(projection: Projection, plan: Plan, num_threads: int, storage: Storage | None) -> None:
+def assign(projection: Projection, plan: Plan, settings: Settings) -> None:
     """Gives codes that have no vocabulary that of the data."""
     for path in projection.unlearned:
-        projection.teach(path, get_or_build(plan, path, num_threads, storage))
+        projection.teach(path, of_column(plan, path, settings))
+
+
+def of_column(plan: Plan, path: str, settings: Settings) -> pa.Array:
+    """The vocabulary of a column under its options."""
+    replace = options_of(settings, path).errors == "replace"
+    return get_or_build(plan, path, settings.num_threads, settings.storage, replace)
 
 
 def snapshot(*plans: Plan) -> dict[Key, Any]:

@@ -183,19 +183,20 @@ impl Plan {
         format!("{:032x}", self.0.digest())
     }
 
-    #[pyo3(signature = (column, num_threads, storage=None))]
+    #[pyo3(signature = (column, num_threads, storage=None, replace=false))]
     fn vocabulary(
         &self,
         py: Python<'_>,
         column: &str,
         num_threads: usize,
         storage: Option<&Storage>,
+        replace: bool,
     ) -> PyResult<ArrowRows> {
         let from = storage::planning(storage);
         let mut signal = None;
         let interrupted = || Python::attach(|py| py.check_signals().map_err(|error| signal = Some(error)).is_err());
         let metrics = Arc::clone(&from.metrics);
-        let built = py.detach(|| build_vocabulary(&self.0, from, column, num_threads, interrupted));
+        let built = py.detach(|| build_vocabulary(&self.0, from, column, num_threads, replace, interrupted));
         storage::log(py, &metrics.take_notes())?;
         match signal {
             Some(error) => Err(error),

@@ -1,73 +1,252 @@
 //! A column of a row group decoded by arrow-rs, where the dense decoder cannot.
+//!
+//! What arrow-rs would lose without a word is looked at again: timestamps of 96 bits are read a second time as seconds,
+//! which hold them all ([`int96`]), and a column with text that is not UTF-8 is read once more as bytes, for
+//! `source_text` to say what becomes of it.
 
 use arrow_array::ArrayRef;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection};
+use arrow_schema::{Field, FieldRef, Fields};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups, RowSelection, RowSelector};
+use parquet::arrow::ProjectionMask;
+use parquet::basic::Type as PhysicalType;
+use parquet::column::page::{PageIterator, PageReader};
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use super::concat::concat;
 use super::group_column::GroupColumn;
+use super::int96;
+use super::pages::pages;
+use super::source_text::{as_bytes, bytes_type, has_text};
 use crate::Result;
-use crate::fetch::FileHandle;
+use crate::fetch::FileMetadata;
+use crate::files::readable_schema::map_leaves;
 use crate::order::RowSet;
-
-type Builder = ParquetRecordBatchReaderBuilder<FileHandle>;
 
 /// Rows that arrow-rs decodes at a time: few enough for the cache.
 const DECODE_ROWS: usize = 8192;
 
 /// Reads on from a row, any number of rows at a time.
 pub(crate) struct FallbackColumn {
-    reader: ParquetRecordBatchReader,
+    root: usize,
+    /// The row, or which row of a set, that the reading began at.
+    from: u64,
+    readers: Readers,
+    /// Rows that were decoded, and rows that were handed out.
+    decoded: u64,
+    taken: u64,
     /// Decoded rows that nobody asked for yet.
-    rest: Option<ArrayRef>,
+    rest: Option<Part>,
+}
+
+/// The readers of one column, which go on side by side.
+struct Readers {
+    values: ParquetRecordBatchReader,
+    /// Of timestamps of 96 bits, as seconds.
+    seconds: Option<ParquetRecordBatchReader>,
+    /// Text comes as bytes, which may not be UTF-8.
+    text_as_bytes: bool,
+}
+
+/// Some rows, and the same again as seconds.
+struct Part {
+    values: ArrayRef,
+    seconds: Option<ArrayRef>,
+}
+
+impl Part {
+    fn slice(&self, from: usize, rows: usize) -> Self {
+        let of = |array: &ArrayRef| array.slice(from, rows);
+        Self { values: of(&self.values), seconds: self.seconds.as_ref().map(of) }
+    }
 }
 
 impl FallbackColumn {
-    /// Opens the column at a row of its row group.
-    pub(crate) fn open(of: &GroupColumn<'_>, root: usize, row: u64) -> Result<Self> {
-        Self::build(of, root, row, |builder| builder.with_offset(row as usize))
+    /// Opens the column at a row of its row group; of a `set`, at the `from`-th row of it.
+    pub(crate) fn open(of: &GroupColumn<'_>, root: usize, set: Option<&RowSet>, from: u64) -> Result<Self> {
+        let readers = Readers::open(of, root, set, from, false).map_err(|error| of.corrupt(&error))?;
+        Ok(Self { root, from, readers, decoded: 0, taken: 0, rest: None })
     }
 
-    /// Opens the rows of a set, from the `from`-th of them on.
-    pub(crate) fn open_set(of: &GroupColumn<'_>, root: usize, set: &RowSet, from: u64) -> Result<Self> {
-        let first = if from < set.len() { set.row(from) } else { 0 };
-        let runs = set.runs(from..set.len()).map(|run| run.start as usize..run.end as usize);
-        let selection = RowSelection::from_consecutive_ranges(runs, set.rows() as usize);
-        Self::build(of, root, first, |builder| builder.with_row_selection(selection))
-    }
-
-    fn build(of: &GroupColumn<'_>, root: usize, row: u64, select: impl FnOnce(Builder) -> Builder) -> Result<Self> {
-        let metadata = of.file.metadata_from(of.group, row).arrow().map_err(|error| of.corrupt(&error))?;
-        let mask = of.mask(root)?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(of.bytes.clone(), metadata.clone())
-            .with_row_groups(vec![of.group])
-            .with_projection(mask)
-            .with_batch_size(DECODE_ROWS);
-        let reader = select(builder).build().map_err(|error| of.corrupt(&error))?;
-        Ok(Self { reader, rest: None })
-    }
-
-    /// The next `rows` rows.
-    pub(crate) fn read(&mut self, of: &GroupColumn<'_>, rows: usize) -> Result<ArrayRef> {
+    /// The next `rows` rows (of the set that it was opened with); text may come as bytes.
+    pub(crate) fn read(&mut self, of: &GroupColumn<'_>, set: Option<&RowSet>, rows: usize) -> Result<ArrayRef> {
         let mut parts: Vec<ArrayRef> = Vec::new();
         let mut missing = rows;
         while missing > 0 {
             let part = match self.rest.take() {
                 Some(rest) => rest,
-                None => match self.reader.next() {
-                    Some(Ok(batch)) => batch.column(0).clone(),
-                    Some(Err(error)) => return Err(of.corrupt(&error)),
-                    None => {
-                        return Err(of.corrupt(&format!("it ends {missing} rows before its footer says")));
-                    }
+                None => match self.decode(of, set)? {
+                    Some(part) => part,
+                    None => return Err(of.corrupt(&format!("it ends {missing} rows before its footer says"))),
                 },
             };
-            if part.len() > missing {
-                self.rest = Some(part.slice(missing, part.len() - missing));
+            let taken = part.values.len().min(missing);
+            if part.values.len() > taken {
+                self.rest = Some(part.slice(taken, part.values.len() - taken));
             }
-            let taken = part.len().min(missing);
-            parts.push(part.slice(0, taken));
+            let part = part.slice(0, taken);
+            if let Some(seconds) = &part.seconds
+                && let Some((row, second)) = int96::first_wrapped(&part.values, seconds)
+            {
+                return Err(int96::error(of, self.row(set, self.taken + row as u64), second));
+            }
+            self.taken += taken as u64;
+            parts.push(part.values);
             missing -= taken;
+        }
+        if self.readers.text_as_bytes {
+            parts = parts.iter().map(as_bytes).collect::<Result<_>>()?;
         }
         concat(parts)
     }
+
+    /// The number, in the row group, of one of the rows read.
+    fn row(&self, set: Option<&RowSet>, index: u64) -> u64 {
+        set.map_or(self.from + index, |set| set.row(self.from + index))
+    }
+
+    /// More rows; None at the end.
+    fn decode(&mut self, of: &GroupColumn<'_>, set: Option<&RowSet>) -> Result<Option<Part>> {
+        let part = match self.readers.next() {
+            Err(error) => {
+                let field = of.file.metadata.schema().field(self.root);
+                if self.readers.text_as_bytes || !has_text(field.data_type()) {
+                    return Err(of.corrupt(&error));
+                }
+                // It may be text that is not UTF-8; if it is not that, the error comes again.
+                let from = self.from + self.decoded;
+                self.readers =
+                    Readers::open(of, self.root, set, from, true).map_err(|_| of.corrupt(&error))?;
+                self.readers.next().map_err(|_| of.corrupt(&error))?
+            }
+            Ok(part) => part,
+        };
+        self.decoded += part.as_ref().map_or(0, |part| part.values.len() as u64);
+        Ok(part)
+    }
 }
+
+impl Readers {
+    fn open(
+        of: &GroupColumn<'_>,
+        root: usize,
+        set: Option<&RowSet>,
+        from: u64,
+        text_as_bytes: bool,
+    ) -> ParquetResult<Self> {
+        let first = match set {
+            None => from,
+            Some(set) if from < set.len() => set.row(from),
+            Some(_) => 0,
+        };
+        let metadata = of.file.metadata_from(of.group, first);
+        let group = OneGroup { of, metadata };
+        let selection = || match set {
+            None => {
+                let rows = group.num_rows();
+                let skipped = (from as usize).min(rows);
+                RowSelection::from(vec![RowSelector::skip(skipped), RowSelector::select(rows - skipped)])
+            }
+            Some(set) => {
+                let runs = set.runs(from..set.len()).map(|run| run.start as usize..run.end as usize);
+                RowSelection::from_consecutive_ranges(runs, set.rows() as usize)
+            }
+        };
+        let mask = of.mask(root).map_err(|error| ParquetError::General(error.to_string()))?;
+        let mut fields = metadata.schema().fields().clone();
+        if text_as_bytes {
+            fields = with_field(&fields, root, |field| bytes_type(field.data_type()));
+        }
+        let reader = |fields: &Fields| {
+            let levels = metadata.field_levels(mask.clone(), fields, text_as_bytes)?;
+            ParquetRecordBatchReader::try_new_with_row_groups(&levels, &group, DECODE_ROWS, Some(selection()))
+        };
+        let seconds = of_seconds(metadata, root, &mask, &fields).map(|fields| reader(&fields)).transpose()?;
+        Ok(Self { values: reader(&fields)?, seconds, text_as_bytes })
+    }
+
+    fn next(&mut self) -> ParquetResult<Option<Part>> {
+        let next = |reader: &mut ParquetRecordBatchReader| {
+            reader.next().transpose().map(|batch| batch.map(|batch| batch.column(0).clone()))
+        };
+        let Some(values) = next(&mut self.values)? else { return Ok(None) };
+        let seconds = match &mut self.seconds {
+            None => None,
+            Some(reader) => {
+                let seconds = next(reader)?.filter(|seconds| seconds.len() == values.len());
+                Some(seconds.ok_or_else(|| ParquetError::General("two readings of it differ".into()))?)
+            }
+        };
+        Ok(Some(Part { values, seconds }))
+    }
+}
+
+/// The fields with timestamps of 96 bits as seconds in one of them; None where it has none that are read.
+fn of_seconds(metadata: &FileMetadata, root: usize, mask: &ProjectionMask, fields: &Fields) -> Option<Fields> {
+    let schema = metadata.parquet_schema();
+    let first = (root..schema.num_columns()).find(|&leaf| schema.get_column_root_idx(leaf) == root)?;
+    let is_int96 = |leaf: usize| {
+        leaf < schema.num_columns()
+            && mask.leaf_included(leaf)
+            && schema.column(leaf).physical_type() == PhysicalType::INT96
+    };
+    let leaves = (first..schema.num_columns()).take_while(|&leaf| schema.get_column_root_idx(leaf) == root);
+    leaves.into_iter().any(is_int96).then(|| {
+        with_field(fields, root, |field| {
+            map_leaves(field.data_type(), &mut 0, &|leaf, data_type| {
+                is_int96(first + leaf).then(|| int96::as_seconds(data_type))
+            })
+        })
+    })
+}
+
+fn with_field(fields: &Fields, root: usize, to: impl Fn(&Field) -> Option<arrow_schema::DataType>) -> Fields {
+    let one = |(index, field): (usize, &FieldRef)| {
+        let made = if index == root { to(field) } else { None };
+        made.map_or_else(|| field.clone(), |made| field.as_ref().clone().with_data_type(made).into())
+    };
+    fields.iter().enumerate().map(one).collect()
+}
+
+/// The row group of a column, whose pages are read as those of the dense decoder are.
+struct OneGroup<'a> {
+    of: &'a GroupColumn<'a>,
+    metadata: &'a FileMetadata,
+}
+
+impl RowGroups for OneGroup<'_> {
+    fn num_rows(&self) -> usize {
+        self.metadata.metadata().row_group(self.of.group).num_rows().unsigned_abs() as usize
+    }
+
+    fn column_chunks(&self, leaf: usize) -> ParquetResult<Box<dyn PageIterator>> {
+        let metadata = self.metadata.metadata();
+        let chunk = metadata.row_group(self.of.group).column(leaf);
+        let places = metadata.page_index_for_row_group(self.of.group).page_locations(leaf).cloned();
+        let created_by = metadata.file_metadata().created_by();
+        let pages: Box<dyn PageReader> =
+            pages(self.of.bytes.clone(), chunk, self.num_rows(), places, None, created_by)?;
+        Ok(Box::new(OneChunk(Some(pages))))
+    }
+
+    fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
+        Box::new(std::iter::once(self.metadata.metadata().row_group(self.of.group)))
+    }
+
+    fn metadata(&self) -> &ParquetMetaData {
+        self.metadata.metadata()
+    }
+}
+
+/// The pages of one chunk.
+struct OneChunk(Option<Box<dyn PageReader>>);
+
+impl Iterator for OneChunk {
+    type Item = ParquetResult<Box<dyn PageReader>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.take().map(Ok)
+    }
+}
+
+impl PageIterator for OneChunk {}

@@ -76,9 +76,9 @@ pub(super) fn matrix(
                 "column {name:?} stands in the matrix {key:?}, which has one mask or none: give nulls=\"mask\" to {key:?}"
             )));
         }
-        // A matrix has no nulls, of Arrow data neither.
-        spec.nulls =
-            if masks { Some(Nulls::Mask) } else { spec.nulls.filter(|n| *n != Nulls::Keep).or(Some(Nulls::Error)) };
+        // A matrix has no nulls, of Arrow data neither; those of ids have an id.
+        let refused = if spec.encode.is_some() { None } else { Some(Nulls::Error) };
+        spec.nulls = if masks { Some(Nulls::Mask) } else { spec.nulls.filter(|n| *n != Nulls::Keep).or(refused) };
         let tensors = ProjectionSpec { tensors: true, ..asked.clone() };
         let source = source(plan, name, &tensors, &spec)?;
         let found = source.conversion.number().ok_or_else(|| {

@@ -6,7 +6,6 @@ use arrow_array::ArrayRef;
 
 use super::convert::RowLocation;
 use super::group_column::GroupColumn;
-use super::schema_adapter::adapt;
 use super::source_reader::SourceReader;
 use crate::Result;
 use crate::order::RowSet;
@@ -22,15 +21,15 @@ impl SourceReader {
 
     /// The next rows, converted. `rows`: of the row group, or of the set, where there is one.
     pub(crate) fn read(&mut self, of: &GroupColumn<'_>, set: Option<&RowSet>, rows: Range<u64>) -> Result<ArrayRef> {
-        let from = RowLocation { path: &of.file.path, column: &of.source.name, first_row: of.first_row, set: None };
         let (array, from) = match set {
             None => {
-                let from = RowLocation { first_row: of.first_row + self.next_row, ..from };
+                let from = of.rows_from(self.next_row);
                 (self.values(of, (rows.end - rows.start) as usize)?, from)
             }
             Some(set) => {
-                let from = RowLocation { set: Some((set, rows.start)), ..from };
-                (adapt(self.decode_set(of, set, rows)?, of.source.field.data_type())?, from)
+                let from = RowLocation { set: Some((set, rows.start)), ..of.rows_from(0) };
+                let array = self.decode_set(of, set, rows)?;
+                (of.source.adapted(array, of.group, from)?, from)
             }
         };
         of.source.conversion.apply(&array, from)

@@ -8,6 +8,7 @@ use arrow_array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
 use arrow_select::take::take;
 use parquet::arrow::ProjectionMask;
 
+use super::convert::RowLocation;
 use super::pages::DecompressPool;
 use super::path::Path;
 use super::source_column::SourceColumn;
@@ -90,6 +91,11 @@ impl<'a> GroupColumn<'a> {
         let chunks = self.leaves(root)?.into_iter().map(|leaf| group.column(leaf).byte_range());
         let ranges = chunks.map(|(start, length)| start..start.saturating_add(length));
         Ok(ranges.reduce(|one, other| one.start.min(other.start)..one.end.max(other.end)))
+    }
+
+    /// Where the rows from this one of the row group on come from, for messages.
+    pub(super) fn rows_from(&self, row: u64) -> RowLocation<'a> {
+        RowLocation { path: &self.file.path, column: &self.source.name, first_row: self.first_row + row, set: None }
     }
 
     /// What is to be read of a column at this place.

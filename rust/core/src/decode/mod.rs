@@ -2,8 +2,9 @@
 //!
 //! A `spec` is resolved to a `projection` of columns (`column`), each of a `source_column` or several: a column of the
 //! files, or by its `path` a field in one. A `group_column` is a source column in a row group. Its `source_reader`
-//! reads `pages` by the `dense` decoder, or by arrow-rs (`arrow_fallback`), to one array, which `schema_adapter` gives
-//! the type that the column has in the plan. `delivery` has it converted (`convert`), after `row_selection` where only
+//! reads `pages` by the `dense` decoder, or by arrow-rs (`arrow_fallback`, which looks for `int96` timestamps that do not
+//! fit), to one array, which `schema_adapter` gives the type that the column has in the plan; `source_text` says what
+//! becomes of text that is not UTF-8. `delivery` has it converted (`convert`), after `row_selection` where only
 //! some rows pass. A `matrix` is several of these side by side.
 
 mod arrow_fallback;
@@ -13,8 +14,10 @@ mod convert;
 mod delivery;
 pub mod dense;
 mod group_column;
+mod int96;
 mod leaf;
 mod matrix;
+mod nested;
 mod number;
 pub mod pages;
 mod path;
@@ -24,6 +27,7 @@ mod scalar;
 mod schema_adapter;
 mod source_column;
 mod source_reader;
+mod source_text;
 mod spec;
 mod vocabulary;
 mod vocabulary_build;
@@ -43,6 +47,7 @@ pub use projection::Projection;
 pub use scalar::Scalar;
 pub use source_column::SourceColumn;
 pub(crate) use source_reader::SourceReader;
+pub(crate) use source_text::TextPolicy;
 pub use spec::{ColumnSpec, Encode, Lists, Nulls, Padding, ProjectionSpec, Side, Strings};
 pub use vocabulary::Vocabulary;
 pub use vocabulary_build::build_vocabulary;

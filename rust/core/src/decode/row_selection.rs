@@ -68,7 +68,7 @@ impl SourceReader {
     pub(crate) fn open_set(of: &GroupColumn<'_>, set: &RowSet, from: u64) -> Result<Self> {
         let mut reader = Self::open(of, 0)?;
         if let (Decoder::Fallback(_), Some(root)) = (&reader.decoder, of.root) {
-            reader.decoder = Decoder::Set(Box::new(FallbackColumn::open_set(of, root, set, from)?));
+            reader.decoder = Decoder::Set(Box::new(FallbackColumn::open(of, root, Some(set), from)?));
         }
         Ok(reader)
     }
@@ -79,7 +79,7 @@ impl SourceReader {
         let count = (rows.end - rows.start) as usize;
         let Some(root) = of.root else { return of.constant(count) };
         if let Decoder::Set(fallback) = &mut self.decoder {
-            parts.push(of.source.path.take(fallback.read(of, count)?)?);
+            parts.push(of.source.path.take(fallback.read(of, Some(set), count)?)?);
         } else if is_sparse(set, &rows, of.source) {
             parts.push(self.runs(of, root, set, &rows)?);
         } else {
@@ -89,8 +89,8 @@ impl SourceReader {
                     Some(part) => parts.push(part),
                     None => {
                         let from = rows.start + read;
-                        let mut fallback = FallbackColumn::open_set(of, root, set, from)?;
-                        parts.push(fallback.read(of, (rows.end - from) as usize)?);
+                        let mut fallback = FallbackColumn::open(of, root, Some(set), from)?;
+                        parts.push(fallback.read(of, Some(set), (rows.end - from) as usize)?);
                         self.decoder = Decoder::Set(Box::new(fallback));
                         break;
                     }
@@ -116,8 +116,8 @@ impl SourceReader {
         {
             return Ok(array);
         }
-        let mut fallback = FallbackColumn::open_set(of, root, set, rows.start)?;
-        let array = fallback.read(of, count)?;
+        let mut fallback = FallbackColumn::open(of, root, Some(set), rows.start)?;
+        let array = fallback.read(of, Some(set), count)?;
         self.decoder = Decoder::Set(Box::new(fallback));
         Ok(array)
     }

@@ -80,7 +80,7 @@ fn widened(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     }
 }
 
-fn renamed(data: ArrayData, to: &DataType) -> Result<ArrayData, ArrowError> {
+pub(super) fn renamed(data: ArrayData, to: &DataType) -> Result<ArrayData, ArrowError> {
     if data.data_type() == to {
         return Ok(data);
     }

@@ -9,6 +9,7 @@ use super::Nulls;
 use super::convert::{Conversion, null_error, resolve};
 use super::path::Path;
 use super::schema_adapter::common_type;
+use super::source_text::{TextPolicy, policies};
 use super::spec::{ColumnSpec, ProjectionSpec};
 use crate::files::Plan;
 use crate::{Error, Result};
@@ -28,6 +29,8 @@ pub struct SourceColumn {
     pub conversion: Conversion,
     /// Which of the plan's partition columns it is, if it is no column of the files.
     pub partition: Option<usize>,
+    /// What becomes of its text that is not UTF-8, in the order of its leaves.
+    pub(crate) texts: Vec<TextPolicy>,
 }
 
 impl SourceColumn {
@@ -89,6 +92,8 @@ pub(super) fn source(plan: &Plan, name: &str, asked: &ProjectionSpec, spec: &Col
     let (_, data_type) = path.resolve(root.data_type())?;
     let data_type = common_type(&data_type);
     let conversion = resolve(name, &data_type, spec, asked)?;
+    let mut texts = Vec::new();
+    policies(name, &data_type, spec, asked, &mut texts);
     let refuses = spec.nulls.map_or(asked.tensors && spec.encode.is_none(), |nulls| nulls == Nulls::Error);
     // Of the rows with nulls, none may pass: then it is seen when they are read.
     let (index, partition, first_null) = match places[index] {
@@ -102,12 +107,13 @@ pub(super) fn source(plan: &Plan, name: &str, asked: &ProjectionSpec, spec: &Col
         return Err(null_error(plan.path(file), name, None, conversion.policies()));
     }
     let field = root.clone().with_name(name).with_data_type(data_type);
-    Ok(SourceColumn { name: name.to_owned(), path, index, field: Arc::new(field), conversion, partition })
+    Ok(SourceColumn { name: name.to_owned(), path, index, field: Arc::new(field), conversion, partition, texts })
 }
 
-/// A column, or a field in one, as it stands in the files.
-pub(crate) fn named(plan: &Plan, name: &str) -> Result<SourceColumn> {
-    source(plan, name, &ProjectionSpec::default(), &ColumnSpec::default())
+/// A column, or a field in one, as it stands in the files; `replace`: with text that is not UTF-8.
+pub(crate) fn named(plan: &Plan, name: &str, replace: bool) -> Result<SourceColumn> {
+    let spec = ColumnSpec { replace, ..ColumnSpec::default() };
+    source(plan, name, &ProjectionSpec::default(), &spec)
 }
 
 /// A column, or a field in one, by its name.

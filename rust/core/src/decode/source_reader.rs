@@ -6,7 +6,6 @@ use super::arrow_fallback::FallbackColumn;
 use super::dense::{DenseColumn, Read};
 use super::group_column::GroupColumn;
 use super::pages::pages;
-use super::schema_adapter::adapt;
 use crate::{Error, Result};
 
 /// Reads a source column of a row group on from a row.
@@ -34,7 +33,7 @@ impl SourceReader {
                 dense.skip(row as usize).map_err(|error| of.corrupt(&error))?;
                 Decoder::Dense(Box::new(dense))
             }
-            None => Decoder::Fallback(Box::new(FallbackColumn::open(of, root, row)?)),
+            None => Decoder::Fallback(Box::new(FallbackColumn::open(of, root, None, row)?)),
         };
         Ok(Self { decoder, next_row: row })
     }
@@ -42,8 +41,9 @@ impl SourceReader {
     /// The next rows as they stand in the file, of the type that the plan gives all files.
     pub(crate) fn values(&mut self, of: &GroupColumn<'_>, rows: usize) -> Result<ArrayRef> {
         let array = self.decode(of, rows)?;
+        let from = of.rows_from(self.next_row);
         self.next_row += rows as u64;
-        adapt(array, of.source.field.data_type())
+        of.source.adapted(array, of.group, from)
     }
 
     fn decode(&mut self, of: &GroupColumn<'_>, rows: usize) -> Result<ArrayRef> {
@@ -51,12 +51,12 @@ impl SourceReader {
             match dense.read(rows).map_err(|error| of.corrupt(&error))? {
                 Read::Array(array) => return Ok(array),
                 Read::NotDense => {
-                    self.decoder = Decoder::Fallback(Box::new(FallbackColumn::open(of, root, self.next_row)?));
+                    self.decoder = Decoder::Fallback(Box::new(FallbackColumn::open(of, root, None, self.next_row)?));
                 }
             }
         }
         match &mut self.decoder {
-            Decoder::Fallback(fallback) => fallback.read(of, rows).and_then(|array| of.source.path.take(array)),
+            Decoder::Fallback(fallback) => fallback.read(of, None, rows).and_then(|array| of.source.path.take(array)),
             Decoder::Missing => of.constant(rows),
             Decoder::Set(_) => Err(Error::internal("rows of a set are read with it")),
             Decoder::Dense(_) => Err(Error::internal("a dense decoder gave nothing")),
@@ -84,7 +84,9 @@ fn dense(of: &GroupColumn<'_>, root: usize, row: u64) -> Result<Option<DenseColu
     let places = of.file.metadata_from(of.group, row).metadata().page_index_for_row_group(of.group);
     let places = places.page_locations(first).cloned();
     let source = of.bytes.clone();
-    let pages = pages(source, chunk, group.num_rows() as usize, places, of.pool).map_err(|error| of.corrupt(&error))?;
+    let created_by = of.file.metadata.metadata().file_metadata().created_by();
+    let rows = group.num_rows() as usize;
+    let pages = pages(source, chunk, rows, places, of.pool, created_by).map_err(|error| of.corrupt(&error))?;
     let dense = DenseColumn::try_new(pages, &schema.column(first), field);
     Ok(dense.map(|dense| dense.with_num_values(chunk.num_values().unsigned_abs())))
 }

@@ -103,6 +103,8 @@ pub struct ColumnSpec {
     pub unscaled: bool,
     /// Strings and binary data.
     pub strings: Strings,
+    /// Whether text that is not UTF-8 has U+FFFD in the place of what is not; else it is an error.
+    pub replace: bool,
     /// Lists of numbers.
     pub lists: Lists,
     /// Ids.
@@ -125,6 +127,7 @@ impl Default for ColumnSpec {
             lossy: false,
             unscaled: false,
             strings: Strings::default(),
+            replace: false,
             lists: Lists::default(),
             encode: None,
             mask_suffix: "__mask".into(),

@@ -22,7 +22,8 @@ const ROWS: usize = 8192;
 const BUDGET: u64 = 128 << 20;
 
 /// Reads all of a column, on threads that are joined before it returns, and gives its distinct values (those of its
-/// lists' items), without null. `interrupted` is asked every 50 ms.
+/// lists' items), without null. `replace`: text may be no UTF-8, and is then as under [`ColumnSpec`](super::ColumnSpec)'s
+/// `replace`. `interrupted` is asked every 50 ms.
 ///
 /// # Errors
 /// A column of a type that has no ids; whatever keeps it from being read; `Error::Closed` when interrupted.
@@ -31,9 +32,10 @@ pub fn build_vocabulary(
     store: StoreAccess,
     name: &str,
     num_threads: usize,
+    replace: bool,
     mut interrupted: impl FnMut() -> bool,
 ) -> Result<ArrayRef> {
-    let source = named(plan, name)?;
+    let source = named(plan, name, replace)?;
     let item = innermost(source.field.data_type());
     if !has_keys(item) {
         return Err(Error::Unsupported(format!(

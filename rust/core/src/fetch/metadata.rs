@@ -2,25 +2,27 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arrow_schema::SchemaRef;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::errors::{ParquetError, Result};
+use arrow_schema::{Fields, SchemaRef};
+use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
+use parquet::errors::Result;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::schema::types::SchemaDescriptor;
+
+use crate::files::readable_schema::as_bytes;
 
 /// The footer of an open file.
 #[derive(Debug)]
 pub struct FileMetadata {
     parquet: Arc<ParquetMetaData>,
     schema: SchemaRef,
-    /// Created on first use: for a small file it takes longer than decoding its rows.
-    arrow: OnceLock<ArrowReaderMetadata>,
+    /// The leaves as arrow-rs reads them, where that is not as they are in the file. Created on first use.
+    leaves: OnceLock<Option<SchemaDescriptor>>,
 }
 
 impl FileMetadata {
     /// `schema`: the Arrow schema that `parquet` stands for.
     pub fn new(parquet: ParquetMetaData, schema: SchemaRef) -> Self {
-        Self { parquet: Arc::new(parquet), schema, arrow: OnceLock::new() }
+        Self { parquet: Arc::new(parquet), schema, leaves: OnceLock::new() }
     }
 
     /// Row groups and column chunks.
@@ -38,16 +40,26 @@ impl FileMetadata {
         self.parquet.file_metadata().schema_descr()
     }
 
-    /// The same for arrow-rs's readers.
+    /// The columns of a mask for arrow-rs's readers, as the Arrow types of `fields`; text as bytes where that is asked for.
     ///
     /// # Errors
     /// None that the making of the schema did not have.
-    pub fn arrow(&self) -> Result<&ArrowReaderMetadata> {
-        if self.arrow.get().is_none() {
-            let made = ArrowReaderMetadata::try_new(Arc::clone(&self.parquet), ArrowReaderOptions::new())?;
-            // Another thread may have been quicker with the same.
-            drop(self.arrow.set(made));
+    pub(crate) fn field_levels(
+        &self,
+        mask: ProjectionMask,
+        fields: &Fields,
+        text_as_bytes: bool,
+    ) -> Result<FieldLevels> {
+        let own = self.parquet_schema();
+        if text_as_bytes {
+            let leaves = as_bytes(own, true)?;
+            return parquet_to_arrow_field_levels(leaves.as_ref().unwrap_or(own), mask, Some(fields));
         }
-        self.arrow.get().ok_or_else(|| ParquetError::General("a footer came to nothing".into()))
+        if self.leaves.get().is_none() {
+            // Another thread may have been quicker with the same.
+            drop(self.leaves.set(as_bytes(own, false)?));
+        }
+        let leaves = self.leaves.get().and_then(Option::as_ref).unwrap_or(own);
+        parquet_to_arrow_field_levels(leaves, mask, Some(fields))
     }
 }

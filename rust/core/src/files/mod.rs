@@ -1,8 +1,9 @@
 //! The files: listed, their footers read, and the [`Plan`] made of them.
 //!
 //! [`build_plan`] lists files ([`listing`], or [`remote`] for a store) by their [`paths`], reads every footer
-//! ([`footer`], after a `footer_precheck`, with a `schema_cache`), checks that all have one [`schema`], and keeps a
-//! summary of each (`footers`). A plan can be written as bytes (`codec`) and saved (`persist`).
+//! ([`footer`], after a `footer_precheck`, with a `schema_cache`; `readable_schema` says which Arrow types columns are
+//! read as), checks that all have one [`schema`], and keeps a summary of each (`footers`). A plan can be written as bytes
+//! (`codec`) and saved (`persist`).
 
 mod attached;
 mod batch_ipc;
@@ -16,6 +17,7 @@ pub mod listing;
 pub mod paths;
 mod persist;
 mod plan;
+pub(crate) mod readable_schema;
 pub mod remote;
 mod row_counts;
 pub mod schema;

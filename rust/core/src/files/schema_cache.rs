@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use arrow_schema::SchemaRef;
-use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::{
     KeyValue, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy,
 };
 use parquet::schema::types::SchemaDescPtr;
 
 use super::footer_precheck::{FooterFacts, precheck};
+use super::readable_schema::arrow_schema;
 
 /// How many schemas are kept.
 const MAX_MET: usize = 8;
@@ -90,7 +90,7 @@ impl SchemaCache {
         if let Some(known) = known.filter(|known| is_of_same(known)).or_else(|| self.find(is_of_same)) {
             return Ok((metadata, Arc::clone(&known.arrow)));
         }
-        let arrow = parquet_to_arrow_schema(file.schema_descr(), key_values)
+        let arrow = arrow_schema(file.schema_descr(), key_values)
             .map_err(|e| format!("its schema cannot be read as Arrow: {e}"))?;
         let arrow = Arc::new(arrow);
         let of_pair = |pair: &KeyValue| pair.key.len() + pair.value.as_ref().map_or(0, String::len);
@@ -172,7 +172,7 @@ mod tests {
                     let file = alone.file_metadata();
                     assert_eq!(
                         *schema,
-                        parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata()).unwrap()
+                        arrow_schema(file.schema_descr(), file.key_value_metadata()).unwrap()
                     );
                 }
             }

@@ -8,7 +8,7 @@ use arrow_schema::DataType;
 use super::comparable::{ComparableKind, comparable_kind};
 use super::evaluate;
 use super::predicate::{Condition, FilterOp, Literal, Predicate, Test};
-use crate::decode::{Column, Projection, ProjectionSpec};
+use crate::decode::{Column, Projection, ProjectionSpec, TextPolicy};
 use crate::files::Plan;
 use crate::{Error, Result};
 
@@ -40,7 +40,13 @@ impl Predicate {
             let none = projection.sources().map(|source| new_empty_array(source.field.data_type())).collect::<Vec<_>>();
             evaluate::asked(evaluator.as_ref(), &self.names, &none, 0).map_err(Error::Unsupported)?;
         }
-        Ok(projection.columns().into())
+        let mut columns = projection.columns().to_vec();
+        if self.evaluator.is_none() {
+            // Texts are compared as bytes, whether they are UTF-8 or not.
+            let sources = columns.iter_mut().flat_map(|column| &mut column.sources);
+            sources.for_each(|source| source.texts.fill(TextPolicy::Bytes));
+        }
+        Ok(columns.into())
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::BitOr;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Schema};
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
-use parquet::basic::Type as PhysicalType;
+use parquet::basic::{ConvertedType, Type as PhysicalType};
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::schema::types::SchemaDescriptor;
 
@@ -100,7 +100,9 @@ impl ColumnStats {
             DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64
         );
         let ordered = !statistics.is_min_max_deprecated() || (is_number && !is_unsigned);
-        if !ordered || leaf.column_type() == PhysicalType::INT96 {
+        // Nor how intervals are.
+        let is_interval = leaf.column_descr().converted_type() == ConvertedType::INTERVAL;
+        if !ordered || is_interval || leaf.column_type() == PhysicalType::INT96 {
             return Some(Self { nulls, ..Self::default() });
         }
         let low = converter.row_group_mins([group]).and_then(|low| Ok((low, converter.row_group_maxes([group])?)));

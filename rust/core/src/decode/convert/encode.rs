@@ -23,9 +23,10 @@ pub(super) enum Ids {
 #[derive(Debug, Clone)]
 pub(super) struct IdConversion {
     pub(super) ids: Ids,
-    /// None: the id after all others.
+    /// None: nulls have an id.
     pub(super) nulls: Option<Nulls>,
-    pub(super) fill: i64,
+    /// The id of nulls, where one was given; None: the id after all others.
+    pub(super) fill: Option<i64>,
     pub(super) to: Number,
     pub(super) tensors: bool,
 }
@@ -46,7 +47,7 @@ impl IdConversion {
         if self.nulls == Some(Nulls::Error) {
             refuse(nulls, at)?;
         }
-        let of_null = if self.nulls.is_none() { self.null_id() } else { self.fill };
+        let of_null = self.fill.unwrap_or_else(|| self.null_id());
         let is_null = |index: usize| nulls.is_some_and(|nulls| nulls.is_null(index));
         let mut out: Vec<i64> = Vec::with_capacity(array.len());
         if let Some((values, places)) = dictionary(array) {
@@ -132,7 +133,7 @@ mod tests {
     const FROM: RowLocation<'static> = RowLocation { path: "a.parquet", column: "x", first_row: 100, set: None };
 
     fn encoded(ids: Ids) -> IdConversion {
-        IdConversion { ids, nulls: None, fill: 0, to: Number::I64, tensors: true }
+        IdConversion { ids, nulls: None, fill: None, to: Number::I64, tensors: true }
     }
 
     fn ids(of: &IdConversion, array: &ArrayRef) -> Result<Vec<i64>> {
@@ -155,6 +156,9 @@ mod tests {
         let codes = encoded(Ids::Codes { vocabulary: vocabulary.clone(), unknown: Some(7) });
         assert_eq!(ids(&codes, &plain).unwrap(), [1, 2, 0, 1, 7]);
         assert_eq!(ids(&codes, &dictionary).unwrap(), [1, 2, 0, 1, 7]);
+        let filled = |fill| IdConversion { nulls: Some(Nulls::Fill), fill, ..codes.clone() };
+        assert_eq!(ids(&filled(None), &dictionary).unwrap(), [1, 2, 0, 1, 7]);
+        assert_eq!(ids(&filled(Some(0)), &dictionary).unwrap(), [1, 0, 0, 1, 7]);
         let strict = encoded(Ids::Codes { vocabulary, unknown: None });
         for array in [plain, dictionary] {
             let error = ids(&strict, &array).unwrap_err().to_string();

@@ -6,6 +6,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, FixedSizeListArray};
 use arrow_buffer::{Buffer, NullBuffer};
 use arrow_schema::{DataType, Field};
+use arrow_select::take::take;
 
 use super::arrays::{fixed_size, structure};
 use super::encode::IdConversion;
@@ -30,6 +31,8 @@ pub(super) enum Op {
     Numbers(NumberConversion),
     Text(TextConversion),
     Ids(IdConversion),
+    /// A dictionary's values one by one, and then as this says.
+    Plain(Box<Op>),
     Lists {
         items: Box<Self>,
         lists: ListConversion,
@@ -71,7 +74,7 @@ impl Op {
             Self::Text(text) if text.strings == Strings::Objects => &["fill", "mask", "keep"],
             Self::Objects { tensors: true, .. } => &["keep", "mask"],
             Self::Objects { .. } | Self::Keep => &["keep"],
-            Self::Fixed { items, .. } => items.policies(),
+            Self::Fixed { items, .. } | Self::Plain(items) => items.policies(),
             // Of raw bytes, and of lists that are null, none is NaN; of a struct the fields say what they take.
             Self::Text(_) | Self::Ids(_) | Self::Lists { .. } | Self::Bytes { .. } | Self::Dict { .. } => {
                 &["fill", "mask"]
@@ -109,6 +112,13 @@ impl Op {
             Self::Numbers(values) => values.run(array, outer, at),
             Self::Text(text) => text.run(array, outer, at),
             Self::Ids(encoded) => encoded.run(array, outer, at),
+            Self::Plain(values) => {
+                let plain = match array.as_any_dictionary_opt() {
+                    None => Arc::clone(array),
+                    Some(dictionary) => take(dictionary.values(), dictionary.keys(), None)?,
+                };
+                values.run(&plain, outer, at)
+            }
             Self::Lists { items, lists } => lists.run(array, outer, at, |values, row| {
                 items.run(values, None, &ValueLocation { from: at.from, row, policies: items.policies() })
             }),

@@ -45,7 +45,14 @@ impl Resolver<'_> {
         check_concerns(path, data_type, spec)?;
         let encodes = spec.encode.is_some() && has_keys(data_type) && (is_id(data_type) || spec.asks("encode"));
         match data_type {
-            DataType::Dictionary(..) if has_keys(data_type) => self.encoded(path, spec),
+            DataType::Dictionary(..) if has_keys(data_type) && (tensors || spec.encode.is_some()) => {
+                self.encoded(path, spec)
+            }
+            // Arrow data are codes only where these are asked for.
+            DataType::Dictionary(_, values) if !tensors => {
+                let (op, keys) = self.op(path, values, spec)?;
+                Ok((Op::Plain(Box::new(op)), keys))
+            }
             _ if encodes => self.encoded(path, spec),
             DataType::List(child) | DataType::LargeList(child) => self.list(path, data_type, child, spec),
             DataType::FixedSizeList(child, _) => {

@@ -128,9 +128,11 @@ impl Resolver<'_> {
             }
         };
         let to = spec.dtype.unwrap_or(Number::I64);
-        let fill = match bytes_of(path, spec.fill.as_ref(), Number::I64) {
-            Ok(fill) => i64::from_ne_bytes(fill),
-            Err(_) => {
+        // Without a fill, a null has the id after all others: each of these is a value's.
+        let fill = match spec.fill.as_ref().map(|fill| bytes_of(path, Some(fill), Number::I64)) {
+            None => None,
+            Some(Ok(fill)) => nulls.map(|_| i64::from_ne_bytes(fill)),
+            Some(Err(_)) => {
                 return Err(Error::Argument(format!(
                     "fill does not fit column {path:?}, which is ids: give an integer"
                 )));

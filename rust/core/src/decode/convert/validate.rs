@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use arrow_schema::DataType;
 
 use super::output::{ArrayLayout, Node, OutputKey, Role};
-use super::text::is_text;
+use super::text::{is_string, is_text};
 use crate::decode::scalar::Scalar;
 use crate::decode::spec::ColumnSpec;
 use crate::decode::vocabulary::has_keys;
@@ -42,6 +42,9 @@ pub(super) fn check_concerns(path: &str, data_type: &DataType, spec: &ColumnSpec
     if spec.asks("strings") && !is_text(item) {
         return wrong("strings=", "strings and binary data");
     }
+    if spec.asks("errors") && !is_string(value_type(item)) && !matches!(item, DataType::Struct(_) | DataType::Map(..)) {
+        return wrong("errors=", "strings");
+    }
     if spec.asks("decimal") && !item.is_decimal() {
         return wrong("decimal=", "decimals");
     }
@@ -64,6 +67,14 @@ pub(super) fn innermost(data_type: &DataType) -> &DataType {
         DataType::List(child) | DataType::LargeList(child) | DataType::FixedSizeList(child, _) => {
             innermost(child.data_type())
         }
+        other => other,
+    }
+}
+
+/// The type of a dictionary's values, or the type as it is.
+fn value_type(data_type: &DataType) -> &DataType {
+    match data_type {
+        DataType::Dictionary(_, values) => values,
         other => other,
     }
 }

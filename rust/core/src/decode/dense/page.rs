@@ -143,7 +143,9 @@ impl Sections {
                     return corrupt(format!("{def} bytes of levels in a page of {} bytes", buf.len()));
                 }
                 let bytes = Some((buf.slice(..rep), buf.slice(rep..def), content(buf.slice(def..))));
-                Self { slots: num_values as usize, rows: Some(num_rows as usize), encoding, bytes }
+                // Old writers counted the items of lists; where these are as many, only the levels tell.
+                let rows = Some(num_rows as usize).filter(|_| !levels.repeated || num_rows != num_values);
+                Self { slots: num_values as usize, rows, encoding, bytes }
             }
         }))
     }

@@ -1,8 +1,9 @@
 //! The pages of a column chunk, read and decompressed into memory that is reused.
 //!
 //! The parquet crate's reader allocates memory for every page, and reads its header by two calls. It serves the codecs
-//! that `codec` does not.
+//! that `codec` does not. Headers of which old writers are known to have got something wrong (`writer`) are put right.
 
+mod checked_pages;
 mod codec;
 mod header;
 mod page_content;
@@ -10,6 +11,7 @@ mod page_index;
 mod page_reader;
 mod parallel_decompress;
 mod snappy_literals;
+mod writer;
 
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::serialized_reader::SerializedPageReader;
 
+use self::checked_pages::CheckedPages;
 use self::codec::Codec;
 use self::page_reader::ChunkPages;
 pub use self::parallel_decompress::DecompressPool;
@@ -25,7 +28,7 @@ use super::dense::DensePages;
 use crate::fetch::ReadAt;
 
 /// The pages of a chunk of a row group of so many rows; `places`: where they begin, where that is known; `pool`: who
-/// may decompress some before their turn.
+/// may decompress some before their turn; `created_by`: the file's writer, of which some said wrong things of pages.
 ///
 /// # Errors
 /// A codec that there is not.
@@ -35,10 +38,17 @@ pub fn pages<I: ReadAt>(
     rows: usize,
     places: Option<Vec<PageLocation>>,
     pool: Option<&Arc<DecompressPool>>,
+    created_by: Option<&str>,
 ) -> Result<Box<dyn DensePages>> {
     Ok(match Codec::of(chunk.compression())? {
-        Some(codec) => Box::new(ChunkPages::new(input, chunk, codec, rows, places, pool.cloned())),
-        None => Box::new(SerializedPageReader::new(Arc::new(input), chunk, rows, places)?),
+        Some(codec) => {
+            let flags_lie = writer::flags_lie(created_by);
+            Box::new(ChunkPages::new(input, chunk, codec, rows, places, pool.cloned()).with_flags(flags_lie))
+        }
+        None => {
+            let pages = SerializedPageReader::new(Arc::new(input), chunk, rows, places)?;
+            Box::new(CheckedPages::new(pages, chunk, writer::flags_lie(created_by)))
+        }
     })
 }
 

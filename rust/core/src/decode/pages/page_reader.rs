@@ -15,6 +15,7 @@ use super::header::{Header, PageKind, header};
 use super::page_content::{content, is_worth_it, with_content};
 use super::page_index::PageIndex;
 use super::parallel_decompress::{DecompressPool, DecompressTask};
+use super::writer::rows_of;
 use crate::decode::dense::{DensePages, StoredValues};
 use crate::fetch::ReadAt;
 
@@ -33,6 +34,8 @@ pub(super) struct ChunkPages<I> {
     pool: Option<Arc<DecompressPool>>,
     /// Whether the column has repetition levels, and definition levels.
     levels: [bool; 2],
+    /// Whether pages of version 2 may be flagged as not compressed that are.
+    flags_lie: bool,
     /// The next page, if its header was read.
     next: Option<LocatedPage>,
     /// Those behind it whose headers were read.
@@ -71,7 +74,12 @@ impl<I: ReadAt> ChunkPages<I> {
         let pool = pool.filter(|_| codec.is_some() && input.is_near() && index.is_none());
         let (compression, end) = (chunk.compression(), start.saturating_add(length));
         let (next, behind) = (None, VecDeque::new());
-        Self { input, compression, codec, pool, levels, next, behind, at: start, end, ahead, index }
+        Self { input, compression, codec, pool, levels, flags_lie: false, next, behind, at: start, end, ahead, index }
+    }
+
+    /// `flags_lie`: pages of version 2 are compressed, whatever their flag says.
+    pub(super) fn with_flags(self, flags_lie: bool) -> Self {
+        Self { flags_lie, ..self }
     }
 
     fn left(&self) -> usize {
@@ -124,7 +132,7 @@ impl<I: ReadAt> ChunkPages<I> {
             if !self.go_to_next() {
                 return Ok(None);
             }
-            let Some((found, length)) = header(&self.held(self.at))? else {
+            let Some((mut found, length)) = header(&self.held(self.at))? else {
                 if self.held(self.at).len() >= self.left() {
                     return Err(ParquetError::EOF("the chunk ends in a page's header".into()));
                 }
@@ -138,6 +146,12 @@ impl<I: ReadAt> ChunkPages<I> {
                     found.stored,
                     self.left()
                 )));
+            }
+            // A page that is not compressed has one size.
+            if let PageKind::V2 { is_compressed, .. } = &mut found.kind
+                && (self.flags_lie || found.size != found.stored)
+            {
+                *is_compressed = true;
             }
             let at = self.at;
             self.at += found.stored as u64;
@@ -275,7 +289,7 @@ impl<I: ReadAt> PageReader for ChunkPages<I> {
         Ok(self.next.as_ref().map(|page| {
             let (num_rows, num_levels, is_dict) = match page.header.kind {
                 PageKind::V1 { values, .. } => (None, Some(values as usize), false),
-                PageKind::V2 { values, rows, .. } => (Some(rows as usize), Some(values as usize), false),
+                PageKind::V2 { values, rows, .. } => (rows_of(rows, values, self.levels[0]), Some(values as usize), false),
                 PageKind::Dictionary { .. } | PageKind::Other => (None, None, true),
             };
             PageMetadata { num_rows, num_levels, is_dict }
