@@ -151,24 +151,29 @@ def server() -> int:
     return pid
 
 
-def test_workers_outlive_their_fork_server(data, expected, monkeypatch):
-    monkeypatch.setattr(pool, "_SLICE", 0.001)  # every wait looks whether all workers live
-    loader = make(data, 2, "forkserver", transform=f.augment, persistent_workers=True)
+def test_workers_outlive_their_fork_server(data, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "_SLICE", 0.01)  # every wait looks whether all workers live
+    held = f.Held(tmp_path / "go on", expected[0][3]["i"][3][0])
+    loader = make(data, 2, "forkserver", transform=held, persistent_workers=True)
     iterator = iter(loader)
-    found = [plain(next(iterator))]
+    found = [next(iterator)["i"].tolist() for _ in range(3)]
     pids = [worker.process.pid for worker in loader._pool._workers]
     os.kill(server(), signal.SIGTERM)
     wait_for_end(server())
-    found += [plain(batch) for batch in iterator]
-    found += [plain(batch) for batch in loader]
-    assert found == expected[0] + expected[1]
+    later = threading.Timer(2.5, held.path.touch)  # a worker looks every second whether the training lives
+    later.start()
+    found += [batch["i"].tolist() for batch in iterator]
+    found += [batch["i"].tolist() for batch in loader]
+    later.join()
+    assert found == [batch["i"][3] for batch in expected[0] + expected[1]]
     assert [worker.process.pid for worker in loader._pool._workers] == pids
     start = time.monotonic()
     loader._pool.close()
     assert time.monotonic() - start < pool._JOIN, "nothing was waited for"
     for pid in pids:
         wait_for_end(pid)
-    assert [plain(batch) for batch in loader] == expected[2]  # by a new server
+    found = [batch["i"].tolist() for batch in loader]  # by a new server
+    assert found == [batch["i"][3] for batch in expected[2]]
 
 
 def test_a_worker_that_dies_after_its_fork_server_is_found(data, expected, tmp_path):
