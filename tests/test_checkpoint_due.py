@@ -86,12 +86,13 @@ def test_between_micro_batches_it_is_refused(hundred, tmp_path, scaled):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_at_the_end_of_the_step(tmp_path, number):
-    before = signal.getsignal(number)
-    _, _, ck = make(tmp_path, signals=[number])
-    assert not ck.step(1)
-    os.kill(os.getpid(), number)
-    os.kill(os.getpid(), number)
+    late: list[int] = []
+    before = signal.signal(number, lambda came, _: late.append(came))
     try:
+        _, _, ck = make(tmp_path, signals=[number])
+        assert not ck.step(1)
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)
         with pytest.raises(SystemExit) as caught:
             ck.step(2)
         os.kill(os.getpid(), number)  # while the process ends, it would change the exit status
@@ -101,6 +102,7 @@ def test_a_signal_saves_at_the_end_of_the_step(tmp_path, number):
         signal.signal(number, before)
     assert caught.value.code == 75
     assert [one.step for one in ck.list()] == [2]
+    assert late == []
 
 
 def test_closing_gives_signals_back(tmp_path):

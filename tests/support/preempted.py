@@ -49,7 +49,11 @@ def train(data: str, folder: str, method: str, log: str) -> None:
     if method == "forkserver":
         multiprocessing.get_context(method).set_forkserver_preload(["torch", "pyarrow", "shardline"])
     loader = make(Path(data), transform=slowly)
-    loader = shardline.DataLoader(loader.dataset, num_workers=2, multiprocessing_context=method)
+    # torchrun kills after 30 seconds, which new fork servers may need on a busy machine
+    keep = method == "forkserver" and "RANK" in os.environ
+    loader = shardline.DataLoader(
+        loader.dataset, num_workers=2, multiprocessing_context=method, persistent_workers=keep
+    )
     ck = shardline.Checkpointer(
         folder, extra={"x": 1}, data=loader, timeout=60, signals=[signal.SIGTERM, signal.SIGUSR1]
     )

@@ -24,7 +24,7 @@ _SPARE = 2  # free blocks beyond the requests under way
 _MAX_FORGET = 256  # blocks that one message gives up
 _ENDING = 1.0  # seconds that a process which closed its channel has to end
 _STARTS = 3  # of one worker, which a signal that comes while it starts may end
-_SERVER_STARTS = 30.0  # seconds in which a fork server that was ended is started again
+_SERVER_STARTS = 10.0  # seconds in which a fork server that was ended is started again
 _SERVER_GONE = 255  # multiprocessing's exit code where the fork server, which would know it, has ended
 
 Heard = tuple[tuple[Any, ...], list[int]]
