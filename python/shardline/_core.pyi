@@ -111,9 +111,7 @@ class Plan:
     @property
     def digest(self) -> str:
         """Over names, rows and footer hashes, in order; 32 hex digits; the root is not in it."""
-    def vocabulary(
-        self, column: str, num_threads: int, storage: Storage | None = ..., replace: bool = ...
-    ) -> Any:
+    def vocabulary(self, column: str, num_threads: int, storage: Storage | None = ..., replace: bool = ...) -> Any:
         """The distinct values of a column over all files, in the order in which they first come, without null: all of it is
         read. An object with `__arrow_c_array__` (a struct array of one column)."""
     @property

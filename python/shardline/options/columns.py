@@ -52,8 +52,8 @@ class ColumnOptions:
 
     `encode`: ids (int64) for strings, bytes, integers and lists of them. "hash": XXH3-64 with `seed`, modulo `buckets`;
     a null is `buckets`. "codes": places in `vocabulary` (by default that of the data set, in the order of appearance);
-    a null is one more than the last; a value that is not there is `unknown`, or an error. `nulls="fill"` and "mask" keep
-    the id of nulls, unless a `fill` is given.
+    a null is one more than the last; a value that is not there is `unknown`, or an error. `nulls="fill"` and "mask"
+    keep the id of nulls, unless a `fill` is given.
 
     >>> ColumnOptions(lists="fixed")
     ColumnOptions(lists='fixed')

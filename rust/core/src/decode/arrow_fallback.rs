@@ -6,8 +6,8 @@
 
 use arrow_array::ArrayRef;
 use arrow_schema::{Field, FieldRef, Fields};
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups, RowSelection, RowSelector};
 use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups, RowSelection, RowSelector};
 use parquet::basic::Type as PhysicalType;
 use parquet::column::page::{PageIterator, PageReader};
 use parquet::errors::{ParquetError, Result as ParquetResult};
@@ -115,8 +115,7 @@ impl FallbackColumn {
                 }
                 // It may be text that is not UTF-8; if it is not that, the error comes again.
                 let from = self.from + self.decoded;
-                self.readers =
-                    Readers::open(of, self.root, set, from, true).map_err(|_| of.corrupt(&error))?;
+                self.readers = Readers::open(of, self.root, set, from, true).map_err(|_| of.corrupt(&error))?;
                 self.readers.next().map_err(|_| of.corrupt(&error))?
             }
             Ok(part) => part,

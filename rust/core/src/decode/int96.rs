@@ -87,7 +87,10 @@ mod tests {
         let nanos: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![Some(-1), None, Some(i64::MAX), Some(5)]));
         let seconds = |values: Vec<i64>| -> ArrayRef { Arc::new(TimestampSecondArray::from(values)) };
         assert_eq!(first_wrapped(&nanos, &seconds(vec![-1, 9_999_999_999, 9_223_372_036, 0])), None);
-        assert_eq!(first_wrapped(&nanos, &seconds(vec![0, 0, 9_223_372_036, 18_446_744_073])), Some((3, 18_446_744_073)));
+        assert_eq!(
+            first_wrapped(&nanos, &seconds(vec![0, 0, 9_223_372_036, 18_446_744_073])),
+            Some((3, 18_446_744_073))
+        );
         let lists = |values: ArrayRef| -> ArrayRef {
             let field = Arc::new(Field::new("item", values.data_type().clone(), true));
             let offsets = OffsetBuffer::from_lengths([1, 0, 3]);

@@ -170,10 +170,7 @@ mod tests {
                         ParquetMetaDataReader::decode_metadata_with_options(&footer, Some(&options(true))).unwrap();
                     assert_eq!(metadata, alone);
                     let file = alone.file_metadata();
-                    assert_eq!(
-                        *schema,
-                        arrow_schema(file.schema_descr(), file.key_value_metadata()).unwrap()
-                    );
+                    assert_eq!(*schema, arrow_schema(file.schema_descr(), file.key_value_metadata()).unwrap());
                 }
             }
         }

@@ -289,7 +289,9 @@ impl<I: ReadAt> PageReader for ChunkPages<I> {
         Ok(self.next.as_ref().map(|page| {
             let (num_rows, num_levels, is_dict) = match page.header.kind {
                 PageKind::V1 { values, .. } => (None, Some(values as usize), false),
-                PageKind::V2 { values, rows, .. } => (rows_of(rows, values, self.levels[0]), Some(values as usize), false),
+                PageKind::V2 { values, rows, .. } => {
+                    (rows_of(rows, values, self.levels[0]), Some(values as usize), false)
+                }
                 PageKind::Dictionary { .. } | PageKind::Other => (None, None, true),
             };
             PageMetadata { num_rows, num_levels, is_dict }
