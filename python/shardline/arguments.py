@@ -242,7 +242,12 @@ class _AsWhat(TypedDict, total=False):
     ]
     column_defaults: Annotated[
         ColumnOptions | None,
-        Argument(None, takes_value(check_column_defaults), "How all other columns are delivered.", CONTENT),
+        Argument(
+            None,
+            takes_value(check_column_defaults),
+            "The options of all columns where their own leave one open.",
+            CONTENT,
+        ),
     ]
     matrices: Annotated[
         Mapping[str, str | Sequence[str]] | None,

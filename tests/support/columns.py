@@ -102,7 +102,10 @@ def _values(rng: np.random.Generator, type_: pa.DataType, count: int, nulls: flo
             texts = [None if text is None else text.encode() for text in texts]
         return pa.array(texts, type_)
     if pa.types.is_dictionary(type_):
-        words = pa.array(["c", "a", "b", "ü", "unused"], type_.value_type)
+        texts = ["c", "a", "b", "ü", "unused"]
+        words = pa.array(texts, type_.value_type) if type_.value_type in TEXTS else None
+        if words is None:
+            words = random_array(rng, type_.value_type, len(texts), 0)
         codes = pa.array(
             rng.integers(0, 4, count).astype(type_.index_type.to_pandas_dtype()), type_.index_type, mask=mask
         )

@@ -57,6 +57,7 @@ fn asking(
 #[pymethods]
 impl Plan {
     #[staticmethod]
+    #[allow(clippy::too_many_arguments, reason = "they are Python's keywords")]
     #[pyo3(signature = (paths, *, num_threads, columns_of_all=false, missing_as_null=false, widen_types=false, storage=None, keep=None))]
     fn build(
         py: Python<'_>,

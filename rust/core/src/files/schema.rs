@@ -321,7 +321,7 @@ mod tests {
         let strict = SchemaMerge { columns_of_all: true, ..SchemaMerge::default() };
         assert_eq!(names(merged(strict, &[more.clone(), more.clone()]).unwrap()), ["x", "y", "z"]);
         for (files, lacking, column) in [
-            ([a.clone(), more.clone()], "0.parquet: column \"z\"", "1.parquet has it"),
+            ([a, more.clone()], "0.parquet: column \"z\"", "1.parquet has it"),
             ([more, fewer], "1.parquet: column \"y\"", "0.parquet has it"),
         ] {
             let error = merged(strict, &files).unwrap_err().to_string();

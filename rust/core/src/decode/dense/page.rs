@@ -143,7 +143,7 @@ impl Sections {
                     return corrupt(format!("{def} bytes of levels in a page of {} bytes", buf.len()));
                 }
                 let bytes = Some((buf.slice(..rep), buf.slice(rep..def), content(buf.slice(def..))));
-                // Old writers counted the items of lists; where these are as many, only the levels tell.
+                // Old writers gave the number of values in place of that of rows.
                 let rows = Some(num_rows as usize).filter(|_| !levels.repeated || num_rows != num_values);
                 Self { slots: num_values as usize, rows, encoding, bytes }
             }

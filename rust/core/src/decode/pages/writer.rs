@@ -9,8 +9,9 @@ pub(super) fn flags_lie(created_by: Option<&str>) -> bool {
     major("parquet-cpp").is_some() || major("parquet-cpp-arrow").is_some_and(|major| major < 3)
 }
 
-/// The rows that the header of a page of version 2 says, of a column with or without lists. Arrow C++ before 12.0 counted
-/// the items of lists instead (apache/arrow#34315?); where these are as many, only the levels tell.
+/// The rows that the header of a page of version 2 gives, of a column with or without lists; None where only the levels
+/// tell. Arrow C++ before 12.0 gave the number of values in their place, which is right where no list has two items: a
+/// header that gives one number for both is not believed, whoever wrote it.
 pub(super) fn rows_of(rows: u32, values: u32, repeated: bool) -> Option<usize> {
     (!repeated || rows != values).then_some(rows as usize)
 }
