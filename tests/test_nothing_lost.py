@@ -254,12 +254,8 @@ def texts(folder, type_=None, rows=1, **writer):
 def test_text_that_is_not_utf8_names_its_row_or_is_replaced(tmp_path, type_, dictionary, output):
     texts(tmp_path, type_, rows=5_000, use_dictionary=dictionary, row_group_size=4_500)
     keep = {"output_format": output, "column_defaults": ColumnOptions(nulls="keep"), "columns": ["s"]}
-<<<<<<< HEAD
     where = r'a\.parquet: column "s", row group (1, row 5000|2, row 9000)'
     wrong = where + r': the text b"\\xffb" is not UTF-8; .*errors="replace"'
-=======
-    wrong = r'column "s", row group (1, row 5000|2, row 9000): the text b"\\xffb" is not UTF-8; .*errors="replace"'
->>>>>>> files
     with pytest.raises(ShardlineValueError, match=wrong):
         list(DataLoader(tmp_path, **keep))
     replaced = DataLoader(tmp_path, column_options={"s": ColumnOptions(errors="replace")}, batch_size=1_000, **keep)

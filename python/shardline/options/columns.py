@@ -42,15 +42,9 @@ class ColumnOptions:
     `dtype`: of numbers, dates, ids and raw bytes: a torch dtype or its name. A cast that would lose is an error that
     names the row, unless `lossy`. `decimal`: "float64" or "unscaled" (int64).
 
-<<<<<<< HEAD
     `strings`: "objects" (a list of str or bytes) or "bytes" (a tuple of uint8 values and offsets). `errors`: what
     becomes of a string that is not UTF-8: "strict" (default; an error that names the row) or "replace" (U+FFFD in
     place of what is not). With strings="bytes" and encode="hash" any bytes are delivered as they are.
-=======
-    `strings`: "objects" (a list of str or bytes) or "bytes" (a tuple of uint8 values and offsets). `errors`: what a
-    string that is not UTF-8 becomes: "strict" (default; an error that names the row) or "replace" (U+FFFD in place of
-    what is not). With strings="bytes" and encode="hash" any bytes are delivered as they are.
->>>>>>> files
 
     `lists`: of numbers, as "jagged" nested tensors, "fixed" (n, d), "padded" (n, d) or Python "objects". Padded to the
     longest list of the batch, or to `length` with `truncate` ("right": the end is cut off, or "left"), with `pad_value`
