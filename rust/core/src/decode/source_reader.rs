@@ -51,7 +51,7 @@ impl SourceReader {
             match dense.read(rows).map_err(|error| of.corrupt(&error))? {
                 Read::Array(array) => return Ok(array),
                 Read::NotDense => {
-                    self.decoder = Decoder::Fallback(Box::new(FallbackColumn::open(of, root, None, self.next_row)?))
+                    self.decoder = Decoder::Fallback(Box::new(FallbackColumn::open(of, root, None, self.next_row)?));
                 }
             }
         }
