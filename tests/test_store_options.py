@@ -186,7 +186,14 @@ def test_secrets_are_nowhere_but_in_the_pickle(store, caplog):
     loader = DataLoader(dataset)
     store.faults = lambda request: Fault(503) if request.number % 3 == 0 else None
     list(loader)
-    shown = [repr(dataset), repr(loader), str(dataset), repr(vars(dataset)), repr(dataset._context.settings), caplog.text]
+    shown = [
+        repr(dataset),
+        repr(loader),
+        str(dataset),
+        repr(vars(dataset)),
+        repr(dataset._context.settings),
+        caplog.text,
+    ]
     shown += [
         json.dumps(loader.state_dict()),
         json.dumps(loader.get_metrics()),
