@@ -212,7 +212,7 @@ proptest! {
         let asked = (first.batch_size.unwrap_or(batch_size), first.drop_last.unwrap_or(false));
         let line = setting.with_at_least(fewest_rows(run_shards, asked.0, asked.1)).line(0);
         let mut legs = Legs::start(line.len(), run_shards, batch_size, false).unwrap();
-        let mut states = Vec::new();
+        let mut states = vec![(0, legs.clone())];
         for Stretch { ranks, batch_size, drop_last, num_shards, part, .. } in history {
             let ask = LegRequest { num_shards, batch_size, drop_last };
             let Ok((next, outcome)) = legs.resume(ranks, run_shards, ask) else { break };
