@@ -218,8 +218,9 @@ def test_refresh_over_copies_seek_and_set_epoch(make, hundred):
     kept.set_epoch(0)
     assert kept.dataset.num_rows == 100
     assert kept.remaining == 7
-    kept.set_epoch(0)  # from its start: a fresh epoch
+    kept.seek(0)  # from its start: a fresh epoch, of all files
     assert (kept.dataset.num_rows, kept.remaining) == (130, 13)
+    assert sorted(sum(ids(kept), [])) == list(range(130))
     passed = resumed()
     passed.set_epoch(1)
     assert ids(passed) == wanted

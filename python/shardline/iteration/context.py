@@ -138,9 +138,7 @@ class EpochContext:
 
     def seek(self, step: int) -> None:
         """Moves forward to `step` of the epoch, or back to its start."""
-        before = self.progress.iterated_epoch
-        self.progress.seek(step)
-        if self.progress.iterated_epoch != before:
+        if self.progress.seek(step):
             self.sources = self.sources.renewed()
         self.publish_place()
 

@@ -8,7 +8,7 @@ from torch.utils.data._utils import collate, fetch
 from shardline.errors import ShardlineRuntimeError
 
 _FETCH = fetch._IterableDatasetFetcher.fetch.__code__
-_SHARDS_AGAIN = "IterableDatasetShard"  # accelerate's and transformers', which they put around a dataset
+_SHARDS_AGAIN = "IterableDatasetShard.__iter__"  # of accelerate and transformers, which put it around a dataset
 
 
 def check_not_batched_again(caller: FrameType) -> None:
@@ -17,17 +17,20 @@ def check_not_batched_again(caller: FrameType) -> None:
     Raises:
         ShardlineRuntimeError: A loader would make batches of batches, or share them out among ranks a second time.
     """
-    asker = caller.f_locals.get("self")
-    if type(asker).__name__ == _SHARDS_AGAIN:
+    # A frame's variables are looked at only where it is one of theirs: a look keeps what they refer to alive.
+    if caller.f_code.co_qualname == _SHARDS_AGAIN:
         raise ShardlineRuntimeError(
-            f"{type(asker).__module__}.{_SHARDS_AGAIN} would share the batches of this dataset out among ranks a "
-            "second time, and most rows would be lost: a StructuredDataset gives each rank its own batches. Give the "
-            "framework a shardline.DataLoader, not the dataset"
+            "an IterableDatasetShard would share the batches of this dataset out among ranks a second time, and most "
+            "rows would be lost: a StructuredDataset gives each rank its own batches. Give the framework a "
+            "shardline.DataLoader, not the dataset"
         )
-    if asker is None or caller.f_code is not _FETCH or not asker.auto_collation:
+    if caller.f_code is not _FETCH:
+        return
+    fetcher = caller.f_locals["self"]
+    if not fetcher.auto_collation:
         return
     wanted = len(caller.f_locals["possibly_batched_index"])
-    if wanted != 1 or asker.collate_fn is collate.default_collate:
+    if wanted != 1 or fetcher.collate_fn is collate.default_collate:
         raise ShardlineRuntimeError(
             f"a torch DataLoader with batch_size={wanted} would make batches of batches: a StructuredDataset gives "
             "whole batches. Use shardline.DataLoader(dataset), or torch.utils.data.DataLoader(dataset, batch_size=None)"

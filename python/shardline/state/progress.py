@@ -188,8 +188,10 @@ class Progress:
         self._loaded = True
         self.asked, self._ahead = asked, None
 
-    def seek(self, step: int) -> None:
+    def seek(self, step: int) -> bool:
         """Moves forward to `step` of `epoch`, what lies between marked as skipped; 0 begins the epoch again.
+
+        Whether the place is in a fresh epoch, and not in what was left of a loaded one.
 
         Raises:
             ShardlineValueError: The step lies before the present one, or after the last.
@@ -198,14 +200,16 @@ class Progress:
         if step == 0 < here:
             self._place(self.epoch, self._first)
             self._loaded = self._named = True
-            return
+            return True
         if not here <= step <= length:
             raise ShardlineValueError(
                 f"seek goes forward in the epoch, from step {here} to {length} at most, or back to 0, not to {step}"
             )
-        legs = self._first if self._ended else self.legs()
+        fresh = self._ended
+        legs = self._first if fresh else self.legs()
         self._place(self.epoch, legs.skip_to(legs.delivered + (step - here) * self._ranks))
         self._loaded = self._named = True
+        return fresh
 
     def upcoming(self) -> Start:
         """What the next iterator delivers; changes nothing."""
