@@ -71,7 +71,7 @@ class StateCapture:
             plain=frozenset(name for name, part in self._parts.items() if part.is_loader or part.is_plain),
             plans=plans,
             places={
-                name: part.position[:2]
+                name: list(part.position[:2])  # as JSON gives it back
                 for name, part in self._parts.items()
                 if part.is_loader and not part.own and part.position is not None
             },

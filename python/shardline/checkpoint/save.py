@@ -39,7 +39,7 @@ class CapturedState:
     sharded: dict[str, Any] = field(default_factory=dict)
     plans: dict[str, Callable[[Path], object]] = field(default_factory=dict)
     """What lies beside the checkpoints: by its name, what writes it."""
-    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    places: dict[str, list[int]] = field(default_factory=dict)
     """The epoch and the step of each loader whose state the ranks share."""
 
 
