@@ -9,7 +9,7 @@ import torch.distributed as dist
 from support import ids, programs, train
 from support.job import DIED, job
 
-from shardline import DataLoader
+from shardline import CheckpointMismatchError, DataLoader, StructuredDataset
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = {"batch_size": 2, "num_shards": 12}  # 100 rows: 60 batches an epoch
