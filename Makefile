@@ -18,7 +18,7 @@ SOURCES += Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv build demo test test-long test-asan fuzz test-rust test-python lint lint-rust lint-python format bench clean clean-all
+.PHONY: help venv build demo test test-frameworks test-long test-asan fuzz test-rust test-python lint lint-rust lint-python format bench clean clean-all
 
 help: ## this list
 	@echo "usage: make [target]        (PYTHON=$(PYTHON), VENV=$(VENV))"
@@ -46,6 +46,11 @@ $(BIN)/.deps: pyproject.toml | $(BIN)/.made
 
 $(BIN)/.deps-bench: benches/requirements.txt | $(BIN)/.deps
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --requirement $<
+	@touch $@
+
+$(BIN)/.deps-frameworks: pyproject.toml | $(BIN)/.deps
+	$(extras) lightning accelerate transformers ray > $@.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --requirement $@.txt
 	@touch $@
 
 $(BIN)/.installed: $(SOURCES) | $(BIN)/.deps
@@ -81,10 +86,13 @@ PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_PROCESSES) --dist worksteal
 test-python: $(BIN)/.installed
 	$(PYTEST) --doctest-modules --pyargs tests shardline
 
+test-frameworks: $(BIN)/.installed $(BIN)/.deps-frameworks ## resumes by Lightning's, Accelerate's, Transformers' and Ray's own checkpoints
+	$(BIN)/pytest tests/frameworks -m frameworks --timeout 1200
+
 test-long: lint $(BIN)/.installed ## the same with many more generated cases, and the tests that take minutes
 	PROPTEST_CASES=20000 $(CARGO) test --workspace --locked $(CARGO_TEST)
 	PROPTEST_CASES=1000000 $(CARGO) test --package shardline-core --test laws --locked $(CARGO_TEST)
-	HYPOTHESIS_PROFILE=long $(PYTEST) tests -m "long or not long" --timeout 3600
+	HYPOTHESIS_PROFILE=long $(PYTEST) tests -m "not frameworks" --timeout 3600
 
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_SECONDS ?= 600
