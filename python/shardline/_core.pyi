@@ -185,6 +185,8 @@ class Order:
     @property
     def window(self) -> int:
         """w: rows of each strand in a window; 0 where rows are not shuffled."""
+    def positions_of(self, epoch: int, files: Sequence[int]) -> list[tuple[int, int]]:
+        """The positions of these files' rows on the epoch's line, ascending. Takes time in proportion to the line."""
     def rows(self, epoch: int, intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int, int, int]]:
         """The rows at these positions of the epoch's line: (file, row group of that file, first row, end row), in the line's order."""
 
@@ -271,6 +273,8 @@ class Legs:
         nothing left to cut. None = not asked to be another. `run_shards` is the V of the run. The string is one of "goes on", "new leg", "over"."""
     def batch(self, g: int) -> list[tuple[int, int]]:
         """The positions of the last leg's batch g, as intervals of the line."""
+    def batches_within(self, positions: Sequence[tuple[int, int]]) -> int:
+        """How many batches of the last leg, from the cursor on, have positions of these intervals only."""
     def left_over(self) -> list[tuple[int, int]]:
         """The positions that are neither delivered nor skipped."""
     def left_out(self) -> list[tuple[int, int]]:
@@ -312,7 +316,9 @@ class Reader:
         prefetch_bytes: int,
         storage: Storage | None = ...,
         selector: Selector | None = ...,
-    ) -> Reader: ...
+        left_out: Sequence[int] = ...,
+    ) -> Reader:
+        """`left_out`: the files, by index, whose rows are left out of their batches."""
     def next_run(self, slot: int) -> Run | None:
         """The next run of the `slot`-th shard of this rank (0 ≤ slot < num_shards); None once that shard is delivered.
         Batch n of this rank comes from slot n mod num_shards: keep a queue a slot, and ask when the queue whose turn it is is empty.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pyo3::prelude::*;
 use shardline_core::Error;
-use shardline_core::order::{self, LegRequest, LegSpec, Outcome};
+use shardline_core::order::{self, Intervals, LegRequest, LegSpec, Outcome};
 
 use crate::error::{OrRaise, raise};
 
@@ -116,6 +116,13 @@ impl Legs {
             return Err(raise(Error::Argument(format!("batch {g} is past the end of a leg of {batches}"))));
         }
         Ok(pairs(&self.legs.last().batch(g)))
+    }
+
+    fn batches_within(&self, py: Python<'_>, positions: Vec<(u64, u64)>) -> u64 {
+        py.detach(|| {
+            let positions = Intervals::collect(positions.into_iter().map(|(start, end)| start..end).collect());
+            self.legs.last().batches_within(&positions)
+        })
     }
 
     fn left_over(&self) -> Vec<(u64, u64)> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use shardline_core::files;
 use shardline_core::order::{self, Groups, OrderSpec};
+use shardline_core::schedule::LeftOut;
 
 use crate::error::OrRaise;
 use crate::plan::Plan;
@@ -14,6 +15,12 @@ use crate::plan::Plan;
 pub(crate) struct Order {
     pub(crate) plan: Arc<files::Plan>,
     pub(crate) order: order::Order,
+}
+
+/// The row groups of some of a plan's files.
+pub(crate) fn groups_of(plan: &files::Plan, files: Vec<usize>) -> LeftOut {
+    let known = files.into_iter().filter(|&file| file < plan.num_files());
+    known.flat_map(|file| plan.groups(file)).map(|group| group as u32).collect()
 }
 
 #[pymethods]
@@ -71,6 +78,15 @@ impl Order {
     #[getter]
     fn window(&self) -> u64 {
         self.order.window()
+    }
+
+    fn positions_of(&self, py: Python<'_>, epoch: u64, files: Vec<usize>) -> PyResult<Vec<(u64, u64)>> {
+        py.detach(|| {
+            let groups: LeftOut = groups_of(&self.plan, files);
+            let found = self.order.line(epoch)?.positions_of(|group| groups.contains(group));
+            Ok(found.ranges().iter().map(|range| (range.start, range.end)).collect())
+        })
+        .or_raise()
     }
 
     fn rows(&self, py: Python<'_>, epoch: u64, intervals: Vec<(u64, u64)>) -> PyResult<Vec<(usize, usize, u64, u64)>> {

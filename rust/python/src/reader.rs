@@ -13,7 +13,7 @@ use shardline_core::sync::{self, lock};
 
 use crate::error::{OrRaise, raise};
 use crate::legs::Legs;
-use crate::order::Order;
+use crate::order::{Order, groups_of};
 use crate::projection::Projection;
 use crate::run::Run;
 use crate::select::Selector;
@@ -51,7 +51,8 @@ impl Reader {
 impl Reader {
     #[new]
     #[pyo3(signature = (
-        order, projection, epoch, legs, *, rank, num_ranks, num_threads, prefetch_bytes, storage=None, selector=None
+        order, projection, epoch, legs, *, rank, num_ranks, num_threads, prefetch_bytes, storage=None, selector=None,
+        left_out=Vec::new()
     ))]
     #[allow(clippy::too_many_arguments, reason = "keywords, as Python has them")]
     fn new(
@@ -66,6 +67,7 @@ impl Reader {
         prefetch_bytes: u64,
         storage: Option<&Storage>,
         selector: Option<&Selector>,
+        left_out: Vec<usize>,
     ) -> PyResult<Self> {
         let store = storage::from(storage);
         let rows = order.order.num_rows();
@@ -82,7 +84,7 @@ impl Reader {
                     order.order.line(epoch)?,
                     legs.legs.last(),
                     Share { rank, num_ranks },
-                    ReaderOptions { num_threads, prefetch_bytes, store },
+                    ReaderOptions { num_threads, prefetch_bytes, store, left_out: groups_of(&order.plan, left_out) },
                 )
             })
             .or_raise()?;

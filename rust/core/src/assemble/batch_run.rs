@@ -1,9 +1,12 @@
 //! Some batches in a row of one shard, cut from one chunk.
 
+use std::ops::Range;
+
 use arrow_array::ArrayRef;
 
+use super::scheduler::Taken;
 use crate::Result;
-use crate::decode::Projection;
+use crate::decode::{self, Projection};
 
 /// Batches in a row: their columns end to end, and the rows of each.
 #[derive(Debug, Clone)]
@@ -34,23 +37,57 @@ impl BatchRun {
 }
 
 /// The outputs of one shard, cut into its batches.
+///
+/// Batches are cut by positions; where rows are left out, a batch has fewer rows than positions, or none.
 #[derive(Debug)]
 pub(crate) struct Cutter {
     batch_size: u64,
     batches: u64,
-    rows: u64,
+    /// Positions of all batches that were not delivered.
+    positions: u64,
     /// Batches of a run at the most.
     most: usize,
-    /// The output that is being cut, and the rows of it that were delivered.
-    current: Option<(Vec<ArrayRef>, usize, usize)>,
+    /// The output that is being cut.
+    current: Option<Current>,
     /// The beginning of a batch that crosses outputs.
     parts: Vec<Vec<ArrayRef>>,
-    part_rows: usize,
+    part_positions: usize,
+}
+
+/// An output, and how much of it was delivered.
+#[derive(Debug)]
+struct Current {
+    output: Taken,
+    /// Positions that were delivered.
+    offset: usize,
+}
+
+impl Current {
+    fn available(&self) -> usize {
+        self.output.rows as usize - self.offset
+    }
+
+    /// The rows at the positions from here up to `positions` further on.
+    fn rows(&self, positions: usize) -> Range<usize> {
+        let end = self.offset + positions;
+        match &self.output.delivered_before {
+            None => self.offset..end,
+            Some(before) => before[self.offset] as usize..before[end] as usize,
+        }
+    }
+
+    /// These rows of its columns; nothing where there are none.
+    fn slice(&self, rows: Range<usize>) -> Vec<ArrayRef> {
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        self.output.columns.iter().map(|column| column.slice(rows.start, rows.len())).collect()
+    }
 }
 
 impl Cutter {
-    pub(crate) fn new(batch_size: u64, batches: u64, rows: u64, most: usize) -> Self {
-        Self { batch_size, batches, rows, most, current: None, parts: Vec::new(), part_rows: 0 }
+    pub(crate) fn new(batch_size: u64, batches: u64, positions: u64, most: usize) -> Self {
+        Self { batch_size, batches, positions, most, current: None, parts: Vec::new(), part_positions: 0 }
     }
 
     /// Whether every batch was delivered.
@@ -62,63 +99,83 @@ impl Cutter {
     pub(crate) fn clear(&mut self) {
         self.current = None;
         self.parts.clear();
-        self.part_rows = 0;
+        self.part_positions = 0;
     }
 
     /// Takes the shard's next output.
-    pub(crate) fn feed(&mut self, columns: Vec<ArrayRef>, rows: usize) {
-        self.current = Some((columns, 0, rows));
+    pub(crate) fn feed(&mut self, output: Taken) {
+        self.current = Some(Current { output, offset: 0 });
+    }
+
+    /// The positions of the next batch.
+    fn next_size(&self) -> usize {
+        (if self.batches == 1 { self.positions } else { self.batch_size }) as usize
     }
 
     /// The next batches that the output holds; None when another output is needed.
     pub(crate) fn cut(&mut self, projection: &Projection) -> Result<Option<BatchRun>> {
-        let Some((columns, offset, rows)) = &mut self.current else { return Ok(None) };
-        let available = *rows - *offset;
-        let slice = |offset: usize, rows: usize| columns.iter().map(|column| column.slice(offset, rows)).collect();
+        let Some(mut current) = self.current.take() else { return Ok(None) };
         let mut sizes = Vec::new();
-        let mut taken = 0;
-        if self.parts.is_empty() {
+        if self.parts.is_empty() && self.part_positions == 0 {
+            let first = current.rows(0).start;
             while self.batches > 0 && sizes.len() < self.most {
-                let size = if self.batches == 1 { self.rows } else { self.batch_size } as usize;
-                if taken + size > available {
+                let size = self.next_size();
+                if size > current.available() {
                     break;
                 }
-                taken += size;
-                sizes.push(size);
+                sizes.push(current.rows(size).len());
+                current.offset += size;
                 self.batches -= 1;
-                self.rows -= size as u64;
+                self.positions -= size as u64;
             }
-        }
-        if !sizes.is_empty() {
-            let run = BatchRun::new(slice(*offset, taken), sizes);
-            *offset += taken;
-            if *offset == *rows {
-                self.current = None;
+            if !sizes.is_empty() {
+                let columns = current.slice(first..current.rows(0).start);
+                self.keep(current);
+                return complete(projection, columns, sizes).map(Some);
             }
-            return Ok(Some(run));
         }
         // The batch crosses into the next output.
-        let size = if self.batches == 1 { self.rows } else { self.batch_size } as usize;
-        let part = available.min(size - self.part_rows);
-        self.parts.push(slice(*offset, part));
-        self.part_rows += part;
-        *offset += part;
-        if *offset == *rows {
-            self.current = None;
+        let size = self.next_size();
+        let part = current.available().min(size - self.part_positions);
+        let columns = current.slice(current.rows(part));
+        if !columns.is_empty() {
+            self.parts.push(columns);
         }
-        if self.part_rows < size {
+        self.part_positions += part;
+        current.offset += part;
+        self.keep(current);
+        if self.part_positions < size {
             return Ok(None);
         }
         let parts = std::mem::take(&mut self.parts);
-        self.part_rows = 0;
+        self.part_positions = 0;
         self.batches -= 1;
-        self.rows -= size as u64;
-        let columns = (0..projection.columns().len())
-            .map(|column| {
-                let pieces: Vec<ArrayRef> = parts.iter().map(|part| part[column].clone()).collect();
-                super::gather::join(&projection.columns()[column].name, &pieces)
-            })
-            .collect::<Result<_>>()?;
-        Ok(Some(BatchRun::new(columns, vec![size])))
+        self.positions -= size as u64;
+        let rows = parts.iter().filter_map(|part| part.first()).map(|column| column.len()).sum();
+        let columns = if parts.is_empty() {
+            Vec::new()
+        } else {
+            (0..projection.columns().len())
+                .map(|column| {
+                    let pieces: Vec<ArrayRef> = parts.iter().map(|part| part[column].clone()).collect();
+                    super::gather::join(&projection.columns()[column].name, &pieces)
+                })
+                .collect::<Result<_>>()?
+        };
+        complete(projection, columns, vec![rows]).map(Some)
     }
+
+    fn keep(&mut self, current: Current) {
+        self.current = (current.available() > 0).then_some(current);
+    }
+}
+
+/// A run; its columns are made here where all of its rows are left out.
+fn complete(projection: &Projection, columns: Vec<ArrayRef>, sizes: Vec<usize>) -> Result<BatchRun> {
+    let columns = if columns.is_empty() && sizes.iter().all(|&size| size == 0) {
+        projection.columns().iter().map(decode::empty).collect::<Result<_>>()?
+    } else {
+        columns
+    };
+    Ok(BatchRun::new(columns, sizes))
 }

@@ -7,7 +7,7 @@ use arrow_array::{Array, ArrayRef};
 use super::gather;
 use crate::decode::{Column, beside};
 use crate::order::Line;
-use crate::schedule::Chunk;
+use crate::schedule::{Chunk, Output};
 use crate::{Error, Result};
 
 /// One chunk under way.
@@ -36,6 +36,17 @@ pub(crate) struct ChunkBuilder {
 pub(crate) struct ChunkSpec {
     pub(crate) chunk: Chunk,
     permutation: OnceLock<Vec<u32>>,
+    /// Of every output, where rows are left out.
+    kept_rows: OnceLock<Vec<KeptRows>>,
+}
+
+/// The rows of an output that are delivered, where some are left out.
+#[derive(Debug)]
+struct KeptRows {
+    /// Which of the decoded rows they are, in order.
+    rows: Vec<u32>,
+    /// How many of the output's rows before each are delivered, and at the end.
+    before: Arc<[u32]>,
 }
 
 #[derive(Debug)]
@@ -52,7 +63,7 @@ impl ChunkBuilder {
         let outputs = chunk.outputs.iter().map(|_| Some(vec![None; sources.len()])).collect();
         let of = |&count: &usize| Pieces { sources: vec![vec![None; pieces]; count], missing: count * pieces };
         Self {
-            work: Arc::new(ChunkSpec { chunk, permutation: OnceLock::new() }),
+            work: Arc::new(ChunkSpec { chunk, permutation: OnceLock::new(), kept_rows: OnceLock::new() }),
             pieces: sources.iter().map(of).collect(),
             missing: if pieces == 0 { 0 } else { sources.len() },
             outputs,
@@ -109,12 +120,15 @@ impl ChunkBuilder {
         self.missing == 0
     }
 
-    /// Takes an output's columns.
+    /// Takes an output's columns; none where all of the chunk's rows are left out.
     pub(crate) fn take(&mut self, output: usize) -> Result<Vec<ArrayRef>> {
         if let Some(error) = &self.error {
             return Err(error.clone());
         }
         let columns = self.outputs[output].take().ok_or_else(|| Error::internal("an output was taken twice"))?;
+        if self.work.chunk.kept.is_some() && self.work.chunk.rows() == 0 {
+            return Ok(Vec::new());
+        }
         columns.into_iter().collect::<Option<_>>().ok_or_else(|| Error::internal("a column is missing"))
     }
 
@@ -136,6 +150,9 @@ impl ChunkSpec {
         let Some(window) = &self.chunk.window else {
             return Ok(vec![gather::join(&column.name, &pieces)?]);
         };
+        if let Some(kept) = self.kept_rows(line) {
+            return kept.iter().map(|kept| gather::pick(&column.name, &pieces, &[&kept.rows])).collect();
+        }
         let permutation = self.permutation.get_or_init(|| line.permutation(window));
         self.chunk
             .outputs
@@ -149,6 +166,30 @@ impl ChunkSpec {
     }
 }
 
+impl ChunkSpec {
+    /// How many rows before each of an output's rows are delivered, and at the end; None where all are.
+    pub(crate) fn delivered_before(&self, output: usize, line: &Line) -> Option<Arc<[u32]>> {
+        Some(Arc::clone(&self.kept_rows(line)?.get(output)?.before))
+    }
+
+    fn kept_rows(&self, line: &Line) -> Option<&[KeptRows]> {
+        let kept = self.chunk.kept.as_ref()?;
+        Some(self.kept_rows.get_or_init(|| {
+            let permutation = self.chunk.window.as_ref().map(|window| line.permutation(window));
+            let row = |position: u64| permutation.as_ref().map_or(position, |rows| u64::from(rows[position as usize]));
+            let of_output = |output: &Output| {
+                let (mut rows, mut before) = (Vec::new(), vec![0]);
+                for position in output.picks.iter().cloned().flatten() {
+                    rows.extend(kept.decoded(row(position)).map(|row| row as u32));
+                    before.push(rows.len() as u32);
+                }
+                KeptRows { rows, before: before.into() }
+            };
+            self.chunk.outputs.iter().map(of_output).collect()
+        }))
+    }
+}
+
 /// The bytes that an array's values take.
 pub(crate) fn array_bytes(array: &dyn Array) -> u64 {
     array.get_buffer_memory_size() as u64
@@ -157,13 +198,13 @@ pub(crate) fn array_bytes(array: &dyn Array) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::Output;
 
     #[test]
     fn a_failed_chunk_stays_done_whatever_other_threads_still_bring() {
         let picks = std::iter::once(0..1).collect();
         let group = crate::order::GroupSlice { group: 0, rows: 0..1 };
-        let chunk = Chunk { strands: vec![vec![group]], window: None, outputs: vec![Output { slot: 0, picks }] };
+        let chunk =
+            Chunk { strands: vec![vec![group]], window: None, outputs: vec![Output { slot: 0, picks }], kept: None };
         let mut builder = ChunkBuilder::new(chunk, &[1, 1], 0, 0);
         builder.fail(Error::internal("the first column"));
         assert!(builder.is_done());

@@ -16,7 +16,7 @@ use crate::fetch::{Demand, Files};
 use crate::files::Plan;
 use crate::files::remote::StoreAccess;
 use crate::order::{Leg, Line, mul_div};
-use crate::schedule::{ChunkSchedule, Share};
+use crate::schedule::{ChunkSchedule, LeftOut, Share};
 use crate::select::{Selections, Selector};
 use crate::store::{Note, Totals, is_remote};
 use crate::{Error, Result};
@@ -39,6 +39,8 @@ pub struct ReaderOptions {
     pub prefetch_bytes: u64,
     /// How a store is read, if the files are in one.
     pub store: StoreAccess,
+    /// Row groups whose rows are left out of their batches.
+    pub left_out: LeftOut,
 }
 
 /// What came of waiting for a run.
@@ -100,7 +102,7 @@ impl Reader {
         let whole = (CHUNK_BYTES / projection.row_bytes()).clamp(1, CHUNK_ROWS);
         // So many rows are decoded for a chunk, of which so many pass.
         let chunk_rows = mul_div(whole, line.len(), plan.num_rows().max(1)).max(1);
-        let schedule = ChunkSchedule::new(line.clone(), leg, share, chunk_rows);
+        let schedule = ChunkSchedule::new(line.clone(), leg, share, chunk_rows).leaving_out(options.left_out);
         let most = (RUN_ARRAYS / Leaf::all(projection.columns()).len().max(1)).max(1);
         let cutters = (0..schedule.num_slots())
             .map(|slot| {
@@ -162,7 +164,7 @@ impl Reader {
                 return Ok(Poll::Run(run));
             }
             match inner.scheduler.take(slot, timeout)? {
-                Some((columns, rows)) => cutter.feed(columns, rows as usize),
+                Some(output) => cutter.feed(output),
                 None => return Ok(Poll::Pending),
             }
         }

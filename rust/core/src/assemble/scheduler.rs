@@ -40,8 +40,16 @@ pub(crate) struct Scheduler {
     done: Condvar,
 }
 
-/// The columns of one output, and its rows.
-pub(crate) type Taken = (Vec<ArrayRef>, u64);
+/// One output.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// Its columns; none where all of its rows are left out.
+    pub(crate) columns: Vec<ArrayRef>,
+    /// Its rows, those that are left out among them.
+    pub(crate) rows: u64,
+    /// How many rows before each are delivered, and at the end; None where all are.
+    pub(crate) delivered_before: Option<Arc<[u32]>>,
+}
 
 impl Scheduler {
     pub(crate) fn new(
@@ -140,10 +148,12 @@ impl Scheduler {
             };
             if state.builders.get(&number).is_some_and(ChunkBuilder::is_done) {
                 state.metrics.waited += begin.elapsed();
-                let taken = state.take(slot, number, output)?;
+                let (columns, work) = state.take(slot, number, output)?;
                 // What was taken makes room.
                 self.admit(&mut state);
-                return Ok(Some((taken, rows)));
+                drop(state);
+                let delivered_before = work.delivered_before(output, &self.line);
+                return Ok(Some(Taken { columns, rows, delivered_before }));
             }
             let left = timeout.saturating_sub(begin.elapsed());
             if left.is_zero() {
@@ -239,7 +249,11 @@ impl Scheduler {
             }
         }
         let sources: Vec<usize> = self.projection.columns().iter().map(|column| column.sources.len()).collect();
-        state.builders.insert(number, ChunkBuilder::new(chunk, &sources, bytes, raw));
+        let builder = ChunkBuilder::new(chunk, &sources, bytes, raw);
+        if builder.is_done() {
+            self.files.finish(number); // all of its rows are left out
+        }
+        state.builders.insert(number, builder);
     }
 
     /// The sources of a row group in as many parts as its size is worth.

@@ -2,11 +2,12 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::ArrayRef;
 
-use super::chunk_builder::ChunkBuilder;
+use super::chunk_builder::{ChunkBuilder, ChunkSpec};
 use super::cursors::Cursors;
 use crate::schedule::{Chunk, ChunkSchedule};
 use crate::{Error, Result};
@@ -69,17 +70,18 @@ impl SchedulerState {
         }
     }
 
-    pub(super) fn take(&mut self, slot: usize, number: u64, output: usize) -> Result<Vec<ArrayRef>> {
+    pub(super) fn take(&mut self, slot: usize, number: u64, output: usize) -> Result<(Vec<ArrayRef>, Arc<ChunkSpec>)> {
         let Some(builder) = self.builders.get_mut(&number) else { return Err(Error::internal("a chunk is gone")) };
         // After an error the output stays where it is: asking again gives the same error.
         let columns = builder.take(output)?;
+        let work = Arc::clone(&builder.work);
         if builder.is_spent() {
             self.used_bytes = self.used_bytes.saturating_sub(builder.bytes);
             self.builders.remove(&number);
         }
         self.slots[slot].pop_front();
         self.waiting = None;
-        Ok(columns)
+        Ok((columns, work))
     }
 
     /// Puts the bytes that a finished chunk really takes in the place of the estimate.

@@ -61,6 +61,13 @@ impl Intervals {
         &self.ranges
     }
 
+    /// Whether every position of a range is in the list.
+    pub fn holds(&self, range: &Range<u64>) -> bool {
+        let index = self.ranges.partition_point(|known| known.end <= range.start);
+        range.is_empty()
+            || self.ranges.get(index).is_some_and(|known| known.start <= range.start && range.end <= known.end)
+    }
+
     /// The positions at these coordinates.
     pub fn slice(&self, coordinates: Range<u64>) -> Vec<Range<u64>> {
         let Range { mut start, end } = coordinates;
@@ -103,6 +110,7 @@ mod tests {
             let list = Intervals::collect(ranges.clone());
             let all: Vec<u64> = ranges.into_iter().flatten().collect();
             prop_assert_eq!(list.len(), all.len() as u64);
+            prop_assert_eq!(list.holds(&(a..b)), (a..b).all(|position| all.contains(&position)));
             let (from, to) = (a.min(b).min(list.len()), a.max(b).min(list.len()));
             let found: Vec<u64> = list.slice(from..to).into_iter().flatten().collect();
             prop_assert_eq!(&found[..], &all[from as usize..to as usize]);

@@ -149,6 +149,12 @@ impl Leg {
         Intervals::collect(left)
     }
 
+    /// How many batches from the cursor on have positions of this list only.
+    pub fn batches_within(&self, positions: &Intervals) -> u64 {
+        let within = |g: u64| self.batch(g).iter().all(|range| positions.holds(range));
+        (self.spec.delivered..self.num_batches()).filter(|&g| within(g)).count() as u64
+    }
+
     /// The positions of the batches that were skipped.
     pub fn skipped(&self) -> Vec<Range<u64>> {
         self.spec.skipped.iter().cloned().flatten().flat_map(|g| self.batch(g)).collect()

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{GroupSlice, SplitSequence, key, mul_div, permutation};
+use super::{GroupSlice, Intervals, SplitSequence, key, mul_div, permutation};
 
 /// The rows of one epoch in their order.
 #[derive(Debug, Clone)]
@@ -87,6 +87,38 @@ impl Line {
         permutation(key("window", &[self.seed, self.epoch, window.index]), rows as u32)
     }
 
+    /// The positions of the rows of some row groups. Takes time in proportion to the line.
+    pub fn positions_of(&self, wanted: impl Fn(u32) -> bool) -> Intervals {
+        let mut found = Vec::new();
+        if !self.is_row_shuffled() {
+            let mut position = 0;
+            for slice in self.split_sequence.slices(0..self.len()) {
+                let rows = slice.rows.end - slice.rows.start;
+                if wanted(slice.group) {
+                    found.push(position..position + rows);
+                }
+                position += rows;
+            }
+            return Intervals::collect(found);
+        }
+        let mut start = 0;
+        while start < self.len() {
+            let window = self.window_at(start);
+            let mut is_wanted = Vec::new();
+            for slice in window.strands.iter().flat_map(|places| self.split_sequence.slices(places.clone())) {
+                let rows = (slice.rows.end - slice.rows.start) as usize;
+                is_wanted.resize(is_wanted.len() + rows, wanted(slice.group));
+            }
+            if is_wanted.contains(&true) {
+                let rows = self.permutation(&window);
+                let positions = (window.positions.clone()).zip(rows).filter(|(_, row)| is_wanted[*row as usize]);
+                found.extend(positions.map(|(position, _)| position..position + 1));
+            }
+            start = window.positions.end;
+        }
+        Intervals::collect(found)
+    }
+
     /// The rows at these positions, in the line's order; neighbours of one row group are one slice.
     pub fn rows(&self, positions: Range<u64>) -> Vec<GroupSlice> {
         if !self.is_row_shuffled() {
@@ -159,6 +191,18 @@ mod tests {
             found.sort_unstable();
             let expected: Vec<(u32, u64)> = rows.iter().enumerate()
                 .flat_map(|(g, &n)| (0..n).map(move |row| (g as u32, row))).collect();
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn positions_of_row_groups_are_where_their_rows_stand(
+            rows in proptest::collection::vec(0_u64..40, 1..20), buffer in 0_u64..100, wanted in 0_u32..20,
+        ) {
+            let line = line(&rows, &spec(4, 3, buffer), 1);
+            let found: Vec<u64> =
+                line.positions_of(|group| group % 3 == wanted % 3).ranges().iter().cloned().flatten().collect();
+            let expected: Vec<u64> =
+                (0_u64..).zip(all(&line)).filter(|(_, (group, _))| group % 3 == wanted % 3).map(|(at, _)| at).collect();
             prop_assert_eq!(found, expected);
         }
 

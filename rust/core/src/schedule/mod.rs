@@ -4,10 +4,14 @@
 //! A [`Chunk`] is what is decoded at a time. Without row shuffle it is some batches of one shard; under row shuffle it
 //! is a window, and every shard that needs rows of the window now is served by decoding it once.
 
+mod left_out;
+
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::order::{GroupSlice, Leg, Line, Window};
+
+pub use left_out::{Kept, LeftOut};
 
 /// Whose batches a reader reads: those of shards v with v mod `num_ranks` = `rank`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +29,10 @@ pub struct Chunk {
     pub strands: Vec<Vec<GroupSlice>>,
     /// The window whose permutation the outputs are picked by; None where rows stand as they were decoded.
     pub window: Option<Window>,
-    /// Who gets which rows.
+    /// Who gets which rows. Rows are counted with those that are left out.
     pub outputs: Vec<Output>,
+    /// Which rows are decoded; None where all are. `strands` has these only.
+    pub kept: Option<Kept>,
 }
 
 impl Chunk {
@@ -75,6 +81,7 @@ pub struct ChunkSchedule {
     /// The next batch of this rank, counted from the position, that may need a chunk.
     step: u64,
     steps: u64,
+    left_out: LeftOut,
 }
 
 impl ChunkSchedule {
@@ -102,7 +109,20 @@ impl ChunkSchedule {
             })
             .collect::<Vec<_>>();
         let steps = slots.iter().map(|slot| slot.batches).sum();
-        Self { line, batch_size: spec.batch_size, chunk_rows: chunk_rows.max(1), slots, step: 0, steps }
+        Self {
+            line,
+            batch_size: spec.batch_size,
+            chunk_rows: chunk_rows.max(1),
+            slots,
+            step: 0,
+            steps,
+            left_out: LeftOut::default(),
+        }
+    }
+
+    /// The same chunks, without the rows of these row groups.
+    pub fn leaving_out(self, left_out: LeftOut) -> Self {
+        Self { left_out, ..self }
     }
 
     /// m: the shards that this rank takes batches from in turn.
@@ -138,7 +158,8 @@ impl ChunkSchedule {
             let of = &self.slots[slot];
             let needed = if index + 1 == of.batches { of.rows } else { (index + 1) * self.batch_size };
             if of.scheduled < needed {
-                return Some(if self.line.is_row_shuffled() { self.window(slot) } else { self.stretch(slot) });
+                let chunk = if self.line.is_row_shuffled() { self.window(slot) } else { self.stretch(slot) };
+                return Some(self.left_out.apply(chunk));
             }
             self.step += 1;
         }
@@ -176,7 +197,7 @@ impl ChunkSchedule {
             }
         }
         let picks = std::iter::once(0..rows).collect();
-        Chunk { strands: vec![slices], window: None, outputs: vec![Output { slot, picks }] }
+        Chunk { strands: vec![slices], window: None, outputs: vec![Output { slot, picks }], kept: None }
     }
 
     /// The window that a slot needs next, for all slots that stand in it.
@@ -203,7 +224,7 @@ impl ChunkSchedule {
             }
         }
         let strands = window.strands.iter().map(|places| self.line.split_sequence().slices(places.clone())).collect();
-        Chunk { strands, window: Some(window), outputs }
+        Chunk { strands, window: Some(window), outputs, kept: None }
     }
 }
 

@@ -11,20 +11,21 @@ fn line(rows: &[u64], shuffle: bool, buffer: u64, split_rows: Option<u64>) -> Li
 }
 
 /// The rows that a schedule's chunks deliver to every slot, in order.
-fn delivered(line: &Line, leg: &Leg, share: Share, chunk_rows: u64) -> Vec<Vec<(u32, u64)>> {
-    let mut schedule = ChunkSchedule::new(line.clone(), leg, share, chunk_rows);
+fn delivered(line: &Line, leg: &Leg, share: Share, chunk_rows: u64, left_out: &LeftOut) -> Vec<Vec<(u32, u64)>> {
+    let mut schedule = ChunkSchedule::new(line.clone(), leg, share, chunk_rows).leaving_out(left_out.clone());
     let mut slots = vec![Vec::new(); schedule.num_slots()];
     while let Some(chunk) = schedule.next_chunk() {
         let rows: Vec<(u32, u64)> =
             chunk.strands.iter().flatten().flat_map(|s| s.rows.clone().map(move |row| (s.group, row))).collect();
         assert_eq!(rows.len() as u64, chunk.rows());
-        let order: Vec<u32> = match &chunk.window {
-            Some(window) => line.permutation(window),
-            None => (0..rows.len() as u32).collect(),
+        let order = chunk.window.as_ref().map(|window| line.permutation(window));
+        let decoded = |pick: u64| {
+            let row = order.as_ref().map_or(pick, |order| u64::from(order[pick as usize]));
+            let row = chunk.kept.as_ref().map_or(Some(row), |kept| kept.decoded(row));
+            row.map(|row| rows[row as usize])
         };
-        for output in chunk.outputs {
-            slots[output.slot]
-                .extend(output.picks.into_iter().flatten().map(|pick| rows[order[pick as usize] as usize]));
+        for output in &chunk.outputs {
+            slots[output.slot].extend(output.picks.iter().cloned().flatten().filter_map(decoded));
         }
     }
     slots
@@ -43,6 +44,7 @@ proptest! {
         drop_last: bool,
         stop in 0.0..1.0_f64,
         second_leg: bool,
+        left_out in proptest::collection::vec(0_u32..12, 0..4),
     ) {
         // Every shard has a batch, also one of the second leg.
         let fewest = num_ranks * factor * if drop_last { batch_size + 1 } else { 1 };
@@ -57,8 +59,9 @@ proptest! {
         }
         let leg = legs.last();
         let v = leg.spec().num_shards;
+        let left_out = LeftOut::from_iter(left_out);
         for rank in 0..num_ranks {
-            let slots = delivered(&line, leg, Share { rank, num_ranks }, chunk_rows);
+            let slots = delivered(&line, leg, Share { rank, num_ranks }, chunk_rows, &left_out);
             prop_assert_eq!(slots.len() as u64, v / num_ranks);
             // Batch by batch, in turn over the slots, these are the job's batches g ≡ rank.
             let mut cursors = vec![0; slots.len()];
@@ -66,6 +69,7 @@ proptest! {
             for (turn, g) in batches.enumerate() {
                 let expected: Vec<(u32, u64)> = leg.batch(g).into_iter()
                     .flat_map(|positions| line.rows(positions))
+                    .filter(|s| !left_out.contains(s.group))
                     .flat_map(|s| s.rows.map(move |row| (s.group, row))).collect();
                 let slot = turn % slots.len();
                 let cursor = &mut cursors[slot];
