@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from torch.utils.data import IterableDataset
@@ -24,6 +24,7 @@ from shardline.options.storage import check_storage, is_remote
 from shardline.options.validate import Paths
 from shardline.planning.build import build_plan
 from shardline.planning.epoch_order import EpochOrder
+from shardline.planning.leave_out import file_names, warn_of
 from shardline.reading import vocabulary
 from shardline.reading.column_specs import options_of
 from shardline.reading.epoch_source import EpochSource
@@ -32,6 +33,7 @@ from shardline.settings import Settings
 from shardline.signature import check_arguments, documented
 from shardline.state import format as state_format
 from shardline.state.leg import legs_of
+from shardline.state.progress import merge_intervals
 from shardline.state.resume import resume
 from shardline.state.torchdata import WORKER
 
@@ -140,18 +142,27 @@ class StructuredDataset(IterableDataset[Any]):
         at, legs = self._context.progress.legs_at(step, epoch)
         return self._context.state(at, False, legs_of(legs))
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = False) -> None:
-        """Takes a state's place, at the next iter(); CheckpointMismatchError, and nothing changed, if it does not fit.
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = False, *, leave_out: Sequence[str] = ()) -> None:
+        """Takes a state's place, at the next iter(). What the dataset then does is logged, and said by `resumed`.
 
-        `strict`: another batch_size, drop_last or num_shards, or ranks that would cut the rest of the epoch anew, do
-        not fit either. What the dataset then does is logged, and said by `resumed`.
+        Args:
+            state: What `state_dict()` returned.
+            strict: Whether another batch_size, drop_last or num_shards, or ranks that would cut the rest of the epoch
+                anew, raise too.
+            leave_out: Files, damaged or gone, that the run continues without; see `leave_out`.
+
+        Raises:
+            CheckpointMismatchError: The state does not fit; nothing was changed. The message lists every difference.
+            ShardlineFileNotFoundError: A file in `leave_out` is not one of the run.
         """
         context = self._context
         settings, replica = context.settings, context.replica
         saved, made = state_format.read(state), None
+        known = {name for name, _, _ in saved.files.table or self._listed.files()}
+        without = file_names(leave_out, self._listed, known)
         if WORKER in state:
             made = read_entry(state[WORKER], replica, settings.num_ranks)
-        found = resume(saved, context.current.order, self._listed, settings, strict=strict)
+        found = resume(saved, context.current.order, self._listed, settings, strict=strict, leave_out=without)
         if WORKER in state:
             check_unmoved(saved.legs, legs_of(found.legs))
         context.resume(found, made)
@@ -167,12 +178,34 @@ class StructuredDataset(IterableDataset[Any]):
                 found.added[:5],
             )
         log.info("the loaded state %s", found.sentence)
+        if found.order.left_out:
+            warn_of(found.order, found.epoch, found.legs, stacklevel=2)
         if found.over:
             warnings.warn(
                 f"the loaded state {found.sentence}; the positions {self.left_out()} of its line are left out",
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+    def leave_out(self, files: Sequence[str]) -> None:
+        """Continues without some files, which are damaged or gone: their rows are left out of their batches.
+
+        The batches get shorter, also under `drop_last`; one that is left with no row is delivered with 0 rows.
+        Positions, steps and ranks do not change. It holds for the run (states record it), or until the file list is
+        refreshed (`on_new_files="refresh"`). A warning says how many rows and batches are affected.
+
+        Args:
+            files: Names as `plan.files()` has them, or paths.
+
+        Raises:
+            ShardlineFileNotFoundError: A file is not one of the run.
+            ShardlineRuntimeError: The epoch's first batch was delivered; see `load_state_dict`.
+        """
+        order = self._order
+        self._context.leave_out(file_names(files, order.plan, frozenset(order.names)))
+        start = self._context.progress.upcoming()
+        if self._order.left_out:
+            warn_of(self._order, start.epoch, start.legs.at(start.cursor), stacklevel=2)
 
     # Iterating
 
@@ -295,8 +328,12 @@ class StructuredDataset(IterableDataset[Any]):
         return words
 
     def left_out(self) -> list[tuple[int, int]]:
-        """The (start, stop) positions that the newest iterator's epoch never delivers: skipped, or left over."""
-        return self._context.progress.left_out()
+        """The (start, stop) positions that the newest iterator's epoch never delivers.
+
+        They were skipped, are left over, or belong to files that are left out.
+        """
+        progress = self._context.progress
+        return merge_intervals(progress.left_out() + self._order.left_out_positions(progress.iterated_epoch))
 
     def rows_at(
         self, step: int, rank: int | None = None, epoch: int | None = None, *, resolve: bool = False
@@ -319,7 +356,8 @@ class StructuredDataset(IterableDataset[Any]):
         rows = order.core.rows(at, intervals)
         if validate.check_bool("resolve", resolve) and order.selector is not None:
             rows = order.selector.resolve(order.plan, rows)
-        return [(order.names[file], group, first, end) for file, group, first, end in rows]
+        found = [(order.names[file], group, first, end) for file, group, first, end in rows]
+        return [row for row in found if row[0] not in order.left_out]
 
     def __repr__(self) -> str:
         settings, shuffle, plan = self._context.settings, self._order.shuffle, self._order.plan
@@ -354,6 +392,7 @@ class StructuredDataset(IterableDataset[Any]):
             "plan": current.plan,
             "seed": current.seed,
             "num_shards": context.num_shards,
+            "left_out": current.left_out,
             "resumed": self.resumed,
             "vocabularies": vocabulary.snapshot(fresh.plan, current.plan),
             "progress": context.progress.kept_place(),
@@ -369,6 +408,8 @@ class StructuredDataset(IterableDataset[Any]):
         if plan is not kept["fresh"]:
             source = EpochSource.of(EpochOrder(plan, settings, seed), settings)
             context.sources = context.sources._replace(current=source)
+        if kept["left_out"]:
+            context.sources = context.sources.leaving_out(kept["left_out"])
         context.progress.restore(kept["progress"], self.num_rows)
         if kept["shared"] is not None:
             context.shared = kept["shared"]

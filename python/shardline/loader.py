@@ -1,7 +1,7 @@
 """`DataLoader`: torch's, with shardline's dataset in it, its state, and an iterator without torch's detours."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Unpack, cast
 
@@ -253,9 +253,13 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         """As the dataset's: the job's state as of the last batch delivered."""
         return self.dataset.state_dict()
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = False) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = False, *, leave_out: Sequence[str] = ()) -> None:
         """As the dataset's: takes the state's place at the next iter(), or raises and changes nothing."""
-        self.dataset.load_state_dict(state, strict)
+        self.dataset.load_state_dict(state, strict, leave_out=leave_out)
+
+    def leave_out(self, files: Sequence[str]) -> None:
+        """As the dataset's: continues without some files, whose rows are left out of their batches."""
+        self.dataset.leave_out(files)
 
     def state_at(self, step: int, epoch: int | None = None) -> dict[str, Any]:
         """As the dataset's: the state as of any step."""

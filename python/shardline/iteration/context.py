@@ -110,6 +110,7 @@ class EpochContext:
             filter=order.filter,
             sample=order.sample,
             asked=self.progress.asked,
+            left_out=order.left_out,
         )
 
     # What moves it
@@ -140,6 +141,20 @@ class EpochContext:
         """Moves forward to `step` of the epoch, or back to its start."""
         if self.progress.seek(step):
             self.sources = self.sources.renewed()
+        self.publish_place()
+
+    def leave_out(self, files: frozenset[str]) -> None:
+        """Leaves these files out too, from the next iterator on.
+
+        Raises:
+            ShardlineRuntimeError: Batches of the epoch were delivered by the iterator in hand.
+        """
+        if self.progress.under_way or workers_iterate(self.shared):
+            raise ShardlineRuntimeError(
+                f"epoch {self.progress.epoch} is being iterated: leave files out before its first batch, or in its "
+                "middle by load_state_dict(state_dict(), leave_out=[…])"
+            )
+        self.sources = self.sources.leaving_out(files | self.current.order.left_out)
         self.publish_place()
 
     def resume(self, found: Resumption, made: Made | None) -> None:

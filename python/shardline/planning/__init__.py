@@ -3,5 +3,6 @@
 - `listing`: the files that paths stand for.
 - `build`: a plan (the file table of a run), made by one process from paths or from an earlier plan.
 - `epoch_order`: the order of a plan's rows under the shuffle settings.
+- `leave_out`: files that a run goes on without.
 - `file_table`: the files as a state holds them.
 """

@@ -1,5 +1,7 @@
 """The order of one plan's rows under the shuffle settings (the line), and how both stand in a state."""
 
+import copy
+from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 
@@ -12,11 +14,15 @@ from shardline.settings import Settings
 
 
 class EpochOrder:
-    """A plan and the order of its rows under one seed. Frozen."""
+    """A plan and the order of its rows under one seed. Frozen.
 
-    def __init__(self, plan: Plan, settings: Settings, seed: int) -> None:
+    `left_out`: names of files whose rows keep their positions and are not delivered.
+    """
+
+    def __init__(self, plan: Plan, settings: Settings, seed: int, left_out: Collection[str] = ()) -> None:
         self.plan = plan
         self.seed = seed
+        self.left_out = frozenset(left_out)
         self.core = Order(
             plan,
             shuffle=settings.shuffle,
@@ -51,6 +57,22 @@ class EpochOrder:
     def names(self) -> list[str]:
         """The files' names, by index."""
         return [name for name, _, _ in self.plan.files()]
+
+    def leaving_out(self, files: Collection[str]) -> "EpochOrder":
+        """The same order, with exactly these files left out."""
+        order = copy.copy(self)
+        order.left_out = frozenset(files)
+        order.__dict__.pop("left_out_files", None)
+        return order
+
+    @cached_property
+    def left_out_files(self) -> list[int]:
+        """The indices of the files that are left out."""
+        return [i for i, name in enumerate(self.names) if name in self.left_out] if self.left_out else []
+
+    def left_out_positions(self, epoch: int) -> list[tuple[int, int]]:
+        """The positions of the rows that are left out of an epoch. Takes time in proportion to the rows."""
+        return self.core.positions_of(epoch, self.left_out_files) if self.left_out else []
 
     def read_cost(self, num_shards: int) -> float:
         """About how often the data is read in all: an open row group a shard and strand is read by each."""

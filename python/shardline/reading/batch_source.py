@@ -62,6 +62,7 @@ def open_stride(
         prefetch_bytes=settings.prefetch_bytes,
         storage=settings.storage,
         selector=order.selector,
+        left_out=order.left_out_files,
     )
     return DecodedBatches(reader, convert, stride.steps, stride.stride // divisor)
 

@@ -38,3 +38,10 @@ class EpochSources(NamedTuple):
     def renewed(self) -> "EpochSources":
         """For a new epoch: the fresh source is the current one."""
         return self if self.current is self.fresh else EpochSources(self.fresh, self.fresh)
+
+    def leaving_out(self, files: frozenset[str]) -> "EpochSources":
+        """The same sources, with exactly these files left out."""
+        current = self.current._replace(order=self.current.order.leaving_out(files))
+        if self.fresh is self.current:
+            return EpochSources(current, current)
+        return EpochSources(current, self.fresh._replace(order=self.fresh.order.leaving_out(files)))

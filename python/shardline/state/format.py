@@ -6,7 +6,7 @@ Traceback (most recent call last):
 shardline.errors.CheckpointMismatchError: this is not a state that can be resumed:...
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -48,6 +48,8 @@ class SavedState:
     sample: dict[str, Any] | None
     asked: int | None = None
     """The last epoch that a framework asked for, by its own count."""
+    left_out: frozenset[str] = frozenset()
+    """Names of files that the run leaves out."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def build(
     filter: dict[str, Any] | None,
     sample: dict[str, Any] | None,
     asked: int | None = None,
+    left_out: Collection[str] = (),
 ) -> dict[str, Any]:
     """A state. `files` is shared by all states of a plan, and not copied."""
     state = {
@@ -100,6 +103,8 @@ def build(
         "filter": filter and {**filter, "folders": dict(filter["folders"])},
         "sample": sample and dict(sample),
     }
+    if left_out:
+        state["left_out"] = sorted(left_out)
     return state if asked is None else {**state, "asked": asked}
 
 
@@ -150,6 +155,13 @@ class _Form:
         else:
             return value
         return None
+
+    def names(self, where: str, value: Any) -> frozenset[str]:
+        names = self.sequence(where, value) or ()
+        if not all(isinstance(name, str) for name in names):
+            self.wrong.append(f"{where} must be a list of names, not {_short(value)}")
+            return frozenset()
+        return frozenset(names)
 
     def leg(self, where: str, value: Any) -> Leg | None:
         parts = self.sequence(where, value, 5)
@@ -244,6 +256,7 @@ def read(state: Any) -> SavedState:
         filter=form.part("filter", state.get("filter"), {"rows": str, "folders": Mapping, "counts": str}),
         sample=form.part("sample", state.get("sample"), {"low": float, "high": float, "seed": int}),
         asked=None if state.get("asked") is None else form.integer("asked", state["asked"]),
+        left_out=form.names("left_out", state.get("left_out", ())),
     )
     if form.wrong:
         _refuse(form.wrong)
@@ -278,6 +291,8 @@ def describe(state: Any) -> str:
             f"  of a sample: the fractions {saved.sample['low']} to {saved.sample['high']} of every row group, by the "
             f"seed {saved.sample['seed']}"
         )
+    if saved.left_out:
+        lines.append(f"  {_counted(len(saved.left_out), 'file')} left out: {', '.join(sorted(saved.left_out))}")
     named = "named" if saved.files.table is not None else "by digest only"
     lines.append(
         f"  {_counted(saved.files.count, 'file')} ({named}), {saved.files.rows:,} rows, digest {saved.files.digest}"

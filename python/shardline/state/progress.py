@@ -121,6 +121,11 @@ class Progress:
         """Whether nothing more of `iterated_epoch` is delivered, complete or not."""
         return self._closed
 
+    @property
+    def under_way(self) -> bool:
+        """Whether the newest iterator has delivered a batch, and not the end."""
+        return self._under_way
+
     def legs(self) -> Legs:
         """The legs of `iterated_epoch`, at the cursor."""
         return self._legs.at(self._cursor)

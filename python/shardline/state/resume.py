@@ -46,13 +46,21 @@ class Resumption:
 
 
 def resume(
-    saved: SavedState, order: EpochOrder, listed: Plan, settings: Settings, *, strict: bool = False
+    saved: SavedState,
+    order: EpochOrder,
+    listed: Plan,
+    settings: Settings,
+    *,
+    strict: bool = False,
+    leave_out: frozenset[str] = frozenset(),
 ) -> Resumption:
     """The dataset's line, shards and legs after loading `saved`; CheckpointMismatchError where it does not fit.
 
     `order`: the present one; `listed`: all files that were found, of which an earlier state may have taken only some.
-    `strict`: the batches to come must be those that the saved run would have delivered.
+    `strict`: the batches to come must be those that the saved run would have delivered. `leave_out`: files to be left
+    out beside those that the state and the present order leave out.
     """
+    left_out = saved.left_out | order.left_out | leave_out
     seed = saved.seed if settings.shuffle_seed is None else order.seed
     differences: list[Difference | str] = []
     if saved.order_version != ORDER_VERSION:
@@ -77,6 +85,7 @@ def resume(
         differences.append(Difference("rows that pass", saved.filter["counts"], order.filter["counts"], cure))
     if differences:
         raise mismatch(differences)
+    order = order.leaving_out(left_out)
     fresh = order
     if settings.on_new_files == "refresh" and plan is not listed:
         fresh = EpochOrder(listed, settings, seed)

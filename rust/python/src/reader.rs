@@ -109,7 +109,7 @@ impl Reader {
                 (reader.poll(slot, PATIENCE), reader.take_notes())
             });
             storage::log(py, &notes)?;
-            match polled.or_raise()? {
+            match polled.map_err(name_leave_out).or_raise()? {
                 Poll::Run(run) => return Ok(Some(self.run(run))),
                 Poll::End => return Ok(None),
                 Poll::Pending => py.check_signals()?,
@@ -153,6 +153,20 @@ impl Reader {
             return;
         }
         py.detach(|| self.lock().close());
+    }
+}
+
+/// An error about one file, with what lets the run continue.
+fn name_leave_out(error: Error) -> Error {
+    const CURE: &str = "to continue without this file's rows: load_state_dict(state, leave_out=[…]), or \
+        leave_out([…]) before an epoch";
+    match error {
+        Error::Corrupt { path, detail } => Error::Corrupt { path, detail: format!("{detail}; {CURE}") },
+        Error::Changed { path, detail } => Error::Changed { path, detail: format!("{detail}; {CURE}") },
+        Error::NotFound { path } => {
+            Error::NoFiles { message: format!("no such file: {path}; put it back, or {CURE}") }
+        }
+        other => other,
     }
 }
 
