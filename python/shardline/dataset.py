@@ -108,7 +108,7 @@ class StructuredDataset(IterableDataset[Any]):
         has ends, and the next iter() begins there. Warns if it leaves a place that was just loaded.
         """
         epoch = validate.check_int("epoch", epoch, 0, 2**62)
-        if self._context.progress.leaves(epoch):
+        if self._context.leaves(epoch):
             warnings.warn(
                 f"set_epoch({epoch}) leaves the loaded place, epoch {self.epoch}, step {self.batch_index} of "
                 f"{len(self)}: rows are left out or delivered again. Name loader.epoch instead. step // len(loader) is "
