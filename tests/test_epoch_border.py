@@ -73,6 +73,36 @@ def test_by_steps_with_set_epoch(make, whole, stop):
     assert len(found) == len(whole) - stop[1]
 
 
+def test_by_steps_with_another_number_of_ranks_warns(make):
+    """`step // len(loader)` is another epoch then: of 5 steps, where the steps so far were of epochs of 10."""
+    loader = make()
+    take(iter(loader), 6)
+    more = make(rank=0, num_ranks=2)
+    more.load_state_dict(loader.state_dict())
+    with pytest.warns(RuntimeWarning, match=r"set_epoch\(1\) leaves the loaded place, epoch 0, step 3 of 5: .*ranks"):
+        more.set_epoch(6 // len(more))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        more.load_state_dict(loader.state_dict())
+        more.set_epoch(more.epoch)
+
+
+@pytest.mark.parametrize("where", [LAST, ENDED])
+def test_by_steps_with_fewer_ranks_warns_where_an_epoch_would_come_again(make, epochs, where):
+    loader = make(rank=0, num_ranks=2, num_shards=2)
+    iterator = iter(loader)
+    assert len(take(iterator, 5)) == len(loader)
+    if where is ENDED:
+        assert next(iterator, None) is None
+    fewer = make(num_shards=2)
+    fewer.load_state_dict(loader.state_dict())
+    fewer.set_epoch(5 // len(fewer))
+    assert ids(fewer) == []  # epoch 0 is done
+    with pytest.warns(RuntimeWarning, match=r"set_epoch\(0\) leaves the loaded place, epoch 1, step 0 of 10"):
+        fewer.set_epoch(5 // len(fewer))
+    assert fewer.epoch == 0
+
+
 @pytest.mark.parametrize("stop", STOPS, ids=str)
 def test_by_steps_without_set_epoch_warns_where_a_pass_is_empty(make, whole, stop):
     where, steps = stop

@@ -107,9 +107,19 @@ class StructuredDataset(IterableDataset[Any]):
 
         The position is kept in the epoch that is being iterated, and in an epoch where a state or a seek has set it
         (`seek(0)` repeats such an epoch). An iterator that has delivered no batch yet begins where this says; one that
-        has ends, and the next iter() begins there.
+        has ends, and the next iter() begins there. Warns if it leaves a place that was just loaded.
         """
-        self._context.set_epoch(validate.check_int("epoch", epoch, 0, 2**62))
+        epoch = validate.check_int("epoch", epoch, 0, 2**62)
+        if self._context.leaves(epoch):
+            warnings.warn(
+                f"set_epoch({epoch}) leaves the loaded place, epoch {self.epoch}, step {self.batch_index} of "
+                f"{len(self)}: rows are left out or delivered again. Name loader.epoch instead. step // len(loader) is "
+                "the epoch only if every epoch had as many steps: not with another number of ranks or another batch "
+                "size than before",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        self._context.set_epoch(epoch)
 
     def follow_epoch(self, epoch: int) -> None:
         """For a framework's own epoch counter: its epoch `epoch` is about to begin.

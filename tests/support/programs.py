@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -128,6 +129,22 @@ def descendants(pid: int) -> list[int]:
             for child in tasks.read_text().split():
                 found += descendants(int(child))
     return found
+
+
+def lives(pid: int) -> bool:
+    """Whether there is such a process, as far as /proc tells."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_for_end(pid: int) -> None:
+    """Returns once the process has ended; AssertionError after LIMIT seconds."""
+    end = time.monotonic() + LIMIT
+    while lives(pid):
+        assert time.monotonic() < end, "the process goes on"
+        time.sleep(0.01)
 
 
 # The server

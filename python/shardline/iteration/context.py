@@ -123,6 +123,10 @@ class EpochContext:
         else:
             replica.give(self.upcoming_place(), made or Made(0, False))
 
+    def leaves(self, epoch: int) -> bool:
+        """Whether `set_epoch(epoch)` leaves a place that was just loaded, which no copy has iterated from."""
+        return self.progress.leaves(epoch) and not workers_iterate(self.shared)
+
     def set_epoch(self, epoch: int) -> None:
         """Begins `epoch` at its start, or keeps a place in it that a load or a seek has just set."""
         if workers_iterate(self.shared):

@@ -52,6 +52,7 @@ class Progress:
         "_legs",
         "_loaded",
         "_named",
+        "_passed_empty",
         "_prefix",
         "_ranks",
         "_start",
@@ -70,6 +71,7 @@ class Progress:
         self.mark = 0  # the iterator whose batches count
         self._loaded = False  # placed by a load or a seek, and the epoch not iterated to its end since
         self._named = False  # set_epoch named the epoch since it was placed
+        self._passed_empty = False  # the last pass delivered nothing, for nothing was left of a loaded epoch
         self._under_way = False  # the newest iterator has delivered a batch, and not the end
         self.asked: int | None = None  # the last epoch that a framework asked for, by its own count
         self._ahead: int | None = 0  # what is added to that count; None until the first call after a load
@@ -84,7 +86,7 @@ class Progress:
         self._ended = ended
         self._closed = closed  # nothing more of this epoch is delivered, though it may not be complete
         *self._prefix, self._tail = legs_of(legs)
-        self._under_way = self._loaded = self._named = False
+        self._under_way = self._loaded = self._named = self._passed_empty = False
         self.mark += 1
 
     # What it says
@@ -153,6 +155,19 @@ class Progress:
             self._start = self._cursor
         self._named = True
         return kept
+
+    def leaves(self, epoch: int) -> bool:
+        """Whether `set_epoch(epoch)` leaves a place that was just loaded, and not for where the run continues.
+
+        A loop may name the loaded epoch, or the next one if all of it was delivered; in the former case, after a pass
+        that is empty then, the next one only.
+        """
+        if self._passed_empty:
+            return epoch == self._epoch
+        loaded = self._loaded and not self._named and self._cursor == self._start
+        begun = self._epoch > 0 or self._ended or self._before + self._cursor > 0
+        done = self._ended or self._closed or self._cursor == self._total
+        return loaded and begun and epoch != self._epoch and not (done and epoch == self._epoch + 1)
 
     def follow(self, epoch: int) -> bool:
         """A framework, which counts epochs by itself, is about to begin `epoch`; whether the place was kept.
@@ -251,6 +266,7 @@ class Progress:
         """The end of the epoch was seen by the caller."""
         if mark == self.mark:
             self._ended = True
+            self._passed_empty = self._loaded and self._cursor == self._start
             self._loaded = self._under_way = self._named = False
 
     # Arithmetic on any step
