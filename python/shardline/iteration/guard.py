@@ -52,7 +52,7 @@ def check_not_ahead(looked_ahead: bool) -> None:
     if looked_ahead:
         raise ShardlineRuntimeError(
             "ray.train.torch.prepare_data_loader has taken a batch that your loop was not given yet, and this state "
-            "would count it, so that a resume would lose it. Use shardline.integrations.ray.prepare_data_loader(loader) "
+            "would count it, and a resume would lose it. Use shardline.integrations.ray.prepare_data_loader(loader) "
             "and its state_dict(), or loader.state_at(step) of the steps trained on in this epoch"
         )
 
