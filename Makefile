@@ -84,7 +84,7 @@ PYTEST_PROCESSES ?= 2
 PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_PROCESSES) --dist worksteal
 
 test-python: $(BIN)/.installed
-	$(PYTEST) --doctest-modules --pyargs tests shardline
+	$(PYTEST) --doctest-modules --ignore-glob '*/shardline/integrations/*' --pyargs tests shardline
 
 test-frameworks: $(BIN)/.installed $(BIN)/.deps-frameworks ## resumes by Lightning's, Accelerate's, Transformers' and Ray's own checkpoints
 	$(BIN)/pytest tests/frameworks -m frameworks --timeout 1200

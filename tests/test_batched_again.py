@@ -3,6 +3,7 @@
 import pytest
 import torch.utils.data
 from support import ids
+from torch.utils.data import default_convert
 
 import shardline
 from shardline import DataLoader, StructuredDataset
@@ -16,7 +17,9 @@ def listed(batches):
 
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize(
-    ("batch_size", "collate_fn"), [(1, None), (10, None), (10, listed)], ids=["default of 1", "default", "own"]
+    ("batch_size", "collate_fn"),
+    [(1, None), (1, default_convert), (10, None), (10, listed)],
+    ids=["default of 1", "rebuilt by a framework", "default", "own"],
 )
 def test_batches_of_batches_raise(hundred, workers, batch_size, collate_fn):
     dataset = StructuredDataset(hundred, batch_size=10)

@@ -177,6 +177,39 @@ def test_a_function_that_cannot_be_sent(data, method):
     assert multiprocessing.active_children() == []
 
 
+CELL = """
+import functools, sys
+import shardline
+from shardline.reading.transform import Functions
+from shardline.workers.sendable import check_found_again
+from support import functions
+
+def double(batch):
+    return {"i": batch["i"] * 2}
+
+for transform in (double, functools.partial(double)):
+    try:
+        iter(shardline.DataLoader(sys.argv[1], transform=transform, num_workers=1, multiprocessing_context=sys.argv[2]))
+    except TypeError as error:
+        print(error)
+check_found_again(Functions(functions.identity, None), None, sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_function_of_a_notebooks_cell(hundred, method):
+    """It is in no file that another process could import: refused at once. A module's function is taken."""
+    done = programs.run("-c", CELL, hundred, method)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    for said in (first, second):
+        assert "transform (" in said, done.stderr
+        assert (
+            f"is defined in a notebook's cell or an interactive session, where a worker process started by {method!r}"
+            in said
+        )
+
+
 def test_a_reading_error_comes_in_its_turn(tmp_path):
     folder = write_rows(tmp_path / "data", [[100_000] * 2, [100_000] * 2])
     options = {"shuffle": False, "batch_size": 10_000, "transform": f.identity}

@@ -8,6 +8,7 @@ from typing import Any
 from shardline._core import Legs, Plan
 from shardline.errors import ShardlineRuntimeError
 from shardline.filters.row_filter import none_left
+from shardline.iteration.guard import check_not_ahead
 from shardline.iteration.iterator import BatchIterator
 from shardline.iteration.shared_dict import SharedDict
 from shardline.iteration.torch_workers import Made, Replica, StartPlace, in_worker, publish, workers_iterate
@@ -82,6 +83,7 @@ class EpochContext:
     def state_dict(self) -> dict[str, Any]:
         """The job's state as of the last batch delivered; in a worker, with the worker's part of it."""
         progress = self.progress
+        check_not_ahead(progress.is_ahead)
         state = self.state(progress.iterated_epoch, progress.ended, progress.leg_list())
         replica = self.replica
         if replica is None:

@@ -9,6 +9,7 @@ from shardline.errors import ShardlineRuntimeError
 
 _FETCH = fetch._IterableDatasetFetcher.fetch.__code__
 _SHARDS_AGAIN = "IterableDatasetShard.__iter__"  # of accelerate and transformers, which put it around a dataset
+_LOOKS_AHEAD = "_WrappedDataLoader._prefetch_next_batch"  # of ray.train.torch.prepare_data_loader
 
 
 def check_not_batched_again(caller: FrameType) -> None:
@@ -30,10 +31,29 @@ def check_not_batched_again(caller: FrameType) -> None:
     if not fetcher.auto_collation:
         return
     wanted = len(caller.f_locals["possibly_batched_index"])
-    if wanted != 1 or fetcher.collate_fn is collate.default_collate:
+    if wanted != 1 or fetcher.collate_fn in (collate.default_collate, collate.default_convert):
         raise ShardlineRuntimeError(
             f"a torch DataLoader with batch_size={wanted} would make batches of batches: a StructuredDataset gives "
             "whole batches. Use shardline.DataLoader(dataset), or torch.utils.data.DataLoader(dataset, batch_size=None)"
+        )
+
+
+def looks_ahead(caller: FrameType) -> bool:
+    """Whether what asks for a batch holds it back while its own caller has the one before."""
+    return caller.f_code.co_qualname == _LOOKS_AHEAD
+
+
+def check_not_ahead(looked_ahead: bool) -> None:
+    """A state is asked for in mid-epoch. `looked_ahead`: by something of which `looks_ahead` is true.
+
+    Raises:
+        ShardlineRuntimeError: The state would count a batch that nobody was trained on.
+    """
+    if looked_ahead:
+        raise ShardlineRuntimeError(
+            "ray.train.torch.prepare_data_loader has taken a batch that your loop was not given yet, and this state "
+            "would count it, and a resume would lose it. Use shardline.integrations.ray.prepare_data_loader(loader) "
+            "and its state_dict(), or loader.state_at(step) of the steps trained on in this epoch"
         )
 
 

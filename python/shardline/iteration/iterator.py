@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from shardline.errors import ShardlineRuntimeError
-from shardline.iteration.guard import check_not_batched_again
+from shardline.iteration.guard import check_not_batched_again, looks_ahead
 from shardline.iteration.shutdown import enrol
 from shardline.reading.batch_source import BatchSource
 
@@ -20,6 +20,7 @@ class Counter(Protocol):
 
     owner: int
     mark: int
+    looked_ahead: bool
 
     def deliver(self, mark: int) -> None:
         """One batch was delivered."""
@@ -120,8 +121,10 @@ class BatchIterator(Iterator[Any]):
                 "newest, or make a second dataset to read two at a time"
             )
         if self._first is not None:
-            check_not_batched_again(sys._getframe(1))
+            caller = sys._getframe(1)
+            check_not_batched_again(caller)
             self._begin(self._first)
+            progress.looked_ahead = looks_ahead(caller)
         elif self._watch is not None and self._watch.watching:
             self._watch.look()
         if self._left == 0:

@@ -74,6 +74,7 @@ class Replica:
         self.base: StartPlace | None = None
         self.made = Made(0, False)
         self.owner = self.mark = 0
+        self.looked_ahead = False
 
     def give(self, base: StartPlace, made: Made) -> None:
         """The next iteration begins here: a state was loaded, or a position set, in this process."""

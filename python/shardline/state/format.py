@@ -89,7 +89,7 @@ def build(
     asked: int | None = None,
     left_out: Collection[str] = (),
 ) -> dict[str, Any]:
-    """A state. `files` is shared by all states of a plan, and not copied."""
+    """A state. The packed table of `files` is shared by all states of a plan, and not copied."""
     state = {
         "shardline": STATE_VERSION,
         "order_version": ORDER_VERSION,
@@ -99,7 +99,7 @@ def build(
         "num_shards": num_shards,
         "legs": [leg.plain() for leg in legs],
         "shuffle": dict(shuffle),
-        "files": files,
+        "files": dict(files),  # torch.distributed.checkpoint loads in place, into what state_dict() returned
         "filter": filter and {**filter, "folders": dict(filter["folders"])},
         "sample": sample and dict(sample),
     }

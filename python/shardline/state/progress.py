@@ -60,6 +60,7 @@ class Progress:
         "_total",
         "_under_way",
         "asked",
+        "looked_ahead",
         "mark",
         "owner",
     )
@@ -87,9 +88,15 @@ class Progress:
         self._closed = closed  # nothing more of this epoch is delivered, though it may not be complete
         *self._prefix, self._tail = legs_of(legs)
         self._under_way = self._loaded = self._named = self._passed_empty = False
+        self.looked_ahead = False  # the newest iterator's caller holds its last batch back
         self.mark += 1
 
     # What it says
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the cursor counts a batch that was not yet handed on."""
+        return self.looked_ahead and self._under_way
 
     @property
     def epoch(self) -> int:

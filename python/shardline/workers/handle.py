@@ -10,13 +10,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
-from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from shardline.errors import ShardlineRuntimeError, ShardlineTypeError
+from shardline.errors import ShardlineRuntimeError
 from shardline.reading.transform import Functions, key_of
 from shardline.workers.channel import Channel
 from shardline.workers.process import DONE, READY, work
+from shardline.workers.sendable import check_found_again, unsendable
 from shardline.workers.shared_memory import BatchLayout, BatchPacker, Bytes, SharedBlock, new_memory, round_up, unpack
 from shardline.workers.signals import blocked, job_signals
 
@@ -95,6 +95,8 @@ class WorkerHandle:
 
     def _launch(self) -> None:
         settings, functions, signals = self._settings, self._functions, self._signals
+        if self.method != "fork":
+            check_found_again(functions, settings.init, self.method)
         self.channel, theirs = Channel.pair()
         inherited = [self.channel, *self._others] if self.method == "fork" else []
         try:
@@ -113,7 +115,7 @@ class WorkerHandle:
         except BaseException as error:
             self.channel.close()
             if isinstance(error, (pickle.PicklingError, AttributeError, TypeError)):
-                raise _unpicklable(functions, settings.init, self.method, error) from error
+                raise unsendable(functions, settings.init, self.method, error) from error
             raise
         finally:
             theirs.close()
@@ -297,20 +299,3 @@ class WorkerHandle:
         if self.method != "fork" and not self._made:
             hint = "; under spawn and forkserver a script's loop must stand under `if __name__ == '__main__':`"
         return f"it exited with code {code}, and what it printed stands above{hint}"
-
-
-def _unpicklable(
-    functions: Functions, init: Callable[[int], None] | None, method: str, error: Exception
-) -> ShardlineTypeError:
-    """Names the function that cannot be sent."""
-    named = "transform, collate_fn or worker_init_fn"
-    for name, function in (*functions._asdict().items(), ("worker_init_fn", init)):
-        try:
-            ForkingPickler.dumps(function)
-        except Exception:
-            named = f"{name} ({function!r})"
-            break
-    return ShardlineTypeError(
-        f"{named} cannot be sent to a worker process started by {method!r}: {error}. Define it at the top level of a "
-        "module (not as a lambda or inside a function), or give multiprocessing_context='fork'"
-    )
