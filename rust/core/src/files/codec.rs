@@ -1,10 +1,10 @@
 //! A plan as bytes, to be pickled, saved and sent to other processes.
 //!
 //! ```text
-//! magic "SLplan" · version 1 · flags (1: partition values, 2: passing rows, 4: tags)
+//! magic "SLplan" · version 2 · flags (1: partition values, 2: passing rows, 4: tags)
 //! root · schema (Arrow IPC, as a flatbuffer) · columns × (first file with a null + 1, or 0) · number of files
 //! files × (bytes shared with the name before · rest of the name · hash, 8 bytes · size · number of row groups)
-//! number of row groups · each one's rows · each one's bytes (both as differences to the one before, zigzag)
+//! number of row groups · each one's rows · bytes · decoded bytes (each as differences to the one before, zigzag)
 //! with flag 1: the partition values (Arrow IPC stream, a row a file)
 //! with flag 2: the rule · each row group's rows that pass (as the rows)
 //! with flag 4: each file's tag
@@ -28,7 +28,7 @@ use super::row_counts::SelectedRows;
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"SLplan";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CHECKSUM: usize = 8;
 const PARTITIONS: u8 = 1;
 const PASSING: u8 = 2;
@@ -67,6 +67,7 @@ impl Plan {
         put(&mut out, self.num_row_groups() as u64);
         put_series(&mut out, self.group_rows());
         put_series(&mut out, self.group_bytes());
+        put_series(&mut out, self.decoded_bytes());
         if let Some(partitions) = partitions {
             put_bytes(&mut out, &partitions);
         }
@@ -151,9 +152,10 @@ fn decode(body: &[u8], flags: u8) -> Option<(PlanParts, More)> {
         sizes.push(input.number()?);
         group_counts.push(u32::try_from(input.number()?).ok()?);
     }
-    let groups = input.count(2)?;
+    let groups = input.count(3)?;
     let group_rows = input.series(groups)?;
     let group_bytes = input.series(groups)?;
+    let decoded_bytes = input.series(groups)?;
     let partitions = match flags & PARTITIONS {
         0 => None,
         _ => Some(batch_from_bytes(input.bytes()?).ok()?),
@@ -169,7 +171,18 @@ fn decode(body: &[u8], flags: u8) -> Option<(PlanParts, More)> {
         tags.push(str::from_utf8(input.bytes()?).ok()?.to_owned());
     }
     let whole = input.0.is_empty() && flags & !(PARTITIONS | PASSING | TAGS) == 0;
-    let parts = PlanParts { root, names, hashes, sizes, group_counts, group_rows, group_bytes, schema, first_null };
+    let parts = PlanParts {
+        root,
+        names,
+        hashes,
+        sizes,
+        group_counts,
+        group_rows,
+        group_bytes,
+        decoded_bytes,
+        schema,
+        first_null,
+    };
     whole.then_some((parts, More { partitions, passing, tags }))
 }
 

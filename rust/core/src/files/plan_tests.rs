@@ -21,6 +21,7 @@ fn parts(files: &[(&str, &[u64])]) -> PlanParts {
         sizes: (0..files.len() as u64).map(|i| i * 1000).collect(),
         group_counts: files.iter().map(|(_, rows)| rows.len() as u32).collect(),
         group_bytes: groups.iter().map(|rows| rows * 8).collect(),
+        decoded_bytes: groups.iter().map(|rows| rows * 16).collect(),
         group_rows: groups,
         schema: schema(),
         first_null: vec![None; 2],
@@ -71,6 +72,7 @@ fn parts_that_do_not_fit() {
         assert!(matches!(Plan::from_parts(parts), Err(Error::Argument(_))));
     };
     wrong(&|p| p.hashes.truncate(1));
+    wrong(&|p| p.decoded_bytes.truncate(1));
     wrong(&|p| p.group_counts[0] = 3);
     wrong(&|p| p.group_counts[0] = 1);
     wrong(&|p| p.names.swap(0, 1));
@@ -87,7 +89,7 @@ fn parts_that_do_not_fit() {
 fn selections() {
     let all = plan(&[("a", &[1]), ("b", &[2, 3]), ("c", &[]), ("d", &[4])]);
     let some = all.select(&[1, 3]).unwrap();
-    assert_eq!((some.name(0), some.name(1), some.group_rows()), ("b", "d", &[2, 3, 4][..]));
+    assert_eq!((some.name(0), some.name(1), some.decoded_bytes()), ("b", "d", &[32, 48, 64][..]));
     assert_eq!(some.file(1).hash, all.file(3).hash);
     assert_eq!(all.select(&[0, 1, 2, 3]).unwrap(), all);
     assert_eq!(all.select(&[]).unwrap().num_rows(), 0);
@@ -108,8 +110,10 @@ fn bytes_of_other_kinds_and_versions() {
     says(b"SLplan", "truncated");
     says(&bytes[..bytes.len() - 1], "truncated");
     let mut later = bytes;
-    later[6] = 2;
-    says(&later, "version 2");
+    later[6] = 3;
+    says(&later, "version 3");
+    later[6] = 1;
+    says(&later, "version 1");
 }
 
 #[test]
@@ -117,7 +121,7 @@ fn bytes_are_few() {
     let names: Vec<String> = (0..100).map(|i| format!("year=2024/part-{i:05}.snappy.parquet")).collect();
     let files: Vec<(&str, &[u64])> = names.iter().map(|name| (name.as_str(), &[125_000_u64; 10][..])).collect();
     let length = plan(&files).to_bytes().len();
-    assert!(length < 6000, "{length} bytes for 100 files of 10 row groups");
+    assert!(length < 7000, "{length} bytes for 100 files of 10 row groups");
 }
 
 #[test]
@@ -160,6 +164,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
             group_counts: files.iter().map(|(_, file)| file.2.len() as u32).collect(),
             group_rows: groups().map(|g| g.0).collect(),
             group_bytes: groups().map(|g| g.1).collect(),
+            decoded_bytes: groups().map(|g| g.1.wrapping_mul(g.0 + 3)).collect(),
             schema: schema(),
             first_null: vec![first, None],
         })
