@@ -293,4 +293,4 @@ fn sum(values: impl AsRef<[u64]>) -> Option<u64> {
 
 #[cfg(test)]
 #[path = "plan_tests.rs"]
-mod tests;
+pub(super) mod tests;

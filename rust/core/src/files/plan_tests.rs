@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn schema() -> SchemaRef {
+pub(in crate::files) fn schema() -> SchemaRef {
     let extension = [("ARROW:extension:name".to_owned(), "arrow.fixed_shape_tensor".to_owned())];
     let item = Arc::new(Field::new("item", DataType::Float32, false));
     Arc::new(Schema::new(vec![
@@ -12,7 +12,7 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-fn parts(files: &[(&str, &[u64])]) -> PlanParts {
+pub(in crate::files) fn parts(files: &[(&str, &[u64])]) -> PlanParts {
     let groups: Vec<u64> = files.iter().flat_map(|(_, rows)| rows.iter().copied()).collect();
     PlanParts {
         root: "/data".to_owned(),
@@ -28,7 +28,7 @@ fn parts(files: &[(&str, &[u64])]) -> PlanParts {
     }
 }
 
-fn plan(files: &[(&str, &[u64])]) -> Plan {
+pub(in crate::files) fn plan(files: &[(&str, &[u64])]) -> Plan {
     Plan::from_parts(parts(files)).unwrap()
 }
 
@@ -99,32 +99,6 @@ fn selections() {
 }
 
 #[test]
-fn bytes_of_other_kinds_and_versions() {
-    let bytes = plan(&[("a", &[1])]).to_bytes();
-    let says = |bytes: &[u8], word: &str| match Plan::from_bytes(bytes) {
-        Err(Error::State(message)) => assert!(message.contains(word), "{message}"),
-        other => panic!("{other:?}"),
-    };
-    says(b"", "not one");
-    says(b"garbage", "not one");
-    says(b"SLplan", "truncated");
-    says(&bytes[..bytes.len() - 1], "truncated");
-    let mut later = bytes;
-    later[6] = 3;
-    says(&later, "version 3");
-    later[6] = 1;
-    says(&later, "version 1");
-}
-
-#[test]
-fn bytes_are_few() {
-    let names: Vec<String> = (0..100).map(|i| format!("year=2024/part-{i:05}.snappy.parquet")).collect();
-    let files: Vec<(&str, &[u64])> = names.iter().map(|name| (name.as_str(), &[125_000_u64; 10][..])).collect();
-    let length = plan(&files).to_bytes().len();
-    assert!(length < 7000, "{length} bytes for 100 files of 10 row groups");
-}
-
-#[test]
 fn a_schemas_own_metadata_is_dropped() {
     let mut parts = parts(&[("a", &[1])]);
     let metadata = [("pandas".to_owned(), "{}".to_owned())];
@@ -132,24 +106,7 @@ fn a_schemas_own_metadata_is_dropped() {
     assert_eq!(Plan::from_parts(parts).unwrap().schema(), &schema());
 }
 
-#[test]
-fn schemas_as_deep_as_files_may_have_survive() {
-    let nested = |depth| {
-        let list = |inner, _| DataType::List(Arc::new(Field::new("item", inner, true)));
-        let group = |inner, _| DataType::Struct(vec![Field::new("in", inner, true)].into());
-        let types = [(0..depth).fold(DataType::Int8, list), (0..depth).fold(DataType::Int8, group)];
-        let mut parts = parts(&[]);
-        parts.schema = Arc::new(Schema::new(types.map(|t| Field::new("x", t, true)).to_vec()));
-        Plan::from_parts(parts).unwrap()
-    };
-    // A column at the bottom of 60 groups is the deepest that a footer may have.
-    for depth in [1, 30, 59] {
-        let plan = nested(depth);
-        assert_eq!(Plan::from_bytes(&plan.to_bytes()).unwrap(), plan);
-    }
-}
-
-fn any_plan() -> impl Strategy<Value = Plan> {
+pub(in crate::files) fn any_plan() -> impl Strategy<Value = Plan> {
     let groups = prop::collection::vec((0..1_u64 << 40, 0..1_u64 << 50), 0..5);
     let files = prop::collection::btree_map("[a-cé/]{0,5}[a-z]", (any::<u64>(), any::<u64>(), groups), 0..20);
     (files, any::<prop::sample::Index>()).prop_map(|(files, null)| {
@@ -173,38 +130,6 @@ fn any_plan() -> impl Strategy<Value = Plan> {
 }
 
 proptest! {
-    #[test]
-    fn bytes_round_trip(plan in any_plan()) {
-        prop_assert_eq!(&Plan::from_bytes(&plan.to_bytes()).unwrap(), &plan);
-    }
-
-    #[test]
-    fn mutated_bytes_never_panic(
-        plan in any_plan(),
-        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..6),
-        mended in any::<bool>(),
-    ) {
-        let original = plan.to_bytes();
-        let mut bytes = original.clone();
-        for (at, byte, what) in edits {
-            let at = at.index(bytes.len());
-            match what {
-                0 => bytes[at] = byte,
-                1 => bytes.insert(at, byte),
-                _ => bytes.truncate(at.max(1)),
-            }
-        }
-        if mended && bytes.len() > 8 {
-            // With a checksum that fits, so that what is behind it is tried too.
-            let end = bytes.len() - 8;
-            let checksum = xxhash_rust::xxh3::xxh3_64(&bytes[..end]);
-            bytes[end..].copy_from_slice(&checksum.to_le_bytes());
-            let _ = Plan::from_bytes(&bytes);
-        } else {
-            prop_assert!(bytes == original || matches!(Plan::from_bytes(&bytes), Err(Error::State(_))));
-        }
-    }
-
     #[test]
     fn every_group_is_in_its_file(plan in any_plan()) {
         for group in 0..plan.num_row_groups() {
@@ -231,6 +156,4 @@ fn folders_and_counts_are_kept_in_bytes_and_in_a_selection() {
     assert!(plain.with_partitions(values.slice(0, 2)).is_err());
     assert!(plain.with_passing(SelectedRows { counts: vec![1, 1], ..passing.clone() }).is_err());
     assert!(plain.with_passing(SelectedRows { counts: vec![6, 0, 0], ..passing }).is_err());
-    // As before, a plan without them has a flag of zero: older readers read it.
-    assert_eq!(plain.to_bytes()[7], 0);
 }
