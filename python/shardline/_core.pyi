@@ -109,6 +109,12 @@ class Plan:
     def num_bytes(self) -> int:
         """Uncompressed, all columns."""
     @property
+    def group_rows(self) -> list[int]:
+        """The rows of each row group, over all files."""
+    @property
+    def decoded_bytes(self) -> list[int]:
+        """The bytes of each row group once decoded, of all columns whatever is read: from footers, see docs/design.md."""
+    @property
     def digest(self) -> str:
         """Over names, rows and footer hashes, in order; 32 hex digits; the root is not in it."""
     def vocabulary(self, column: str, num_threads: int, storage: Storage | None = ..., replace: bool = ...) -> Any:

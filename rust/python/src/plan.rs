@@ -180,6 +180,16 @@ impl Plan {
     }
 
     #[getter]
+    fn group_rows(&self) -> Vec<u64> {
+        self.0.group_rows().to_vec()
+    }
+
+    #[getter]
+    fn decoded_bytes(&self) -> Vec<u64> {
+        self.0.decoded_bytes().to_vec()
+    }
+
+    #[getter]
     fn digest(&self) -> String {
         format!("{:032x}", self.0.digest())
     }

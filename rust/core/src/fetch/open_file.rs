@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use tokio::sync::OnceCell;
 
 use super::{FileHandle, FileMetadata, RemoteFile, offset_index};
-use crate::files::schema_cache;
+use crate::files::schema_cache::{self, StatisticsKept};
 use crate::order::RowSet;
 use crate::{Error, Result};
 
@@ -87,7 +87,8 @@ impl From<&fs::Metadata> for FileStamp {
 
 /// Parses a planned footer, whose bytes were checked when the plan was made. Statistics are of use to filters only.
 pub(super) fn parse(path: &str, footer: &[u8], statistics: bool) -> Result<FileMetadata> {
-    let parsed = schema_cache::decode_again(footer, statistics);
+    let kept = if statistics { StatisticsKept::Values } else { StatisticsKept::None };
+    let parsed = schema_cache::decode_again(footer, kept);
     parsed.map(|(parquet, schema)| FileMetadata::new(parquet, schema)).map_err(|what| Error::corrupt(path, what))
 }
 

@@ -12,7 +12,8 @@ use arrow_schema::SchemaRef;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{footer_precheck, schema_cache};
+use super::footer_precheck;
+use super::schema_cache::{self, StatisticsKept};
 use crate::{Error, Result};
 
 pub(super) const MAGIC: &[u8; 4] = b"PAR1";
@@ -174,7 +175,7 @@ pub fn parse(path: &str, footer_bytes: &[u8], file_size: u64) -> Result<Footer> 
         let detail = "its columns are encrypted, and shardline cannot decrypt; write the file without encryption";
         return Err(Error::corrupt(path, detail));
     }
-    let (metadata, schema) = schema_cache::decode(footer_bytes, &seen, true).map_err(bad)?;
+    let (metadata, schema) = schema_cache::decode(footer_bytes, &seen, StatisticsKept::ValuesAndSizes).map_err(bad)?;
     let data_end = file_size
         .checked_sub(TAIL + footer_bytes.len() as u64)
         .ok_or_else(|| bad(format!("it is larger than the file ({file_size} bytes)")))?;

@@ -4,6 +4,7 @@ use arrow_array::{ArrayRef, Int32Array, ListArray, StringArray, types::Int32Type
 use proptest::prelude::*;
 
 use super::*;
+use crate::files::decoded_bytes::DecodedSizes;
 use crate::files::tests::write;
 
 /// A file with flat, text and list columns in several row groups.
@@ -127,6 +128,8 @@ fn usable(footer: &Footer) {
         let (start, length) = column.byte_range();
         assert!(start + length <= footer.size);
     }
+    let sizes = DecodedSizes::new(&footer.schema);
+    groups.iter().for_each(|group| assert!(sizes.row_group(group) < u64::MAX || group.num_rows() > 0));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use arrow_schema::{FieldRef, Schema, SchemaRef};
 
 use super::{
+    decoded_bytes::DecodedSizes,
     footer::{self, Footer},
     listing::Listing,
     paths,
@@ -16,12 +17,20 @@ use crate::parallel;
 use crate::sync::lock;
 use crate::{Error, Result};
 
+/// What the plan keeps of a row group.
+struct GroupSummary {
+    rows: u64,
+    /// Uncompressed, all columns.
+    bytes: u64,
+    /// The same once decoded.
+    decoded: u64,
+}
+
 /// What the plan keeps of a footer.
 pub(super) struct FooterSummary {
     hash: u64,
     size: u64,
-    /// Rows and bytes of each row group.
-    groups: Vec<(u64, u64)>,
+    groups: Vec<GroupSummary>,
     /// The columns of the reference, or else of `schema`, that statistics show a null in.
     nulls: Vec<usize>,
     /// The file's own, where files may differ.
@@ -33,6 +42,7 @@ pub(super) struct Reference {
     path: String,
     schema: SchemaRef,
     columns: HashMap<String, usize>,
+    sizes: DecodedSizes,
     schema_merge: SchemaMerge,
     /// The schemas seen so far, where files may differ: most files have one of a few.
     cached: Mutex<Vec<SchemaRef>>,
@@ -101,19 +111,26 @@ impl Reference {
     pub(super) fn new(path: String, footer: &Footer, schema_merge: SchemaMerge) -> Result<Self> {
         schema::check_reference(&path, &footer.schema)?;
         let cached = Mutex::new(vec![footer.schema.clone()]);
-        Ok(Self { path, schema: footer.schema.clone(), columns: columns(&footer.schema), schema_merge, cached })
+        Ok(Self {
+            path,
+            schema: footer.schema.clone(),
+            columns: columns(&footer.schema),
+            sizes: DecodedSizes::new(&footer.schema),
+            schema_merge,
+            cached,
+        })
     }
 
     /// What the plan keeps of the first file's own footer.
     pub(super) fn own(&self, footer: &Footer) -> FooterSummary {
-        keep(footer, &self.columns, self.schema_merge.is_any().then(|| footer.schema.clone()))
+        self.keep(footer, &self.columns, self.schema_merge.is_any().then(|| footer.schema.clone()))
     }
 
     /// What the plan keeps of another file's footer, which has to fit.
     pub(super) fn summaries(&self, path: &str, footer: &Footer) -> Result<FooterSummary> {
         if !self.schema_merge.is_any() {
             schema::check_same(&self.path, &self.schema, path, &footer.schema)?;
-            return Ok(keep(footer, &self.columns, None));
+            return Ok(self.keep(footer, &self.columns, None));
         }
         let cached = lock(&self.cached).clone();
         let known = cached.into_iter().find(|known| known.fields() == footer.schema.fields());
@@ -125,7 +142,15 @@ impl Reference {
                 footer.schema.clone()
             }
         };
-        Ok(keep(footer, &columns(&schema), Some(schema)))
+        Ok(self.keep(footer, &columns(&schema), Some(schema)))
+    }
+
+    /// A file whose schema is the first one's, from the cache, has its sizes too.
+    fn keep(&self, footer: &Footer, columns: &HashMap<String, usize>, schema: Option<SchemaRef>) -> FooterSummary {
+        if Arc::ptr_eq(&footer.schema, &self.schema) {
+            return keep(footer, columns, &self.sizes, schema);
+        }
+        keep(footer, columns, &DecodedSizes::new(&footer.schema), schema)
     }
 
     /// The plan of all files, given the summary of each footer in the order of the files.
@@ -147,7 +172,12 @@ fn one(path: &str, reference: &Reference) -> Result<FooterSummary> {
     reference.summaries(path, &footer::read(path)?)
 }
 
-fn keep(footer: &Footer, columns: &HashMap<String, usize>, schema: Option<SchemaRef>) -> FooterSummary {
+fn keep(
+    footer: &Footer,
+    columns: &HashMap<String, usize>,
+    sizes: &DecodedSizes,
+    schema: Option<SchemaRef>,
+) -> FooterSummary {
     let groups = footer.metadata.row_groups();
     let numbers = groups.iter().map(|group| {
         // Checked to be no negative numbers when the footer was parsed.
@@ -159,7 +189,7 @@ fn keep(footer: &Footer, columns: &HashMap<String, usize>, schema: Option<Schema
             0 => of_columns(),
             bytes => bytes,
         };
-        (rows, bytes)
+        GroupSummary { rows, bytes, decoded: sizes.row_group(group) }
     });
     let mut nulls: Vec<usize> = Vec::new();
     let leaves = footer.metadata.file_metadata().schema_descr();
@@ -191,8 +221,9 @@ fn plan(root: String, names: Vec<String>, summaries: &[(usize, FooterSummary)], 
         hashes: summaries.iter().map(|(_, found)| found.hash).collect(),
         sizes: summaries.iter().map(|(_, found)| found.size).collect(),
         group_counts,
-        group_rows: groups().map(|(rows, _)| *rows).collect(),
-        group_bytes: groups().map(|(_, bytes)| *bytes).collect(),
+        group_rows: groups().map(|group| group.rows).collect(),
+        group_bytes: groups().map(|group| group.bytes).collect(),
+        decoded_bytes: groups().map(|group| group.decoded).collect(),
         schema,
         first_null,
     })

@@ -2,13 +2,15 @@
 //!
 //! [`build_plan`] lists files ([`listing`], or [`remote`] for a store) by their [`paths`], reads every footer
 //! ([`footer`], after a `footer_precheck`, with a `schema_cache`; `readable_schema` says which Arrow types columns are
-//! read as), checks that all have one [`schema`], and keeps a summary of each (`footers`). A plan can be written as bytes
-//! (`codec`) and saved (`persist`).
+//! read as), checks that all have one [`schema`], and keeps a summary of each (`footers`; `decoded_bytes`
+//! says how large its row groups are in memory). A plan can be written as bytes
+//! (`codec`, `sections`, `wire`) and saved (`persist`).
 
 mod attached;
 mod batch_ipc;
 mod build;
 mod codec;
+mod decoded_bytes;
 mod file_filter;
 pub mod footer;
 pub(crate) mod footer_precheck;
@@ -22,7 +24,9 @@ pub mod remote;
 mod row_counts;
 pub mod schema;
 pub(crate) mod schema_cache;
+mod sections;
 mod subset;
+mod wire;
 
 pub use batch_ipc::{batch_from_bytes, batch_to_bytes};
 pub use build::build_plan;

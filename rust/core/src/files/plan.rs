@@ -27,6 +27,8 @@ pub struct PlanParts {
     pub group_rows: Vec<u64>,
     /// Each row group's bytes: uncompressed, all columns.
     pub group_bytes: Vec<u64>,
+    /// Each row group's bytes once decoded, all columns.
+    pub decoded_bytes: Vec<u64>,
     /// The first file's Arrow schema.
     pub schema: SchemaRef,
     /// Of each column of the schema: the first file whose statistics show a null in it.
@@ -49,7 +51,7 @@ pub struct FileEntry<'a> {
 }
 
 /// The files in the line's order, with the rows and bytes of their row groups: some 45 bytes and a name for each file,
-/// and 16 bytes for each row group.
+/// and 24 bytes for each row group.
 ///
 /// It is immutable. Files and row groups are known by their index; methods that take one panic, as slices do, where it
 /// is out of range.
@@ -66,6 +68,7 @@ pub struct Plan {
     group_starts: Vec<u64>,
     group_rows: Vec<u64>,
     group_bytes: Vec<u64>,
+    decoded_bytes: Vec<u64>,
     schema: SchemaRef,
     first_null: Vec<Option<u32>>,
     /// Each file's tag; none for local files.
@@ -82,10 +85,15 @@ impl Plan {
     /// and the like) is dropped; that of its fields stays.
     pub fn from_parts(parts: PlanParts) -> Result<Self> {
         let bad = |what: String| Err(Error::Argument(format!("not a plan: {what}")));
-        let PlanParts { root, names: list, hashes, sizes, group_counts, group_rows, group_bytes, .. } = parts;
+        let PlanParts {
+            root, names: list, hashes, sizes, group_counts, group_rows, group_bytes, decoded_bytes, ..
+        } = parts;
         let (schema, first_null) = (parts.schema, parts.first_null);
         let files = list.len();
-        if [hashes.len(), sizes.len(), group_counts.len()] != [files; 3] || group_rows.len() != group_bytes.len() {
+        let groups = group_rows.len();
+        if [hashes.len(), sizes.len(), group_counts.len()] != [files; 3]
+            || [group_bytes.len(), decoded_bytes.len()] != [groups; 2]
+        {
             return bad("its parts differ in length".to_owned());
         }
         if u32::try_from(files).is_err() {
@@ -136,6 +144,7 @@ impl Plan {
             group_starts,
             group_rows,
             group_bytes,
+            decoded_bytes,
             schema,
             first_null,
             tags: Vec::new(),
@@ -212,6 +221,11 @@ impl Plan {
         &self.group_bytes
     }
 
+    /// Each row group's bytes once decoded, of all columns whatever is read: from its footer, exact or a stated estimate.
+    pub fn decoded_bytes(&self) -> &[u64] {
+        &self.decoded_bytes
+    }
+
     /// Of each column of the schema: the first file whose statistics show a null in it. `None` says nothing: files may
     /// lack statistics, and those of lists do not tell a null from an empty list.
     pub fn first_null(&self) -> &[Option<u32>] {
@@ -279,4 +293,4 @@ fn sum(values: impl AsRef<[u64]>) -> Option<u64> {
 
 #[cfg(test)]
 #[path = "plan_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn schema() -> SchemaRef {
+pub(in crate::files) fn schema() -> SchemaRef {
     let extension = [("ARROW:extension:name".to_owned(), "arrow.fixed_shape_tensor".to_owned())];
     let item = Arc::new(Field::new("item", DataType::Float32, false));
     Arc::new(Schema::new(vec![
@@ -12,7 +12,7 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-fn parts(files: &[(&str, &[u64])]) -> PlanParts {
+pub(in crate::files) fn parts(files: &[(&str, &[u64])]) -> PlanParts {
     let groups: Vec<u64> = files.iter().flat_map(|(_, rows)| rows.iter().copied()).collect();
     PlanParts {
         root: "/data".to_owned(),
@@ -21,13 +21,14 @@ fn parts(files: &[(&str, &[u64])]) -> PlanParts {
         sizes: (0..files.len() as u64).map(|i| i * 1000).collect(),
         group_counts: files.iter().map(|(_, rows)| rows.len() as u32).collect(),
         group_bytes: groups.iter().map(|rows| rows * 8).collect(),
+        decoded_bytes: groups.iter().map(|rows| rows * 16).collect(),
         group_rows: groups,
         schema: schema(),
         first_null: vec![None; 2],
     }
 }
 
-fn plan(files: &[(&str, &[u64])]) -> Plan {
+pub(in crate::files) fn plan(files: &[(&str, &[u64])]) -> Plan {
     Plan::from_parts(parts(files)).unwrap()
 }
 
@@ -71,6 +72,7 @@ fn parts_that_do_not_fit() {
         assert!(matches!(Plan::from_parts(parts), Err(Error::Argument(_))));
     };
     wrong(&|p| p.hashes.truncate(1));
+    wrong(&|p| p.decoded_bytes.truncate(1));
     wrong(&|p| p.group_counts[0] = 3);
     wrong(&|p| p.group_counts[0] = 1);
     wrong(&|p| p.names.swap(0, 1));
@@ -87,37 +89,13 @@ fn parts_that_do_not_fit() {
 fn selections() {
     let all = plan(&[("a", &[1]), ("b", &[2, 3]), ("c", &[]), ("d", &[4])]);
     let some = all.select(&[1, 3]).unwrap();
-    assert_eq!((some.name(0), some.name(1), some.group_rows()), ("b", "d", &[2, 3, 4][..]));
+    assert_eq!((some.name(0), some.name(1), some.decoded_bytes()), ("b", "d", &[32, 48, 64][..]));
     assert_eq!(some.file(1).hash, all.file(3).hash);
     assert_eq!(all.select(&[0, 1, 2, 3]).unwrap(), all);
     assert_eq!(all.select(&[]).unwrap().num_rows(), 0);
     for wrong in [&[1, 1][..], &[2, 1], &[4]] {
         assert!(all.select(wrong).is_err());
     }
-}
-
-#[test]
-fn bytes_of_other_kinds_and_versions() {
-    let bytes = plan(&[("a", &[1])]).to_bytes();
-    let says = |bytes: &[u8], word: &str| match Plan::from_bytes(bytes) {
-        Err(Error::State(message)) => assert!(message.contains(word), "{message}"),
-        other => panic!("{other:?}"),
-    };
-    says(b"", "not one");
-    says(b"garbage", "not one");
-    says(b"SLplan", "truncated");
-    says(&bytes[..bytes.len() - 1], "truncated");
-    let mut later = bytes;
-    later[6] = 2;
-    says(&later, "version 2");
-}
-
-#[test]
-fn bytes_are_few() {
-    let names: Vec<String> = (0..100).map(|i| format!("year=2024/part-{i:05}.snappy.parquet")).collect();
-    let files: Vec<(&str, &[u64])> = names.iter().map(|name| (name.as_str(), &[125_000_u64; 10][..])).collect();
-    let length = plan(&files).to_bytes().len();
-    assert!(length < 6000, "{length} bytes for 100 files of 10 row groups");
 }
 
 #[test]
@@ -128,24 +106,7 @@ fn a_schemas_own_metadata_is_dropped() {
     assert_eq!(Plan::from_parts(parts).unwrap().schema(), &schema());
 }
 
-#[test]
-fn schemas_as_deep_as_files_may_have_survive() {
-    let nested = |depth| {
-        let list = |inner, _| DataType::List(Arc::new(Field::new("item", inner, true)));
-        let group = |inner, _| DataType::Struct(vec![Field::new("in", inner, true)].into());
-        let types = [(0..depth).fold(DataType::Int8, list), (0..depth).fold(DataType::Int8, group)];
-        let mut parts = parts(&[]);
-        parts.schema = Arc::new(Schema::new(types.map(|t| Field::new("x", t, true)).to_vec()));
-        Plan::from_parts(parts).unwrap()
-    };
-    // A column at the bottom of 60 groups is the deepest that a footer may have.
-    for depth in [1, 30, 59] {
-        let plan = nested(depth);
-        assert_eq!(Plan::from_bytes(&plan.to_bytes()).unwrap(), plan);
-    }
-}
-
-fn any_plan() -> impl Strategy<Value = Plan> {
+pub(in crate::files) fn any_plan() -> impl Strategy<Value = Plan> {
     let groups = prop::collection::vec((0..1_u64 << 40, 0..1_u64 << 50), 0..5);
     let files = prop::collection::btree_map("[a-cé/]{0,5}[a-z]", (any::<u64>(), any::<u64>(), groups), 0..20);
     (files, any::<prop::sample::Index>()).prop_map(|(files, null)| {
@@ -160,6 +121,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
             group_counts: files.iter().map(|(_, file)| file.2.len() as u32).collect(),
             group_rows: groups().map(|g| g.0).collect(),
             group_bytes: groups().map(|g| g.1).collect(),
+            decoded_bytes: groups().map(|g| g.1.wrapping_mul(g.0 + 3)).collect(),
             schema: schema(),
             first_null: vec![first, None],
         })
@@ -168,38 +130,6 @@ fn any_plan() -> impl Strategy<Value = Plan> {
 }
 
 proptest! {
-    #[test]
-    fn bytes_round_trip(plan in any_plan()) {
-        prop_assert_eq!(&Plan::from_bytes(&plan.to_bytes()).unwrap(), &plan);
-    }
-
-    #[test]
-    fn mutated_bytes_never_panic(
-        plan in any_plan(),
-        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..6),
-        mended in any::<bool>(),
-    ) {
-        let original = plan.to_bytes();
-        let mut bytes = original.clone();
-        for (at, byte, what) in edits {
-            let at = at.index(bytes.len());
-            match what {
-                0 => bytes[at] = byte,
-                1 => bytes.insert(at, byte),
-                _ => bytes.truncate(at.max(1)),
-            }
-        }
-        if mended && bytes.len() > 8 {
-            // With a checksum that fits, so that what is behind it is tried too.
-            let end = bytes.len() - 8;
-            let checksum = xxhash_rust::xxh3::xxh3_64(&bytes[..end]);
-            bytes[end..].copy_from_slice(&checksum.to_le_bytes());
-            let _ = Plan::from_bytes(&bytes);
-        } else {
-            prop_assert!(bytes == original || matches!(Plan::from_bytes(&bytes), Err(Error::State(_))));
-        }
-    }
-
     #[test]
     fn every_group_is_in_its_file(plan in any_plan()) {
         for group in 0..plan.num_row_groups() {
@@ -226,6 +156,4 @@ fn folders_and_counts_are_kept_in_bytes_and_in_a_selection() {
     assert!(plain.with_partitions(values.slice(0, 2)).is_err());
     assert!(plain.with_passing(SelectedRows { counts: vec![1, 1], ..passing.clone() }).is_err());
     assert!(plain.with_passing(SelectedRows { counts: vec![6, 0, 0], ..passing }).is_err());
-    // As before, a plan without them has a flag of zero: older readers read it.
-    assert_eq!(plain.to_bytes()[7], 0);
 }

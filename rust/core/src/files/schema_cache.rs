@@ -33,18 +33,27 @@ struct SchemaCache(Mutex<VecDeque<Arc<CachedSchema>>>);
 
 static CACHE: SchemaCache = SchemaCache::new();
 
+/// Which statistics of columns are parsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StatisticsKept {
+    None,
+    /// Bounds and nulls.
+    Values,
+    /// Also bytes and levels.
+    ValuesAndSizes,
+}
+
 /// Parses a footer in which this was `seen`: what it says, and its Arrow schema; or what is wrong with it.
-/// `statistics`: also those of columns.
 pub(crate) fn decode(
     footer: &[u8],
     seen: &FooterFacts,
-    statistics: bool,
+    statistics: StatisticsKept,
 ) -> Result<(ParquetMetaData, SchemaRef), String> {
     CACHE.decode(footer, seen, statistics)
 }
 
 /// The same of a footer that was looked through before, when its file was planned.
-pub(crate) fn decode_again(footer: &[u8], statistics: bool) -> Result<(ParquetMetaData, SchemaRef), String> {
+pub(crate) fn decode_again(footer: &[u8], statistics: StatisticsKept) -> Result<(ParquetMetaData, SchemaRef), String> {
     CACHE.decode_again(footer, statistics)
 }
 
@@ -57,14 +66,14 @@ impl SchemaCache {
         &self,
         footer: &[u8],
         seen: &FooterFacts,
-        statistics: bool,
+        statistics: StatisticsKept,
     ) -> Result<(ParquetMetaData, SchemaRef), String> {
         let head = &footer[..seen.schema_end];
         let known = self.find(|cached| cached.head.as_ref() == head);
         self.decode_with(footer, head, known, statistics)
     }
 
-    fn decode_again(&self, footer: &[u8], statistics: bool) -> Result<(ParquetMetaData, SchemaRef), String> {
+    fn decode_again(&self, footer: &[u8], statistics: StatisticsKept) -> Result<(ParquetMetaData, SchemaRef), String> {
         match self.find(|cached| footer.starts_with(&cached.head)) {
             Some(known) => self.decode_with(footer, &footer[..known.head.len()], Some(known), statistics),
             None => self.decode(footer, &precheck(footer)?, statistics),
@@ -76,7 +85,7 @@ impl SchemaCache {
         footer: &[u8],
         head: &[u8],
         known: Option<Arc<CachedSchema>>,
-        statistics: bool,
+        statistics: StatisticsKept,
     ) -> Result<(ParquetMetaData, SchemaRef), String> {
         let options = match &known {
             Some(known) => options(statistics).with_schema(Arc::clone(&known.parquet)),
@@ -116,11 +125,11 @@ impl SchemaCache {
 }
 
 /// What is read of a footer.
-fn options(statistics: bool) -> ParquetMetaDataOptions {
-    let of_columns = if statistics { ParquetStatisticsPolicy::KeepAll } else { ParquetStatisticsPolicy::SkipAll };
+fn options(statistics: StatisticsKept) -> ParquetMetaDataOptions {
+    let policy = |keep| if keep { ParquetStatisticsPolicy::KeepAll } else { ParquetStatisticsPolicy::SkipAll };
     ParquetMetaDataOptions::new()
-        .with_column_stats_policy(of_columns)
-        .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_column_stats_policy(policy(statistics != StatisticsKept::None))
+        .with_size_stats_policy(policy(statistics == StatisticsKept::ValuesAndSizes))
         .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)
 }
 
@@ -153,8 +162,8 @@ mod tests {
     }
 
     fn decoded(cached: &SchemaCache, footer: &[u8]) -> (ParquetMetaData, SchemaRef) {
-        let planned = cached.decode(footer, &precheck(footer).unwrap(), true).unwrap();
-        assert_eq!(planned, cached.decode_again(footer, true).unwrap());
+        let planned = cached.decode(footer, &precheck(footer).unwrap(), StatisticsKept::ValuesAndSizes).unwrap();
+        assert_eq!(planned, cached.decode_again(footer, StatisticsKept::ValuesAndSizes).unwrap());
         planned
     }
 
@@ -166,8 +175,8 @@ mod tests {
                 for (rows, note) in [(3, "p"), (5, "q"), (7, "p")] {
                     let footer = footer(names, rows, &format!("round {round}"), note);
                     let (metadata, schema) = decoded(&cached, &footer);
-                    let alone =
-                        ParquetMetaDataReader::decode_metadata_with_options(&footer, Some(&options(true))).unwrap();
+                    let options = options(StatisticsKept::ValuesAndSizes);
+                    let alone = ParquetMetaDataReader::decode_metadata_with_options(&footer, Some(&options)).unwrap();
                     assert_eq!(metadata, alone);
                     let file = alone.file_metadata();
                     assert_eq!(*schema, arrow_schema(file.schema_descr(), file.key_value_metadata()).unwrap());

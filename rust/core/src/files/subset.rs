@@ -36,6 +36,7 @@ impl Plan {
             group_counts: files.iter().map(|&f| self.groups(f).len() as u32).collect(),
             group_rows: groups(self.group_rows()),
             group_bytes: groups(self.group_bytes()),
+            decoded_bytes: groups(self.decoded_bytes()),
             schema: Arc::clone(self.schema()),
             first_null: self.first_null().iter().map(|first| first.and_then(index)).collect(),
         })?;
