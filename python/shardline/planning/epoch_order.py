@@ -27,7 +27,7 @@ class EpochOrder:
         """The order as a state holds it."""
         return self.shuffle.entry(self.seed)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Equal where files and order are."""
         return f"{self.plan.digest} {self.entry}"
