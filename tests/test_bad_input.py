@@ -38,6 +38,13 @@ from shardline import ColumnOptions, DataLoader, StructuredDataset
         ({"shuffle_seed": 0.5}, TypeError, "shuffle_seed"),
         ({"shuffle_buffer_size": -1}, ValueError, "shuffle_buffer_size"),
         ({"shuffle_strands": 0}, ValueError, "shuffle_strands"),
+        ({"shuffle_buffer_bytes": 0}, ValueError, "shuffle_buffer_bytes"),
+        ({"shuffle_buffer_bytes": "much"}, ValueError, "shuffle_buffer_bytes"),
+        (
+            {"shuffle": True, "shuffle_buffer_bytes": "1MiB", "shuffle_buffer_size": 5},
+            ValueError,
+            "shuffle_buffer_bytes= and shuffle_buffer_size=",
+        ),
         ({"num_threads": 0}, ValueError, "num_threads"),
         ({"num_shards": 0}, ValueError, "num_shards"),
         ({"num_shards": 10, "rank": 0, "num_ranks": 4}, ValueError, "num_shards=10.*4 ranks: 8 or 12 would do"),

@@ -129,10 +129,11 @@ def test_laws_1_to_5(folders, sizes, line, ranks, multiple, batch_size, stops):
     groups, lines, st.lists(st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(0, 4)), min_size=2, max_size=3)
 )
 def test_law_4_ranks_and_batches_may_change(folders, sizes, line, history):
-    path, plan, state, found = folders(sizes), None, None, []
+    path, plan, begun, state, found = folders(sizes), None, None, None, []
     for number, (ranks, batch_size, steps) in enumerate(history):
         datasets = open_job(path, plan, line, ranks, 1, batch_size)
         plan = datasets[0].plan
+        begun = begun or datasets[0].state_dict()
         if state is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # fewer rows than ranks
@@ -144,7 +145,9 @@ def test_law_4_ranks_and_batches_may_change(folders, sizes, line, history):
         state = datasets[0].state_dict()
         if datasets[0].remaining == 0 or datasets[0].epoch > 0:
             break
-    line_rows = epoch(open_job(path, plan, line, 1, 1, 1)[0])
+    (whole,) = open_job(path, plan, line, 1, 1, 1)
+    whole.load_state_dict(begun)
+    line_rows = epoch(whole)
     left = [line_rows[p] for start, stop in datasets[0].left_out() for p in range(start, stop)]
     assert sorted([row for batch in found for row in batch] + left) == sorted(line_rows)
 
@@ -181,18 +184,23 @@ def test_the_order_is_as_specified(folders, sizes, line, shards, batch, at):
             starts[name, number] = start
             start += group.num_rows
         if name in planned:
-            files.append([(group.num_rows, group.total_byte_size) for group in groups])
+            files.append([spec.group_of(group) for group in groups])
             listed += [(name, number) for number in range(len(groups))]
     (unshuffled,) = open_job(path, dataset.plan, {**line, "shuffle": False}, 1, 1, 1)
     numbers = {place: [] for place in listed}
     for step in range(len(unshuffled)):
         ((name, group, row, _),) = unshuffled.rows_at(step, resolve=True)
         numbers[name, group].append(row)
-    counts = [len(numbers[place]) for place in listed]
+    counts = iter([len(numbers[place]) for place in listed])
+    files = [[group._replace(passing=next(counts)) for group in of] for of in files]
     settings = spec.Settings(
-        line["shuffle"], 42, line["shuffle_buffer_size"], line["shuffle_strands"], 2**27, line["split_rows"]
+        shuffle=line["shuffle"],
+        seed=42,
+        buffer_rows=line["shuffle_buffer_size"],
+        strands=line["shuffle_strands"],
+        split_rows=line["split_rows"],
     )
-    rows = [(*listed[g], r) for g, r in spec.line(files, settings, at, counts)]
+    rows = [(*listed[g], r) for g, r in spec.line(files, settings, at, spec.resolve(files, settings, shards))]
     expected = [[rows[p] for p in positions] for positions in spec.batches(len(rows), shards, batch, False)]
     found = [
         [(n, g, r) for n, g, a, b in dataset.rows_at(step, epoch=at) for r in range(a, b)]

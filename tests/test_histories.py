@@ -21,12 +21,14 @@ files = st.lists(st.lists(st.integers(0, 15), max_size=3).map(tuple), min_size=1
 lines = st.fixed_dictionaries(
     {
         "shuffle": st.booleans(),
-        "shuffle_buffer_size": st.sampled_from([None, 0, 5, 30]),
-        "shuffle_strands": st.integers(1, 4),
+        "buffer": st.sampled_from(
+            [{}, {"shuffle_buffer_size": 0}, {"shuffle_buffer_size": 5}, {"shuffle_buffer_bytes": 200}]
+        ),
+        "shuffle_strands": st.sampled_from([None, 1, 2, 4]),
         "split_rows": st.sampled_from([None, 1, 9]),
         "shuffle_seed": st.sampled_from([0, 42, 2**64 - 1]),
     }
-)
+).map(lambda line: {**{name: value for name, value in line.items() if name != "buffer"}, **line["buffer"]})
 runs = st.tuples(
     st.integers(1, 4),  # ranks
     st.sampled_from([None, 1, 2, 3]),  # num_shards / ranks
@@ -80,8 +82,8 @@ def test_histories(folders, groups, line, history):
     total = sum(map(sum, groups))
     assume(total)
     folder = folders(groups)
-    whole = StructuredDataset(folder, batch_size=1, **line)
-    plan, line_of = whole.plan, [[row for b in whole for row in b["i"].tolist()] for _ in range(EPOCHS)]
+    whole = StructuredDataset(folder, batch_size=1, num_shards=1, **line)
+    plan, begun, line_of = whole.plan, None, []
     delivered, left, finished = defaultdict(list), {}, set()
     state = None
     history = [*history, (*history[-1][:4], None, 0)]  # the last goes on to the end of all epochs
@@ -99,6 +101,10 @@ def test_histories(folders, groups, line, history):
             if not any(words in str(error) for words in ("no step", "no full batch", "fewer than")):
                 raise
             continue
+        if begun is None:
+            begun = datasets[0].state_dict()  # with the order as it was resolved for the run's first number of shards
+            whole.load_state_dict(begun)
+            line_of = [[row for b in whole for row in b["i"].tolist()] for _ in range(EPOCHS)]
         reference = None
         if state is None or "goes on" in datasets[0].resumed:
             # law 3 and 4: what follows is what a run of these settings, never stopped, delivers
@@ -108,6 +114,7 @@ def test_histories(folders, groups, line, history):
                 never = StructuredDataset(
                     plan=plan, columns=["i"], batch_size=batch_size, drop_last=drop_last, num_shards=shards, **line
                 )
+                never.load_state_dict(begun)
                 never.set_epoch(datasets[0].epoch)
                 reference = [batch["i"].tolist() for batch in never]
                 reference = reference[datasets[0].batch_index * len(datasets) :]

@@ -73,7 +73,7 @@ def test_loader_is_torchs_and_says_what_was_asked(make):
     assert isinstance(loader, torch.utils.data.DataLoader)
     assert isinstance(loader.dataset, torch.utils.data.IterableDataset)
     assert (loader.batch_size, loader.drop_last, loader.num_workers) == (10, True, 0)
-    for word in ("100 rows", "batch_size=10", "seed 42", "strands", "epoch 0, batch 0 of 10"):
+    for word in ("100 rows", "batch_size=10", "seed 42", "uniformly", "epoch 0, batch 0 of 10"):
         assert word in repr(loader)
 
 

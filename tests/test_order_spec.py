@@ -1,11 +1,15 @@
-"""The order against an implementation of its own, written from docs/order.md: what version 1 is, it must stay."""
+"""The order against an implementation of its own, written from docs/order.md: what version 2 is, it must stay."""
 
 import itertools
+import re
+import struct
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 from support import examples, ids, spec
@@ -30,11 +34,16 @@ def cases(draw):
     rows = sum(map(sum, files))
     shards = draw(st.integers(1, min(rows, 5)))
     batch = draw(st.integers(1, 40))
+    buffers = [
+        st.fixed_dictionaries({}),
+        st.fixed_dictionaries({"buffer_bytes": st.one_of(st.integers(1, 700), st.sampled_from([1, 8, 64, 2000]))}),
+        st.fixed_dictionaries({"buffer_rows": st.one_of(st.integers(0, 90), st.sampled_from([0, 1, 2, 8, 64]))}),
+    ]
     settings = spec.Settings(
         shuffle=draw(st.sampled_from([True, True, True, False])),
         seed=draw(st.one_of(st.integers(0, 3), st.integers(0, 2**64 - 1))),
-        buffer=draw(st.one_of(st.none(), st.integers(0, 90), st.sampled_from([1, 2, 8, 64]))),
-        strands=draw(st.integers(1, 9)),
+        **draw(st.sampled_from([0, 1, 1, 2, 2]).flatmap(buffers.__getitem__)),
+        strands=draw(st.one_of(st.none(), st.integers(1, 9))),
         split_bytes=draw(st.sampled_from([1, 700, 2000, 2**27])),
         split_rows=draw(st.one_of(st.none(), st.integers(1, 80))),
     )
@@ -43,7 +52,7 @@ def cases(draw):
 
 
 def write(folder, files):
-    """Writes the files; of every one its row groups as (rows, bytes)."""
+    """Writes the files; of every one its row groups."""
     start, found = 0, []
     for number, groups in enumerate(files):
         path = folder / f"{number:03}.parquet"
@@ -52,7 +61,7 @@ def write(folder, files):
                 writer.write_table(pa.table({"i": np.arange(start, start + size)}), row_group_size=max(size, 1))
                 start += size
         meta = pq.read_metadata(path)
-        found.append([(g.num_rows, g.total_byte_size) for g in map(meta.row_group, range(meta.num_row_groups))])
+        found.append([spec.group_of(meta.row_group(g)) for g in range(meta.num_row_groups)])
     return found
 
 
@@ -68,7 +77,8 @@ def test_the_order_is_what_its_specification_says(tmp_path_factory, case):
         drop_last=drop_last,
         shuffle=settings.shuffle,
         shuffle_seed=settings.seed,
-        shuffle_buffer_size=settings.buffer,
+        shuffle_buffer_bytes=settings.buffer_bytes,
+        shuffle_buffer_size=settings.buffer_rows,
         shuffle_strands=settings.strands,
         split_bytes=settings.split_bytes,
         split_rows=settings.split_rows,
@@ -76,8 +86,8 @@ def test_the_order_is_what_its_specification_says(tmp_path_factory, case):
     )
     # Row groups numbered through all files, and the number of each row.
     places = [(f"{n:03}.parquet", g) for n, of in enumerate(groups) for g in range(len(of))]
-    starts = np.cumsum([0, *(rows for of in groups for rows, _ in of)])
-    line = spec.line(groups, settings, epoch)
+    starts = np.cumsum([0, *(group.rows for of in groups for group in of)])
+    line = spec.line(groups, settings, epoch, spec.resolve(groups, settings, shards))
     expected = spec.batches(len(line), shards, batch, drop_last)
     assert len(dataset) == len(expected)
     for step, positions in enumerate(expected):
@@ -89,10 +99,43 @@ def test_the_order_is_what_its_specification_says(tmp_path_factory, case):
     assert ids(dataset) == [[int(starts[line[p][0]] + line[p][1]) for p in positions] for positions in expected]
 
 
-@pytest.mark.parametrize(
-    ("rows", "nbytes"), [(1000, 8000), (1000, 1000 * 4096), (1000, 1000 * 4095), (10, 2**33), (0, 0)]
-)
-def test_the_default_buffer_is_the_largest_power_of_two_under_256_mib(rows, nbytes):
-    buffer = spec.default_buffer([[(rows, nbytes)]])
-    assert buffer == 1 or buffer * nbytes < 2**28 * max(rows, 1)
-    assert buffer == 65_536 or 2 * buffer * nbytes >= 2**28 * max(rows, 1)
+GOLDEN = Path(__file__).parents[1] / "rust/core/tests/golden/version_2.rs"
+# As rust/core/tests/golden.rs has them: the row groups' rows, by file.
+DATA_SETS = [
+    [[5, 3], [], [4]],
+    [[7 + 13 * file + 5 * group for group in range(file % 4 + 1)] for file in range(12)],
+    [[200] * 10, [0, 1, 0], [77] * 30],
+]
+BUFFERS = [
+    {"shuffle": False},
+    {"shuffle": True, "buffer_rows": 0},
+    {"shuffle": True, "buffer_rows": 100},
+    {"shuffle": True, "buffer_bytes": 2_000},
+    {"shuffle": True, "buffer_bytes": 2**40},
+]
+
+
+@pytest.mark.parametrize("number", range(len(DATA_SETS)))
+def test_the_core_is_pinned_to_what_the_specification_says(number):
+    """Rows of very unequal widths, and a filter: what no file as small as a test's has."""
+    count = itertools.count()
+    files = []
+    for of_file in DATA_SETS[number]:
+        files.append([])
+        for rows in of_file:
+            g = next(count)
+            passing = (0 if g % 5 == 4 else rows // 3) if number == 1 else rows
+            files[-1].append(spec.Group(rows, rows * 100, rows * (10 + g % 7 * 300), passing))
+    found = []
+    for seed, epoch in [(0, 0), (42, 0), (42, 1), (2**64 - 1, 2**40)]:
+        for buffer in BUFFERS:
+            settings = spec.Settings(seed=seed, strands=5, split_bytes=5_000, **buffer)
+            line = spec.line(files, settings, epoch, spec.resolve(files, settings, 4))
+            rows = [struct.pack("<QQ", *row) for row in line]
+            whole, batches = xxhash.xxh3_64(b"".join(rows)), xxhash.xxh3_64()
+            for g, positions in enumerate(spec.batches(len(line), 4, 3, False)):
+                batches.update(struct.pack("<Q", g) + b"".join(rows[p] for p in positions))
+            found.append((whole.intdigest(), batches.intdigest()))
+    pinned = [(int(a, 16), int(b, 16)) for a, b in re.findall(r"\((0x\w+), (0x\w+)\)", GOLDEN.read_text())]
+    assert len(pinned) == len(DATA_SETS) * len(found)
+    assert found == pinned[number * len(found) : (number + 1) * len(found)]

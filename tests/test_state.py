@@ -54,7 +54,11 @@ def test_state_is_plain_and_survives_json_floats_and_torch(make):
     through_torch = torch.load(file, weights_only=True)
     assert through_torch == state == json.loads(json.dumps(state))
     wanted = ids(iter(make_resumed(make, state, shuffle_seed=2**64 - 1)))
-    for copy in (through_torch, json.loads(json.dumps(state)), {**floats(state), "seed": state["seed"]}):
+    for copy in (
+        through_torch,
+        json.loads(json.dumps(state)),
+        {**floats(state), "order": {**floats(state["order"]), "seed": 2**64 - 1}},
+    ):
         assert ids(make_resumed(make, copy, shuffle_seed=2**64 - 1)) == wanted
 
 
@@ -124,11 +128,9 @@ def test_every_missing_field_is_named(make):
         message = refused(make(), {k: v for k, v in state.items() if k != key})
         assert key in message
         assert "missing" in message
-    for part in ("shuffle", "files"):
+    for part in ("order", "files"):
         for key in state[part]:
             broken = {**state, part: {k: v for k, v in state[part].items() if k != key}}
-            if (part, key) == ("shuffle", "split_rows"):
-                continue
             assert f"{part}.{key} is missing" in refused(make(), broken)
 
 
@@ -152,7 +154,13 @@ def test_what_is_no_state_is_refused(make, what):
         (("epoch",), float("inf"), "epoch must be an integer"),
         (("epoch",), 2**70, "epoch must be between"),
         (("ended",), 1, "ended must be true or false"),
-        (("seed",), 2**64, "seed must be between"),
+        (("order", "seed"), 2**64, "order.seed must be between"),
+        (("order", "version"), "2", "order.version must be an integer"),
+        (("order", "windows"), "8", "order.windows must be an integer"),
+        (("order", "windows"), 101, "101 shuffle windows of 1 strands are no order of 100 rows"),
+        (("order", "strands"), 0, "order.strands must be between"),
+        (("order", "strands"), 2**62, "damaged"),
+        (("order", "buffer_rows"), -1, "order.buffer_rows must be between"),
         (("num_shards",), 0, "num_shards must be between"),
         (("num_shards",), 2**40, "no step"),
         (("legs",), [], "legs must not be empty"),
@@ -167,7 +175,6 @@ def test_what_is_no_state_is_refused(make, what):
         (("legs", 0, 3), 3.5, "must be an integer"),
         (("legs", 0, 4), [[0]], "legs[0][4][0]"),
         (("legs", 0, 4), [[2, 9]], "damaged"),
-        (("shuffle", "window"), "8", "shuffle.window must be an integer"),
         (("files", "digest"), 7, "files.digest must be text"),
         (("files", "packed"), "!", "files.packed"),
         (("files", "count"), 4, "files.packed names 3 files"),

@@ -29,7 +29,7 @@ def test_a_generator(hundred):
     DataLoader(hundred, generator=None)
 
 
-GIVEN = {"shuffle_buffer_size": 5, "shuffle_strands": 2, "sample_seed": 3}
+GIVEN = {"shuffle_buffer_size": 5, "shuffle_buffer_bytes": 5, "shuffle_strands": 2, "sample_seed": 3}
 
 
 def test_what_is_needed_is_declared():

@@ -6,6 +6,7 @@ from typing import Any, final
 
 __all__ = [
     "DEBUG_BUILD",
+    "DEFAULT_BUFFER_BYTES",
     "FILTER_BLOCK_ROWS",
     "ORDER_VERSION",
     "ColumnNotFoundError",
@@ -32,6 +33,7 @@ __all__ = [
 
 __version__: str
 ORDER_VERSION: int
+DEFAULT_BUFFER_BYTES: int
 DEBUG_BUILD: bool
 
 class ShardlineError(Exception): ...
@@ -164,33 +166,41 @@ class Projection:
 
 @final
 class Order:
-    """A plan's rows under shuffle settings: what every epoch's line is made of. Frozen."""
+    """A plan's rows under resolved shuffle settings: what every epoch's line is made of. Frozen."""
 
+    @staticmethod
+    def resolve(
+        plan: Plan,
+        *,
+        num_shards: int,
+        strands: int | None,
+        buffer_bytes: int,
+        buffer_rows: int | None,
+        split_bytes: int,
+        split_rows: int | None,
+    ) -> tuple[int, int]:
+        """(k, T) under shuffle: see docs/order.md. `strands`: None for the default. `buffer_rows`, where given, is used
+        instead of `buffer_bytes`; 0 permutes splits only."""
     def __new__(
         cls,
         plan: Plan,
         *,
-        shuffle: bool,
         seed: int,
+        shuffle: bool,
         strands: int,
-        buffer: int | None,
+        windows: int,
         split_bytes: int,
         split_rows: int | None,
     ) -> Order:
-        """`seed`: 0 ≤ seed < 2**64. `buffer`: None for the default (docs/design.md), 0 to permute splits only."""
+        """`seed`: 0 ≤ seed < 2**64. `strands`, `windows`: as resolved; 1 and 0 without shuffle."""
     @property
     def num_rows(self) -> int: ...
     @property
-    def num_splits(self) -> int: ...
-    @property
-    def buffer(self) -> int:
-        """Resolved: rows mixed at a time; 0 where rows are not shuffled."""
+    def num_groups(self) -> int:
+        """Row groups that have rows on the line."""
     @property
     def strands(self) -> int:
-        """k, resolved."""
-    @property
-    def window(self) -> int:
-        """w: rows of each strand in a window; 0 where rows are not shuffled."""
+        """The strands that are read side by side: the strata that have rows."""
     def positions_of(self, epoch: int, files: Sequence[int]) -> list[tuple[int, int]]:
         """The positions of these files' rows on the epoch's line, ascending. Takes time in proportion to the line."""
     def rows(self, epoch: int, intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int, int, int]]:

@@ -148,20 +148,39 @@ class _InWhichOrder(TypedDict, total=False):
             "Fixes the shuffled order, together with the epoch. None draws a seed, logs it and keeps it in the state.",
         ),
     ]
+    shuffle_buffer_bytes: Annotated[
+        int | str | None,
+        Argument(
+            None,
+            optional(validate.parse_bytes),
+            "Decoded bytes of the rows that are mixed at a time, 128MiB by default. Data of up to twice as many are "
+            "shuffled uniformly.",
+        ),
+    ]
     shuffle_buffer_size: Annotated[
         int | None,
         Argument(
             None,
             optional(integer(0, MAX_ROWS)),
-            "Rows mixed at a time. By default as many as the width of a row allows; 0 permutes whole splits only.",
+            "Rows mixed at a time, instead of `shuffle_buffer_bytes`; 0 permutes whole splits only.",
         ),
     ]
     shuffle_strands: Annotated[
-        int, Argument(8, integer(1, 2**16), "The number of distant places of the data that are mixed at a time.")
+        int | None,
+        Argument(
+            None,
+            optional(integer(1, 2**16)),
+            "The number of distant places of the data that are mixed at a time, 32 by default, or down to 8 where many "
+            "shards would read the data too often.",
+        ),
     ]
     split_bytes: Annotated[
-        int | str,
-        Argument("128MiB", validate.parse_bytes, "The most bytes (uncompressed) that a shuffle moves as one piece."),
+        int | str | None,
+        Argument(
+            None,
+            optional(validate.parse_bytes),
+            "The most bytes (uncompressed) that a shuffle moves as one piece, 128MiB by default.",
+        ),
     ]
     split_rows: Annotated[
         int | None,
@@ -299,11 +318,15 @@ GROUPS: tuple[type, ...] = (_Batches, _WhatToRead, _WhichRows, _InWhichOrder, _A
 """The arguments as documentation groups them."""
 
 NEEDS: dict[str, tuple[str, ...]] = {
+    "shuffle_buffer_bytes": ("shuffle",),
     "shuffle_buffer_size": ("shuffle",),
     "shuffle_strands": ("shuffle",),
     "sample_seed": ("sample", "subset"),
 }
 """Arguments that do nothing unless one of these is given too; `shuffle=False` will do."""
+
+EXCLUDE: tuple[tuple[str, str], ...] = (("shuffle_buffer_bytes", "shuffle_buffer_size"),)
+"""Arguments that say the same thing in two ways: at most one of them may be given."""
 
 RENAMED = {
     "files": "on_new_files=",

@@ -370,15 +370,8 @@ class StructuredDataset(IterableDataset[Any]):
         return [row for row in found if row[0] not in order.left_out]
 
     def __repr__(self) -> str:
-        settings, shuffle, plan = self._context.settings, self._order.shuffle, self._order.plan
-        num_columns, order = len(self._context.current.projection.names), "not shuffled"
-        if shuffle["on"]:
-            order = (
-                f"shuffled with seed {self._order.seed} (buffer {shuffle['buffer']:,} rows, "
-                f"{shuffle['strands']} strands, windows of {shuffle['window']:,} rows each; "
-                f"splits of at most {shuffle['split_bytes']:,} bytes"
-                + (f" or {shuffle['split_rows']:,} rows)" if shuffle["split_rows"] is not None else ")")
-            )
+        settings, plan = self._context.settings, self._order.plan
+        num_columns, order = len(self._context.current.projection.names), self._order.describe()
         that_pass = f" that pass {settings.row_filter}" if settings.row_filter.rule else ""
         return (
             f"StructuredDataset({self._where!r}: {plan.num_files:,} files, {plan.num_row_groups:,} row groups, "
@@ -401,6 +394,8 @@ class StructuredDataset(IterableDataset[Any]):
             "fresh": fresh.plan,
             "plan": current.plan,
             "seed": current.seed,
+            "fresh_shuffle": fresh.shuffle,
+            "shuffle": current.shuffle,
             "num_shards": context.num_shards,
             "left_out": current.left_out,
             "resumed": self.resumed,
@@ -414,9 +409,10 @@ class StructuredDataset(IterableDataset[Any]):
         self._ranks_by_default = kept["ranks_by_default"]
         vocabulary.restore(kept["vocabularies"])
         settings, plan, seed = kept["settings"], kept["plan"], kept["seed"]
-        context = self._context = EpochContext(settings, kept["fresh"], seed, kept["num_shards"])
+        context = EpochContext(settings, kept["fresh"], seed, kept["num_shards"], kept["fresh_shuffle"])
+        self._context = context
         if plan is not kept["fresh"]:
-            source = EpochSource.of(EpochOrder(plan, settings, seed), settings)
+            source = EpochSource.of(EpochOrder(plan, settings.row_filter, kept["shuffle"], seed), settings)
             context.sources = context.sources._replace(current=source)
         if kept["left_out"]:
             context.sources = context.sources.leaving_out(kept["left_out"])

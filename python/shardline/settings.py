@@ -27,9 +27,10 @@ class Settings:
     row_filter: RowFilter
     shuffle: bool
     shuffle_seed: int | None
+    shuffle_buffer_bytes: int | None
     shuffle_buffer_size: int | None
-    shuffle_strands: int
-    split_bytes: int
+    shuffle_strands: int | None
+    split_bytes: int | None
     split_rows: int | None
     output_format: OutputFormat
     column_options: Mapping[str, ColumnOptions]

@@ -7,7 +7,7 @@ from functools import cache
 from textwrap import fill
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
-from shardline.arguments import GROUPS, NEEDS, RENAMED, Argument
+from shardline.arguments import EXCLUDE, GROUPS, NEEDS, RENAMED, Argument
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 
 _Class = TypeVar("_Class", bound=type)
@@ -37,6 +37,9 @@ def check_arguments(function: str, given: Mapping[str, Any], arguments: type) ->
                 f"{name}={given[name]!r} does nothing without {' or '.join(f'{one}=' for one in others)}: give it too, "
                 f"or leave {name} out"
             )
+    for one, other in EXCLUDE:
+        if values.get(one) is not None and values.get(other) is not None:
+            raise ShardlineValueError(f"{one}= and {other}= are two ways to say one thing: give one of them")
     return values
 
 

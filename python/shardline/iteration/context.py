@@ -13,6 +13,7 @@ from shardline.iteration.iterator import BatchIterator
 from shardline.iteration.shared_dict import SharedDict
 from shardline.iteration.torch_workers import Made, Replica, StartPlace, in_worker, publish, workers_iterate
 from shardline.planning.epoch_order import EpochOrder
+from shardline.planning.shuffle import Shuffle
 from shardline.reading.epoch_source import EpochSource, EpochSources
 from shardline.settings import Settings
 from shardline.state import format as state_format
@@ -24,6 +25,7 @@ from shardline.state.torchdata import WORKER
 log = logging.getLogger("shardline")
 _COSTLY = 4.0  # times the data read, from where on the log warns
 _COSTLY_BYTES = 2**28
+_FEW_STRANDS = 8
 
 
 class EpochContext:
@@ -32,9 +34,13 @@ class EpochContext:
     `sources`: of the epoch in hand and of later ones. `progress`: the place. `num_shards`: the run's V.
     """
 
-    def __init__(self, settings: Settings, plan: Plan, seed: int, num_shards: int) -> None:
+    def __init__(
+        self, settings: Settings, plan: Plan, seed: int, num_shards: int, shuffle: Shuffle | None = None
+    ) -> None:
+        """`shuffle`: as it was resolved when the run began, unless it begins here."""
         self.settings = settings
-        order = EpochOrder(plan, settings, seed)
+        shuffle = shuffle or Shuffle.resolve(plan, settings, num_shards)
+        order = EpochOrder(plan, settings.row_filter, shuffle, seed)
         self.sources = EpochSources.of(order, order, settings)
         if order.num_rows == 0 and settings.row_filter.rule:
             raise none_left(settings.row_filter, f"none of the {plan.num_rows:,} in {plan.num_files:,} files does")
@@ -76,7 +82,7 @@ class EpochContext:
         start = progress.upcoming()
         closed = progress.closed and start.epoch == progress.iterated_epoch
         legs = legs_of(start.legs.at(start.cursor))
-        return StartPlace(start.epoch, legs, closed, self.num_shards, self.current.order.plan.digest)
+        return StartPlace(start.epoch, legs, closed, self.num_shards, self.current.order.digest)
 
     # The state
 
@@ -102,12 +108,11 @@ class EpochContext:
         """The state of any place in an epoch."""
         order = self.source_of(epoch).order
         return state_format.build(
-            seed=order.seed,
+            order=order.entry,
             epoch=epoch,
             ended=ended,
             num_shards=self.num_shards,
             legs=legs,
-            shuffle=order.shuffle,
             files=order.files,
             filter=order.filter,
             sample=order.sample,
@@ -182,10 +187,10 @@ class EpochContext:
 
     def restart_at(self, base: StartPlace) -> None:
         """Takes the place that all workers of a loader have agreed on."""
-        if base.digest != self.current.order.plan.digest:
+        if base.digest != self.current.order.digest:
             raise ShardlineRuntimeError(
-                "a state of other files was loaded while worker processes that persist had these open: make a new "
-                "DataLoader after loading it"
+                "a state of other files, or of another order of them, was loaded while worker processes that persist "
+                "had these open: make a new DataLoader after loading it"
             )
         self.num_shards = base.num_shards
         self.progress = Progress(self.whole_epoch(base.num_shards), self.settings.num_ranks)
@@ -210,16 +215,23 @@ class EpochContext:
             return
         self._cost_logged = True
         order = self.current.order
-        cost = order.read_cost(self.num_shards)
-        silly = cost > _COSTLY and order.plan.num_bytes > _COSTLY_BYTES
+        cost = order.read_cost(self.num_shards, self.settings.num_ranks)
+        is_large = order.plan.num_bytes > _COSTLY_BYTES
+        is_costly = is_large and cost > _COSTLY
+        is_narrow = is_large and order.shuffle.windows > 1 and order.core.strands < _FEW_STRANDS
+        cure = ""
+        if is_costly:
+            cure += "; fewer shards or strands, or smaller row groups, read less"
+        if is_narrow:
+            cure += f"; fewer than {_FEW_STRANDS} strands mix sorted data badly: give a larger shuffle_strands="
         log.log(
-            logging.WARNING if silly else logging.INFO,
+            logging.WARNING if is_costly or is_narrow else logging.INFO,
             "an epoch reads about %.1f times the data (%d shards x %d strands over %d row groups)%s",
             cost,
             self.num_shards,
             order.core.strands,
             order.plan.num_row_groups,
-            ": fewer shards or strands, or smaller row groups, read less" if silly else "",
+            cure,
         )
 
 

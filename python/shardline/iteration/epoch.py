@@ -78,7 +78,7 @@ def _begin(context: EpochContext, start: Start, functions: Functions, workers: M
 
 def _warn(context: EpochContext, start: Start) -> None:
     """What a caller who counts epochs by himself would not expect, and did not ask for by set_epoch."""
-    if start.thrown_back > 1 and context.current.order.shuffle["on"]:
+    if start.thrown_back > 1 and context.current.order.shuffle.shuffle:
         warnings.warn(
             f"iter() before epoch {start.epoch} was over starts again where the last one started: "
             f"{start.thrown_back} batches are delivered again. To continue instead, first call "

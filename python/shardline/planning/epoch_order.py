@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from shardline._core import Order, Plan
+from shardline._core import Plan
 from shardline.filters.row_filter import RowFilter
 from shardline.planning.file_table import files_entry
-from shardline.settings import Settings
+from shardline.planning.shuffle import Shuffle
 
 
 class EpochOrder:
@@ -19,34 +19,33 @@ class EpochOrder:
     `left_out`: names of files whose rows keep their positions and are not delivered.
     """
 
-    def __init__(self, plan: Plan, settings: Settings, seed: int, left_out: Collection[str] = ()) -> None:
+    def __init__(self, plan: Plan, rows: RowFilter, shuffle: Shuffle, seed: int) -> None:
         self.plan = plan
         self.seed = seed
-        self.left_out = frozenset(left_out)
-        self.core = Order(
-            plan,
-            shuffle=settings.shuffle,
-            seed=seed,
-            strands=settings.shuffle_strands,
-            buffer=settings.shuffle_buffer_size,
-            split_bytes=settings.split_bytes,
-            split_rows=settings.split_rows,
-        )
-        self.selector = settings.row_filter.selector(plan)
-        self.filter, self.sample = _entries(settings.row_filter, plan)
-        self.shuffle: dict[str, int | bool | None] = {
-            "on": settings.shuffle,
-            "buffer": self.core.buffer,
-            "strands": self.core.strands,
-            "window": self.core.window,
-            "split_bytes": settings.split_bytes,
-            "split_rows": settings.split_rows,
-        }
+        self.left_out: frozenset[str] = frozenset()
+        self.shuffle = shuffle
+        self.core = shuffle.order(plan, seed)
+        self.selector = rows.selector(plan)
+        self.filter, self.sample = _entries(rows, plan)
+
+    @cached_property
+    def entry(self) -> dict[str, Any]:
+        """The order as a state holds it."""
+        return self.shuffle.entry(self.seed)
+
+    @cached_property
+    def digest(self) -> str:
+        """Equal where files, order and what is left out are."""
+        return f"{self.plan.digest} {self.entry} {sorted(self.left_out)}"
 
     @property
     def num_rows(self) -> int:
         """Rows of the line, over all ranks."""
         return self.core.num_rows
+
+    def describe(self) -> str:
+        """The order in words, for a person."""
+        return self.shuffle.describe(self.seed, self.num_rows)
 
     @cached_property
     def files(self) -> dict[str, Any]:
@@ -62,7 +61,8 @@ class EpochOrder:
         """The same order, with exactly these files left out."""
         order = copy.copy(self)
         order.left_out = frozenset(files)
-        order.__dict__.pop("left_out_files", None)
+        for cached in ("left_out_files", "digest"):
+            order.__dict__.pop(cached, None)
         return order
 
     @cached_property
@@ -74,9 +74,17 @@ class EpochOrder:
         """The positions of the rows that are left out of an epoch. Takes time in proportion to the rows."""
         return self.core.positions_of(epoch, self.left_out_files) if self.left_out else []
 
-    def read_cost(self, num_shards: int) -> float:
-        """About how often the data is read in all: an open row group a shard and strand is read by each."""
-        return 1 + num_shards * self.core.strands / max(1, self.plan.num_row_groups)
+    def read_cost(self, num_shards: int, num_ranks: int) -> float:
+        """About how often all ranks together read the data in an epoch, where no page of a row group can be skipped.
+
+        Every shard but the first opens the row groups once more in which it begins, one a strand; and strands that
+        begin inside of a row group come back to it at their end. One window of all rows is read by every rank.
+        """
+        if self.shuffle.windows == 1:
+            return num_ranks
+        groups, strands = max(1, self.core.num_groups), self.core.strands
+        again = strands / groups if self.shuffle.windows and strands < groups else 0.0
+        return 1 + (num_shards - 1) * min(strands, groups) / groups + again
 
 
 def _entries(rows: RowFilter, plan: Plan) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

@@ -13,11 +13,10 @@ from typing import Any, NoReturn
 from shardline._core import ORDER_VERSION
 from shardline.errors import CheckpointMismatchError
 from shardline.planning.file_table import FileRow, unpack
+from shardline.planning.shuffle import Shuffle
 from shardline.state.leg import Leg, delivered_batches
 
 STATE_VERSION = 1
-SHUFFLE_KEYS = ("on", "buffer", "strands", "window", "split_bytes", "split_rows")
-"""A state's shuffle settings: on (bool); buffer, strands (k), window (w) in rows as resolved; the splits' limits."""
 _MAX = 2**63 - 1
 _MISSING = object()
 
@@ -42,7 +41,7 @@ class SavedState:
     ended: bool
     num_shards: int
     legs: list[Leg]
-    shuffle: dict[str, int | bool | None]
+    shuffle: Shuffle
     files: SavedFiles
     filter: dict[str, Any] | None
     sample: dict[str, Any] | None
@@ -77,12 +76,11 @@ def mismatch(differences: Sequence[Difference | str]) -> CheckpointMismatchError
 
 def build(
     *,
-    seed: int,
+    order: Mapping[str, Any],
     epoch: int,
     ended: bool,
     num_shards: int,
     legs: Sequence[Leg],
-    shuffle: Mapping[str, int | bool | None],
     files: dict[str, Any],
     filter: dict[str, Any] | None,
     sample: dict[str, Any] | None,
@@ -92,13 +90,11 @@ def build(
     """A state. The packed table of `files` is shared by all states of a plan, and not copied."""
     state = {
         "shardline": STATE_VERSION,
-        "order_version": ORDER_VERSION,
-        "seed": seed,
+        "order": dict(order),
         "epoch": epoch,
         "ended": ended,
         "num_shards": num_shards,
         "legs": [leg.plain() for leg in legs],
-        "shuffle": dict(shuffle),
         "files": dict(files),  # torch.distributed.checkpoint loads in place, into what state_dict() returned
         "filter": filter and {**filter, "folders": dict(filter["folders"])},
         "sample": sample and dict(sample),
@@ -177,6 +173,31 @@ class _Form:
             skipped.append((self.integer(f"{where}[4][{i}][0]", ends[0]), self.integer(f"{where}[4][{i}][1]", ends[1])))
         return Leg(shards, batch_size, drop_last, delivered, skipped)
 
+    def order(self, value: Any) -> tuple[int, int, Shuffle]:
+        """(version, seed, settings) of the order."""
+        entry = self.mapping("order", value)
+        version = self.integer("order.version", entry.get("version", _MISSING)) if entry or not self.wrong else 0
+        if version != ORDER_VERSION:  # its other keys are another version's
+            return version, 0, Shuffle(False, 1, 0, 1, None, None, None, None)
+
+        def number(name: str, low: int, high: int = _MAX) -> int:
+            return self.integer(f"order.{name}", entry.get(name, _MISSING), low, high)
+
+        def number_or_none(name: str, low: int) -> int | None:
+            return None if entry.get(name, _MISSING) is None else number(name, low)
+
+        shuffle = Shuffle(
+            shuffle=self.boolean("order.shuffle", entry.get("shuffle", _MISSING)),
+            strands=number("strands", 1),
+            windows=number("windows", 0),
+            split_bytes=number("split_bytes", 1),
+            split_rows=number_or_none("split_rows", 1),
+            asked_strands=number_or_none("asked_strands", 1),
+            buffer_bytes=number_or_none("buffer_bytes", 1),
+            buffer_rows=number_or_none("buffer_rows", 0),
+        )
+        return version, number("seed", 0, 2**64 - 1), shuffle
+
     def part(self, where: str, value: Any, kinds: Mapping[str, type]) -> dict[str, Any] | None:
         """Plain values of these types by name, or None where there is nothing."""
         if value is None:
@@ -237,21 +258,15 @@ def read(state: Any) -> SavedState:
     ]
     if isinstance(state.get("legs"), (list, tuple)) and not legs:
         form.wrong.append("legs must not be empty")
-    shuffle = form.mapping("shuffle", state.get("shuffle", _MISSING))
-    settings: dict[str, int | bool | None] = {}
-    if shuffle or "shuffle" in state:
-        settings["on"] = form.boolean("shuffle.on", shuffle.get("on", _MISSING))
-        for key in SHUFFLE_KEYS[1:]:
-            value = shuffle.get(key, _MISSING)
-            settings[key] = None if key == "split_rows" and value is None else form.integer(f"shuffle.{key}", value)
+    order_version, seed, shuffle = form.order(state.get("order", _MISSING))
     saved = SavedState(
-        order_version=form.integer("order_version", state.get("order_version", _MISSING), 0),
-        seed=form.integer("seed", state.get("seed", _MISSING), 0, 2**64 - 1),
+        order_version=order_version,
+        seed=seed,
         epoch=form.integer("epoch", state.get("epoch", _MISSING)),
         ended=form.boolean("ended", state.get("ended", _MISSING)),
         num_shards=form.integer("num_shards", state.get("num_shards", _MISSING), 1),
         legs=[leg for leg in legs if leg is not None],
-        shuffle=settings,
+        shuffle=shuffle,
         files=form.files(state.get("files", _MISSING)),
         filter=form.part("filter", state.get("filter"), {"rows": str, "folders": Mapping, "counts": str}),
         sample=form.part("sample", state.get("sample"), {"low": float, "high": float, "seed": int}),
@@ -277,13 +292,7 @@ def describe(state: Any) -> str:
     skipped = sum(stop - start for leg in saved.legs for start, stop in leg.skipped)
     if skipped:
         lines.append(f"  {skipped:,} of these batches were skipped by seek()")
-    if saved.shuffle["on"]:
-        lines.append(
-            f"  shuffled with seed {saved.seed}: a buffer of {saved.shuffle['buffer']:,} rows, "
-            f"{saved.shuffle['strands']} strands, windows of {saved.shuffle['window']:,} rows each"
-        )
-    else:
-        lines.append(f"  not shuffled (seed {saved.seed})")
+    lines.append(f"  {saved.shuffle.describe(saved.seed)}")
     if saved.filter is not None:
         lines.append(f"  rows that pass the filter {saved.filter['rows']}")
     if saved.sample is not None:

@@ -1,22 +1,15 @@
 """Whether a saved state fits a dataset, and what the dataset then does: go on in the state's leg, or cut a new one."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shardline._core import ORDER_VERSION, Legs, Plan
 from shardline.errors import ShardlineValueError
 from shardline.planning.epoch_order import EpochOrder
+from shardline.planning.shuffle import Shuffle
 from shardline.settings import Settings
 from shardline.state.format import Difference, SavedState, mismatch
 from shardline.state.leg import legs_of
 
-_SHUFFLE_NAMES = {
-    "buffer": "shuffle_buffer_size (resolved, rows)",
-    "strands": "shuffle_strands (resolved)",
-    "window": "rows of a strand in a window",
-    "split_bytes": "split_bytes",
-    "split_rows": "split_rows",
-}
 _SAMPLE_NAMES = {"low": "subset (from)", "high": "subset or sample (up to)", "seed": "sample_seed"}
 _NAMED = 5
 
@@ -61,34 +54,37 @@ def resume(
     out beside those that the state and the present order leave out.
     """
     left_out = saved.left_out | order.left_out | leave_out
-    seed = saved.seed if settings.shuffle_seed is None else order.seed
+    is_known = saved.order_version == ORDER_VERSION
+    seed = saved.seed if settings.shuffle_seed is None and is_known else order.seed
     differences: list[Difference | str] = []
-    if saved.order_version != ORDER_VERSION:
+    if is_known:
+        if saved.seed != seed:
+            differences.append(Difference("seed", saved.seed, seed, f"give shuffle_seed={saved.seed}"))
+        differences += _shuffle_differences(saved.shuffle, settings)
+    else:
         differences.append(
             Difference("order version", saved.order_version, ORDER_VERSION, "use the shardline that saved the state")
         )
-    if saved.seed != seed:
-        differences.append(Difference("seed", saved.seed, seed, f"give shuffle_seed={saved.seed}"))
     differences += _row_differences(saved, order)
-    differences += _shuffle_differences(saved, order, ("split_bytes", "split_rows"))
     if strict:
         differences += _batch_differences(saved, settings)
     plan, added, file_differences = _match_files(saved, order.plan, listed)
     if plan is None:
         raise mismatch(differences + file_differences)
-    if plan is not order.plan or seed != order.seed:
-        order = EpochOrder(plan, settings, seed)
-    # What is resolved from the files can be compared only over the same files.
-    differences += _shuffle_differences(saved, order, ("buffer", "strands", "window"))
-    if saved.filter is not None and order.filter is not None and saved.filter["counts"] != order.filter["counts"]:
-        cure = "the files' contents differ, though their footers do not: put the old ones back, or start afresh"
-        differences.append(Difference("rows that pass", saved.filter["counts"], order.filter["counts"], cure))
+    if is_known and (plan is not order.plan or seed != order.seed or saved.shuffle != order.shuffle):
+        order = _order_of(saved, plan, settings, seed)
+    if order.plan is plan:
+        then, now = (entry and entry["counts"] for entry in (saved.filter, order.filter))
+        if then and now and then != now:
+            cure = "the files' contents differ, though their footers do not: put the old ones back, or start afresh"
+            differences.append(Difference("rows that pass", then, now, cure))
     if differences:
         raise mismatch(differences)
     order = order.leaving_out(left_out)
     fresh = order
     if settings.on_new_files == "refresh" and plan is not listed:
-        fresh = EpochOrder(listed, settings, seed)
+        shuffle = Shuffle.resolve(listed, settings, _num_shards(saved, settings), run=saved.shuffle)
+        fresh = EpochOrder(listed, settings.row_filter, shuffle, seed)
     found = _place(saved, order, fresh, settings, added)
     if strict and found.what not in ("goes on", "ended"):
         last = saved.legs[-1]
@@ -143,25 +139,33 @@ def _num_shards(saved: SavedState, settings: Settings) -> int:
     return settings.num_shards or max(ranks, saved.num_shards // ranks * ranks)
 
 
-def _shuffle_differences(saved: SavedState, order: EpochOrder, keys: Sequence[str]) -> list[Difference]:
-    """Settings that alter the line; without shuffling none but `on` does."""
-    if saved.shuffle["on"] != order.shuffle["on"]:
-        if "split_bytes" not in keys:  # said once
-            return []
-        return [Difference("shuffle", saved.shuffle["on"], order.shuffle["on"], f"give shuffle={saved.shuffle['on']}")]
-    if not order.shuffle["on"]:
+def _shuffle_differences(saved: Shuffle, settings: Settings) -> list[Difference]:
+    """Settings that alter the line, where they were asked for; without shuffling none but `shuffle` does."""
+    if saved.shuffle != settings.shuffle:
+        return [Difference("shuffle", saved.shuffle, settings.shuffle, f"give shuffle={saved.shuffle}")]
+    if not saved.shuffle:
         return []
+    strands = saved.strands if saved.asked_strands is None else saved.asked_strands
+    compared = [
+        ("shuffle_buffer_bytes", saved.buffer_bytes, settings.shuffle_buffer_bytes),
+        ("shuffle_buffer_size", saved.buffer_rows, settings.shuffle_buffer_size),
+        ("shuffle_strands", strands, settings.shuffle_strands),
+        ("split_bytes", saved.split_bytes, settings.split_bytes),
+        ("split_rows", saved.split_rows, settings.split_rows),
+    ]
     return [
-        Difference(_SHUFFLE_NAMES[key], saved.shuffle[key], order.shuffle[key], f"give {_argument(key)} as it was")
-        for key in keys
-        if saved.shuffle[key] != order.shuffle[key]
+        Difference(name, then, now, f"leave {name} out, so that the state's holds")
+        for name, then, now in compared
+        if now is not None and now != then
     ]
 
 
-def _argument(key: str) -> str:
-    return {"buffer": "shuffle_buffer_size", "strands": "shuffle_strands"}.get(
-        key, "shuffle_buffer_size and shuffle_strands" if key == "window" else key
-    )
+def _order_of(saved: SavedState, plan: Plan, settings: Settings, seed: int) -> EpochOrder:
+    """The order of the saved run; CheckpointMismatchError where its numbers cannot be those of these rows."""
+    try:
+        return EpochOrder(plan, settings.row_filter, saved.shuffle, seed)
+    except (ShardlineValueError, OverflowError) as error:
+        raise mismatch([f"order: {error}; the state is damaged: start afresh"]) from error
 
 
 def _match_files(saved: SavedState, plan: Plan, listed: Plan) -> tuple[Plan | None, list[str], list[Difference | str]]:

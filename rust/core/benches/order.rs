@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use shardline_core::order::{Groups, Legs, Order, OrderSpec, key, permutation};
+use shardline_core::order::{Buffer, DEFAULT_BUFFER_BYTES, Groups, Legs, Order, OrderSpec, key, permutation, resolve};
 
 const FILES: u32 = 1_000_000;
 const GROUPS_A_FILE: u32 = 10;
@@ -26,27 +26,23 @@ fn order(criterion: &mut Criterion) {
     let rows: Vec<u64> = (0..count).map(|group| 1000 + group % 97).collect();
     let bytes: Vec<u64> = rows.iter().map(|rows| rows * 100).collect();
     let file_ends: Vec<u32> = (1..=FILES).map(|file| file * GROUPS_A_FILE).collect();
-    let groups = Groups { rows: &rows, passing: None, bytes: &bytes, file_ends: &file_ends };
+    let groups = Groups { rows: &rows, passing: None, bytes: &bytes, decoded: &bytes, file_ends: &file_ends };
     // Splits of one row group each: the most there can be.
-    let spec = |buffer| OrderSpec {
-        shuffle: true,
-        seed: 42,
-        strands: 8,
-        buffer: Some(buffer),
-        split_bytes: 1,
-        split_rows: None,
+    let order = |buffer| {
+        let spec = OrderSpec { shuffle: true, strands: None, buffer, split_bytes: 1, split_rows: None };
+        Order::resolved(groups, 42, resolve(groups, &spec, 64).unwrap()).unwrap()
     };
 
     let mut group = criterion.benchmark_group("10^6 files, 10^7 row groups");
     group.sample_size(10);
-    group.bench_function("plan: splits, permutation, line", |bench| {
-        bench.iter(|| Order::new(groups, &spec(0)).unwrap().line(0).unwrap());
+    group.bench_function("plan: splits, strata, permutations, line", |bench| {
+        bench.iter(|| order(Buffer::Bytes(DEFAULT_BUFFER_BYTES)).line(0).unwrap());
     });
     eprintln!("peak memory, the counts included: {:.0} MiB", peak_rss_mib());
 
-    let line = Order::new(groups, &spec(0)).unwrap().line(0).unwrap();
+    let line = order(Buffer::Rows(0)).line(0).unwrap();
     let mut places = positions(line.len());
-    group.bench_function("the row at a position", |bench| {
+    group.bench_function("the row at a place", |bench| {
         bench.iter(|| black_box(line.split_sequence().row(places.next().unwrap_or(0))));
     });
     let leg = Legs::start(line.len(), 64, 1024, false).unwrap();
@@ -57,15 +53,15 @@ fn order(criterion: &mut Criterion) {
             positions.into_iter().map(|range| line.rows(range).len()).sum::<usize>()
         });
     });
-    let shuffled = Order::new(groups, &spec(65_536)).unwrap().line(0).unwrap();
+    let shuffled = order(Buffer::Bytes(DEFAULT_BUFFER_BYTES)).line(0).unwrap();
     let mut places = positions(shuffled.len());
     group.bench_function("the window at a position, row shuffle", |bench| {
         bench.iter(|| black_box(shuffled.window_at(places.next().unwrap_or(0))));
     });
     group.finish();
 
-    criterion.bench_function("a permutation of 65,536", |bench| {
-        bench.iter(|| permutation(key("window", &[1, 2, 3]), 65_536));
+    criterion.bench_function("a permutation of 2^20", |bench| {
+        bench.iter(|| permutation(key("window", &[1, 2, 3]), 1 << 20));
     });
 }
 

@@ -6,7 +6,7 @@
 mod proptest_config;
 
 use proptest::prelude::*;
-use shardline_core::order::{Groups, LegRequest, Legs, Line, Order, OrderSpec, Outcome};
+use shardline_core::order::{Buffer, Groups, LegRequest, Legs, Line, Order, OrderSpec, Outcome, resolve};
 
 /// A data set and the settings that define its order.
 #[derive(Debug, Clone)]
@@ -15,7 +15,12 @@ struct Setting {
     rows: Vec<u64>,
     all_rows: Vec<u64>,
     file_ends: Vec<u32>,
+    /// Decoded bytes of a row of every row group.
+    widths: Vec<u64>,
     spec: OrderSpec,
+    seed: u64,
+    /// Of the run that resolved the order; later ones may have others.
+    first_shards: u64,
 }
 
 impl Setting {
@@ -26,6 +31,7 @@ impl Setting {
             *end += 1;
             self.rows.push(lacking);
             self.all_rows.push(lacking);
+            self.widths.push(16);
         }
         self
     }
@@ -33,38 +39,41 @@ impl Setting {
     fn line(&self, epoch: u64) -> Line {
         let bytes: Vec<u64> = self.all_rows.iter().map(|rows| rows * 16).collect();
         let passing = (self.rows != self.all_rows).then_some(&self.rows[..]);
-        let groups = Groups { rows: &self.all_rows, passing, bytes: &bytes, file_ends: &self.file_ends };
-        Order::new(groups, &self.spec).unwrap().line(epoch).unwrap()
+        let decoded: Vec<u64> = self.all_rows.iter().zip(&self.widths).map(|(rows, width)| rows * width).collect();
+        let groups =
+            Groups { rows: &self.all_rows, passing, bytes: &bytes, decoded: &decoded, file_ends: &self.file_ends };
+        let resolved = resolve(groups, &self.spec, self.first_shards).unwrap();
+        Order::resolved(groups, self.seed, resolved).unwrap().line(epoch).unwrap()
     }
 }
 
 fn setting() -> impl Strategy<Value = Setting> {
-    let group = (0_u64..40, prop_oneof![2 => Just(0_u64), 1 => 0_u64..200]);
+    let width = prop_oneof![3 => 1_u64..40, 1 => 1_u64..3000];
+    let group = (0_u64..40, prop_oneof![2 => Just(0_u64), 1 => 0_u64..200], width);
     let files = proptest::collection::vec(proptest::collection::vec(group, 0..6), 1..8);
+    let buffer = prop_oneof![(0_u64..120).prop_map(Buffer::Rows), (1_u64..4000).prop_map(Buffer::Bytes)];
     (
         files,
         any::<bool>(),
         any::<bool>(),
         any::<u64>(),
-        1_u64..10,
-        proptest::option::of(0_u64..120),
+        proptest::option::of(1_u64..10),
+        buffer,
         16_u64..2000,
         proptest::option::of(1_u64..90),
+        1_u64..9,
     )
-        .prop_map(|(files, filtered, shuffle, seed, strands, buffer, split_bytes, split_rows)| {
+        .prop_map(|(files, filtered, shuffle, seed, strands, buffer, split_bytes, split_rows, first_shards)| {
             let mut file_ends = Vec::new();
-            let (mut rows, mut all_rows) = (Vec::new(), Vec::new());
+            let (mut rows, mut all_rows, mut widths) = (Vec::new(), Vec::new(), Vec::new());
             for file in files {
-                rows.extend(file.iter().map(|(passing, _)| passing));
-                all_rows.extend(file.iter().map(|(passing, others)| passing + if filtered { *others } else { 0 }));
+                rows.extend(file.iter().map(|(passing, _, _)| passing));
+                all_rows.extend(file.iter().map(|(passing, others, _)| passing + if filtered { *others } else { 0 }));
+                widths.extend(file.iter().map(|(_, _, width)| width));
                 file_ends.push(rows.len() as u32);
             }
-            Setting {
-                rows,
-                all_rows,
-                file_ends,
-                spec: OrderSpec { shuffle, seed, strands, buffer, split_bytes, split_rows },
-            }
+            let spec = OrderSpec { shuffle, strands, buffer, split_bytes, split_rows };
+            Setting { rows, all_rows, file_ends, widths, spec, seed, first_shards }
         })
 }
 

@@ -20,6 +20,7 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("ORDER_VERSION", shardline_core::order::ORDER_VERSION)?;
+    module.add("DEFAULT_BUFFER_BYTES", shardline_core::order::DEFAULT_BUFFER_BYTES)?;
     module.add("FILTER_BLOCK_ROWS", shardline_core::select::FILTER_BLOCK_ROWS)?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     error::register(module)?;

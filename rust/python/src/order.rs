@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use shardline_core::files;
-use shardline_core::order::{self, Groups, OrderSpec};
+use shardline_core::order::{self, Buffer, Groups, OrderSpec, Resolved};
 use shardline_core::schedule::LeftOut;
 
 use crate::error::OrRaise;
@@ -23,36 +23,60 @@ pub(crate) fn groups_of(plan: &files::Plan, files: Vec<usize>) -> LeftOut {
     known.flat_map(|file| plan.groups(file)).map(|group| group as u32).collect()
 }
 
+/// The row groups of a plan, as the order knows them.
+fn with_groups<T>(
+    plan: &files::Plan,
+    then: impl FnOnce(Groups<'_>) -> shardline_core::Result<T>,
+) -> shardline_core::Result<T> {
+    let file_ends: Vec<u32> = (0..plan.num_files()).map(|file| plan.groups(file).end as u32).collect();
+    then(Groups {
+        rows: plan.group_rows(),
+        passing: plan.passing().map(|passing| passing.counts.as_slice()),
+        bytes: plan.group_bytes(),
+        decoded: plan.decoded_bytes(),
+        file_ends: &file_ends,
+    })
+}
+
 #[pymethods]
 impl Order {
+    #[staticmethod]
+    #[pyo3(signature = (plan, *, num_shards, strands, buffer_bytes, buffer_rows, split_bytes, split_rows))]
+    #[allow(clippy::too_many_arguments, reason = "keywords, as Python has them")]
+    fn resolve(
+        py: Python<'_>,
+        plan: &Plan,
+        num_shards: u64,
+        strands: Option<u64>,
+        buffer_bytes: u64,
+        buffer_rows: Option<u64>,
+        split_bytes: u64,
+        split_rows: Option<u64>,
+    ) -> PyResult<(u64, u64)> {
+        let buffer = buffer_rows.map_or(Buffer::Bytes(buffer_bytes), Buffer::Rows);
+        let spec = OrderSpec { shuffle: true, strands, buffer, split_bytes, split_rows };
+        let plan = &plan.0;
+        let found = py.detach(|| with_groups(plan, |groups| order::resolve(groups, &spec, num_shards))).or_raise()?;
+        Ok((found.strands, found.windows))
+    }
+
     #[new]
-    #[pyo3(signature = (plan, *, shuffle, seed, strands, buffer, split_bytes, split_rows))]
+    #[pyo3(signature = (plan, *, seed, shuffle, strands, windows, split_bytes, split_rows))]
     #[allow(clippy::too_many_arguments, reason = "keywords, as Python has them")]
     fn new(
         py: Python<'_>,
         plan: &Plan,
-        shuffle: bool,
         seed: u64,
+        shuffle: bool,
         strands: u64,
-        buffer: Option<u64>,
+        windows: u64,
         split_bytes: u64,
         split_rows: Option<u64>,
     ) -> PyResult<Self> {
         let plan = Arc::clone(&plan.0);
-        let spec = OrderSpec { shuffle, seed, strands, buffer, split_bytes, split_rows };
-        let order = py
-            .detach(|| {
-                let file_ends: Vec<u32> = (0..plan.num_files()).map(|file| plan.groups(file).end as u32).collect();
-                let groups = Groups {
-                    rows: plan.group_rows(),
-                    passing: plan.passing().map(|passing| passing.counts.as_slice()),
-                    bytes: plan.group_bytes(),
-                    file_ends: &file_ends,
-                };
-                order::Order::new(groups, &spec)
-            })
-            .or_raise()?;
-        Ok(Self { plan, order })
+        let resolved = Resolved { shuffle, strands, windows, split_bytes, split_rows };
+        let made = py.detach(|| with_groups(&plan, |groups| order::Order::resolved(groups, seed, resolved)));
+        Ok(Self { order: made.or_raise()?, plan })
     }
 
     #[getter]
@@ -61,23 +85,13 @@ impl Order {
     }
 
     #[getter]
-    fn num_splits(&self) -> usize {
-        self.order.splits().len()
-    }
-
-    #[getter]
-    fn buffer(&self) -> u64 {
-        self.order.buffer()
+    fn num_groups(&self) -> u64 {
+        self.order.pieces().groups_with_rows()
     }
 
     #[getter]
     fn strands(&self) -> u64 {
         self.order.strands()
-    }
-
-    #[getter]
-    fn window(&self) -> u64 {
-        self.order.window()
     }
 
     fn positions_of(&self, py: Python<'_>, epoch: u64, files: Vec<usize>) -> PyResult<Vec<(u64, u64)>> {

@@ -163,9 +163,7 @@ fn name_leave_out(error: Error) -> Error {
     match error {
         Error::Corrupt { path, detail } => Error::Corrupt { path, detail: format!("{detail}; {CURE}") },
         Error::Changed { path, detail } => Error::Changed { path, detail: format!("{detail}; {CURE}") },
-        Error::NotFound { path } => {
-            Error::NoFiles { message: format!("no such file: {path}; put it back, or {CURE}") }
-        }
+        Error::NotFound { path } => Error::NoFiles { message: format!("no such file: {path}; put it back, or {CURE}") },
         other => other,
     }
 }

@@ -205,8 +205,9 @@ impl Reader {
 fn rows_ahead(line: &Line, slots: u64, row_bytes: u64, prefetch_bytes: u64) -> u64 {
     let open = (slots * line.strands()).max(1);
     let rows = CHUNK_BYTES.min(prefetch_bytes / open) / row_bytes.max(1);
-    let windows = rows.checked_div(line.window_rows()).unwrap_or(0);
-    windows.saturating_sub(1) * line.window_rows()
+    let of_window = line.window_rows() / line.strands();
+    let windows = rows.checked_div(of_window).unwrap_or(0);
+    windows.saturating_sub(1) * of_window
 }
 
 impl Inner {

@@ -8,7 +8,7 @@ pub type Key = u128;
 /// XXH3-128 (seed 0) of the order's version, the purpose, and the parts, each as eight little-endian bytes.
 pub fn key(purpose: &str, parts: &[u64]) -> Key {
     let mut bytes = Vec::with_capacity(32 + purpose.len() + 8 * parts.len());
-    bytes.extend_from_slice(b"shardline order 1\0");
+    bytes.extend_from_slice(b"shardline order 2\0");
     bytes.extend_from_slice(purpose.as_bytes());
     bytes.push(0);
     for part in parts {
@@ -33,9 +33,10 @@ mod tests {
         let mut seen = HashSet::new();
         for seed in 0..40 {
             for epoch in 0..40 {
-                assert!(seen.insert(key("splits", &[seed, epoch])));
-                for window in 0..4 {
-                    assert!(seen.insert(key("window", &[seed, epoch, window])));
+                for number in 0..4 {
+                    for purpose in ["splits", "phase", "window"] {
+                        assert!(seen.insert(key(purpose, &[seed, epoch, number])));
+                    }
                 }
             }
         }

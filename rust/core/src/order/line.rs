@@ -3,16 +3,29 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::interleave::shares;
 use super::{GroupSlice, Intervals, SplitSequence, key, mul_div, permutation};
 
 /// The rows of one epoch in their order.
 #[derive(Debug, Clone)]
 pub struct Line {
     split_sequence: Arc<SplitSequence>,
-    strands: u64,
-    window: u64,
+    strands: Arc<Strands>,
+    /// T; 0 where rows are not permuted.
+    windows: u64,
     seed: u64,
     epoch: u64,
+}
+
+/// The strands: a stratum's places, from one of them on and around.
+#[derive(Debug)]
+struct Strands {
+    /// The first place of every stratum.
+    bases: Vec<u64>,
+    /// The rows of every stratum.
+    lengths: Vec<u64>,
+    /// The place of its stratum, counted from its first, that each strand begins with.
+    phases: Vec<u64>,
 }
 
 /// A stretch of the line whose rows are permuted among each other: the next rows of every strand.
@@ -22,13 +35,15 @@ pub struct Window {
     pub index: u64,
     /// Its positions on the line.
     pub positions: Range<u64>,
-    /// The places that its rows come from, a range a strand; strands that are used up have none.
-    pub strands: Vec<Range<u64>>,
+    /// The places that its rows come from, strand by strand. None is empty; a strand that begins anew at its stratum's
+    /// first place has two.
+    pub places: Vec<Range<u64>>,
 }
 
 impl Line {
-    pub(crate) fn new(split_sequence: SplitSequence, strands: u64, window: u64, seed: u64, epoch: u64) -> Self {
-        Self { split_sequence: Arc::new(split_sequence), strands, window, seed, epoch }
+    pub(crate) fn new(split_sequence: SplitSequence, windows: u64, seed: u64, epoch: u64) -> Self {
+        let strands = Strands::new(&split_sequence, windows > 1, seed, epoch);
+        Self { split_sequence: Arc::new(split_sequence), strands: Arc::new(strands), windows, seed, epoch }
     }
 
     /// N: the number of positions.
@@ -43,41 +58,31 @@ impl Line {
 
     /// Whether rows are permuted in windows; otherwise a position is the place of its row.
     pub fn is_row_shuffled(&self) -> bool {
-        self.window > 0
+        self.windows > 0
     }
 
-    /// w: the rows of a strand in a window; 0 without row shuffle.
+    /// The rows of a window, or one more; 0 without row shuffle.
     pub fn window_rows(&self) -> u64 {
-        self.window
+        self.len().checked_div(self.windows).unwrap_or(0)
     }
 
-    /// k: strands read side by side.
+    /// The strands that are read side by side; at least one.
     pub fn strands(&self) -> u64 {
-        self.strands
+        self.strands.lengths.len().max(1) as u64
     }
 
-    /// The splits laid end to end.
+    /// The pieces laid end to end.
     pub fn split_sequence(&self) -> &SplitSequence {
         &self.split_sequence
     }
 
     /// The window that holds this position, which must be below [`len`](Self::len). Only under row shuffle.
     pub fn window_at(&self, position: u64) -> Window {
-        // Strands differ by one row at most, so that all windows but the last are full.
-        let full = self.strands * self.window;
-        let whole = mul_div(1, self.len(), self.strands) / self.window;
-        let index = (position / full).min(whole);
-        let strands: Vec<Range<u64>> = (0..self.strands)
-            .map(|strand| {
-                let begin = mul_div(strand, self.len(), self.strands);
-                let end = mul_div(strand + 1, self.len(), self.strands);
-                let start = (begin + index * self.window).min(end);
-                start..(start + self.window).min(end)
-            })
-            .collect();
-        let rows: u64 = strands.iter().map(|places| places.end - places.start).sum();
-        let start = index * full;
-        Window { index, positions: start..start + rows, strands }
+        let border = |window| mul_div(window, self.len(), self.windows);
+        // The last window that begins at or before the position.
+        let index = ((u128::from(position) + 1) * u128::from(self.windows)).div_ceil(u128::from(self.len())) as u64 - 1;
+        let positions = border(index)..border(index + 1);
+        Window { index, places: self.strands.places(positions.clone()), positions }
     }
 
     /// Where the rows of a window go: position i of it holds row number `permutation[i]` of its strands, strand by
@@ -105,7 +110,7 @@ impl Line {
         while start < self.len() {
             let window = self.window_at(start);
             let mut is_wanted = Vec::new();
-            for slice in window.strands.iter().flat_map(|places| self.split_sequence.slices(places.clone())) {
+            for slice in window.places.iter().flat_map(|places| self.split_sequence.slices(places.clone())) {
                 let rows = (slice.rows.end - slice.rows.start) as usize;
                 is_wanted.resize(is_wanted.len() + rows, wanted(slice.group));
             }
@@ -147,47 +152,77 @@ impl Line {
 /// The place of a window's row, numbered strand by strand.
 fn place_in(window: &Window, row: u32) -> u64 {
     let mut rest = u64::from(row);
-    for places in &window.strands {
+    for places in &window.places {
         let rows = places.end - places.start;
         if rest < rows {
             return places.start + rest;
         }
         rest -= rows;
     }
-    window.strands.last().map_or(0, |places| places.end)
+    window.places.last().map_or(0, |places| places.end)
+}
+
+impl Strands {
+    fn new(sequence: &SplitSequence, begin_anywhere: bool, seed: u64, epoch: u64) -> Self {
+        let pieces = sequence.pieces();
+        let strata: Vec<Range<u64>> = (0..pieces.num_strata()).map(|stratum| pieces.stratum(stratum)).collect();
+        let lengths: Vec<u64> = strata.iter().map(|rows| rows.end - rows.start).collect();
+        let phases = lengths
+            .iter()
+            .enumerate()
+            .map(|(stratum, &length)| {
+                let draw = key("phase", &[seed, epoch, stratum as u64]) as u64;
+                if begin_anywhere { ((u128::from(draw) * u128::from(length)) >> 64) as u64 } else { 0 }
+            })
+            .collect();
+        Self { bases: strata.iter().map(|rows| rows.start).collect(), lengths, phases }
+    }
+
+    /// The places of a window with these positions.
+    fn places(&self, positions: Range<u64>) -> Vec<Range<u64>> {
+        let (from, to) = (shares(&self.lengths, positions.start), shares(&self.lengths, positions.end));
+        let mut places = Vec::with_capacity(from.len() + 1);
+        for (strand, (from, to)) in from.into_iter().zip(to).enumerate() {
+            let (base, length, phase) = (self.bases[strand], self.lengths[strand], self.phases[strand]);
+            // Places of the stratum before it ends, and those of its beginning.
+            let turn = length - phase;
+            let before = base + phase + from.min(turn)..base + phase + to.min(turn);
+            let after = base + from.max(turn) - turn..base + to.max(turn) - turn;
+            places.extend([before, after].into_iter().filter(|range| !range.is_empty()));
+        }
+        places
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::order::{Groups, Order, OrderSpec};
+    use crate::order::{Groups, Order, Resolved};
     use proptest::prelude::*;
 
-    fn line(rows: &[u64], spec: &OrderSpec, epoch: u64) -> Line {
+    /// The line of files of one row group each, cut as finely as the rows allow.
+    fn line(rows: &[u64], seed: u64, epoch: u64, strands: u64, windows: u64) -> Line {
         let bytes: Vec<u64> = rows.iter().map(|r| r * 8).collect();
         let file_ends: Vec<u32> = (1..=rows.len() as u32).collect();
-        Order::new(Groups { rows, passing: None, bytes: &bytes, file_ends: &file_ends }, spec)
-            .unwrap()
-            .line(epoch)
-            .unwrap()
+        let groups = Groups { rows, passing: None, bytes: &bytes, decoded: &bytes, file_ends: &file_ends };
+        let all = rows.iter().sum::<u64>().max(1);
+        let windows = windows.min(all);
+        let strands = if windows < 2 { 1 } else { strands.min(all) };
+        let resolved = Resolved { shuffle: true, strands, windows, split_bytes: 1 << 27, split_rows: None };
+        Order::resolved(groups, seed, resolved).unwrap().line(epoch).unwrap()
     }
 
     fn all(line: &Line) -> Vec<(u32, u64)> {
         line.rows(0..line.len()).into_iter().flat_map(|s| s.rows.map(move |row| (s.group, row))).collect()
     }
 
-    fn spec(seed: u64, strands: u64, buffer: u64) -> OrderSpec {
-        OrderSpec { shuffle: true, seed, strands, buffer: Some(buffer), split_bytes: 1 << 27, split_rows: None }
-    }
-
     proptest! {
         #[test]
         fn every_row_stands_on_the_line_once(
             rows in proptest::collection::vec(0_u64..40, 1..20),
-            seed: u64, epoch in 0_u64..5, strands in 1_u64..10, buffer in 0_u64..100,
+            seed: u64, epoch in 0_u64..5, strands in 1_u64..10, windows in 0_u64..100,
         ) {
-            let line = line(&rows, &spec(seed, strands, buffer), epoch);
-            let mut found = all(&line);
+            let mut found = all(&line(&rows, seed, epoch, strands, windows));
             found.sort_unstable();
             let expected: Vec<(u32, u64)> = rows.iter().enumerate()
                 .flat_map(|(g, &n)| (0..n).map(move |row| (g as u32, row))).collect();
@@ -196,9 +231,9 @@ mod tests {
 
         #[test]
         fn positions_of_row_groups_are_where_their_rows_stand(
-            rows in proptest::collection::vec(0_u64..40, 1..20), buffer in 0_u64..100, wanted in 0_u32..20,
+            rows in proptest::collection::vec(0_u64..40, 1..20), windows in 0_u64..20, wanted in 0_u32..20,
         ) {
-            let line = line(&rows, &spec(4, 3, buffer), 1);
+            let line = line(&rows, 4, 1, 3, windows);
             let found: Vec<u64> =
                 line.positions_of(|group| group % 3 == wanted % 3).ranges().iter().cloned().flatten().collect();
             let expected: Vec<u64> =
@@ -207,30 +242,36 @@ mod tests {
         }
 
         #[test]
-        fn windows_stand_end_to_end(
-            rows in proptest::collection::vec(0_u64..40, 1..20), strands in 1_u64..10, buffer in 1_u64..100,
+        fn windows_stand_end_to_end_and_shards_of_as_many_begin_with_one(
+            mut rows in proptest::collection::vec(0_u64..40, 1..20), strands in 1_u64..10, windows in 1_u64..100,
         ) {
-            let line = line(&rows, &spec(3, strands, buffer), 0);
-            let mut position = 0;
+            rows.push(1);
+            let line = line(&rows, 3, 0, strands, windows);
+            let windows = windows.min(line.len());
             let mut places = Vec::new();
-            while position < line.len() {
+            let mut position = 0;
+            for index in 0..windows {
                 let window = line.window_at(position);
-                prop_assert_eq!(window.positions.start, position);
-                prop_assert!(window.positions.end > position);
+                prop_assert_eq!(window.index, index);
+                prop_assert_eq!(&window.positions, &(index * line.len() / windows..(index + 1) * line.len() / windows));
                 prop_assert_eq!(&line.window_at(window.positions.end - 1), &window);
-                prop_assert!(window.positions.end - position <= buffer.max(strands));
-                places.extend(window.strands.iter().flat_map(Clone::clone));
+                let rows: u64 = window.places.iter().map(|range| range.end - range.start).sum();
+                prop_assert_eq!(rows, window.positions.end - window.positions.start);
+                prop_assert!(rows.abs_diff(line.window_rows()) <= 1);
+                prop_assert!(window.places.iter().all(|range| !range.is_empty()));
+                places.extend(window.places.into_iter().flatten());
                 position = window.positions.end;
             }
+            prop_assert_eq!(position, line.len());
             places.sort_unstable();
             prop_assert_eq!(places, (0..line.len()).collect::<Vec<_>>());
         }
 
         #[test]
         fn a_part_of_the_line_is_that_part_of_it(
-            rows in proptest::collection::vec(0_u64..40, 1..20), buffer in 0_u64..100, a in 0.0..1.0_f64, b in 0.0..1.0_f64,
+            rows in proptest::collection::vec(0_u64..40, 1..20), windows in 0_u64..100, a in 0.0..1.0_f64, b in 0.0..1.0_f64,
         ) {
-            let line = line(&rows, &spec(5, 4, buffer), 2);
+            let line = line(&rows, 5, 2, 4, windows);
             let n = line.len() as f64;
             let (from, to) = ((n * a.min(b)) as u64, (n * a.max(b)) as u64);
             let part: Vec<(u32, u64)> =
@@ -241,21 +282,31 @@ mod tests {
 
     #[test]
     fn another_seed_or_epoch_is_another_line() {
-        let rows = vec![20; 10];
-        let of = |seed, epoch| all(&line(&rows, &spec(seed, 4, 64), epoch));
-        assert_ne!(of(1, 0), of(1, 1));
-        assert_ne!(of(1, 0), of(2, 0));
-        assert_ne!(of(1, 1), of(2, 0));
-        assert_eq!(of(1, 1), of(1, 1));
+        for windows in [0, 1, 10] {
+            let of = |seed, epoch| all(&line(&[20; 10], seed, epoch, 4, windows));
+            assert_ne!(of(1, 0), of(1, 1));
+            assert_ne!(of(1, 0), of(2, 0));
+            assert_ne!(of(1, 1), of(2, 0));
+            assert_eq!(of(1, 1), of(1, 1));
+        }
     }
 
     #[test]
-    fn rows_far_apart_meet() {
-        let rows = vec![100; 64];
-        let line = line(&rows, &spec(1, 8, 512), 0);
-        let mut groups: Vec<u32> = line.rows(0..32).iter().map(|slice| slice.group).collect();
-        groups.sort_unstable();
-        groups.dedup();
-        assert_eq!(groups.len(), 8, "the first rows come from all eight strands");
+    fn rows_of_every_part_of_the_data_meet_in_every_window() {
+        let line = line(&[100; 64], 1, 0, 8, 16);
+        for start in (0..6400).step_by(400) {
+            let slices = line.rows(start..start + 400);
+            let strata = slices.iter().map(|slice| slice.group / 8).collect::<std::collections::BTreeSet<_>>();
+            assert_eq!(strata.len(), 8, "the window at {start}");
+        }
+    }
+
+    #[test]
+    fn one_window_permutes_all_rows_as_they_stand_in_the_files() {
+        let line = line(&[30, 0, 12], 1, 0, 1, 1);
+        let window = line.window_at(41);
+        assert_eq!((window.positions.clone(), &window.places), (0..42, &vec![0..42]));
+        let slices = line.split_sequence().slices(0..42);
+        assert_eq!(slices.iter().map(|slice| slice.group).collect::<Vec<_>>(), [0, 2]);
     }
 }

@@ -126,7 +126,7 @@ mod tests {
             let set = Sample::new(0.1, 0.4, 42).unwrap().rows(20, 0x1234_5678_9abc_def0, group).unwrap();
             set.runs(0..set.len()).flatten().collect::<Vec<u64>>()
         };
-        assert_eq!([rows(0), rows(1)], [[2, 4, 6, 9, 12, 17], [3, 7, 10, 14, 17, 19]]);
+        assert_eq!([rows(0), rows(1)], [[1, 3, 6, 13, 15, 19], [1, 4, 8, 9, 14, 17]]);
     }
 
     #[test]

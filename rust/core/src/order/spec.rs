@@ -1,174 +1,139 @@
-//! The settings that define an order, as given and as resolved against a data set.
+//! What defines an order: the row groups of the data, the settings as given, and the settings as resolved.
 
 use std::sync::Arc;
 
-use super::{Line, SplitLimits, SplitSequence, Splits, key};
+use super::{Line, Pieces, SplitLimits, SplitSequence, Splits};
 use crate::{Error, Result};
 
-/// Strands read side by side under row shuffle, where nothing else was asked for.
-pub const DEFAULT_STRANDS: u64 = 8;
+/// The most strands.
+pub const MAX_STRANDS: u64 = 1 << 16;
 
-const MAX_DEFAULT_BUFFER: u64 = 65_536;
-const MAX_DEFAULT_BUFFER_BYTES: u64 = 256 << 20;
-
-/// What defines an order, as asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrderSpec {
-    /// Whether splits (and, with a buffer, rows) are permuted.
-    pub shuffle: bool,
-    /// The seed of every permutation.
-    pub seed: u64,
-    /// Strands read side by side under row shuffle.
-    pub strands: u64,
-    /// Rows mixed at a time; 0 permutes splits only; None takes the default.
-    pub buffer: Option<u64>,
-    /// A split's limit in uncompressed bytes.
-    pub split_bytes: u64,
-    /// A split's limit in rows.
-    pub split_rows: Option<u64>,
-}
-
-/// The row groups of a data set, as plain numbers.
+/// The row groups of a data set, as plain numbers: all that an order depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Groups<'a> {
     /// Rows of every row group.
     pub rows: &'a [u64],
     /// How many of them pass the sample and the filter, and so stand on the line; None where all do.
     pub passing: Option<&'a [u64]>,
-    /// Uncompressed bytes of every row group.
+    /// Uncompressed bytes of every row group, which limit a split.
     pub bytes: &'a [u64],
+    /// Decoded bytes of every row group, all columns, which the shuffle buffer is measured in.
+    pub decoded: &'a [u64],
     /// Row groups up to the end of every file.
     pub file_ends: &'a [u32],
 }
 
-/// An order, resolved: what every epoch's line is made of.
+/// The size of the shuffle buffer, as asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Buffer {
+    /// Decoded bytes of a window.
+    Bytes(u64),
+    /// Rows of a window; 0 permutes splits only.
+    Rows(u64),
+}
+
+/// The settings of an order, as asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderSpec {
+    /// Whether splits (and, with a buffer, rows) are permuted.
+    pub shuffle: bool,
+    /// Strands that are read side by side; None takes the default, or fewer where they would cost too much reading.
+    pub strands: Option<u64>,
+    /// The rows that are mixed at a time.
+    pub buffer: Buffer,
+    /// A split's limit in uncompressed bytes.
+    pub split_bytes: u64,
+    /// A split's limit in rows.
+    pub split_rows: Option<u64>,
+}
+
+/// The settings of an order, as [`resolve`](super::resolve) made them for one data set and one number of shards.
+///
+/// A run keeps them, and its states: together with the data and a seed they are the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resolved {
+    /// Whether splits (and, with windows, rows) are permuted.
+    pub shuffle: bool,
+    /// k: the strata that the data are cut into. Fewer strands are left where a stratum has no row.
+    pub strands: u64,
+    /// T: the windows of an epoch. 0 permutes no rows; 1 permutes all of them as one.
+    pub windows: u64,
+    /// A split's limit in uncompressed bytes.
+    pub split_bytes: u64,
+    /// A split's limit in rows.
+    pub split_rows: Option<u64>,
+}
+
+/// An order: what every epoch's line is made of.
 #[derive(Debug, Clone)]
 pub struct Order {
-    splits: Arc<Splits>,
+    pieces: Arc<Pieces>,
     seed: u64,
-    shuffle: bool,
-    buffer: u64,
-    strands: u64,
-    window: u64,
+    resolved: Resolved,
 }
 
 impl Order {
-    /// Resolves the settings against a data set.
+    /// The order of a data set under resolved settings.
     ///
     /// # Errors
-    /// A setting out of its range, or numbers that do not fit.
-    pub fn new(groups: Groups<'_>, spec: &OrderSpec) -> Result<Self> {
-        if spec.strands == 0 {
-            return Err(Error::Argument("shuffle_strands must be at least 1, not 0".into()));
-        }
-        if spec.split_bytes == 0 {
-            return Err(Error::Argument("split_bytes must be at least 1, not 0".into()));
-        }
-        if spec.split_rows == Some(0) {
-            return Err(Error::Argument("split_rows must be at least 1, not 0".into()));
-        }
-        let limits = SplitLimits { bytes: spec.split_bytes, rows: spec.split_rows, shuffle: spec.shuffle };
-        let splits =
-            Splits::pack(groups.rows, groups.passing.unwrap_or(groups.rows), groups.bytes, groups.file_ends, limits)?;
-        let buffer = match (spec.shuffle, spec.buffer) {
-            (false, _) => 0,
-            (true, Some(rows)) => rows,
-            (true, None) => default_buffer(groups.rows.iter().sum(), groups.bytes),
+    /// Settings out of their range, or numbers that do not fit.
+    pub fn resolved(groups: Groups<'_>, seed: u64, resolved: Resolved) -> Result<Self> {
+        let splits = pack(groups, resolved.shuffle, resolved.split_bytes, resolved.split_rows)?;
+        let Resolved { shuffle, strands, windows, .. } = resolved;
+        let rows = splits.num_rows();
+        let is_possible = match (shuffle, windows) {
+            (false, windows) => windows == 0 && strands == 1,
+            (true, 0 | 1) => strands == 1,
+            (true, _) => (1..=MAX_STRANDS.min(rows)).contains(&strands) && windows <= rows,
         };
-        if buffer > u64::from(u32::MAX) {
+        if !is_possible || windows > 0 && rows.div_ceil(windows) > u64::from(u32::MAX) {
             return Err(Error::Argument(format!(
-                "shuffle_buffer_size is {buffer} rows; at most {} can be mixed at a time",
-                u32::MAX
+                "{windows} shuffle windows of {strands} strands are no order of {rows} rows"
             )));
         }
-        let (strands, window) = if buffer == 0 {
-            (1, 0)
-        } else {
-            let strands = spec.strands.min(splits.len() as u64).min(buffer).max(1);
-            (strands, (buffer / strands).max(1))
-        };
-        Ok(Self { splits: Arc::new(splits), seed: spec.seed, shuffle: spec.shuffle, buffer, strands, window })
+        Ok(Self { pieces: Arc::new(Pieces::cut(splits, strands)?), seed, resolved })
     }
 
     /// The line of one epoch.
     ///
     /// # Errors
-    /// More than 2³² - 1 splits.
+    /// More than 2³² - 1 pieces.
     pub fn line(&self, epoch: u64) -> Result<Line> {
-        let split_key = self.shuffle.then(|| key("splits", &[self.seed, epoch]));
-        let split_sequence = SplitSequence::new(Arc::clone(&self.splits), split_key)?;
-        Ok(Line::new(split_sequence, self.strands, self.window, self.seed, epoch))
+        // One window permutes everything: what it permutes may as well be read in the files' order.
+        let permuted = self.resolved.shuffle && self.resolved.windows != 1;
+        let sequence = SplitSequence::new(Arc::clone(&self.pieces), permuted.then_some((self.seed, epoch)));
+        Ok(Line::new(sequence, self.resolved.windows, self.seed, epoch))
     }
 
-    /// The splits that are permuted.
-    pub fn splits(&self) -> &Splits {
-        &self.splits
+    /// What the order was made from.
+    pub fn settings(&self) -> Resolved {
+        self.resolved
+    }
+
+    /// The pieces of splits that are permuted, and the strata that they stand in.
+    pub fn pieces(&self) -> &Pieces {
+        &self.pieces
     }
 
     /// N: all rows that pass.
     pub fn num_rows(&self) -> u64 {
-        self.splits.num_rows()
+        self.pieces.num_rows()
     }
 
-    /// Rows mixed at a time, resolved; 0 where rows are not shuffled.
-    pub fn buffer(&self) -> u64 {
-        self.buffer
-    }
-
-    /// k: strands read side by side.
+    /// The strands that are read side by side: the strata that have rows.
     pub fn strands(&self) -> u64 {
-        self.strands
-    }
-
-    /// w: rows of each strand in a window; 0 where rows are not shuffled.
-    pub fn window(&self) -> u64 {
-        self.window
+        self.pieces.num_strata() as u64
     }
 }
 
-/// The largest power of two ≤ 65,536 rows that stays under 256 MiB at the mean uncompressed row.
-fn default_buffer(num_rows: u64, bytes: &[u64]) -> u64 {
-    let total: u128 = bytes.iter().map(|&size| u128::from(size)).sum();
-    let mut buffer = MAX_DEFAULT_BUFFER;
-    while buffer > 1 && u128::from(buffer) * total >= u128::from(MAX_DEFAULT_BUFFER_BYTES) * u128::from(num_rows.max(1))
-    {
-        buffer /= 2;
+/// The splits of a data set.
+pub(crate) fn pack(groups: Groups<'_>, shuffle: bool, split_bytes: u64, split_rows: Option<u64>) -> Result<Splits> {
+    if split_bytes == 0 {
+        return Err(Error::Argument("split_bytes must be at least 1, not 0".into()));
     }
-    buffer
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_default_buffer_stays_under_256_mib() {
-        assert_eq!(default_buffer(1000, &[1000 * 100]), 65_536);
-        assert_eq!(default_buffer(1000, &[1000 * 4096]), 32_768, "65,536 rows of 4 KiB are 256 MiB, not under it");
-        assert_eq!(default_buffer(1000, &[1000 * 4095]), 65_536);
-        assert_eq!(default_buffer(10, &[10 << 30]), 1);
-        assert_eq!(default_buffer(0, &[]), 65_536);
+    if split_rows == Some(0) {
+        return Err(Error::Argument("split_rows must be at least 1, not 0".into()));
     }
-
-    #[test]
-    fn strands_are_limited_by_splits_and_buffer() {
-        let (rows, bytes) = (vec![10; 4], vec![10; 4]);
-        let spec = |buffer| OrderSpec {
-            shuffle: true,
-            seed: 1,
-            strands: 8,
-            buffer: Some(buffer),
-            split_bytes: 1 << 27,
-            split_rows: Some(1),
-        };
-        let groups = Groups { rows: &rows, passing: None, bytes: &bytes, file_ends: &[4] };
-        let of = |buffer| {
-            let order = Order::new(groups, &spec(buffer)).unwrap();
-            (order.strands(), order.window())
-        };
-        assert_eq!(of(0), (1, 0));
-        assert_eq!(of(1), (1, 1));
-        assert_eq!(of(3), (3, 1));
-        assert_eq!(of(100), (4, 25));
-    }
+    let limits = SplitLimits { bytes: split_bytes, rows: split_rows, shuffle };
+    Splits::pack(groups.rows, groups.passing.unwrap_or(groups.rows), groups.bytes, groups.file_ends, limits)
 }

@@ -1,4 +1,4 @@
-//! Splits: consecutive row groups of one file, the unit that `shuffle=True` permutes.
+//! Splits: consecutive row groups of one file, the unit that `shuffle=True` permutes, or cuts and permutes.
 
 use crate::{Error, Result};
 
@@ -102,6 +102,16 @@ impl Splits {
         self.group_start.last().copied().unwrap_or(0)
     }
 
+    /// The row groups that have passing rows.
+    pub(crate) fn groups_with_rows(&self) -> u64 {
+        self.group_start.windows(2).filter(|ends| ends[0] < ends[1]).count() as u64
+    }
+
+    /// The passing rows before every row group, and all of them at the end.
+    pub(crate) fn into_group_starts(self) -> Vec<u64> {
+        self.group_start
+    }
+
     /// The passing rows of a split, numbered through all files in their order.
     pub(crate) fn rows(&self, split: u32) -> std::ops::Range<u64> {
         let groups = self.groups(split);
@@ -116,12 +126,6 @@ impl Splits {
     /// The first of all passing rows that a row group holds.
     pub(crate) fn group_start(&self, group: u32) -> u64 {
         self.group_start[group as usize]
-    }
-
-    /// The row group in `groups` that holds this one of all passing rows.
-    pub(crate) fn group_of(&self, row: u64, groups: std::ops::Range<u32>) -> u32 {
-        let starts = &self.group_start[groups.start as usize..groups.end as usize];
-        groups.start + (starts.partition_point(|&start| start <= row) as u32).saturating_sub(1)
     }
 }
 

@@ -1,10 +1,9 @@
-//! The splits of one epoch in their permuted order, one after the other.
+//! The pieces of one epoch in their permuted order, stratum by stratum.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Key, Splits, permutation};
-use crate::{Error, Result};
+use super::{Pieces, key, permutation};
 
 /// Some rows in a row of one row group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,42 +14,51 @@ pub struct GroupSlice {
     pub rows: Range<u64>,
 }
 
-/// The splits in an epoch's order; a place is a number in 0 … N-1.
+/// The pieces of all strata in an epoch's order; a place is a number in 0 … N-1.
+///
+/// A stratum's places are the numbers of its rows in the files' order: only inside of it are pieces permuted.
 #[derive(Debug, Clone)]
 pub struct SplitSequence {
-    splits: Arc<Splits>,
-    /// The split at each turn.
+    pieces: Arc<Pieces>,
+    /// The piece at each turn.
     turns: Vec<u32>,
     /// The place where each turn begins, and N.
     starts: Vec<u64>,
 }
 
 impl SplitSequence {
-    /// Lays the splits out in the files' order, or, under a key, in the order of its permutation.
-    ///
-    /// # Errors
-    /// More than 2³² - 1 splits.
-    pub fn new(splits: Arc<Splits>, key: Option<Key>) -> Result<Self> {
-        let count = u32::try_from(splits.len())
-            .map_err(|_| Error::Argument(format!("{} splits are more than 2**32 - 1", splits.len())))?;
-        let turns = match key {
-            Some(key) => permutation(key, count),
-            None => (0..count).collect(),
-        };
+    /// Lays the pieces out in the files' order, or, for a seed and an epoch, those of each stratum permuted.
+    pub fn new(pieces: Arc<Pieces>, shuffled: Option<(u64, u64)>) -> Self {
+        let mut turns: Vec<u32> = Vec::with_capacity(pieces.len());
+        for stratum in 0..pieces.num_strata() {
+            let Range { start, end } = pieces.pieces_of(stratum);
+            match shuffled {
+                None => turns.extend(start..end),
+                Some((seed, epoch)) => {
+                    let key = key("splits", &[seed, epoch, stratum as u64]);
+                    turns.extend(permutation(key, end - start).into_iter().map(|piece| start + piece));
+                }
+            }
+        }
         let mut starts = Vec::with_capacity(turns.len() + 1);
         let mut place = 0;
         starts.push(0);
-        for &split in &turns {
-            let rows = splits.rows(split);
+        for &piece in &turns {
+            let rows = pieces.rows(piece);
             place += rows.end - rows.start;
             starts.push(place);
         }
-        Ok(Self { splits, turns, starts })
+        Self { pieces, turns, starts }
+    }
+
+    /// The pieces and their strata.
+    pub(crate) fn pieces(&self) -> &Pieces {
+        &self.pieces
     }
 
     /// All rows.
     pub fn len(&self) -> u64 {
-        self.splits.num_rows()
+        self.pieces.num_rows()
     }
 
     /// Whether there is no row.
@@ -61,15 +69,15 @@ impl SplitSequence {
     /// The row at a place: its row group and its number in there. The place must be below [`len`](Self::len).
     pub fn row(&self, place: u64) -> (u32, u64) {
         let turn = self.turn_of(place);
-        let split = self.turns[turn];
-        let row = self.splits.rows(split).start + (place - self.starts[turn]);
-        let group = self.splits.group_of(row, self.splits.groups(split));
-        (group, row - self.splits.group_start(group))
+        let piece = self.turns[turn];
+        let row = self.pieces.rows(piece).start + (place - self.starts[turn]);
+        let group = self.pieces.group_of(row, piece);
+        (group, row - self.pieces.group_start(group))
     }
 
-    /// The last turn that begins at or before the place: turns without rows share their start with the next one.
+    /// The turn that the place is in.
     ///
-    /// Looked for from where it would be if all splits were of one size, and again from what stands there, then in
+    /// Looked for from where it would be if all pieces were of one size, and again from what stands there, then in
     /// steps that double: each look far away is a miss of the cache. The first one goes to one of few places, which
     /// stay in it.
     fn turn_of(&self, place: u64) -> usize {
@@ -110,19 +118,18 @@ impl SplitSequence {
         }
         let mut turn = self.turn_of(start);
         while start < end {
-            let split = self.turns[turn];
+            let piece = self.turns[turn];
             let until = end.min(self.starts[turn + 1]);
-            let mut row = self.splits.rows(split).start + (start - self.starts[turn]);
+            let mut row = self.pieces.rows(piece).start + (start - self.starts[turn]);
             let stop = row + (until - start);
-            let groups = self.splits.groups(split);
-            let mut group = self.splits.group_of(row, groups);
+            let mut group = self.pieces.group_of(row, piece);
             while row < stop {
-                let group_end = self.splits.group_start(group + 1);
-                let piece_end = stop.min(group_end);
-                if piece_end > row {
-                    let base = self.splits.group_start(group);
-                    found.push(GroupSlice { group, rows: row - base..piece_end - base });
-                    row = piece_end;
+                let group_end = self.pieces.group_start(group + 1);
+                let slice_end = stop.min(group_end);
+                if slice_end > row {
+                    let base = self.pieces.group_start(group);
+                    found.push(GroupSlice { group, rows: row - base..slice_end - base });
+                    row = slice_end;
                 }
                 group += 1;
             }
@@ -136,7 +143,7 @@ impl SplitSequence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::order::{SplitLimits, key};
+    use crate::order::{SplitLimits, Splits};
     use proptest::prelude::*;
 
     proptest! {
@@ -144,15 +151,17 @@ mod tests {
         fn slices_and_rows_agree_and_cover_everything(
             rows in proptest::collection::vec((0_u64..9, 0_u64..9), 0..40),
             limit in 1_u64..20,
-            seed: Option<u64>,
+            strata in 1_u64..9,
+            shuffled: Option<(u64, u64)>,
             cut in 0.0..1.0_f64,
         ) {
             let all: Vec<u64> = rows.iter().map(|&(rows, _)| rows).collect();
             let bytes = vec![1; rows.len()];
             let rows: Vec<u64> = rows.into_iter().map(|(rows, passing)| passing.min(rows)).collect();
             let limits = SplitLimits { bytes: u64::MAX, rows: Some(limit), shuffle: false };
-            let splits = Arc::new(Splits::pack(&all, &rows, &bytes, &[rows.len() as u32], limits).unwrap());
-            let split_sequence = SplitSequence::new(splits, seed.map(|s| key("splits", &[s]))).unwrap();
+            let splits = Splits::pack(&all, &rows, &bytes, &[rows.len() as u32], limits).unwrap();
+            let strata = strata.min(splits.num_rows().max(1));
+            let split_sequence = SplitSequence::new(Arc::new(Pieces::cut(splits, strata).unwrap()), shuffled);
             let middle = (split_sequence.len() as f64 * cut) as u64;
             let mut slices = split_sequence.slices(0..middle);
             slices.extend(split_sequence.slices(middle..split_sequence.len()));

@@ -143,7 +143,7 @@ impl ChunkSchedule {
     /// Rows of a full chunk, which most are.
     pub fn full_rows(&self) -> u64 {
         if self.line.is_row_shuffled() {
-            self.line.strands() * self.line.window_rows()
+            self.line.window_rows().max(1)
         } else {
             (self.chunk_rows / self.batch_size).max(1) * self.batch_size
         }
@@ -223,7 +223,7 @@ impl ChunkSchedule {
                 outputs.push(Output { slot: number, picks });
             }
         }
-        let strands = window.strands.iter().map(|places| self.line.split_sequence().slices(places.clone())).collect();
+        let strands = window.places.iter().map(|places| self.line.split_sequence().slices(places.clone())).collect();
         Chunk { strands, window: Some(window), outputs, kept: None }
     }
 }

@@ -1,13 +1,15 @@
 use super::*;
-use crate::order::{Groups, LegRequest, Legs, Order, OrderSpec};
+use crate::order::{Buffer, Groups, LegRequest, Legs, Order, OrderSpec, resolve};
 use proptest::prelude::*;
 
 /// The line of one file with these row groups.
 fn line(rows: &[u64], shuffle: bool, buffer: u64, split_rows: Option<u64>) -> Line {
     let bytes = vec![100; rows.len()];
-    let spec = OrderSpec { shuffle, seed: 1, strands: 3, buffer: Some(buffer), split_bytes: 1000, split_rows };
-    let groups = Groups { rows, passing: None, bytes: &bytes, file_ends: &[rows.len() as u32] };
-    Order::new(groups, &spec).unwrap().line(0).unwrap()
+    let spec = OrderSpec { shuffle, strands: Some(3), buffer: Buffer::Rows(buffer), split_bytes: 1000, split_rows };
+    let file_ends = [rows.len() as u32];
+    let groups = Groups { rows, passing: None, bytes: &bytes, decoded: &bytes, file_ends: &file_ends };
+    // Resolved for one shard, and cut into more.
+    Order::resolved(groups, 1, resolve(groups, &spec, 1).unwrap()).unwrap().line(0).unwrap()
 }
 
 /// The rows that a schedule's chunks deliver to every slot, in order.
