@@ -7,6 +7,7 @@ process, or as one of several ranks.
 import argparse
 import os
 import signal
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -21,7 +22,7 @@ def train(data: str, out: str, epochs: int) -> None:
     if dist.is_initialized():
         model = torch.nn.parallel.DistributedDataParallel(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    parts = {"model": model, "optimizer": optimizer, "data": loader}
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "data": loader}
     ck = shardline.Checkpointer(out, **parts, every_steps=1000, signals=[signal.SIGTERM, signal.SIGUSR1])
     step = ck.restore().step
     for epoch in range(loader.epoch, epochs):

@@ -5,12 +5,11 @@ was cut anew, every row of it comes once. An empty pass that a loop did not ask 
 """
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import assume, event, given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from support import examples, reading, write_rows
 from support import functions as f
@@ -147,7 +146,9 @@ def begin(loaders: list[DataLoader], state: Any, before: str, more: bool) -> Non
             loader.load_state_dict(state)
 
 
-def run(whole: Whole, life: Life, place: Place, trainer: Trainer, state: Any) -> tuple[Place, Trainer, Any, tuple[int, int]]:
+def run(
+    whole: Whole, life: Life, place: Place, trainer: Trainer, state: Any
+) -> tuple[Place, Trainer, Any, tuple[int, int]]:
     """What was saved last, after so many events of a loop, each checked."""
     loaders = make(whole, life)
     changed = place.cut not in (None, life.cut) or len(place.taken) % life.ranks != 0
@@ -166,9 +167,7 @@ def run(whole: Whole, life: Life, place: Place, trainer: Trainer, state: Any) ->
     over = not rest and not complete and bool(place.taken)
     saved = place, trainer, state
     loop = (OWN | ALONE)[life.loop]
-    events = entitled(
-        life.loop, place, trainer, rest, lambda epoch: steps(whole.epoch(life.cut, epoch), life.ranks)
-    )
+    events = entitled(life.loop, place, trainer, rest, lambda epoch: steps(whole.epoch(life.cut, epoch), life.ranks))
     loops = [loop(loader, replace(trainer)) for loader in loaders]
     empty = left = 0
     for number in range(1, life.stop + 1):

@@ -45,7 +45,7 @@ def enumerated(loader: Any, trainer: Trainer) -> Iterator[Any]:
 def zipped(loader: Any, trainer: Trainer) -> Iterator[Any]:
     for epoch in range(loader.epoch, trainer.epochs):
         loader.set_epoch(epoch)
-        for _, batch in zip(count(), loader):  # noqa: B905
+        for _, batch in zip(count(), loader):
             yield batch
         yield END
 
