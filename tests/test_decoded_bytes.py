@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from shardline import ColumnOptions, DataLoader, Plan
+from shardline import DataLoader, Plan
 
 DATA = Path(__file__).parent / "data"
 ROWS = 4000
@@ -84,9 +84,8 @@ def test_they_are_what_a_loader_delivers(tmp_path, writer, low, high):
 
 @pytest.mark.parametrize("name", ["interval_duckdb", "lists_v2_pyarrow11"])
 def test_files_of_other_writers(name):
-    options = ColumnOptions(nulls="fill", fill=0)
     table = pq.read_table(DATA / f"{name}.parquet")
-    loader = DataLoader(DATA / f"{name}.parquet", batch_size=10_000, output_format="arrow", column_defaults=options)
+    loader = DataLoader(DATA / f"{name}.parquet", batch_size=10_000, output_format="arrow")
     assert 0.5 <= sum(loader.dataset.plan.decoded_bytes) / table.nbytes <= 2
 
 
