@@ -176,10 +176,10 @@ fn with_size_statistics_they_are_exact() {
 }
 
 #[test]
-fn without_size_statistics_they_are_within_a_factor_of_two() {
+fn without_size_statistics_they_are_within_a_factor_of_two_and_a_half() {
     for dictionary in [true, false] {
         let write = writer().set_dictionary_enabled(dictionary).set_statistics_truncate_length(None);
-        let beyond = beyond(&compared(write, StatisticsKept::Values), 0.5, 2.0);
+        let beyond = beyond(&compared(write, StatisticsKept::Values), 0.4, 2.5);
         assert!(beyond.is_empty(), "{dictionary}: {beyond:?}");
     }
 }
