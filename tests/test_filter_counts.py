@@ -170,7 +170,7 @@ def _counted(rank, path):
 
     row_counts.count_rows = spy
     dataset = StructuredDataset(path, batch_size=7, filters=[("i", "<", 70)], shuffle=True)
-    return counted, ids(dataset), dataset.state_dict()["filter"]
+    return counted, ids(dataset), dataset.state_dict()["rows"]["filter"]
 
 
 def test_ranks_divide_the_counting(tmp_path):

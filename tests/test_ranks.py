@@ -65,7 +65,13 @@ def _ranks_of_mesh(rank, path):
     everyone = StructuredDataset(path, batch_size=10, mesh=flat)
     state = loader.state_dict()
     loader.load_state_dict(state)
-    return dataset.rank, dataset.num_ranks, state["order"]["seed"], ids(loader), (everyone.rank, everyone.num_ranks)
+    return (
+        dataset.rank,
+        dataset.num_ranks,
+        state["rows"]["order"]["seed"],
+        ids(loader),
+        (everyone.rank, everyone.num_ranks),
+    )
 
 
 def test_ranks_of_a_mesh_lie_along_one_dimension(hundred):
@@ -130,7 +136,7 @@ def _listings(rank, path, other):
     loaders = [train, test, same[4], same[5], *twins]
     plan_given = StructuredDataset(plan=train.dataset.plan, batch_size=10, shuffle=True)
     with_seed = StructuredDataset(plan=train.dataset.plan, batch_size=10, shuffle=True, shuffle_seed=None)
-    seeds = [x.state_dict()["order"]["seed"] for x in [*loaders, with_seed]]
+    seeds = [x.state_dict()["rows"]["order"]["seed"] for x in [*loaders, with_seed]]
     digests = [x.dataset.plan.digest for x in loaders]
     return len(calls), seeds, digests, ids(train), plan_given.plan.digest
 
@@ -245,7 +251,7 @@ def _life(rank, path, peek):
     if rank:
         time.sleep(1)  # what the life before left is there to be seen
     loader = DataLoader(path, **options)
-    return loader.state_dict()["order"]["seed"], loader.dataset.num_rows
+    return loader.state_dict()["rows"]["order"]["seed"], loader.dataset.num_rows
 
 
 def test_a_store_that_outlives_its_processes_says_nothing_old(hundred):

@@ -101,7 +101,7 @@ def test_the_state_names_what_differs(tmp_path):
     path = write_rows(tmp_path, [[100]])
     dataset = StructuredDataset(path, batch_size=5, subset=(0.2, 0.8), sample_seed=3)
     state = json.loads(json.dumps(dataset.state_at(4)))
-    assert state["sample"] == {"low": 0.2, "high": 0.8, "seed": 3}
+    assert state["rows"]["sample"] == {"version": 1, "columns": None, "low": 0.2, "high": 0.8, "seed": 3}
     torch.save(state, tmp_path / "state.pt")
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert "0.2 to 0.8" in shardline.describe(state)

@@ -34,7 +34,7 @@ def test_no_setting_loses_a_row(tmp_path, files, settings):
     loader = DataLoader(tmp_path, batch_size=9, shuffle=True, columns=["i"], **settings)
     total = sum(map(sum, files))
     assert sorted(sum(ids(loader), [])) == list(range(total))
-    order = loader.state_dict()["order"]
+    order = loader.state_dict()["rows"]["order"]
     assert 1 <= order["strands"] <= total
     assert order["windows"] <= total
 
@@ -58,9 +58,9 @@ def test_a_window_mixes_rows_of_all_parts_of_the_data(tmp_path):
 
 
 def test_the_buffer_may_be_given_in_units(hundred):
-    order = DataLoader(hundred, shuffle=True, shuffle_buffer_bytes="2KiB").state_dict()["order"]
+    order = DataLoader(hundred, shuffle=True, shuffle_buffer_bytes="2KiB").state_dict()["rows"]["order"]
     assert order["buffer_bytes"] == 2048
-    order = DataLoader(hundred, shuffle=True).state_dict()["order"]
+    order = DataLoader(hundred, shuffle=True).state_dict()["rows"]["order"]
     assert (order["buffer_bytes"], order["buffer_rows"], order["asked_strands"]) == (128 << 20, None, None)
     with pytest.raises(shardline.ShardlineValueError, match="give one of them"):
         DataLoader(hundred, shuffle=True, shuffle_buffer_bytes=10, shuffle_buffer_size=10)

@@ -43,6 +43,12 @@ def floats(value):
     return float(value) if type(value) is int else value
 
 
+def with_rows(state, part, **changed):
+    """The state with these changes in a part of what defines its rows."""
+    rows = state["rows"]
+    return {**state, "rows": {**rows, part: {**(rows[part] or {}), **changed}}}
+
+
 def test_state_is_plain_and_survives_json_floats_and_torch(make):
     loader = make(shuffle_seed=2**64 - 1)
     take(iter(loader), 3)
@@ -57,7 +63,7 @@ def test_state_is_plain_and_survives_json_floats_and_torch(make):
     for copy in (
         through_torch,
         json.loads(json.dumps(state)),
-        {**floats(state), "order": {**floats(state["order"]), "seed": 2**64 - 1}},
+        with_rows(floats(state), "order", seed=2**64 - 1),
     ):
         assert ids(make_resumed(make, copy, shuffle_seed=2**64 - 1)) == wanted
 
@@ -121,17 +127,22 @@ def test_many_files_leave_the_digest_only(make, hundred, monkeypatch, tmp_path):
 
 
 def test_every_missing_field_is_named(make):
-    state = make().state_dict()
+    state = make(filters=[("i", ">=", 0)], sample=0.9).state_dict()
     for key in state:
-        if key in ("filter", "sample"):
-            continue
         message = refused(make(), {k: v for k, v in state.items() if k != key})
         assert key in message
         assert "missing" in message
-    for part in ("order", "files"):
-        for key in state[part]:
-            broken = {**state, part: {k: v for k, v in state[part].items() if k != key}}
-            assert f"{part}.{key} is missing" in refused(make(), broken)
+    for key in state["files"]:
+        broken = {**state, "files": {k: v for k, v in state["files"].items() if k != key}}
+        assert f"files.{key} is missing" in refused(make(), broken)
+    rows = state["rows"]
+    for key in rows:
+        broken = {**state, "rows": {k: v for k, v in rows.items() if k != key}}
+        assert f"rows.{key} is missing" in refused(make(), broken)
+    for part in ("order", "sample", "filter"):
+        for key in rows[part]:
+            broken = {**state, "rows": {**rows, part: {k: v for k, v in rows[part].items() if k != key}}}
+            assert f"rows.{part}.{key} is missing" in refused(make(), broken)
 
 
 @pytest.mark.parametrize("what", [None, 7, "state", [], {}, {"model": {}}, b"x", torch.zeros(2)])
@@ -145,8 +156,9 @@ def test_what_is_no_state_is_refused(make, what):
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (("shardline",), 2, "version 2"),
-        (("shardline",), "1", "must be an integer"),
+        (("shardline",), 1, "version 1 of the state; this shardline reads version 2: finish that run"),
+        (("shardline",), 3, "version 3 of the state"),
+        (("shardline",), "2", "must be an integer"),
         (("epoch",), -1, "epoch must be between"),
         (("epoch",), 1.5, "epoch must be an integer"),
         (("epoch",), True, "epoch must be an integer"),
@@ -154,13 +166,17 @@ def test_what_is_no_state_is_refused(make, what):
         (("epoch",), float("inf"), "epoch must be an integer"),
         (("epoch",), 2**70, "epoch must be between"),
         (("ended",), 1, "ended must be true or false"),
-        (("order", "seed"), 2**64, "order.seed must be between"),
-        (("order", "version"), "2", "order.version must be an integer"),
-        (("order", "windows"), "8", "order.windows must be an integer"),
-        (("order", "windows"), 101, "101 shuffle windows of 1 strands are no order of 100 rows"),
-        (("order", "strands"), 0, "order.strands must be between"),
-        (("order", "strands"), 2**62, "damaged"),
-        (("order", "buffer_rows"), -1, "order.buffer_rows must be between"),
+        (("rows",), [], "rows must be a dict"),
+        (("rows", "order"), None, "rows.order must be a dict"),
+        (("rows", "sample"), 7, "rows.sample must be a dict"),
+        (("rows", "filter"), [], "rows.filter must be a dict"),
+        (("rows", "order", "seed"), 2**64, "rows.order.seed must be between"),
+        (("rows", "order", "version"), "2", "rows.order.version must be an integer"),
+        (("rows", "order", "windows"), "8", "rows.order.windows must be an integer"),
+        (("rows", "order", "windows"), 101, "101 shuffle windows of 1 strands are no order of 100 rows"),
+        (("rows", "order", "strands"), 0, "rows.order.strands must be between"),
+        (("rows", "order", "strands"), 2**62, "damaged"),
+        (("rows", "order", "buffer_rows"), -1, "rows.order.buffer_rows must be between"),
         (("num_shards",), 0, "num_shards must be between"),
         (("num_shards",), 2**40, "no step"),
         (("legs",), [], "legs must not be empty"),
@@ -194,7 +210,30 @@ def test_malformed_states_are_refused_in_words(make, path, value, words):
 
 def test_keys_that_are_not_known_are_ignored(make):
     state = make().state_at(3)
-    assert ids(make_resumed(make, {**state, "note": "mine"})) == ids(make_resumed(make, state))
+    noted = {**state, "note": "mine", "files": {**state["files"], "note": "mine"}}
+    assert ids(make_resumed(make, noted)) == ids(make_resumed(make, state))
+
+
+def test_but_those_of_the_rows_are_refused_by_name(make):
+    """A reader that ignored what a newer version says of the rows would lose some in silence."""
+    options = {"filters": [("i", ">=", 0)], "sample": 0.9}
+    state = make(**options).state_at(3)
+    newer = [(name, {**state, "rows": {**state["rows"], name: None}}) for name in ("pack", "mixture")]
+    newer += [(f"{part}.spiral", with_rows(state, part, spiral=7)) for part in ("order", "filter", "sample")]
+    for name, changed in newer:
+        message = refused(make(**options), changed)
+        assert f"a newer version of shardline: it has rows.{name}, which this version does not know" in message
+        with pytest.raises(CheckpointMismatchError, match=name):
+            describe(changed)
+    assert ids(make_resumed(make, state, **options)) == ids(make(**options))[3:]
+
+
+def test_a_sample_of_another_version_or_of_columns_is_a_mismatch(make):
+    state = make(sample=0.9).state_dict()
+    assert "sample version: saved 2, here 1" in refused(make(sample=0.9), with_rows(state, "sample", version=2))
+    by_user = with_rows(state, "sample", columns=["user"])
+    assert "columns that the sample goes by: saved ['user'], here None" in refused(make(sample=0.9), by_user)
+    assert "must be null or a list of names" in refused(make(sample=0.9), with_rows(state, "sample", columns="user"))
 
 
 def test_describe_says_it_in_words(make):
@@ -213,5 +252,8 @@ def test_describe_says_it_in_words(make):
     ):
         assert word in text
     assert "not shuffled" in describe(make(shuffle=False).state_dict())
+    other = with_rows(make().state_dict(), "order", version=99, spiral=7)
+    assert "order version 99" in describe(other)
+    assert "cannot describe" in describe(other)
     with pytest.raises(CheckpointMismatchError):
         describe({"a": 1})

@@ -37,8 +37,8 @@ def test_every_difference_is_listed(make, hundred):
     (hundred / "part-0000.parquet").unlink()
     write(hundred / "part-0001.parquet", 7)
     write(hundred / "new.parquet", 3)
-    other = {"filter": {"rows": "('x' > 1)", "folders": {}, "counts": "0"}}
-    message = refused(make(shuffle_seed=7, split_rows=10), {**state, **other})
+    rows = {**state["rows"], "filter": {"rows": "('x' > 1)", "folders": {}, "counts": "0"}}
+    message = refused(make(shuffle_seed=7, split_rows=10), {**state, "rows": rows})
     for word in (
         "seed: saved 42, here 7",
         "split_rows",
@@ -53,7 +53,7 @@ def test_every_difference_is_listed(make, hundred):
 
 def test_another_version_of_the_order_is_a_mismatch_whatever_its_settings_are(make):
     state = make().state_dict()
-    message = refused(make(), {**state, "order": {"version": 99, "spirals": 7}})
+    message = refused(make(), {**state, "rows": {**state["rows"], "order": {"version": 99, "spirals": 7}}})
     assert "order version: saved 99, here 2" in message
     assert "1 difference" in message
 
@@ -61,21 +61,21 @@ def test_another_version_of_the_order_is_a_mismatch_whatever_its_settings_are(ma
 def test_what_was_resolved_holds_unless_something_else_is_asked_for(make):
     """Neither another V nor another default alters the order of a run that has begun."""
     first = make(shuffle_buffer_size=10, shuffle_strands=3, split_rows=7, num_shards=4)
-    order = first.state_dict()["order"]
+    order = first.state_dict()["rows"]["order"]
     assert (order["strands"], order["windows"]) == (3, 12)
     state = first.state_at(3)
     wanted = ids(make_resumed(make, state, shuffle_buffer_size=10, shuffle_strands=3, split_rows=7, num_shards=4))
     silent = make(num_shards=4)
-    assert silent.state_dict()["order"] != order
+    assert silent.state_dict()["rows"]["order"] != order
     silent.load_state_dict(state)
-    assert silent.state_dict()["order"] == order
+    assert silent.state_dict()["rows"]["order"] == order
     assert ids(silent) == wanted
     other_shards = make(num_shards=5)
     other_shards.load_state_dict(state)
-    assert other_shards.state_dict()["order"] == order
+    assert other_shards.state_dict()["rows"]["order"] == order
     assert sorted(sum(take(iter(first), 3) + ids(other_shards), [])) == list(range(100))
     other_shards.set_epoch(7)
-    assert other_shards.state_dict()["order"] == order
+    assert other_shards.state_dict()["rows"]["order"] == order
 
 
 def test_new_files_resolve_the_order_anew_from_the_epoch_that_takes_them(make, hundred):
@@ -84,16 +84,16 @@ def test_new_files_resolve_the_order_anew_from_the_epoch_that_takes_them(make, h
     write(hundred / "zz.parquet", 50)
     loader = make(on_new_files="refresh")
     loader.load_state_dict(state)
-    assert loader.state_dict()["order"] == state["order"]
+    assert loader.state_dict()["rows"]["order"] == state["rows"]["order"]
     ids(loader)
     loader.set_epoch(1)
-    order = loader.state_dict()["order"]
+    order = loader.state_dict()["rows"]["order"]
     assert (order["strands"], order["windows"], order["buffer_rows"]) == (3, 15, 10)
     assert sorted(sum(ids(loader), [])) == sorted([*range(100), *range(50)])
     # And its states hold them.
     again = make()
     again.load_state_dict(loader.state_dict())
-    assert again.state_dict()["order"] == order
+    assert again.state_dict()["rows"]["order"] == order
 
 
 def test_split_settings_do_not_matter_where_nothing_is_shuffled(make):
@@ -149,13 +149,13 @@ def test_other_data_is_a_mismatch_that_names_a_few_files(make, rows):
 def test_drawn_seed_is_logged_kept_and_adopted(make, caplog):
     with caplog.at_level(logging.INFO, "shardline"):
         loader = make(shuffle_seed=None)
-    seed = loader.state_dict()["order"]["seed"]
+    seed = loader.state_dict()["rows"]["order"]["seed"]
     assert str(seed) in caplog.text
-    assert make(shuffle_seed=None).state_dict()["order"]["seed"] != seed
+    assert make(shuffle_seed=None).state_dict()["rows"]["order"]["seed"] != seed
     whole = ids(loader)
     resumed = make(shuffle_seed=None)
     resumed.load_state_dict(make(shuffle_seed=seed).state_at(2))
-    assert resumed.state_dict()["order"]["seed"] == seed
+    assert resumed.state_dict()["rows"]["order"]["seed"] == seed
     assert ids(resumed) == whole[2:]
 
 

@@ -130,9 +130,10 @@ def _place(state: Mapping[str, Any]) -> str:
     legs = list(map(Leg.of, state["legs"]))
     last = legs[-1]
     end = ", its end was seen" if state["ended"] else ""
+    seed = state["rows"]["order"]["seed"]
     return (
         f"epoch {state['epoch']}, {delivered_batches(legs):,} batches of all ranks delivered{end} "
         f"(in {len(legs)} legs, the last of {last.num_shards:,} shards, batch_size {last.batch_size:,}"
-        f"{', drop_last' if last.drop_last else ''}; seed {state['seed']}; files {state['files']['digest'][:8]}; "
+        f"{', drop_last' if last.drop_last else ''}; seed {seed}; files {state['files']['digest'][:8]}; "
         f"state {digest})"
     )

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 
+SAMPLE_VERSION = 1
+"""Of the keyed fraction that a row has (docs/order.md, "Samples"); a state names it."""
+
 
 class Sample(NamedTuple):
     """The rows of every row group whose keyed fraction is in [low, high)."""

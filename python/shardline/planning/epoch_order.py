@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from shardline._core import Plan
 from shardline.filters.row_filter import RowFilter
+from shardline.filters.sample import SAMPLE_VERSION
 from shardline.planning.file_table import files_entry
 from shardline.planning.shuffle import Shuffle
 
@@ -95,5 +96,5 @@ def _entries(rows: RowFilter, plan: Plan) -> tuple[dict[str, Any] | None, dict[s
         folders = {name: types[name] for name in rows.filter.columns if name in types}
         filtered = {"rows": rows.filter.text, "folders": folders, "counts": plan.passing[1]}
     if rows.sample is not None:
-        sampled = rows.sample._asdict()
+        sampled = {"version": SAMPLE_VERSION, "columns": None, **rows.sample._asdict()}
     return filtered, sampled

@@ -9,8 +9,14 @@ from shardline.planning.shuffle import Shuffle
 from shardline.settings import Settings
 from shardline.state.format import Difference, SavedState, mismatch
 from shardline.state.leg import legs_of
+from shardline.state.rows import SavedRows
 
-_SAMPLE_NAMES = {"low": "subset (from)", "high": "subset or sample (up to)", "seed": "sample_seed"}
+_SAMPLE_NAMES = {
+    "low": "subset (from)",
+    "high": "subset or sample (up to)",
+    "seed": "sample_seed",
+    "columns": "columns that the sample goes by",
+}
 _NAMED = 5
 
 
@@ -53,28 +59,29 @@ def resume(
     `strict`: the batches to come must be those that the saved run would have delivered. `leave_out`: files to be left
     out beside those that the state and the present order leave out.
     """
-    left_out = saved.left_out | order.left_out | leave_out
-    is_known = saved.order_version == ORDER_VERSION
-    seed = saved.seed if settings.shuffle_seed is None and is_known else order.seed
+    rows = saved.rows
+    left_out = rows.left_out | order.left_out | leave_out
+    is_known = rows.order_version == ORDER_VERSION
+    seed = rows.seed if settings.shuffle_seed is None and is_known else order.seed
     differences: list[Difference | str] = []
     if is_known:
-        if saved.seed != seed:
-            differences.append(Difference("seed", saved.seed, seed, f"give shuffle_seed={saved.seed}"))
-        differences += _shuffle_differences(saved.shuffle, settings)
+        if rows.seed != seed:
+            differences.append(Difference("seed", rows.seed, seed, f"give shuffle_seed={rows.seed}"))
+        differences += _shuffle_differences(rows.shuffle, settings)
     else:
         differences.append(
-            Difference("order version", saved.order_version, ORDER_VERSION, "use the shardline that saved the state")
+            Difference("order version", rows.order_version, ORDER_VERSION, "use the shardline that saved the state")
         )
-    differences += _row_differences(saved, order)
+    differences += _row_differences(rows, order)
     if strict:
         differences += _batch_differences(saved, settings)
     plan, added, file_differences = _match_files(saved, order.plan, listed)
     if plan is None:
         raise mismatch(differences + file_differences)
-    if is_known and (plan is not order.plan or seed != order.seed or saved.shuffle != order.shuffle):
+    if is_known and (plan is not order.plan or seed != order.seed or rows.shuffle != order.shuffle):
         order = _order_of(saved, plan, settings, seed)
     if order.plan is plan:
-        then, now = (entry and entry["counts"] for entry in (saved.filter, order.filter))
+        then, now = (entry and entry["counts"] for entry in (rows.filter, order.filter))
         if then and now and then != now:
             cure = "the files' contents differ, though their footers do not: put the old ones back, or start afresh"
             differences.append(Difference("rows that pass", then, now, cure))
@@ -83,7 +90,7 @@ def resume(
     order = order.leaving_out(left_out)
     fresh = order
     if settings.on_new_files == "refresh" and plan is not listed:
-        shuffle = Shuffle.resolve(listed, settings, _num_shards(saved, settings), run=saved.shuffle)
+        shuffle = Shuffle.resolve(listed, settings, _num_shards(saved, settings), run=rows.shuffle)
         fresh = EpochOrder(listed, settings.row_filter, shuffle, seed)
     found = _place(saved, order, fresh, settings, added)
     if strict and found.what not in ("goes on", "ended"):
@@ -97,7 +104,7 @@ def resume(
     return found
 
 
-def _row_differences(saved: SavedState, order: EpochOrder) -> list[Difference]:
+def _row_differences(saved: SavedRows, order: EpochOrder) -> list[Difference]:
     """Settings that say which rows stand on the line."""
     found: list[Difference] = []
 
@@ -112,10 +119,10 @@ def _row_differences(saved: SavedState, order: EpochOrder) -> list[Difference]:
             "types of the folders' columns", then.get("folders"), now.get("folders"), "give partitioning= as it was"
         )
     was, here = saved.sample or {}, order.sample or {}
-    for name in ("low", "high", "seed"):
-        compare(
-            _SAMPLE_NAMES[name], was.get(name), here.get(name), "give sample= or subset=, and sample_seed=, as it was"
-        )
+    if was and here:
+        compare("sample version", was["version"], here["version"], "use the shardline that saved the state")
+    for name, called in _SAMPLE_NAMES.items():
+        compare(called, was.get(name), here.get(name), "give sample= or subset=, and sample_seed=, as it was")
     return found
 
 
@@ -163,7 +170,7 @@ def _shuffle_differences(saved: Shuffle, settings: Settings) -> list[Difference]
 def _order_of(saved: SavedState, plan: Plan, settings: Settings, seed: int) -> EpochOrder:
     """The order of the saved run; CheckpointMismatchError where its numbers cannot be those of these rows."""
     try:
-        return EpochOrder(plan, settings.row_filter, saved.shuffle, seed)
+        return EpochOrder(plan, settings.row_filter, saved.rows.shuffle, seed)
     except (ShardlineValueError, OverflowError) as error:
         raise mismatch([f"order: {error}; the state is damaged: start afresh"]) from error
 
