@@ -115,7 +115,7 @@ def test_the_state_names_what_differs(tmp_path):
     ]:
         with pytest.raises(shardline.CheckpointMismatchError, match=words):
             StructuredDataset(path, batch_size=5, **options).load_state_dict(state)
-    broken = {**state, "sample": {"low": "x"}}
+    broken = {**state, "rows": {**state["rows"], "sample": {"low": "x"}}}
     with pytest.raises(shardline.CheckpointMismatchError, match=r"sample.low.*\n.*sample.high"):
         other.load_state_dict(broken)
 
