@@ -123,7 +123,7 @@ def test_the_state_names_another_filter(tmp_path):
             other.load_state_dict(state)
         assert len(ids(other)) == len(other), "nothing was changed"
     with pytest.raises(shardline.CheckpointMismatchError, match="filter.counts is missing"):
-        again.load_state_dict({**state, "filter": {"rows": "x", "folders": {}}})
+        again.load_state_dict({**state, "rows": {**state["rows"], "filter": {"rows": "x", "folders": {}}}})
 
 
 def test_filters_apply_after_the_sample(hundred):

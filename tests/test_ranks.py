@@ -309,7 +309,9 @@ def _states(rank, path):
     other.load_state_dict(loader.state_at(1, epoch=0))
     found["mended"] = (whole[1:], ids(other))
     seeds = DataLoader(path, **{**options, "shuffle_seed": None})
-    seeds.load_state_dict({**loader.state_at(2, epoch=0), "seed": 7 + rank // 2})
+    state = loader.state_at(2, epoch=0)
+    state["rows"]["order"]["seed"] = 7 + rank // 2
+    seeds.load_state_dict(state)
     found["seeds"] = _late(rank, seeds)
     return found
 
