@@ -1,7 +1,7 @@
 """Lightning's Trainer: a resume is exact from each of its checkpoints, and nothing is to be written for that.
 
-Lightning finds `callbacks` by an entry point (pyproject.toml), and adds what it returns to every Trainer. Where no loader
-of shardline is trained on, the callback does nothing. It has no effect on Fabric, which needs none.
+Lightning finds `callbacks` by an entry point (pyproject.toml), and adds what it returns to every Trainer. Where no
+loader of shardline is trained on, the callback does nothing. Fabric has no callbacks, and needs none.
 """
 
 import functools
@@ -32,6 +32,7 @@ class LoaderState:
         self._trainer: Any = None
         self._to_load: list[dict[str, Any]] = []
         self._just_loaded = False
+        self._lengths: list[int] = []  # of the loaders before they were loaded here
         self._saved: list[dict[str, Any]] = []
         self._trained = -1  # the batches trained on when `_saved` was taken
 
@@ -43,7 +44,9 @@ class LoaderState:
         """Loads the places that a checkpoint has: the iterators that Lightning has made begin there."""
         states, self._to_load = self._to_load, []
         if states:
-            self._load(trainer, _loaders(trainer), states)
+            loaders = _loaders(trainer)
+            self._lengths = [len(loader) for loader in loaders]
+            self._load(trainer, loaders, states)
             self._just_loaded = True
         self._keep(trainer)
 
@@ -83,12 +86,14 @@ class LoaderState:
         if not self._just_loaded:
             return
         self._just_loaded = False
-        batches = _batches(trainer, _loaders(trainer))
-        if batches != trainer.num_training_batches:
+        loaders, done = _loaders(trainer), _progress(trainer).current.ready
+        lengths, counted = [len(loader) for loader in loaders], trainer.num_training_batches
+        here = max(loader.batch_index for loader in loaders)
+        if _batches(trainer, loaders) != counted or done != here or (len(loaders) > 1 and lengths != self._lengths):
             raise ShardlineValueError(
-                f"Lightning would take {trainer.num_training_batches} batches of an epoch that has {batches}, for it "
-                "counted them before it loaded the state: resume from this checkpoint with the batch_size and the "
-                "ranks that it was saved with, or from a checkpoint of an epoch's end"
+                f"Lightning counts this batch as number {done} of {counted}, and it is number {here} of {lengths}: it "
+                "counts an epoch's batches before it loads the state. Resume from this checkpoint with the batch_size "
+                "and the ranks that it was saved with, or from a checkpoint of an epoch's end"
             )
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
@@ -109,7 +114,7 @@ class LoaderState:
         left = batches.current.processed < trainer.num_training_batches and not batches.is_last_batch
         return {
             "loaders": self._saved if here else [loader.state_dict() for loader in loaders],
-            "cut_short": epochs.processed == epochs.started > 0 and left,
+            "cut_short": epochs.processed == epochs.started == epochs.ready > 0 and left,
         }
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:

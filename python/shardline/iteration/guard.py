@@ -35,8 +35,8 @@ def check_not_batched_again(caller: FrameType) -> None:
     if wanted != 1 or fetcher.collate_fn is collate.default_collate:
         raise ShardlineRuntimeError(
             f"a torch DataLoader with batch_size={wanted} would make batches of batches: a StructuredDataset gives "
-            "whole batches. Use shardline.DataLoader(dataset), or torch.utils.data.DataLoader(dataset, batch_size=None). "
-            "To skip batches, which frameworks do by such a loader: load_state_dict(), or seek(step)"
+            "whole batches. Use shardline.DataLoader(dataset), or torch.utils.data.DataLoader(dataset, "
+            "batch_size=None). To skip batches, which frameworks do by such a loader: load_state_dict(), or seek(step)"
         )
 
 
@@ -52,9 +52,9 @@ def check_not_dispatched(num_ranks: int) -> None:
     while frame is not None:
         if frame.f_code.co_qualname.startswith(_DISPATCHES):
             raise ShardlineRuntimeError(
-                f"accelerate would read this dataset on rank 0 only and share its batches out, but it has one of "
-                f"{num_ranks} parts of the rows there: the others would be lost. Give prepare() a shardline.DataLoader, "
-                "which it leaves as it is, or make the dataset with rank=0 and num_ranks=1"
+                "accelerate would read this dataset on rank 0 only and share its batches out, but it has one of "
+                f"{num_ranks} parts of the rows there: the others would be lost. Give prepare() a "
+                "shardline.DataLoader, which it leaves as it is, or make the dataset with rank=0 and num_ranks=1"
             )
         frame = frame.f_back
 
