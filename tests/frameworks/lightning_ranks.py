@@ -1,4 +1,4 @@
-"""What the tests of Lightning do on each rank: torchrun runs this file, `test_lightning_ranks.py` reads what it says."""
+"""What the tests of Lightning do on each rank: torchrun runs this file, `test_lightning_ranks.py` reads its words."""
 
 import json
 import sys

@@ -21,6 +21,7 @@ QUIET = [  # Lightning's own, about what these tests do on purpose
     "ignore:.*fit.ckpt_path=None.* was called without a model.*",
     "ignore:.*there is no last checkpoint available.*",
     "ignore:.*Checkpoint directory .* exists.*",
+    "ignore:.*litlogger.*",
     "ignore:.*isn't a good idea to use.*fork.*:DeprecationWarning",
     "error:.*delivers nothing:RuntimeWarning",
 ]

@@ -2,15 +2,17 @@
 
 import json
 import re
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 from accelerate import Accelerator
 from frameworks import accelerate_training as t
 from frameworks import small_training as small
-from support import ids, programs
+from support import programs
 
 from shardline import DataLoader
 
@@ -18,6 +20,7 @@ pytestmark = [
     pytest.mark.frameworks,
     pytest.mark.filterwarnings("error:.*delivers nothing:RuntimeWarning"),
 ]
+LIMIT = 400
 VERSION = version("accelerate")
 PAGE = Path(__file__).parents[2] / "docs" / "frameworks" / "accelerate.md"
 
@@ -32,11 +35,12 @@ def ranks(request, data, tmp_path_factory):
     """(their number, what each rank of a torchrun found)."""
     out = tmp_path_factory.mktemp("ranks")
     command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={request.param}", t.__file__]
-    done = programs.run(*command, data, out, warn=["error:.*delivers nothing:RuntimeWarning"])
+    done = programs.run(*command, data, out, timeout=LIMIT, warn=["error:.*delivers nothing:RuntimeWarning"])
     assert done.returncode == 0, done.stdout + done.stderr
     return request.param, [json.loads((out / f"rank-{rank}.json").read_text()) for rank in range(request.param)]
 
 
+@pytest.mark.timeout(LIMIT + 60)
 @pytest.mark.parametrize("check", t.CHECKS)
 def test_each_rank_finds_what_it_should(ranks, check, say):
     number, found = ranks
@@ -60,43 +64,46 @@ def test_the_private_name_that_prepare_looks_at(data):
     assert Accelerator(cpu=True).prepare(unmarked) is not unmarked
 
 
+class Failure(Exception):
+    pass
+
+
+class Fails(DataLoader):
+    """Notes what it delivers, and fails before a batch if it is told which."""
+
+    seen: ClassVar[list[list[int]]] = []
+    last: ClassVar[int | None] = None
+
+    def __iter__(self):
+        for batch in super().__iter__():
+            if len(self.seen) == self.last:
+                raise Failure
+            self.seen.append(batch["i"].tolist())
+            yield batch
+
+
 def test_the_loop_of_the_page(data, tmp_path, monkeypatch):
-    [loop] = [
-        block for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL) if "for epoch" in block
-    ]
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    [loop] = [block for block in blocks if "for epoch" in block]
     assert len([line for line in loop.splitlines() if line]) <= 25
-    code = compile(loop, PAGE.name, "exec")
-    known = {"path": data, "loss_of": small.loss_of}
-    monkeypatch.chdir(tmp_path)
+    code = compile(loop.replace("Accelerator()", "Accelerator(cpu=True)"), PAGE.name, "exec")
+    monkeypatch.setattr("shardline.DataLoader", Fails)
 
-    class Stop(Exception):
-        pass
-
-    class Stops(DataLoader):
-        """Fails before a batch, if it is told which."""
-
-        seen, last = [], None
-
-        def __iter__(self):
-            for batch in super().__iter__():
-                if len(self.seen) == self.last:
-                    raise Stop
-                self.seen.append(batch["i"].tolist())
-                yield batch
-
-    monkeypatch.setattr("shardline.DataLoader", Stops)
-    whole = dict(known)
-    torch.manual_seed(0)
-    exec(code, whole)
-    seen, Stops.seen = Stops.seen, []
-    assert seen == sum(small.epochs(data), [])
-    for folder in tmp_path.iterdir():
-        folder.rename(tmp_path / f"first-{folder.name}")
-    for stop in (27, 60):  # the second loop resumes at a step that was saved, and so does the third
-        Stops.last = stop
+    def run(folder, last=None):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / folder)
+        Fails.seen, Fails.last = [], last
         torch.manual_seed(0)
-        with pytest.raises(Stop) if stop == 27 else pytest.MonkeyPatch.context():
-            exec(code, resumed := dict(known))
-    assert Stops.seen[27:] == seen[20:]  # what was saved last was the state of step 20
-    assert small.same(whole["model"].parameters(), resumed["model"].parameters())
-    assert ids(DataLoader(data, 40))
+        names = {"path": data, "loss_of": small.loss_of}
+        with suppress(Failure):
+            exec(code, names)
+        return Fails.seen, names["model"]
+
+    whole, model = run("whole")
+    assert whole == sum(small.epochs(data), [])
+    for last in (27, 22):  # stopped twice: after the step 27, and, resumed at 20, after the step 42
+        seen, _ = run("stopped", last)
+    assert seen == whole[20:42]
+    seen, resumed = run("stopped")
+    assert seen == whole[40:]
+    assert small.same(resumed.parameters(), model.parameters())

@@ -1,9 +1,11 @@
 """Lightning: what a stopped run and the run that resumes it take is what a run without a stop takes, bit for bit."""
 
 import os
+import re
 import signal
 from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from shardline import ShardlineValueError
 
 pytestmark = [pytest.mark.frameworks, *map(pytest.mark.filterwarnings, t.QUIET)]
 VERSION = version("lightning")
+PAGE = Path(__file__).parents[2] / "docs" / "frameworks" / "lightning.md"
 
 CASES = {
     "plain": (t.Module, {}),
@@ -273,3 +276,35 @@ def test_validate_and_test_take_all_rows(tmp_path, data):
     run.test(module, small.loader(data, shuffle=False))
     assert module.rows == list(range(small.ROWS))
     assert sum(run.predict(module, small.loader(data, shuffle=False)), []) == list(range(small.ROWS))
+
+
+def test_the_loop_of_the_page(tmp_path, data, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    [loop] = [block for block in blocks if "fit(" in block]
+    assert len([line for line in loop.splitlines() if line]) <= 25
+    code = compile(loop, PAGE.name, "exec")
+
+    def run(folder, last=None):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / folder)
+        seen = []
+
+        def loss_of(layer, batch):
+            if len(seen) == last:
+                raise Failure
+            seen.append(batch["i"].tolist())
+            return small.loss_of(layer, batch)
+
+        torch.manual_seed(0)
+        names = {"path": data, "loss_of": loss_of}
+        with suppress(Failure):
+            exec(code, names)
+        return seen, names.get("trainer")
+
+    whole, trainer = run("whole")
+    for last in (27, 22):  # stopped twice: in the step 27, and, resumed at 20, in the step 42
+        seen, _ = run("stopped", last)
+    assert seen == whole[20:42]
+    seen, resumed = run("stopped")
+    assert seen == whole[40:]
+    assert small.same(resumed.model.parameters(), trainer.model.parameters())
