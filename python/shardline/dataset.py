@@ -14,7 +14,7 @@ from shardline.distributed.ranks import find_ranks
 from shardline.distributed.state_check import StateCheck
 from shardline.iteration.context import EpochContext
 from shardline.iteration.epoch import MakeBar, start_epoch
-from shardline.iteration.guard import check_ranks_known
+from shardline.iteration.guard import check_not_dispatched, check_ranks_known
 from shardline.iteration.iterator import BatchIterator, Finish
 from shardline.iteration.pipeline import MakePool
 from shardline.iteration.shared_dict import being_sent
@@ -231,6 +231,7 @@ class StructuredDataset(IterableDataset[Any]):
     ) -> BatchIterator:
         """`iter()`, for a loader: see `shardline.iteration.epoch.start_epoch`."""
         check_ranks_known(self._ranks_by_default)
+        check_not_dispatched(self.num_ranks)
         return start_epoch(self._context, self._state_check, collate_fn, finish, bar, workers)
 
     def get_metrics(self) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Refusals where rows would be lost or come twice because of what stands around a dataset."""
 
+import sys
 from types import FrameType
 
 import torch.distributed as dist
@@ -8,6 +9,7 @@ from torch.utils.data._utils import collate, fetch
 from shardline.errors import ShardlineRuntimeError
 
 _FETCH = fetch._IterableDatasetFetcher.fetch.__code__
+_DISPATCHES = "DataLoaderDispatcher."  # of accelerate, which reads on rank 0 for all ranks
 _SHARDS_AGAIN = "IterableDatasetShard.__iter__"  # of accelerate and transformers, which put it around a dataset
 _LOOKS_AHEAD = "_WrappedDataLoader._prefetch_next_batch"  # of ray.train.torch.prepare_data_loader
 
@@ -34,7 +36,8 @@ def check_not_batched_again(caller: FrameType) -> None:
     if wanted != 1 or fetcher.collate_fn in (collate.default_collate, collate.default_convert):
         raise ShardlineRuntimeError(
             f"a torch DataLoader with batch_size={wanted} would make batches of batches: a StructuredDataset gives "
-            "whole batches. Use shardline.DataLoader(dataset), or torch.utils.data.DataLoader(dataset, batch_size=None)"
+            "whole batches. Use shardline.DataLoader(dataset), or torch.utils.data.DataLoader(dataset, "
+            "batch_size=None). To skip batches, which frameworks do by such a loader: load_state_dict(), or seek(step)"
         )
 
 
@@ -55,6 +58,25 @@ def check_not_ahead(looked_ahead: bool) -> None:
             "would count it, and a resume would lose it. Use shardline.integrations.ray.prepare_data_loader(loader) "
             "and its state_dict(), or loader.state_at(step) of the steps trained on in this epoch"
         )
+
+
+def check_not_dispatched(num_ranks: int) -> None:
+    """Looks at who calls: what reads on rank 0 only, and shares that out, would lose the rows of the other ranks.
+
+    In a worker that was forked its parent's frames are still there.
+
+    Raises:
+        ShardlineRuntimeError: accelerate's `DataLoaderDispatcher` iterates over a dataset that has a part of the rows.
+    """
+    frame = sys._getframe(1) if num_ranks > 1 else None
+    while frame is not None:
+        if frame.f_code.co_qualname.startswith(_DISPATCHES):
+            raise ShardlineRuntimeError(
+                "accelerate would read this dataset on rank 0 only and share its batches out, but it has one of "
+                f"{num_ranks} parts of the rows there: the others would be lost. Give prepare() a "
+                "shardline.DataLoader, which it leaves as it is, or make the dataset with rank=0 and num_ranks=1"
+            )
+        frame = frame.f_back
 
 
 def check_ranks_known(by_default: bool) -> None:
