@@ -169,8 +169,8 @@ fn estimate(chunk: &ColumnChunkMetaData, items: u64) -> u64 {
     let nulls = chunk.statistics().and_then(parquet::file::statistics::Statistics::null_count_opt).unwrap_or_default();
     let values = match chunk.definition_level_histogram() {
         Some(counts) => sum(counts, usize::try_from(chunk.column_descr().max_def_level()).unwrap_or_default()..),
-        None if chunk.column_descr().max_rep_level() == 0 => items.saturating_sub(nulls),
-        None => items,
+        // Of lists, writers count those that are empty or null too.
+        None => items.saturating_sub(nulls),
     };
     let has = |encoding| chunk.encodings_mask().is_set(encoding);
     let is_dictionary = has(Encoding::RLE_DICTIONARY) || has(Encoding::PLAIN_DICTIONARY);
