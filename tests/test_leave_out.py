@@ -67,6 +67,51 @@ def test_a_run_continues_in_the_middle_of_an_epoch(make, hundred, epochs):
     assert f"1 file left out: {LOST}" in shardline.describe(again.state_dict())
 
 
+@pytest.mark.parametrize("filters", [None, [("x", ">", 3)]])
+@pytest.mark.parametrize("changed", [False, True], ids=["gone", "changed"])
+def test_a_file_that_is_gone_or_another_one_now(make, hundred, rows, filters, changed):
+    def kept(batches):
+        return [[row for row in batch if row not in GONE] for batch in batches]
+
+    loader = make(filters=filters)
+    whole = [ids(make(filters=filters)), ids(loader)]
+    loader = make(filters=filters)
+    assert take(iter(loader), 4) == whole[0][:4]
+    state = json.loads(json.dumps(loader.state_dict()))
+    (hundred / LOST).unlink()
+    if changed:
+        (rows([[3]]) / "part-0000.parquet").rename(hundred / LOST)
+    resumed = make(filters=filters)
+    with pytest.raises(shardline.CheckpointMismatchError, match=r"part-0001.*leave_out="):
+        resumed.load_state_dict(state)
+    with pytest.warns(RuntimeWarning, match="25 of 100 rows are left out"):
+        resumed.load_state_dict(state, leave_out=[LOST])
+    assert ids(resumed) == kept(whole[0][4:])
+    state = resumed.state_dict()
+    again = make(filters=filters)
+    with pytest.warns(RuntimeWarning, match="left out"):
+        again.load_state_dict(state)
+    second = ids(resumed)
+    assert ids(again) == second
+    assert sorted(sum(second, [])) == sorted(sum(kept(whole[0]), []))
+
+
+def test_a_file_that_is_gone_needs_the_plan_where_row_groups_are_many(make, hundred, tmp_path, monkeypatch):
+    monkeypatch.setattr("shardline.planning.file_table.MAX_PACKED_GROUPS", 3)
+    loader = make()
+    whole = ids(make())
+    take(iter(loader), 4)
+    state = loader.state_dict()
+    loader.dataset.plan.save(tmp_path / "plan")
+    (hundred / LOST).unlink()
+    with pytest.raises(shardline.CheckpointMismatchError, match=r"row groups.*give plan="):
+        make().load_state_dict(state, leave_out=[LOST])
+    resumed = DataLoader(plan=shardline.Plan.load(tmp_path / "plan"), batch_size=10, shuffle=True)
+    with pytest.warns(RuntimeWarning, match="left out"):
+        resumed.load_state_dict(state, leave_out=[LOST])
+    assert ids(resumed) == without(whole[4:])
+
+
 def test_a_batch_without_rows_is_delivered_and_counted_beforehand(hundred):
     """Rows 35 to 59 in file order: batches 4 and 5 of ten rows lose all."""
     damage(hundred / LOST)

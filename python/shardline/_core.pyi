@@ -110,9 +110,20 @@ class Plan:
     @property
     def num_bytes(self) -> int:
         """Uncompressed, all columns."""
+    def with_absent(self, absent: Sequence[tuple[str, str, list[int], list[int], list[int]]]) -> Plan:
+        """The plan with files that cannot be read: name, hash, and each row group's rows, bytes and rows that pass."""
+    @property
+    def group_counts(self) -> list[int]:
+        """How many row groups each file has."""
     @property
     def group_rows(self) -> list[int]:
         """The rows of each row group, over all files."""
+    @property
+    def group_bytes(self) -> list[int]:
+        """The bytes of each row group: uncompressed, all columns."""
+    @property
+    def passing_rows(self) -> list[int]:
+        """The rows of each row group that pass; all of them where there is no filter and no sample."""
     @property
     def decoded_bytes(self) -> list[int]:
         """The bytes of each row group once decoded, of all columns whatever is read: from footers, see docs/design.md."""

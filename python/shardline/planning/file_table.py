@@ -8,7 +8,8 @@ import base64
 import json
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from shardline._core import Plan
 
@@ -17,23 +18,47 @@ MAX_PACKED_FILES = 10_000
 MAX_UNPACKED_BYTES = 64 * 2**20
 """A packed table that unpacks to more is not one of ours."""
 
+MAX_PACKED_GROUPS = 4_096
+"""A state holds the row groups up to here, so that a run continues without a file that is gone."""
+
 FileRow = tuple[str, int, str]
 """A file's name relative to the root, its rows, and its footer's hash (16 hex digits)."""
 
 
-def pack(files: Sequence[FileRow]) -> str:
-    """A file table as text: columns of JSON, deflated, in base64."""
-    columns = {
+class RowGroups(NamedTuple):
+    """The row groups of a file, a value each."""
+
+    rows: list[int]
+    bytes: list[int]
+    """Uncompressed, all columns."""
+    passing: list[int]
+    """The rows that pass the filter and the sample."""
+
+
+def pack(files: Sequence[FileRow], groups: Sequence[RowGroups] = ()) -> str:
+    """A file table as text: columns of JSON, deflated, in base64. `groups`: of every file, or nothing."""
+    columns: dict[str, Any] = {
         "names": [name for name, _, _ in files],
         "rows": [rows for _, rows, _ in files],
         "hashes": "".join(digest for _, _, digest in files),
     }
+    if groups:
+        columns["groups"] = groups
     data = json.dumps(columns, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
 
 
 def unpack(packed: str) -> list[FileRow]:
-    """The inverse of `pack`; ValueError where `packed` is not its work."""
+    """The files of `pack`; ValueError where `packed` is not its work."""
+    return _unpack(packed)[0]
+
+
+def unpack_groups(packed: str) -> dict[str, RowGroups]:
+    """The row groups of `pack`, by file; nothing where they were too many."""
+    return _unpack(packed)[1]
+
+
+def _unpack(packed: str) -> tuple[list[FileRow], dict[str, RowGroups]]:
     try:
         inflater = zlib.decompressobj()
         data = inflater.decompress(base64.b64decode(packed, validate=True), MAX_UNPACKED_BYTES)
@@ -43,12 +68,22 @@ def unpack(packed: str) -> list[FileRow]:
         names, rows, hashes = columns["names"], columns["rows"], columns["hashes"]
         if not (len(names) == len(rows) == len(hashes) / 16 and all(isinstance(name, str) for name in names)):
             raise ValueError("its columns differ in length")
-        return [(name, int(rows[i]), hashes[16 * i : 16 * i + 16]) for i, name in enumerate(names)]
+        files = [(name, int(rows[i]), hashes[16 * i : 16 * i + 16]) for i, name in enumerate(names)]
+        groups = [RowGroups(*(list(map(int, part)) for part in of)) for of in columns.get("groups", ())]
+        if groups and [sum(of.rows) for of in groups] != [count for _, count, _ in files]:
+            raise ValueError("its row groups are not those of its files")
+        return files, dict(zip(names, groups, strict=bool(groups)))
     except (ValueError, TypeError, KeyError, zlib.error) as error:
         raise ValueError(f"the packed file table is damaged: {error}") from error
 
 
 def files_entry(plan: Plan) -> dict[str, Any]:
     """What a state holds of its files: digest, counts, and, up to MAX_PACKED_FILES, the packed table."""
-    packed = pack(plan.files()) if plan.num_files <= MAX_PACKED_FILES else None
+    groups = _row_groups(plan) if plan.num_row_groups <= MAX_PACKED_GROUPS else ()
+    packed = pack(plan.files(), groups) if plan.num_files <= MAX_PACKED_FILES else None
     return {"digest": plan.digest, "count": plan.num_files, "rows": plan.num_rows, "packed": packed}
+
+
+def _row_groups(plan: Plan) -> list[RowGroups]:
+    columns = [iter(column) for column in (plan.group_rows, plan.group_bytes, plan.passing_rows)]
+    return [RowGroups(*(list(islice(column, count)) for column in columns)) for count in plan.group_counts]

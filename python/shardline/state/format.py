@@ -7,12 +7,12 @@ shardline.errors.CheckpointMismatchError: this is not a state that can be resume
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from shardline._core import ORDER_VERSION
 from shardline.errors import CheckpointMismatchError
-from shardline.planning.file_table import FileRow, unpack
+from shardline.planning.file_table import FileRow, RowGroups, unpack, unpack_groups
 from shardline.state.form import MISSING, Form, short
 from shardline.state.leg import Leg, delivered_batches
 from shardline.state.rows import SavedRows, build_rows, read_rows, unknown_keys
@@ -28,6 +28,8 @@ class SavedFiles:
     count: int
     rows: int
     table: list[FileRow] | None
+    groups: Mapping[str, RowGroups] = field(default_factory=dict)
+    """The row groups by file; empty where there were too many to be carried."""
 
 
 @dataclass(frozen=True)
@@ -172,10 +174,10 @@ def _files(form: Form, value: Any) -> SavedFiles:
         digest = ""
     count = form.integer("files.count", entry.get("count", MISSING))
     rows = form.integer("files.rows", entry.get("rows", MISSING))
-    packed, table = entry.get("packed", MISSING), None
+    packed, table, groups = entry.get("packed", MISSING), None, {}
     if isinstance(packed, str):
         try:
-            table = unpack(packed)
+            table, groups = unpack(packed), unpack_groups(packed)
         except ValueError as error:
             form.wrong.append(f"files.packed: {error}")
         else:
@@ -185,7 +187,7 @@ def _files(form: Form, value: Any) -> SavedFiles:
         form.wrong.append(
             "files.packed is missing" if packed is MISSING else f"files.packed must be text, not {short(packed)}"
         )
-    return SavedFiles(digest, count, rows, table)
+    return SavedFiles(digest, count, rows, table, groups)
 
 
 def describe(state: Any) -> str:

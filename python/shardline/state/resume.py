@@ -9,6 +9,7 @@ from shardline.planning.shuffle import Shuffle
 from shardline.settings import Settings
 from shardline.state.format import Difference, SavedState, mismatch
 from shardline.state.leg import legs_of
+from shardline.state.match_files import match_files
 from shardline.state.rows import SavedRows
 
 _SAMPLE_NAMES = {
@@ -17,7 +18,6 @@ _SAMPLE_NAMES = {
     "seed": "sample_seed",
     "columns": "columns that the sample goes by",
 }
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def resume(
     differences += _row_differences(rows, order)
     if strict:
         differences += _batch_differences(saved, settings)
-    plan, added, file_differences = _match_files(saved, order.plan, listed)
+    plan, added, file_differences = match_files(saved.files, order.plan, listed, settings.row_filter, left_out)
     if plan is None:
         raise mismatch(differences + file_differences)
     if is_known and (plan is not order.plan or seed != order.seed or rows.shuffle != order.shuffle):
@@ -173,48 +173,6 @@ def _order_of(saved: SavedState, plan: Plan, settings: Settings, seed: int) -> E
         return EpochOrder(plan, settings.row_filter, saved.rows.shuffle, seed)
     except (ShardlineValueError, OverflowError) as error:
         raise mismatch([f"order: {error}; the state is damaged: start afresh"]) from error
-
-
-def _match_files(saved: SavedState, plan: Plan, listed: Plan) -> tuple[Plan | None, list[str], list[Difference | str]]:
-    """(the plan of the saved files or None, names of the files added since, differences)."""
-    files = saved.files
-    for candidate in (plan, listed):
-        if candidate.digest == files.digest:
-            return candidate, [], []
-    there = f"{files.count:,} files, {files.rows:,} rows, digest {files.digest}"
-    here = f"{listed.num_files:,} files, {listed.num_rows:,} rows, digest {listed.digest}"
-    if files.table is None:
-        cure = "the state names no files (there were too many): give plan=, the plan that was saved beside it"
-        return None, [], [Difference("files", there, here, cure)]
-    by_name = {name: (i, rows, digest) for i, (name, rows, digest) in enumerate(listed.files())}
-    removed, changed, chosen = [], [], []
-    for name, rows, digest in files.table:
-        found = by_name.pop(name, None)
-        if found is None:
-            removed.append(name)
-        elif found[1:] != (rows, digest):
-            changed.append(name)
-        else:
-            chosen.append(found[0])
-    added = list(by_name)
-    differences: list[Difference | str] = []
-    if removed:
-        differences.append(f"files removed since: {_names(removed)}; put them back, or start afresh")
-    if changed:
-        differences.append(f"files changed since: {_names(changed)}; put the old ones back, or start afresh")
-    if differences:
-        if added:
-            differences.append(f"files added since: {_names(added)}; these alone would be no obstacle")
-        return None, added, differences
-    selected = listed.select(sorted(chosen))
-    if selected.digest != files.digest:
-        return None, added, [Difference("files", there, here, "the saved table is damaged: start afresh")]
-    return selected, added, []
-
-
-def _names(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return f"{len(names):,} ({', '.join(names[:_NAMED])}{more})"
 
 
 def _place(saved: SavedState, order: EpochOrder, fresh: EpochOrder, settings: Settings, added: list[str]) -> Resumption:

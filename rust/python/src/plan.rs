@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use shardline_core::Error;
 use shardline_core::decode::build_vocabulary;
-use shardline_core::files::{self, FileFilter, SchemaMerge, SelectedRows};
+use shardline_core::files::{self, AbsentFile, FileFilter, SchemaMerge, SelectedRows};
 use shardline_core::sync::lock;
 
 use crate::calls::call;
@@ -53,6 +53,9 @@ fn asking(
         called.unwrap_or(Err(Error::Closed))
     }
 }
+
+/// Name, hash, and each row group's rows, bytes and rows that pass.
+type Absent = (String, String, Vec<u64>, Vec<u64>, Vec<u64>);
 
 #[pymethods]
 impl Plan {
@@ -152,6 +155,30 @@ impl Plan {
     fn select(&self, py: Python<'_>, files: Vec<usize>) -> PyResult<Self> {
         let plan = py.detach(|| self.0.select(&files)).or_raise()?;
         Ok(Self(Arc::new(plan)))
+    }
+
+    fn with_absent(&self, py: Python<'_>, absent: Vec<Absent>) -> PyResult<Self> {
+        let read = |(name, hash, rows, bytes, passing): Absent| {
+            let hash = u64::from_str_radix(&hash, 16).map_err(|_| Error::State(format!("{hash:?} is no hash")))?;
+            Ok(AbsentFile { name, hash, rows, bytes, passing })
+        };
+        let absent = absent.into_iter().map(read).collect::<Result<_, Error>>().or_raise()?;
+        Ok(Self(Arc::new(py.detach(|| self.0.with_absent(absent)).or_raise()?)))
+    }
+
+    #[getter]
+    fn group_counts(&self) -> Vec<usize> {
+        (0..self.0.num_files()).map(|file| self.0.groups(file).len()).collect()
+    }
+
+    #[getter]
+    fn group_bytes(&self) -> Vec<u64> {
+        self.0.group_bytes().to_vec()
+    }
+
+    #[getter]
+    fn passing_rows(&self) -> Vec<u64> {
+        self.0.line_rows().to_vec()
     }
 
     #[getter]

@@ -6,6 +6,7 @@
 //! says how large its row groups are in memory). A plan can be written as bytes
 //! (`codec`, `sections`, `wire`) and saved (`persist`).
 
+mod absent;
 mod attached;
 mod batch_ipc;
 mod build;
@@ -28,6 +29,7 @@ mod sections;
 mod subset;
 mod wire;
 
+pub use absent::AbsentFile;
 pub use batch_ipc::{batch_from_bytes, batch_to_bytes};
 pub use build::build_plan;
 pub use file_filter::FileFilter;

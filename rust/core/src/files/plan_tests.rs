@@ -2,6 +2,7 @@ use arrow_schema::{DataType, Field};
 use proptest::prelude::*;
 
 use super::*;
+use crate::files::AbsentFile;
 
 pub(in crate::files) fn schema() -> SchemaRef {
     let extension = [("ARROW:extension:name".to_owned(), "arrow.fixed_shape_tensor".to_owned())];
@@ -96,6 +97,30 @@ fn selections() {
     for wrong in [&[1, 1][..], &[2, 1], &[4]] {
         assert!(all.select(wrong).is_err());
     }
+}
+
+#[test]
+fn an_absent_file_stands_where_it_stood() {
+    let all = plan(&[("a", &[1]), ("b", &[2, 3]), ("c", &[]), ("d", &[4])]);
+    let absent = |file: usize| AbsentFile {
+        name: all.name(file).to_owned(),
+        hash: all.file(file).hash,
+        rows: all.group_rows()[all.groups(file)].to_vec(),
+        bytes: all.group_bytes()[all.groups(file)].to_vec(),
+        passing: Vec::new(),
+    };
+    for gone in [vec![], vec![1], vec![0, 3], vec![0, 1, 2, 3]] {
+        let left: Vec<usize> = (0..4).filter(|file| !gone.contains(file)).collect();
+        let found = all.select(&left).unwrap().with_absent(gone.iter().map(|&file| absent(file)).collect()).unwrap();
+        assert_eq!(
+            (found.digest(), found.group_rows(), found.group_bytes()),
+            (all.digest(), all.group_rows(), all.group_bytes())
+        );
+        assert_eq!([0, 1, 2, 3].map(|file| found.groups(file)), [0, 1, 2, 3].map(|file| all.groups(file)));
+    }
+    assert!(all.with_absent(vec![absent(0)]).is_err(), "it is in the plan");
+    let short = AbsentFile { name: "x".to_owned(), bytes: Vec::new(), ..absent(0) };
+    assert!(all.with_absent(vec![short]).is_err());
 }
 
 #[test]
