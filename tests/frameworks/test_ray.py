@@ -1,6 +1,7 @@
 """Ray Train: workers that are killed, started again, and fewer than before; and its look-ahead of a batch."""
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -155,7 +156,8 @@ def test_workers_that_are_killed_and_fewer_of_them(tmp_path):
     assert step in loop
     script = tmp_path / "script.py"
     script.write_text(NOTE + loop.replace(step, step + "            note(config, loader, batch, net)\n") + START)
-    done = programs.run(script, tmp_path, data, timeout=1000)
+    environment = {**os.environ, "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300"}  # to import torch takes its time
+    done = programs.run(script, tmp_path, data, timeout=1000, env=environment)
     assert done.stdout.splitlines() == ["whole 2 fits", "killed 2 fails", "killed 1 fits"], done.stderr[-4000:]
     for rank in range(2):
         expected = {tuple(line.place): line for line in lines(whole, 2, rank)}
