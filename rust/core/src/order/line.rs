@@ -261,7 +261,8 @@ mod tests {
     fn one_window_permutes_all_rows_as_they_stand_in_the_files() {
         let line = line(&[30, 0, 12], 1, 0, 1, 1);
         let window = line.window_at(41);
-        assert_eq!((window.positions.clone(), &window.places), (0..42, &vec![0..42]));
+        assert_eq!(window.positions, 0..42);
+        assert_eq!((window.places.len(), window.places.first()), (1, Some(&(0..42))));
         let slices = line.split_sequence().slices(0..42);
         assert_eq!(slices.iter().map(|slice| slice.group).collect::<Vec<_>>(), [0, 2]);
     }
