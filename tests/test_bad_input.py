@@ -29,7 +29,7 @@ from shardline import ColumnOptions, DataLoader, StructuredDataset
         ({"split_bytes": ""}, ValueError, "split_bytes"),
         ({"split_bytes": "-1MiB"}, ValueError, "split_bytes"),
         ({"split_bytes": 0}, ValueError, "split_bytes"),
-        ({"split_bytes": None}, TypeError, "split_bytes"),
+        ({"split_bytes": []}, TypeError, "split_bytes"),
         ({"prefetch_bytes": "lots"}, ValueError, "prefetch_bytes"),
         ({"shuffle": 1}, TypeError, "shuffle must be True or False"),
         ({"drop_last": "no"}, TypeError, "drop_last"),
