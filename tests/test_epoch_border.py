@@ -262,3 +262,18 @@ def test_the_same_count_again_changes_nothing(make, epochs):
     assert first + ids(iterator) == epochs[0]
     loader.sampler.set_epoch(0)  # a second fit: its count begins again, the epochs go on
     assert ids(loader) == epochs[1]
+
+
+@pytest.mark.parametrize("stop", STOPS, ids=str)
+def test_an_iterator_without_a_batch_takes_no_place(make, whole, stop):
+    """`iter()` before `set_epoch`, as frameworks and prefetchers do, changes nothing of what it says."""
+    where, steps = stop
+    state, _ = stopped(make, stop)
+    loader, found = resumed(make, state), []
+    iter(loader)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for epoch in range((steps - 1) // STEPS, EPOCHS):
+            loader.set_epoch(epoch)
+            found += ids(loader)
+    assert found == whole[steps:]

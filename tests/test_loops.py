@@ -105,15 +105,19 @@ def folders(tmp_path_factory):
 class Whole:
     """Runs that are never stopped."""
 
-    def __init__(self, folder: Any, shuffle: dict[str, Any]) -> None:
+    def __init__(self, folder: Any, shuffle: dict[str, Any], num_shards: int) -> None:
+        """`num_shards`: of the run's first life, from which the order was resolved."""
         self.dataset = StructuredDataset(folder, batch_size=1, **shuffle)
         self.plan, self.shuffle, self.made = self.dataset.plan, shuffle, {}
+        self.num_shards = num_shards
 
     def epoch(self, cut: Cut, epoch: int) -> list[list[int]]:
         """The job's batches."""
         if (cut, epoch) not in self.made:
-            dataset = StructuredDataset(plan=self.plan, columns=["i"], **cut._asdict(), **self.shuffle)
-            dataset.set_epoch(epoch)
+            options = {"plan": self.plan, "columns": ["i"], **self.shuffle}
+            first = StructuredDataset(batch_size=1, num_shards=self.num_shards, **options)
+            dataset = StructuredDataset(**cut._asdict(), **options)
+            dataset.load_state_dict(first.state_at(0, epoch))
             self.made[cut, epoch] = [batch["i"].tolist() for batch in dataset]
         return self.made[cut, epoch]
 
@@ -202,7 +206,7 @@ def check_complete(whole: Whole, place: Place, loader: DataLoader) -> None:
 @examples(250)
 @given(files, shuffles, histories())
 def test_random_loops(folders, groups, shuffle, history):
-    whole = Whole(folders(groups), shuffle)
+    whole = Whole(folders(groups), shuffle, history[0].cut.num_shards)
     place, trainer, state = Place(), Trainer(EPOCHS, history[0].limit), None
     for number, life in enumerate(history):
         if number == len(history) - 1:

@@ -233,8 +233,11 @@ def entitled(
         epochs = iter(range(own, own + passes))
     names = loop in NAMED | {"by_steps", "lightning", "limited"}
     begun = place.epoch > 0 or place.ended or bool(place.taken)
+    gone = False  # the loaded place was left, and that was said
     for number, epoch in enumerate(epochs):
         left = begun and epoch not in ({place.epoch, place.epoch + done}) if number == 0 else epoch == place.epoch
+        left = left and not gone
+        gone = gone or left
         if epoch != place.epoch or number > 0:
             steps: list[Any] = fresh(epoch)[:limit]
         else:

@@ -44,11 +44,13 @@ class Progress:
     __slots__ = (
         "_ahead",
         "_before",
+        "_before_iter",
         "_closed",
         "_cursor",
         "_ended",
         "_epoch",
         "_first",
+        "_known",
         "_legs",
         "_loaded",
         "_named",
@@ -72,6 +74,7 @@ class Progress:
         self.mark = 0  # the iterator whose batches count
         self._loaded = False  # placed by a load or a seek, and the epoch not iterated to its end since
         self._named = False  # set_epoch named the epoch since it was placed
+        self._known = False  # set_epoch has named the epoch of a loaded place
         self._passed_empty = False  # the last pass delivered nothing, for nothing was left of a loaded epoch
         self._under_way = False  # the newest iterator has delivered a batch, and not the end
         self.asked: int | None = None  # the last epoch that a framework asked for, by its own count
@@ -87,7 +90,9 @@ class Progress:
         self._ended = ended
         self._closed = closed  # nothing more of this epoch is delivered, though it may not be complete
         *self._prefix, self._tail = legs_of(legs)
-        self._under_way = self._loaded = self._named = self._passed_empty = False
+        self._under_way = self._loaded = self._named = self._known = self._passed_empty = False
+        # A loaded place whose end was seen (epoch, legs, closed), while the next epoch's iterator has no batch yet.
+        self._before_iter: tuple[int, Legs, bool] | None = None
         self.looked_ahead = False  # the newest iterator's caller holds its last batch back
         self.mark += 1
 
@@ -151,6 +156,7 @@ class Progress:
         It is kept in the epoch that is being iterated, and in one where a load or a seek has set it. A loaded epoch
         whose end was seen delivers nothing, and then ends again.
         """
+        self._return()
         under_way = self._under_way and self._cursor < self._total
         kept = epoch == self._epoch and (self._loaded or under_way)
         if not kept:
@@ -161,17 +167,19 @@ class Progress:
         elif self._cursor == self._total:
             self._start = self._cursor
         self._named = True
+        self._known = kept
         return kept
 
     def leaves(self, epoch: int) -> bool:
         """Whether `set_epoch(epoch)` leaves a place that was just loaded, and not for where the run continues.
 
         A loop may name the loaded epoch, or the next one if all of it was delivered; in the former case, after a pass
-        that is empty then, the next one only.
+        that is empty then, the next one only. A loop that has named it once may leave what is left of it.
         """
+        self._return()
         if self._passed_empty:
             return epoch == self._epoch
-        loaded = self._loaded and not self._named and self._cursor == self._start
+        loaded = self._loaded and not self._known and self._cursor == self._start
         begun = self._epoch > 0 or self._ended or self._before + self._cursor > 0
         done = self._ended or self._closed or self._cursor == self._total
         return loaded and begun and epoch != self._epoch and not (done and epoch == self._epoch + 1)
@@ -182,6 +190,7 @@ class Progress:
         A framework may count from 0 after a load, and it may leave a pass early or begin a second one: each of its
         epochs begins an epoch here, none twice.
         """
+        self._return()
         last = self.asked
         if self._ahead is None:  # the first call after a load
             last = self.epoch if last is None else last
@@ -205,7 +214,7 @@ class Progress:
     def restore(self, place: "Place", num_rows: int) -> None:
         """The place of an unpickled dataset; its next iterator continues there."""
         self._place(place.epoch, Legs(num_rows, list(place.legs)), ended=place.ended, closed=place.closed)
-        self._loaded = self._named = True
+        self._loaded = self._named = self._known = True
         self.asked, self._ahead = place.asked, place.ahead
 
     def load(self, first: Legs, epoch: int, legs: Legs, *, ended: bool, over: bool, asked: int | None = None) -> None:
@@ -226,7 +235,7 @@ class Progress:
         here, length = self.batch_index, self.batch_index + self.remaining
         if step == 0 < here:
             self._place(self.epoch, self._first)
-            self._loaded = self._named = True
+            self._loaded = self._named = self._known = True
             return True
         if not here <= step <= length:
             raise ShardlineValueError(
@@ -235,7 +244,7 @@ class Progress:
         fresh = self._ended
         legs = self._first if fresh else self.legs()
         self._place(self.epoch, legs.skip_to(legs.delivered + (step - here) * self._ranks))
-        self._loaded = self._named = True
+        self._loaded = self._named = self._known = True
         return fresh
 
     def upcoming(self) -> Start:
@@ -251,12 +260,15 @@ class Progress:
     def started(self) -> bool:
         """The newest iterator is asked for its first batch; whether set_epoch has named the epoch since it was made."""
         named, self._named = self._named, False
+        self._before_iter = None
         return named
 
     def begin(self, start: Start) -> tuple[int, int]:
         """Takes `upcoming()`'s place for a new iterator; returns its (owner, mark)."""
         if start.epoch != self._epoch:
+            loaded = (self._epoch, self.legs(), self._closed) if self._loaded else None
             self._place(start.epoch, start.legs)
+            self._before_iter = loaded
         self._cursor = start.cursor
         self._under_way = self._named = False
         self.owner += 1
@@ -275,6 +287,13 @@ class Progress:
             self._ended = True
             self._passed_empty = self._loaded and self._cursor == self._start
             self._loaded = self._under_way = self._named = False
+
+    def _return(self) -> None:
+        """To the loaded place, from which an iterator without a batch so far went on to the next epoch."""
+        if self._before_iter is not None:
+            epoch, legs, closed = self._before_iter
+            self._place(epoch, legs, ended=True, closed=closed)
+            self._loaded = True
 
     # Arithmetic on any step
 
