@@ -130,5 +130,15 @@ def test_new_files_come_with_the_next_epoch(rows, tmp_path):
 @pytest.mark.parametrize(("before", "here"), [(None, [("i", ">", 3)]), ([("i", ">", 3)], None)])
 def test_other_rows_are_refused(hundred, tmp_path, before, here):
     dcp.save({"data": DataLoader(hundred, filters=before)}, checkpoint_id=tmp_path / "ck")
-    with pytest.raises(CheckpointException, match=r"Missing key in checkpoint state_dict: data\.filter"):
+    with pytest.raises(CheckpointException, match=r"Missing key in checkpoint state_dict: data\.rows\.filter"):
         dcp.load({"data": DataLoader(hundred, filters=here)}, checkpoint_id=tmp_path / "ck")
+
+
+def test_files_that_were_left_out_stay_so(make, tmp_path):
+    """DCP reads only keys that the loader's own state has: those of the rows are there, whether used or not."""
+    state = make().state_dict()
+    saved = {**state, "rows": {**state["rows"], "left_out": ["part-0001.parquet"]}}
+    dcp.save({"data": saved}, checkpoint_id=tmp_path / "ck")
+    loaded = {"data": make().state_dict()}
+    dcp.load(loaded, checkpoint_id=tmp_path / "ck")
+    assert loaded["data"] == saved

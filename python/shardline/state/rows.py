@@ -43,12 +43,13 @@ def build_rows(
     left_out: Collection[str],
 ) -> dict[str, Any]:
     """The dict of a state."""
-    rows = {
+    return {
         "order": dict(order),
         "filter": filter and {**filter, "folders": dict(filter["folders"])},
         "sample": sample and dict(sample),
+        # Even if empty: torch.distributed.checkpoint loads only the keys that a fresh state has.
+        "left_out": sorted(left_out),
     }
-    return {**rows, "left_out": sorted(left_out)} if left_out else rows
 
 
 def unknown_keys(rows: Mapping[str, Any]) -> list[str]:
@@ -71,7 +72,7 @@ def read_rows(form: Form, rows: Mapping[str, Any]) -> SavedRows:
         shuffle=shuffle,
         filter=form.part("rows.filter", rows.get("filter", MISSING), kinds),
         sample=_sample(form, rows.get("sample", MISSING)),
-        left_out=_names(form, "rows.left_out", rows.get("left_out", [])),
+        left_out=_names(form, "rows.left_out", rows.get("left_out", MISSING)),
     )
 
 
