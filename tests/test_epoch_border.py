@@ -267,7 +267,7 @@ def test_the_same_count_again_changes_nothing(make, epochs):
 @pytest.mark.parametrize("stop", STOPS, ids=str)
 def test_an_iterator_without_a_batch_takes_no_place(make, whole, stop):
     """`iter()` before `set_epoch`, as frameworks and prefetchers do, changes nothing of what it says."""
-    where, steps = stop
+    _, steps = stop
     state, _ = stopped(make, stop)
     loader, found = resumed(make, state), []
     iter(loader)
