@@ -70,6 +70,32 @@ def test_batches_shared_out_again_raise(hundred):
         next(iter(torch.utils.data.DataLoader(again, None)))
 
 
+class DataLoaderDispatcher:
+    """As accelerate's: it reads on rank 0, and sends each rank a part of that."""
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def __iter__(self):
+        yield from self.loader
+
+
+def dispatched(path, method=None, **ranks):
+    dataset = StructuredDataset(path, batch_size=10, **ranks)
+    how = {"num_workers": 1, "multiprocessing_context": method} if method else {}
+    return list(DataLoaderDispatcher(torch.utils.data.DataLoader(dataset, None, **how)))
+
+
+@pytest.mark.parametrize("method", [None, "fork", "forkserver"])
+def test_one_rank_that_reads_for_all_raises(hundred, method):
+    with pytest.raises(shardline.ShardlineRuntimeError, match=r"one of 2 parts of the rows.*shardline.DataLoader"):
+        dispatched(hundred, method, rank=0, num_ranks=2)
+
+
+def test_one_rank_that_reads_all_rows_for_all_may(hundred):
+    assert ids(dispatched(hundred, rank=0, num_ranks=1)) == ids(DataLoader(hundred, 10))
+
+
 def test_accelerate_finds_the_marks_of_a_loader_that_it_leaves_alone(hundred):
     loader = DataLoader(hundred, 10)
     assert loader._is_accelerate_prepared

@@ -386,6 +386,8 @@ class StructuredDataset(IterableDataset[Any]):
 
     def __getstate__(self) -> dict[str, Any]:
         context = self._context
+        if being_sent():
+            check_not_dispatched(self.num_ranks)
         current, fresh = context.current.order, context.sources.fresh.order
         return {
             "where": self._where,

@@ -126,8 +126,8 @@ def check(data: Path, folder: Path, loop: str, **options) -> list[str]:
 
 
 def wanted(taken: int, steps: int) -> bool:
-    """In mid-epoch, at and around an epoch's last batch, and at the run's."""
-    return taken in (1, 2, steps // 2, 2 * steps + 4, 3 * steps) or taken % steps in (0, 1, steps - 1)
+    """In mid-epoch, at each epoch's last batch, and around that of the first."""
+    return taken in (1, steps // 2, steps - 1, steps + 1, 2 * steps + 4) or taken % steps == 0
 
 
 def refused(data: Path, folder: Path) -> list[str]:

@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.frameworks,
     pytest.mark.filterwarnings("error:.*delivers nothing:RuntimeWarning"),
 ]
-LIMIT = 400
+LIMIT = 900
 VERSION = version("accelerate")
 PAGE = Path(__file__).parents[2] / "docs" / "frameworks" / "accelerate.md"
 

@@ -12,7 +12,7 @@ from support import programs
 
 pytestmark = [pytest.mark.frameworks, *map(pytest.mark.filterwarnings, t.QUIET)]
 VERSION = version("lightning")
-LIMIT = 400
+LIMIT = 900
 CHECKS = [*lightning_ranks.CASES, "checkpoints of one rank", "fabric, with set_epoch", "fabric, without set_epoch"]
 
 
@@ -28,7 +28,7 @@ def one_rank(data, tmp_path_factory):
     module = t.Module(data, num_shards=2)
     t.fit(module, out / "one", callbacks=t.savers(out / "one"))
     (out / "one.json").write_text(json.dumps(module.seen))
-    for name in ("step-006", "step-020", "step-034", "epoch-000", "epoch-001"):
+    for name in ("step-006", "step-020", "step-034", "epoch-000"):
         (out / "one" / f"{name}.ckpt").rename(out / f"one-{name}.ckpt")
     return out
 
@@ -55,7 +55,7 @@ def test_two_ranks_resume_exactly(ranks, check, say):
 @pytest.mark.timeout(LIMIT + 60)
 def test_checkpoints_of_two_ranks_on_one(ranks, one_rank, data, say):
     batches = json.loads((one_rank / "one.json").read_text())
-    checkpoints = t.wanted(one_rank / "plain")
+    checkpoints = lightning_ranks.stops(one_rank / "plain")
     for ckpt in checkpoints:
         resumed = t.Module(data, num_shards=2)
         t.fit(resumed, one_rank, ckpt=ckpt)
