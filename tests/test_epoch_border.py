@@ -235,6 +235,26 @@ def test_a_framework_that_counts_from_0_after_a_load(make, whole, stop):
     assert [DELIVERS_NOTHING in str(w.message) for w in caught] == [True] * (where is LAST)
 
 
+@pytest.mark.parametrize("stop", STOPS, ids=str)
+def test_the_readmes_loop_in_a_framework_that_counts_from_0(make, whole, stop):
+    """Fabric over a loop that calls set_epoch itself: the caller's count is what holds."""
+    state, _ = framework_stopped(make, stop)
+    loader, found = resumed(make, state), []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for count, epoch in enumerate(range(loader.epoch, EPOCHS)):
+            loader.set_epoch(epoch)
+            found += framework(loader, count, count + 1)
+    assert found == whole[stop[1] :]
+
+
+def test_an_epoch_that_the_caller_named_holds_against_a_frameworks_count(make, epochs):
+    loader = make()
+    for count, epoch in enumerate([1, 2, 3]):  # a loop over a saved number, and no state
+        loader.set_epoch(epoch)
+        assert framework(loader, count, count + 1) == epochs[epoch]
+
+
 def test_of_two_loaders_the_shorter_cycles(make, epochs):
     """Its own epoch runs ahead of the framework's: nothing comes twice in one pass, and nothing after a resume."""
     short = make()

@@ -188,7 +188,7 @@ class Progress:
         """A framework, which counts epochs by itself, is about to begin `epoch`; whether the place was kept.
 
         A framework may count from 0 after a load, and it may leave a pass early or begin a second one: each of its
-        epochs begins an epoch here, none twice.
+        epochs begins an epoch here, none twice. Nor does it go back behind an epoch that the caller has named.
         """
         self._return()
         last = self.asked
@@ -201,7 +201,9 @@ class Progress:
             return True
         self.asked = epoch
         passed = self._ended or self._cursor > self._start or self._loaded
-        return self.set_epoch(max(epoch, self._epoch + 1) if last is not None and passed else epoch)
+        if last is not None and passed:
+            return self.set_epoch(max(epoch, self._epoch + 1))
+        return self.set_epoch(max(epoch, self._epoch) if self._named else epoch)
 
     def leave_place(self) -> None:
         """What a load or a seek set was iterated from already, by others."""
