@@ -98,7 +98,43 @@ def test_the_cost_is_said_once_before_the_first_read(tmp_path, monkeypatch, capl
     )
     # Strands of two row groups each come back to the first.
     level, text = said(shuffle_buffer_size=100, shuffle_strands=4)
-    assert (level, "about 1.5 times" in text) == ("WARNING", True)
-    assert "shuffle_strands" in text
+    assert (level, "about 1.5 times" in text) == ("INFO", True)
     assert said(shuffle_buffer_size=100, shuffle_strands=8)[0] == "INFO"
     assert said(num_shards=8)[0] == "INFO"
+
+
+def test_a_shuffle_that_mixes_badly_is_said_once(tmp_path, monkeypatch, caplog):
+    pq.write_table(pa.table({"i": np.arange(8000)}), tmp_path / "x.parquet", row_group_size=1000)
+    monkeypatch.setattr(context, "_MANY_ROWS", 8000)
+
+    def said(**settings):
+        caplog.clear()
+        loader = DataLoader(tmp_path, batch_size=100, **settings)
+        with caplog.at_level(logging.WARNING, "shardline"):
+            list(loader)
+            list(loader)
+        return [record.getMessage() for record in caplog.records]
+
+    (text,) = said(shuffle=True, shuffle_buffer_size=800, shuffle_strands=4)
+    assert "about 4 places" in text
+    assert "a batch of 100 rows is worth about 4 of a uniform shuffle. Give shuffle_strands=8 or more" in text
+    (text,) = said(shuffle=True, shuffle_buffer_size=0)
+    assert "about 1 places" in text
+    assert "Leave out shuffle_buffer_size=0" in text
+    for settings in (
+        {},
+        {"shuffle": True},
+        {"shuffle": True, "shuffle_buffer_size": 800},
+        {"shuffle": True, "shuffle_buffer_size": 800, "shuffle_strands": 8},
+    ):
+        assert said(**settings) == []
+    # Splits so small that a batch, or a window, has many of them.
+    many = write_rows(tmp_path / "many", [[10] * 800])
+    assert said_of(many, caplog, shuffle_buffer_size=0) == said_of(many, caplog, shuffle_buffer_size=800) == []
+
+
+def said_of(path, caplog, **settings):
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "shardline"):
+        list(DataLoader(path, batch_size=200, shuffle=True, split_rows=10, shuffle_strands=2, **settings))
+    return [record.getMessage() for record in caplog.records]

@@ -22,6 +22,7 @@ from shardline.errors import (
 )
 from shardline.loader import DataLoader
 from shardline.options.columns import ColumnOptions
+from shardline.quality import ShuffleQuality, shuffle_quality
 from shardline.schema import ColumnSchema, Schema
 from shardline.state.format import describe
 from shardline.state.torchdata import job_state
@@ -47,10 +48,12 @@ __all__ = [
     "ShardlineRuntimeError",
     "ShardlineTypeError",
     "ShardlineValueError",
+    "ShuffleQuality",
     "StructuredDataset",
     "__version__",
     "describe",
     "job_state",
+    "shuffle_quality",
 ]
 
 if _DEBUG_BUILD:

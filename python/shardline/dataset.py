@@ -370,6 +370,10 @@ class StructuredDataset(IterableDataset[Any]):
         found = [(order.names[file], group, first, end) for file, group, first, end in rows]
         return [row for row in found if row[0] not in order.left_out]
 
+    def measured(self) -> tuple[EpochOrder, Settings]:
+        """For `shardline.shuffle_quality`: the order of the epoch in hand, and the settings to read a column with."""
+        return self._order, self._context.settings
+
     def __repr__(self) -> str:
         settings, plan = self._context.settings, self._order.plan
         num_columns, order = len(self._context.current.projection.names), self._order.describe()

@@ -25,7 +25,8 @@ from shardline.state.torchdata import WORKER
 log = logging.getLogger("shardline")
 _COSTLY = 4.0  # times the data read, from where on the log warns
 _COSTLY_BYTES = 2**28
-_FEW_STRANDS = 8
+_MANY_ROWS = 100_000  # from where on a shuffle that mixes badly is worth a warning
+_FEW_PLACES = 8
 
 
 class EpochContext:
@@ -216,22 +217,37 @@ class EpochContext:
         self._cost_logged = True
         order = self.current.order
         cost = order.read_cost(self.num_shards, self.settings.num_ranks)
-        is_large = order.plan.num_bytes > _COSTLY_BYTES
-        is_costly = is_large and cost > _COSTLY
-        is_narrow = is_large and order.shuffle.windows > 1 and order.core.strands < _FEW_STRANDS
-        cure = ""
-        if is_costly:
-            cure += "; fewer shards or strands, or smaller row groups, read less"
-        if is_narrow:
-            cure += f"; fewer than {_FEW_STRANDS} strands mix sorted data badly: give a larger shuffle_strands="
+        is_costly = order.plan.num_bytes > _COSTLY_BYTES and cost > _COSTLY
         log.log(
-            logging.WARNING if is_costly or is_narrow else logging.INFO,
+            logging.WARNING if is_costly else logging.INFO,
             "an epoch reads about %.1f times the data (%d shards x %d strands over %d row groups)%s",
             cost,
             self.num_shards,
             order.core.strands,
             order.plan.num_row_groups,
-            cure,
+            "; fewer shards or strands, or smaller row groups, read less" if is_costly else "",
+        )
+        self._log_mixing(order)
+
+    def _log_mixing(self, order: EpochOrder) -> None:
+        """Warns where the shuffle settings leave sorted data badly mixed."""
+        batch, windows = self.settings.batch_size, order.shuffle.windows
+        places = order.places(batch)
+        if (
+            not order.shuffle.shuffle
+            or windows == 1
+            or order.num_rows < _MANY_ROWS
+            or places >= min(_FEW_PLACES, batch)
+        ):
+            return
+        log.warning(
+            "the rows of a batch come from about %d places of the data: where rows are sorted by label, user or time, a "
+            "batch of %d rows is worth about %.0f of a uniform shuffle. %s, or rewrite the data in random order once; "
+            "shardline.shuffle_quality(loader) measures it",
+            places,
+            batch,
+            1 / (1 / places + 1 / batch),
+            f"Give shuffle_strands={_FEW_PLACES} or more" if windows else "Leave out shuffle_buffer_size=0",
         )
 
 

@@ -87,6 +87,18 @@ class EpochOrder:
         again = strands / groups if self.shuffle.windows and strands < groups else 0.0
         return 1 + (num_shards - 1) * min(strands, groups) / groups + again
 
+    def places(self, batch_size: int) -> int:
+        """About how many places of the data the rows of a batch come from: how varied it is where labels are sorted.
+
+        A strand gives one place, and one more for each split that ends within a window.
+        """
+        shuffle, plan = self.shuffle, self.plan
+        groups, rows = max(1, plan.num_row_groups), max(1, plan.num_rows)
+        limits = [shuffle.split_bytes * rows // max(1, plan.num_bytes), rows // 64, shuffle.split_rows or rows]
+        split_rows = max(1, rows // groups, min(limits))
+        together = max(batch_size, rows // shuffle.windows if shuffle.windows else 0)
+        return min(batch_size, self.core.strands + together // split_rows)
+
 
 def _entries(rows: RowFilter, plan: Plan) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """The filter and the sample as they stand in a state."""
