@@ -28,7 +28,7 @@ def neighbours(deviations: Reals, follows: npt.NDArray[np.bool_]) -> float:
 
 
 def places_in(rows: Rows, sizes: Rows) -> tuple[Reals, float]:
-    """Of batches: the deviation of the mean place in a part (a row group, a file; from 0 to 1), and a place's variance."""
+    """Of batches: the deviation of the mean place in a part (a row group, a file; 0 to 1), and its variance."""
     starts = np.concatenate([[0], sizes.cumsum()])[:-1]
     part = np.searchsorted(starts, rows, "right") - 1
     deviations = ((rows - starts[part] + 0.5) / sizes[part]).mean(1) - 0.5

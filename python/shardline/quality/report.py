@@ -80,8 +80,8 @@ def shuffle_quality(
     """Measures how well a loader mixes its rows, from positions: no data is read unless a column is given.
 
     The figures are computed from at most 1,152 batches (3 epochs, 48 stretches of 8 batches each; fewer but at least 96
-    where batches are large), or from all where there are fewer, and from 32 windows in each of two epochs (up to 64, all are
-    taken). That takes seconds at 10⁹ rows. The batches are those of fresh epochs, over all ranks; a state that was
+    where batches are large), or from all where there are fewer, and from 32 windows in each of two epochs (all, up to
+    64). That takes seconds at 10⁹ rows. The batches are those of fresh epochs, over all ranks; a state that was
     loaded plays no part beyond its order.
 
     Args:
@@ -126,8 +126,8 @@ def measure(
     layout, total = Layout(order.plan), order.num_rows
     if total // num_shards < 2 * batch_size:
         raise ShardlineValueError(
-            f"batch_size={batch_size:,}: a shard of {total // num_shards:,} rows has fewer than two full batches. Give a "
-            "smaller batch_size="
+            f"batch_size={batch_size:,}: a shard of {total // num_shards:,} rows has fewer than two full batches. Give "
+            "a smaller batch_size="
         )
     rows, follows = sample_batches(order.core, layout, epoch, num_shards, batch_size)
     ids = (rows.mean(1) + 0.5) / total - 0.5

@@ -5,6 +5,7 @@ call computes the permutation of the window that it begins in.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -98,7 +99,7 @@ def pairs_again(order: Order, layout: Layout, windows: int, epoch: int, batch_si
             intervals = [(begin, min(end, begin + _WINDOW_ROWS))]  # rows of a window stand in random order
         else:
             places = [begin + i * (end - begin) // _PARTS for i in range(_PARTS + 1)]
-            intervals = [(a, min(b, a + _WINDOW_ROWS // _PARTS)) for a, b in zip(places, places[1:], strict=False)]
+            intervals = [(a, min(b, a + _WINDOW_ROWS // _PARTS)) for a, b in pairwise(places)]
         first, last = layout.runs(order.rows(number, intervals))
         return _dense(first, last, end - begin)
 
