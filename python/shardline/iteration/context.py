@@ -242,8 +242,8 @@ class EpochContext:
             return
         log.warning(
             "the rows of a batch come from about %d places of the data: where rows are sorted by label, user or time, "
-            "a batch of %d rows is worth about %.0f of a uniform shuffle. %s, or rewrite the data in random order once; "
-            "shardline.shuffle_quality(loader) measures it",
+            "a batch of %d rows is worth about %.0f of a uniform shuffle. %s, or rewrite the data in random order "
+            "once; shardline.shuffle_quality(loader) measures it",
             places,
             batch,
             1 / (1 / places + 1 / batch),
