@@ -55,7 +55,7 @@ def test_a_uniform_shuffle_is_one(table):
     assert quality.effective_batch_size == pytest.approx(BATCH, rel=0.1)
 
 
-@pytest.mark.parametrize("more", [{}, {"num_shards": 4}, {"filters": [("i", "<", 150_000)]}], ids=str)
+@pytest.mark.parametrize("more", [{"num_shards": 4}, {"filters": [("i", "<", 150_000)]}], ids=str)
 def test_the_report_says_what_the_loader_delivers(table, more):
     loader = loader_of(table, **MIXED, **more)
     order = loader.state_dict()["rows"]["order"]
@@ -119,8 +119,8 @@ def plan_of(folder, groups):
 
 @pytest.mark.parametrize(
     ("groups", "most_in_group"),
-    [([(125_000, 96)] * 32, 6), ([(1_048_576, 300)] * 4, 6), ([(50_000, 4096)] * 40, 9)],
-    ids=["narrow", "large groups", "wide"],
+    [([(1_048_576, 300)] * 4, 6), ([(50_000, 4096)] * 40, 9)],
+    ids=["large groups", "wide"],
 )
 def test_sorted_data_are_mixed_well_by_default(tmp_path, groups, most_in_group):
     quality = shuffle_quality(plan_of(tmp_path, groups))
