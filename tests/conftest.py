@@ -29,6 +29,13 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, _PLACES))  # processes t
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it starts in the background
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Tests of frameworks are imported only where they are asked for, since the frameworks may not be installed."""
+    marks = config.getoption("markexpr")
+    asked = "frameworks" in marks and "not frameworks" not in marks
+    return True if collection_path.name == "frameworks" and not asked else None
+
+
 @pytest.fixture
 def rows(tmp_path: Path) -> Callable[..., Path]:
     """`rows([[10, 10], [5]])`: a folder of two files with these row groups."""

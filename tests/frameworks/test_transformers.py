@@ -24,7 +24,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hf() -> Any:
-    from support import hf_trainer
+    from frameworks import hf_trainer
 
     return hf_trainer
 
@@ -249,7 +249,7 @@ def test_evaluation_and_early_stopping(hf, data, whole, tmp_path):
 
 def launch(ranks: int, data: Path, folder: Path, out: str, *runs: dict[str, Any]) -> list[list[Any]]:
     """What each rank did, in processes of their own."""
-    script = Path(__file__).parents[1] / "support" / "hf_trainer.py"
+    script = Path(__file__).parent / "hf_trainer.py"
     given = [script, folder / out, data, folder, *map(json.dumps, runs)]
     start = [] if ranks == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
     done = programs.run(*start, *given, env={**os.environ, "OMP_NUM_THREADS": "1"})
