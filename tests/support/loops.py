@@ -6,7 +6,7 @@ events from the batches of runs that were never stopped; it asks nothing of a lo
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import count, islice
+from itertools import count, islice, takewhile
 from typing import Any, NamedTuple
 
 END = object()
@@ -164,7 +164,7 @@ OWN: dict[str, Callable[[Any, Trainer], Iterator[Any]]] = {
 ALONE = {loop.__name__: loop for loop in (limited, lightning, fabric)}
 """Loops whose counts no other loop would know."""
 NAMED = {"readme", "enumerated", "zipped", "named_while_iterated", "left_and_continued", "saved_epoch_named"}
-UNSOUND = {"by_passes", "until"}
+UNSOUND = {"by_steps", "by_passes", "until"}
 """Loops that take steps for a measure of epochs where these had another number of steps in an earlier life."""
 
 
@@ -217,9 +217,9 @@ def entitled(
     done = place.ended or not rest
     complete = not place.ended and done and bool(place.taken)
     if loop in NAMED | {"limited"}:
-        epochs = iter(range(place.epoch if loop == "saved_epoch_named" else own, total))
+        epochs: Iterator[int] = iter(range(place.epoch if loop == "saved_epoch_named" else own, total))
     elif loop == "by_steps":
-        epochs = iter(lambda: step // length, total)
+        epochs = takewhile(lambda epoch: epoch < total, (step // length for _ in count()))
     elif loop == "lightning":
         epochs = iter(range(place.epoch + done, total))
     else:
