@@ -106,7 +106,7 @@ class Whole:
     """Runs that are never stopped."""
 
     def __init__(self, folder: Any, shuffle: dict[str, Any], num_shards: int) -> None:
-        """`num_shards`: of the run's first life, from which the order was resolved."""
+        """`num_shards`: of the life that the run began in, from which the order was resolved."""
         self.dataset = StructuredDataset(folder, batch_size=1, **shuffle)
         self.plan, self.shuffle, self.made = self.dataset.plan, shuffle, {}
         self.num_shards = num_shards
@@ -206,11 +206,12 @@ def check_complete(whole: Whole, place: Place, loader: DataLoader) -> None:
 @examples(250)
 @given(files, shuffles, histories())
 def test_random_loops(folders, groups, shuffle, history):
-    whole = Whole(folders(groups), shuffle, history[0].cut.num_shards)
     place, trainer, state = Place(), Trainer(EPOCHS, history[0].limit), None
     for number, life in enumerate(history):
         if number == len(history) - 1:
             life = life._replace(stop=10_000, save_every=1)
+        if state is None:
+            whole = Whole(folders(groups), shuffle, life.cut.num_shards)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
