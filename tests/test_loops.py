@@ -155,6 +155,7 @@ def run(
 ) -> tuple[Place, Trainer, Any, tuple[int, int]]:
     """What was saved last, after so many events of a loop, each checked."""
     loaders = make(whole, life)
+    saved = place, trainer, state
     changed = place.cut not in (None, life.cut) or len(place.taken) % life.ranks != 0
     begin(loaders, state, "" if life.before == "peek" else life.before, False)
     complete = place.rest == 0 or place.ended
@@ -169,7 +170,6 @@ def run(
     if life.before == "peek" and life.loop not in ("enumerated", "limited", "lightning"):  # these ask for batch_index
         begin(loaders, state, "peek", len(rest) > 1)
     over = not rest and not complete and bool(place.taken)
-    saved = place, trainer, state
     loop = (OWN | ALONE)[life.loop]
     events = entitled(life.loop, place, trainer, rest, lambda epoch: steps(whole.epoch(life.cut, epoch), life.ranks))
     loops = [loop(loader, replace(trainer)) for loader in loaders]
