@@ -168,8 +168,10 @@ class StructuredDataset(IterableDataset[Any]):
         context = self._context
         settings, replica = context.settings, context.replica
         saved, made = state_format.read(state), None
-        known = {name for name, _, _ in saved.files.table or self._listed.files()}
-        without = file_names(leave_out, self._listed, known)
+        without: frozenset[str] = frozenset()
+        if leave_out:
+            known = {name for name, _, _ in saved.files.table or self._listed.files()}
+            without = file_names(leave_out, self._listed, known)
         if WORKER in state:
             made = read_entry(state[WORKER], replica, settings.num_ranks)
         found = resume(saved, context.current.order, self._listed, settings, strict=strict, leave_out=without)

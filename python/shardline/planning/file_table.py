@@ -50,15 +50,11 @@ def pack(files: Sequence[FileRow], groups: Sequence[RowGroups] = ()) -> str:
 
 def unpack(packed: str) -> list[FileRow]:
     """The files of `pack`; ValueError where `packed` is not its work."""
-    return _unpack(packed)[0]
+    return unpack_with_groups(packed)[0]
 
 
-def unpack_groups(packed: str) -> dict[str, RowGroups]:
-    """The row groups of `pack`, by file; nothing where they were too many."""
-    return _unpack(packed)[1]
-
-
-def _unpack(packed: str) -> tuple[list[FileRow], dict[str, RowGroups]]:
+def unpack_with_groups(packed: str) -> tuple[list[FileRow], dict[str, RowGroups]]:
+    """The files of `pack`, and their row groups by name: none where they were too many. Raises as `unpack`."""
     try:
         inflater = zlib.decompressobj()
         data = inflater.decompress(base64.b64decode(packed, validate=True), MAX_UNPACKED_BYTES)

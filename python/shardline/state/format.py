@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from shardline._core import ORDER_VERSION
 from shardline.errors import CheckpointMismatchError
-from shardline.planning.file_table import FileRow, RowGroups, unpack, unpack_groups
+from shardline.planning.file_table import FileRow, RowGroups, unpack_with_groups
 from shardline.state.form import MISSING, Form, short
 from shardline.state.leg import Leg, delivered_batches
 from shardline.state.rows import SavedRows, build_rows, read_rows, unknown_keys
@@ -174,10 +174,11 @@ def _files(form: Form, value: Any) -> SavedFiles:
         digest = ""
     count = form.integer("files.count", entry.get("count", MISSING))
     rows = form.integer("files.rows", entry.get("rows", MISSING))
-    packed, table, groups = entry.get("packed", MISSING), None, {}
+    packed, table = entry.get("packed", MISSING), None
+    groups: Mapping[str, RowGroups] = {}
     if isinstance(packed, str):
         try:
-            table, groups = unpack(packed), unpack_groups(packed)
+            table, groups = unpack_with_groups(packed)
         except ValueError as error:
             form.wrong.append(f"files.packed: {error}")
         else:
