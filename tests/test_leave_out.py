@@ -151,3 +151,19 @@ def test_rows_at_and_bad_arguments(make):
         warnings.simplefilter("ignore")
         loader.load_state_dict(loader.state_dict(), leave_out=[LOST])
     assert all(row[0] != LOST for step in range(10) for row in loader.dataset.rows_at(step))
+
+
+def test_a_refresh_ends_it_in_pickles_too(make, hundred, epochs, rows):
+    """The epochs after a refresh have all files again: what was left out of the resumed epoch is no part of them."""
+    loader = make()
+    assert take(iter(loader), 4) == epochs[0][:4]
+    state = loader.state_dict()
+    (rows([[7]], start=100) / "part-0000.parquet").rename(hundred / "part-0100.parquet")
+    resumed = make(on_new_files="refresh")
+    with pytest.warns(RuntimeWarning, match="left out"):
+        resumed.load_state_dict(state, leave_out=[LOST])
+    copy = pickle.loads(pickle.dumps(resumed.dataset))
+    for one in (resumed, copy):
+        assert ids(one) == without(epochs[0][4:])
+        assert sorted(sum(ids(one), [])) == list(range(107))
+        assert one.left_out() == []

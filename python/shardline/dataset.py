@@ -406,7 +406,7 @@ class StructuredDataset(IterableDataset[Any]):
             "fresh_shuffle": fresh.shuffle,
             "shuffle": current.shuffle,
             "num_shards": context.num_shards,
-            "left_out": current.left_out,
+            "left_out": (current.left_out, fresh.left_out),
             "resumed": self.resumed,
             "vocabularies": vocabulary.snapshot(fresh.plan, current.plan),
             "progress": context.progress.kept_place(),
@@ -423,8 +423,8 @@ class StructuredDataset(IterableDataset[Any]):
         if plan is not kept["fresh"]:
             source = EpochSource.of(EpochOrder(plan, settings.row_filter, kept["shuffle"], seed), settings)
             context.sources = context.sources._replace(current=source)
-        if kept["left_out"]:
-            context.sources = context.sources.leaving_out(kept["left_out"])
+        if any(kept["left_out"]):
+            context.sources = context.sources.leaving_out(*kept["left_out"])
         context.progress.restore(kept["progress"], self.num_rows)
         if kept["shared"] is not None:
             context.shared = kept["shared"]

@@ -166,7 +166,8 @@ class EpochContext:
                 f"epoch {self.progress.epoch} is being iterated: leave files out before its first batch, or in its "
                 "middle by load_state_dict(state_dict(), leave_out=[…])"
             )
-        self.sources = self.sources.leaving_out(files | self.current.order.left_out)
+        current, fresh = (source.order.left_out | files for source in self.sources)
+        self.sources = self.sources.leaving_out(current, fresh)
         self.publish_place()
 
     def resume(self, found: Resumption, made: Made | None) -> None:

@@ -39,9 +39,9 @@ class EpochSources(NamedTuple):
         """For a new epoch: the fresh source is the current one."""
         return self if self.current is self.fresh else EpochSources(self.fresh, self.fresh)
 
-    def leaving_out(self, files: frozenset[str]) -> "EpochSources":
-        """The same sources, with exactly these files left out."""
-        current = self.current._replace(order=self.current.order.leaving_out(files))
-        if self.fresh is self.current:
-            return EpochSources(current, current)
-        return EpochSources(current, self.fresh._replace(order=self.fresh.order.leaving_out(files)))
+    def leaving_out(self, current: frozenset[str], fresh: frozenset[str]) -> "EpochSources":
+        """The same sources, the current one without exactly these files, and the fresh one without those."""
+        source = self.current._replace(order=self.current.order.leaving_out(current))
+        if self.fresh is self.current and current == fresh:
+            return EpochSources(source, source)
+        return EpochSources(source, self.fresh._replace(order=self.fresh.order.leaving_out(fresh)))
