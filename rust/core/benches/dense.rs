@@ -59,7 +59,7 @@ impl File {
         let group = self.metadata.metadata().row_group(0);
         (group.columns().iter().zip(self.metadata.schema().fields()))
             .map(|(chunk, field)| {
-                let pages = pages(self.bytes.clone(), chunk, self.rows, None, None, None).unwrap();
+                let pages = pages(self.bytes.clone(), chunk, self.rows, None, None, None, false).unwrap();
                 DenseColumn::try_new(pages, chunk.column_descr(), field).unwrap()
             })
             .collect()

@@ -14,10 +14,12 @@
 //! | [`assemble`] | the threads, and the batches in their order |
 //! | [`tensor`] | Arrow memory as tensors |
 //!
-//! What several of them use is beside them: errors, memory that is reused (`buffer_pool`), a bounded map (`lru`),
+//! What several of them use is beside them: errors, memory that is reused (`buffer_pool`), the files that are open
+//! (`descriptors`), a bounded map (`lru`),
 //! threads that share a list of tasks (`parallel`) and locks ([`sync`]).
 
 mod buffer_pool;
+mod descriptors;
 mod error;
 mod lru;
 mod parallel;

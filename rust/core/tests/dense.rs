@@ -99,7 +99,7 @@ fn dense(file: &Bytes, metadata: &ArrowReaderMetadata) -> Option<DenseColumn> {
     let rows = group.num_rows() as usize;
     let locations = metadata.metadata().page_index_for_row_group(0);
     let locations = locations.offset_index(0).map(|index| index.page_locations().clone());
-    let pages = pages(file.clone(), group.column(0), rows, locations, None, None).unwrap();
+    let pages = pages(file.clone(), group.column(0), rows, locations, None, None, false).unwrap();
     let field = metadata.schema().field(0);
     let taken = DenseColumn::try_new(pages, group.column(0).column_descr(), field);
     assert_eq!(taken.is_some(), DenseColumn::takes(group.column(0).column_descr(), field));

@@ -158,7 +158,7 @@ impl Cutter {
             (0..projection.columns().len())
                 .map(|column| {
                     let pieces: Vec<ArrayRef> = parts.iter().map(|part| part[column].clone()).collect();
-                    super::gather::join(&projection.columns()[column].name, &pieces)
+                    super::join::join(&projection.columns()[column].name, &pieces)
                 })
                 .collect::<Result<_>>()?
         };

@@ -1,13 +1,12 @@
-//! A chunk in the making: the pieces that its columns still wait for, and the columns that are done.
+//! A chunk in the making: the pieces that its columns still wait for, the columns that are done, and its outputs.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef};
+use arrow_array::ArrayRef;
 
-use super::gather;
-use crate::decode::{Column, beside};
-use crate::order::Line;
-use crate::schedule::{Chunk, Output};
+use super::chunk_spec::{Assembled, ChunkSpec};
+use super::window_column::WindowColumn;
+use crate::schedule::Chunk;
 use crate::{Error, Result};
 
 /// One chunk under way.
@@ -17,13 +16,16 @@ pub(crate) struct ChunkBuilder {
     pub(crate) work: Arc<ChunkSpec>,
     /// Of every column, the pieces of its sources.
     pieces: Vec<Pieces>,
-    /// Columns that are not done.
+    /// The columns that are done.
+    columns: Vec<Option<Assembled>>,
+    /// Columns that are not.
     missing: usize,
-    /// The finished columns of every output.
-    outputs: Vec<Option<Vec<Option<ArrayRef>>>>,
+    /// The columns of a window, from all being done until its last output is.
+    window: Option<Arc<[WindowColumn]>>,
+    outputs: Vec<Made>,
     /// What went wrong first.
     error: Option<Error>,
-    /// Bytes that it counts for in the budget.
+    /// Bytes that it counts for in the budget: until the caller has begun to take it.
     pub(crate) bytes: u64,
     /// Bytes that it is decoded from, until it is.
     pub(crate) raw_bytes: u64,
@@ -31,22 +33,15 @@ pub(crate) struct ChunkBuilder {
     pub(crate) actual_bytes: u64,
 }
 
-/// What does not change while a chunk is made.
+/// An output, as far as it is made.
 #[derive(Debug)]
-pub(crate) struct ChunkSpec {
-    pub(crate) chunk: Chunk,
-    permutation: OnceLock<Vec<u32>>,
-    /// Of every output, where rows are left out.
-    kept_rows: OnceLock<Vec<KeptRows>>,
-}
-
-/// The rows of an output that are delivered, where some are left out.
-#[derive(Debug)]
-struct KeptRows {
-    /// Which of the decoded rows they are, in order.
-    rows: Vec<u32>,
-    /// How many of the output's rows before each are delivered, and at the end.
-    before: Arc<[u32]>,
+enum Made {
+    Not,
+    /// A thread was asked to.
+    UnderWay,
+    /// Its columns; none where all of its rows are left out.
+    Done(Vec<ArrayRef>),
+    Taken,
 }
 
 #[derive(Debug)]
@@ -60,13 +55,16 @@ impl ChunkBuilder {
     /// `sources`: how many each column has.
     pub(crate) fn new(chunk: Chunk, sources: &[usize], bytes: u64, raw_bytes: u64) -> Self {
         let pieces: usize = chunk.strands.iter().map(Vec::len).sum();
-        let outputs = chunk.outputs.iter().map(|_| Some(vec![None; sources.len()])).collect();
         let of = |&count: &usize| Pieces { sources: vec![vec![None; pieces]; count], missing: count * pieces };
+        // Where all of its rows are left out there is nothing to do.
+        let outputs = chunk.outputs.iter().map(|_| if pieces == 0 { Made::Done(Vec::new()) } else { Made::Not });
         Self {
-            work: Arc::new(ChunkSpec { chunk, permutation: OnceLock::new(), kept_rows: OnceLock::new() }),
             pieces: sources.iter().map(of).collect(),
+            columns: sources.iter().map(|_| None).collect(),
             missing: if pieces == 0 { 0 } else { sources.len() },
-            outputs,
+            window: None,
+            outputs: outputs.collect(),
+            work: Arc::new(ChunkSpec::new(chunk)),
             error: None,
             bytes,
             raw_bytes,
@@ -89,19 +87,54 @@ impl ChunkBuilder {
         (of.missing == 0).then(|| std::mem::take(&mut of.sources).into_iter().map(all).collect())
     }
 
-    /// Takes a finished column, one array per output; returns whether the chunk is done.
-    pub(crate) fn put_column(&mut self, column: usize, arrays: Vec<ArrayRef>) -> bool {
+    /// Takes a column; returns whether it was the last.
+    pub(crate) fn put_column(&mut self, column: usize, assembled: Assembled) -> bool {
         if self.has_failed() {
             // It is done: another thread that was still at work on it must not count it back.
             return false;
         }
-        for (output, array) in self.outputs.iter_mut().zip(arrays) {
-            if let Some(columns) = output {
-                columns[column] = Some(array);
+        self.columns[column] = Some(assembled);
+        self.missing -= 1;
+        if self.missing > 0 {
+            return false;
+        }
+        let (mut arrays, mut window) = (Vec::new(), Vec::new());
+        for column in std::mem::take(&mut self.columns).into_iter().flatten() {
+            match column {
+                Assembled::Array(array) => arrays.push(array),
+                Assembled::Window(column) => window.push(column),
             }
         }
-        self.missing -= 1;
-        self.missing == 0
+        if self.work.chunk.window.is_some() {
+            self.window = Some(window.into());
+        } else {
+            // It has one output.
+            self.outputs.iter_mut().for_each(|made| *made = Made::Done(std::mem::take(&mut arrays)));
+        }
+        true
+    }
+
+    /// The window's columns, for a thread that is to make this output of it; None where it is made, or cannot be yet.
+    pub(crate) fn begin_output(&mut self, output: usize) -> bool {
+        let made = &mut self.outputs[output];
+        let begins = self.window.is_some() && matches!(made, Made::Not);
+        if begins {
+            *made = Made::UnderWay;
+        }
+        begins
+    }
+
+    /// What an output is picked from.
+    pub(crate) fn window(&self) -> Option<Arc<[WindowColumn]>> {
+        self.window.clone()
+    }
+
+    /// Takes an output of a window; the window is let go of after the last one.
+    pub(crate) fn put_output(&mut self, output: usize, columns: Vec<ArrayRef>) {
+        self.outputs[output] = Made::Done(columns);
+        if self.outputs.iter().all(|made| matches!(made, Made::Done(_) | Made::Taken)) {
+            self.window = None;
+        }
     }
 
     /// Marks the chunk as failed; the first error stays.
@@ -115,89 +148,37 @@ impl ChunkBuilder {
         self.error.is_some()
     }
 
-    /// Whether its outputs can be taken.
-    pub(crate) fn is_done(&self) -> bool {
+    /// Whether all of its rows are decoded.
+    pub(crate) fn is_decoded(&self) -> bool {
         self.missing == 0
     }
 
-    /// Takes an output's columns; none where all of the chunk's rows are left out.
+    /// Whether an output can be taken.
+    pub(crate) fn is_done(&self, output: usize) -> bool {
+        self.has_failed() || matches!(self.outputs[output], Made::Done(_))
+    }
+
+    /// Takes an output's columns; none where all of its rows are left out.
     pub(crate) fn take(&mut self, output: usize) -> Result<Vec<ArrayRef>> {
         if let Some(error) = &self.error {
             return Err(error.clone());
         }
-        let columns = self.outputs[output].take().ok_or_else(|| Error::internal("an output was taken twice"))?;
-        if self.work.chunk.kept.is_some() && self.work.chunk.rows() == 0 {
-            return Ok(Vec::new());
+        match std::mem::replace(&mut self.outputs[output], Made::Taken) {
+            Made::Done(columns) => Ok(columns),
+            _ => Err(Error::internal("an output was taken before it was made, or twice")),
         }
-        columns.into_iter().collect::<Option<_>>().ok_or_else(|| Error::internal("a column is missing"))
     }
 
     /// Whether all outputs were taken.
     pub(crate) fn is_spent(&self) -> bool {
-        self.outputs.iter().all(Option::is_none)
+        self.outputs.iter().all(|made| matches!(made, Made::Taken))
     }
-}
-
-impl ChunkSpec {
-    /// Makes a column's outputs from the pieces of its sources.
-    pub(crate) fn finish(
-        &self,
-        column: &Column,
-        mut sources: Vec<Vec<ArrayRef>>,
-        line: &Line,
-    ) -> Result<Vec<ArrayRef>> {
-        let pieces = if column.is_matrix { vec![beside(column, &sources)?] } else { sources.pop().unwrap_or_default() };
-        let Some(window) = &self.chunk.window else {
-            return Ok(vec![gather::join(&column.name, &pieces)?]);
-        };
-        if let Some(kept) = self.kept_rows(line) {
-            return kept.iter().map(|kept| gather::pick(&column.name, &pieces, &[&kept.rows])).collect();
-        }
-        let permutation = self.permutation.get_or_init(|| line.permutation(window));
-        self.chunk
-            .outputs
-            .iter()
-            .map(|output| {
-                let picks: Vec<&[u32]> =
-                    output.picks.iter().map(|pick| &permutation[pick.start as usize..pick.end as usize]).collect();
-                gather::pick(&column.name, &pieces, &picks)
-            })
-            .collect()
-    }
-}
-
-impl ChunkSpec {
-    /// How many rows before each of an output's rows are delivered, and at the end; None where all are.
-    pub(crate) fn delivered_before(&self, output: usize, line: &Line) -> Option<Arc<[u32]>> {
-        Some(Arc::clone(&self.kept_rows(line)?.get(output)?.before))
-    }
-
-    fn kept_rows(&self, line: &Line) -> Option<&[KeptRows]> {
-        let kept = self.chunk.kept.as_ref()?;
-        Some(self.kept_rows.get_or_init(|| {
-            let permutation = self.chunk.window.as_ref().map(|window| line.permutation(window));
-            let row = |position: u64| permutation.as_ref().map_or(position, |rows| u64::from(rows[position as usize]));
-            let of_output = |output: &Output| {
-                let (mut rows, mut before) = (Vec::new(), vec![0]);
-                for position in output.picks.iter().cloned().flatten() {
-                    rows.extend(kept.decoded(row(position)).map(|row| row as u32));
-                    before.push(rows.len() as u32);
-                }
-                KeptRows { rows, before: before.into() }
-            };
-            self.chunk.outputs.iter().map(of_output).collect()
-        }))
-    }
-}
-
-/// The bytes that an array's values take.
-pub(crate) fn array_bytes(array: &dyn Array) -> u64 {
-    array.get_buffer_memory_size() as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::Output;
 
     #[test]
     fn a_failed_chunk_stays_done_whatever_other_threads_still_bring() {
@@ -207,10 +188,11 @@ mod tests {
             Chunk { strands: vec![vec![group]], window: None, outputs: vec![Output { slot: 0, picks }], kept: None };
         let mut builder = ChunkBuilder::new(chunk, &[1, 1], 0, 0);
         builder.fail(Error::internal("the first column"));
-        assert!(builder.is_done());
+        assert!(builder.is_done(0));
         let array: ArrayRef = Arc::new(arrow_array::Int32Array::from(vec![1]));
         let mut sources = builder.put_piece(1, 0, 0, array).expect("it was the only one");
-        assert!(!builder.put_column(1, sources.remove(0)));
-        assert!(builder.is_done() && builder.take(0).is_err());
+        let array = sources.remove(0).remove(0);
+        assert!(!builder.put_column(1, Assembled::Array(array)));
+        assert!(builder.is_done(0) && builder.take(0).is_err());
     }
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 
-use super::gather;
+use super::join::join;
 use super::task::CursorKey;
 use crate::decode::{self, DecompressPool, GroupColumn, Projection, SourceReader};
 use crate::error::panic_words;
 use crate::fetch::{FileHandle, Files, OpenFile};
 use crate::files::Plan;
 use crate::order::RowSet;
+use crate::schedule::ChunkSize;
 use crate::select::Selections;
 use crate::{Error, Result};
 
@@ -26,9 +27,24 @@ pub(crate) struct Reading<'a> {
     pub(crate) projection: &'a Projection,
     /// None where all rows are on the line.
     pub(crate) selections: Option<&'a Selections>,
-    /// Rows that are decoded beyond those of a task.
-    pub(crate) ahead: u64,
+    pub(crate) size: &'a ChunkSize,
+    pub(crate) ahead: DecodeAhead,
     pub(crate) pool: &'a Arc<DecompressPool>,
+}
+
+/// What is decoded of a row group beyond a task's rows: those of further windows, a chunk in all.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DecodeAhead {
+    /// Rows of a window that are of one strand.
+    pub(crate) of_window: u64,
+    pub(crate) bytes: u64,
+}
+
+impl DecodeAhead {
+    fn rows(self, row_bytes: u64) -> u64 {
+        let windows = (self.bytes / row_bytes.max(1)).checked_div(self.of_window).unwrap_or(0);
+        windows.saturating_sub(1) * self.of_window
+    }
 }
 
 /// The decoders of a cursor; opened by the thread that first works on it.
@@ -66,13 +82,14 @@ impl CursorDecoder {
         }
         let of_source = |source: usize| parts.iter().map(|part| part[source].clone()).collect::<Vec<_>>();
         let name = |source: usize| reading.projection.source(key.sources.start + source).name.as_str();
-        (0..key.sources.len()).map(|source| gather::join(name(source), &of_source(source))).collect()
+        (0..key.sources.len()).map(|source| join(name(source), &of_source(source))).collect()
     }
 
     /// Decodes these rows, and keeps those after them that it decodes with them.
     fn more(&mut self, reading: Reading<'_>, key: &CursorKey, rows: &Range<u64>) -> Result<Vec<ArrayRef>> {
         let group_rows = reading.files.plan().line_rows()[key.group as usize];
-        let until = (rows.end + reading.ahead).min(group_rows);
+        let ahead = reading.ahead.rows(reading.size.row_bytes(key.group));
+        let until = (rows.end + ahead).min(group_rows);
         if self.readers.is_some() && until > rows.end {
             if let Ok(arrays) = self.checked(reading, key, &(rows.start..until)) {
                 let count = (rows.end - rows.start) as usize;

@@ -1,19 +1,30 @@
 //! Rows of one width, copied as bytes.
 
+use std::ops::Range;
+
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
 use arrow_buffer::{ArrowNativeType, Buffer};
 use arrow_schema::DataType;
 
+use super::places::Place;
 use crate::buffer_pool::{self, Element};
 use crate::decode::value_bytes;
 
 /// An array without nulls whose rows are all of one width, as bytes.
+#[derive(Debug)]
 pub(super) struct FixedRows {
-    pub(super) bytes: Buffer,
+    bytes: Buffer,
     pub(super) width: usize,
     /// The width of the numbers that a row is made of.
     unit: usize,
+}
+
+impl FixedRows {
+    /// Their bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
 }
 
 pub(super) fn rows(array: &ArrayRef) -> Option<FixedRows> {
@@ -36,18 +47,6 @@ pub(super) fn all_rows(pieces: &[ArrayRef]) -> Option<Vec<FixedRows>> {
     Some(all)
 }
 
-/// The number of the first row of every piece.
-pub(super) fn starts(pieces: &[ArrayRef]) -> Vec<usize> {
-    pieces
-        .iter()
-        .scan(0, |total, piece| {
-            let start = *total;
-            *total += piece.len();
-            Some(start)
-        })
-        .collect()
-}
-
 /// All bytes, in memory aligned for their numbers.
 pub(super) fn end_to_end(sources: &[FixedRows]) -> Buffer {
     fn of<T: Element + ArrowNativeType>(sources: &[FixedRows]) -> Buffer {
@@ -67,77 +66,103 @@ pub(super) fn end_to_end(sources: &[FixedRows]) -> Buffer {
     }
 }
 
-/// Numbers: laid end to end once, so that a pick is one load.
-pub(super) fn by_value<T: Element + ArrowNativeType>(sources: &[FixedRows], picks: &[&[u32]], count: usize) -> Buffer {
-    let joined = end_to_end(sources);
-    let values: &[T] = joined.typed_data();
-    let mut out: Vec<T> = buffer_pool::vec(count);
-    for pick in picks {
-        out.extend(pick.iter().map(|&row| values[row as usize]));
-    }
-    buffer_pool::buffer(out)
-}
-
-/// Wide rows: copied one by one from the piece that holds them.
-pub(super) fn by_row(sources: &[FixedRows], starts: &[usize], picks: &[&[u32]], bytes: usize) -> Buffer {
-    fn of<T: Element + ArrowNativeType>(
-        sources: &[FixedRows],
-        starts: &[usize],
-        picks: &[&[u32]],
-        bytes: usize,
-    ) -> Buffer {
+/// These rows of few bytes, numbered as if the pieces were end to end: laid so once, a pick is one load.
+pub(super) fn rows_of_all(sources: &[FixedRows], rows: &[u32]) -> Buffer {
+    fn of<T: Element + ArrowNativeType>(sources: &[FixedRows], rows: &[u32]) -> Buffer {
+        fn wide<T: Element, const WIDTH: usize>(out: &mut Vec<T>, values: &[T], rows: &[u32]) {
+            let values = values.as_chunks::<WIDTH>().0;
+            rows.iter().for_each(|&row| out.extend_from_slice(&values[row as usize]));
+        }
         let width = sources[0].width / size_of::<T>();
-        let pieces: Vec<&[T]> = sources.iter().map(|source| source.bytes.typed_data()).collect();
-        let mut out: Vec<T> = buffer_pool::vec(bytes / size_of::<T>());
-        // Of a width that the compiler knows, a row is a few instructions.
+        let joined = end_to_end(sources);
+        let values: &[T] = joined.typed_data();
+        let mut out: Vec<T> = buffer_pool::vec(rows.len() * width);
         match width {
-            2 => rows_of::<T, 2>(&mut out, &pieces, starts, picks),
-            3 => rows_of::<T, 3>(&mut out, &pieces, starts, picks),
-            4 => rows_of::<T, 4>(&mut out, &pieces, starts, picks),
-            8 => rows_of::<T, 8>(&mut out, &pieces, starts, picks),
-            16 => rows_of::<T, 16>(&mut out, &pieces, starts, picks),
-            32 => rows_of::<T, 32>(&mut out, &pieces, starts, picks),
-            _ => {
-                for &row in picks.iter().copied().flatten() {
-                    let piece = starts.partition_point(|&start| start <= row as usize) - 1;
-                    let at = (row as usize - starts[piece]) * width;
-                    out.extend_from_slice(&pieces[piece][at..at + width]);
-                }
-            }
+            1 => out.extend(rows.iter().map(|&row| values[row as usize])),
+            2 => wide::<T, 2>(&mut out, values, rows),
+            3 => wide::<T, 3>(&mut out, values, rows),
+            4 => wide::<T, 4>(&mut out, values, rows),
+            8 => wide::<T, 8>(&mut out, values, rows),
+            _ => rows.iter().for_each(|&row| {
+                let at = row as usize * width;
+                out.extend_from_slice(&values[at..at + width]);
+            }),
         }
         buffer_pool::buffer(out)
     }
     match sources[0].unit {
-        1 => of::<u8>(sources, starts, picks, bytes),
-        2 => of::<u16>(sources, starts, picks, bytes),
-        4 => of::<u32>(sources, starts, picks, bytes),
-        _ => of::<u64>(sources, starts, picks, bytes),
+        1 => of::<u8>(sources, rows),
+        2 => of::<u16>(sources, rows),
+        4 => of::<u32>(sources, rows),
+        _ => of::<u64>(sources, rows),
     }
 }
 
-fn rows_of<T: Element, const WIDTH: usize>(out: &mut Vec<T>, pieces: &[&[T]], starts: &[usize], picks: &[&[u32]]) {
-    let pieces: Vec<&[[T; WIDTH]]> = pieces.iter().map(|piece| piece.as_chunks::<WIDTH>().0).collect();
-    // The picks are in no order: to count is quicker than to guess, where there are few pieces.
-    let few = starts.len() <= 16;
-    for &row in picks.iter().copied().flatten() {
-        let row = row as usize;
-        let before = |start: &usize| *start <= row;
-        let piece =
-            if few { starts.iter().filter(|start| before(start)).count() } else { starts.partition_point(before) };
-        out.extend_from_slice(&pieces[piece - 1][row - starts[piece - 1]]);
+/// The rows at these places.
+pub(super) fn rows_at(sources: &[FixedRows], places: &[Place]) -> Buffer {
+    let Some(first) = sources.first() else { return Buffer::from_vec(Vec::<u64>::new()) };
+    match first.unit {
+        1 => units_at::<u8>(sources, places),
+        2 => units_at::<u16>(sources, places),
+        4 => units_at::<u32>(sources, places),
+        _ => units_at::<u64>(sources, places),
     }
 }
 
-/// Lists: the values of each, copied from the piece that holds them.
-pub(super) fn spans_of<T: Element + ArrowNativeType>(
-    sources: &[FixedRows],
-    spans: &[(usize, std::ops::Range<usize>)],
-    count: usize,
-) -> Buffer {
+fn units_at<T: Element + ArrowNativeType>(sources: &[FixedRows], places: &[Place]) -> Buffer {
+    let width = sources[0].width / size_of::<T>();
     let pieces: Vec<&[T]> = sources.iter().map(|source| source.bytes.typed_data()).collect();
-    let mut out: Vec<T> = buffer_pool::vec(count);
-    for (piece, span) in spans {
-        out.extend_from_slice(&pieces[*piece][span.clone()]);
+    let mut out: Vec<T> = buffer_pool::vec(places.len() * width);
+    // Of a width that the compiler knows, a row is a few instructions.
+    match width {
+        1 => out.extend(places.iter().map(|place| pieces[place.piece as usize][place.row as usize])),
+        2 => wide_rows_at::<T, 2>(&mut out, &pieces, places),
+        3 => wide_rows_at::<T, 3>(&mut out, &pieces, places),
+        4 => wide_rows_at::<T, 4>(&mut out, &pieces, places),
+        8 => wide_rows_at::<T, 8>(&mut out, &pieces, places),
+        16 => wide_rows_at::<T, 16>(&mut out, &pieces, places),
+        32 => wide_rows_at::<T, 32>(&mut out, &pieces, places),
+        _ => {
+            for place in places {
+                let at = place.row as usize * width;
+                out.extend_from_slice(&pieces[place.piece as usize][at..at + width]);
+            }
+        }
     }
     buffer_pool::buffer(out)
+}
+
+fn wide_rows_at<T: Element, const WIDTH: usize>(out: &mut Vec<T>, pieces: &[&[T]], places: &[Place]) {
+    let pieces: Vec<&[[T; WIDTH]]> = pieces.iter().map(|piece| piece.as_chunks::<WIDTH>().0).collect();
+    for place in places {
+        out.extend_from_slice(&pieces[place.piece as usize][place.row as usize]);
+    }
+}
+
+/// Lists: `count` values in all, those of each copied from the piece that holds them. None where they are of no width
+/// that is copied here.
+pub(super) fn spans_of<'a>(
+    sources: impl Iterator<Item = &'a FixedRows> + Clone,
+    spans: &[(u32, Range<usize>)],
+    count: usize,
+) -> Option<Buffer> {
+    fn of<'a, T: Element + ArrowNativeType>(
+        sources: impl Iterator<Item = &'a FixedRows>,
+        spans: &[(u32, Range<usize>)],
+        count: usize,
+    ) -> Buffer {
+        let pieces: Vec<&[T]> = sources.map(|source| source.bytes.typed_data()).collect();
+        let mut out: Vec<T> = buffer_pool::vec(count);
+        for (piece, span) in spans {
+            out.extend_from_slice(&pieces[*piece as usize][span.clone()]);
+        }
+        buffer_pool::buffer(out)
+    }
+    match sources.clone().next()?.width {
+        1 => Some(of::<u8>(sources, spans, count)),
+        2 => Some(of::<u16>(sources, spans, count)),
+        4 => Some(of::<u32>(sources, spans, count)),
+        8 => Some(of::<u64>(sources, spans, count)),
+        _ => None,
+    }
 }

@@ -1,21 +1,27 @@
 //! From decoded pieces to batches: a pool of threads decodes out of order, and batches are delivered in order.
 //!
 //! A row-group cursor (`cursors`) reads some columns of an open row group on from a row, by its `cursor_decoder`. A
-//! chunk is decoded piece by piece by several cursors; the thread that decodes the last piece of a column concatenates
-//! its pieces, or gathers them by the window's permutation (`gather`, `chunk_builder`). The bytes read ahead are
-//! bounded, and the chunk that the caller waits for is always admitted (`scheduler`). A [`BatchRun`] is some batches in
-//! a row, cut from one chunk.
+//! chunk is decoded piece by piece by several cursors (`chunk_builder`). The thread that decodes the last piece of a
+//! column lays its pieces end to end (`chunk_spec`, `join`). Those of a window stay apart (`window_column`): a few batches
+//! at a time are picked from them (`places`), by the window's permutation, shortly before the caller takes them. The bytes
+//! read ahead are bounded, for all readers of the `process` together, and the chunk that the caller waits for is always
+//! admitted (`scheduler`). A [`BatchRun`] is some
+//! batches in a row, cut from one output of a chunk.
 
 mod batch_run;
 mod chunk_builder;
+mod chunk_spec;
 mod cursor_decoder;
 mod cursors;
 mod fixed_rows;
-mod gather;
+mod join;
+mod places;
+mod process;
 mod reader;
 mod scheduler;
 mod state;
 mod task;
+mod window_column;
 mod worker;
 
 pub use batch_run::BatchRun;

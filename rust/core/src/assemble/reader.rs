@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::batch_run::{BatchRun, Cutter};
-use super::scheduler::Scheduler;
+use super::cursor_decoder::DecodeAhead;
+use super::scheduler::{Limits, Scheduler};
 use super::state::ReaderMetrics;
 use super::worker;
 use crate::buffer_pool::Alive;
@@ -16,7 +17,7 @@ use crate::fetch::{Demand, Files};
 use crate::files::Plan;
 use crate::files::remote::StoreAccess;
 use crate::order::{Leg, Line, mul_div};
-use crate::schedule::{ChunkSchedule, LeftOut, Share};
+use crate::schedule::{ChunkSchedule, ChunkSize, LeftOut, Share};
 use crate::select::{Selections, Selector};
 use crate::store::{Note, Totals, is_remote};
 use crate::{Error, Result};
@@ -99,10 +100,11 @@ impl Reader {
         if selector.is_some() != plan.passing().is_some() {
             return Err(Error::Argument("rows that pass are counted and selected, or neither".into()));
         }
-        let whole = (CHUNK_BYTES / projection.row_bytes()).clamp(1, CHUNK_ROWS);
-        // So many rows are decoded for a chunk, of which so many pass.
-        let chunk_rows = mul_div(whole, line.len(), plan.num_rows().max(1)).max(1);
-        let schedule = ChunkSchedule::new(line.clone(), leg, share, chunk_rows).leaving_out(options.left_out);
+        // So much is decoded for a chunk, of which so much passes.
+        let passing = |all| mul_div(all, line.len(), plan.num_rows().max(1)).max(1);
+        let row_bytes = projection.row_bytes_by_group(&plan);
+        let size = ChunkSize::new(passing(CHUNK_ROWS), passing(CHUNK_BYTES), row_bytes);
+        let schedule = ChunkSchedule::new(line.clone(), leg, share, size.clone()).leaving_out(options.left_out);
         let most = (RUN_ARRAYS / Leaf::all(projection.columns()).len().max(1)).max(1);
         let cutters = (0..schedule.num_slots())
             .map(|slot| {
@@ -121,8 +123,9 @@ impl Reader {
         let files = if selector.is_some() { Files::with_statistics(plan) } else { Files::new(plan) };
         let files = files.reading(options.store, Demand { columns, filters, streams, budget });
         let selections = selector.map(Selections::new);
-        let ahead = rows_ahead(&line, schedule.num_slots() as u64, projection.row_bytes(), options.prefetch_bytes);
-        let scheduler = Scheduler::new(files, projection, selections, line, schedule, budget, ahead);
+        let ahead = decode_ahead(&line, schedule.num_slots() as u64, options.prefetch_bytes);
+        let limits = Limits { budget, size, ahead, num_threads: options.num_threads };
+        let scheduler = Scheduler::new(files, projection, selections, line, schedule, limits);
         let inner = Inner {
             scheduler: Arc::new(scheduler),
             threads: Vec::new(),
@@ -200,14 +203,10 @@ impl Reader {
     }
 }
 
-/// The rows of further windows that are decoded of a row group with those of one: a chunk in all, or what the budget
-/// leaves to each of the strands that are open.
-fn rows_ahead(line: &Line, slots: u64, row_bytes: u64, prefetch_bytes: u64) -> u64 {
+/// A chunk of every row group that is open, or what the budget leaves to it.
+fn decode_ahead(line: &Line, slots: u64, prefetch_bytes: u64) -> DecodeAhead {
     let open = (slots * line.strands()).max(1);
-    let rows = CHUNK_BYTES.min(prefetch_bytes / open) / row_bytes.max(1);
-    let of_window = line.window_rows() / line.strands();
-    let windows = rows.checked_div(of_window).unwrap_or(0);
-    windows.saturating_sub(1) * of_window
+    DecodeAhead { of_window: line.window_rows() / line.strands(), bytes: CHUNK_BYTES.min(prefetch_bytes / open) }
 }
 
 impl Inner {

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use arrow_array::ArrayRef;
 
 use super::chunk_builder::ChunkBuilder;
-use super::cursor_decoder::Reading;
+use super::cursor_decoder::{DecodeAhead, Reading};
 use super::cursors::Cursors;
+use super::process::{Quota, Turn};
 use super::state::SchedulerState;
-use super::task::{CursorKey, Task};
+use super::task::{CursorKey, Job, Task};
 use crate::decode::{DecompressPool, Projection};
 use crate::fetch::Files;
 use crate::order::{GroupSlice, Line, mul_div};
-use crate::schedule::{Chunk, ChunkSchedule};
+use crate::schedule::{Chunk, ChunkSchedule, ChunkSize};
 use crate::select::{FilterPrefetch, Selections};
 use crate::sync::{lock, wait_timeout};
 use crate::{Error, Result};
@@ -33,11 +34,21 @@ pub(crate) struct Scheduler {
     filter_prefetch: Option<FilterPrefetch>,
     pub(crate) line: Line,
     budget: u64,
-    /// Rows of a row group that are decoded beyond those that a chunk needs.
-    ahead: u64,
+    quota: Quota,
+    size: ChunkSize,
+    ahead: DecodeAhead,
     state: Mutex<SchedulerState>,
     pool: Arc<DecompressPool>,
     done: Condvar,
+}
+
+/// How much is decoded ahead, and at a time.
+pub(crate) struct Limits {
+    /// Bytes of chunks that are made before the caller takes them.
+    pub(crate) budget: u64,
+    pub(crate) size: ChunkSize,
+    pub(crate) ahead: DecodeAhead,
+    pub(crate) num_threads: usize,
 }
 
 /// One output.
@@ -58,9 +69,9 @@ impl Scheduler {
         selections: Option<Selections>,
         line: Line,
         schedule: ChunkSchedule,
-        budget: u64,
-        ahead: u64,
+        limits: Limits,
     ) -> Self {
+        let Limits { budget, size, ahead, num_threads } = limits;
         let pool = Arc::new(DecompressPool::new((budget / EARLY_PART) as usize));
         let done = Condvar::new();
         let filter_prefetch = (selections.is_some() && files.are_remote()).then(FilterPrefetch::default);
@@ -71,34 +82,42 @@ impl Scheduler {
             filter_prefetch,
             line,
             budget,
+            quota: Quota::new(num_threads, budget),
+            size,
             ahead,
-            state: Mutex::new(SchedulerState::new(schedule)),
+            state: Mutex::new(SchedulerState::new(schedule, num_threads)),
             pool,
             done,
         }
     }
 
+    /// Leave to decode, for which other readers' threads are waited for. Those that read a store mostly wait for it.
+    pub(crate) fn turn(&self) -> Option<Turn<'_>> {
+        (!self.files.are_remote()).then(|| self.quota.turn())
+    }
+
     /// What all cursors read with.
     pub(crate) fn reading(&self) -> Reading<'_> {
         let selections = self.selections.as_ref();
-        Reading { files: &self.files, projection: &self.projection, selections, ahead: self.ahead, pool: &self.pool }
+        let (size, ahead) = (&self.size, self.ahead);
+        Reading { files: &self.files, projection: &self.projection, selections, size, ahead, pool: &self.pool }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, SchedulerState> {
         lock(&self.state)
     }
 
-    /// Waits for work to do; None once the scheduler is closed.
-    pub(crate) fn next_cursor<'a>(
+    /// Waits for work to do, and the chunk that it is for; None once the scheduler is closed.
+    pub(crate) fn next_job<'a>(
         &'a self,
         mut state: MutexGuard<'a, SchedulerState>,
-    ) -> Option<(MutexGuard<'a, SchedulerState>, u64)> {
+    ) -> Option<(MutexGuard<'a, SchedulerState>, u64, Job)> {
         loop {
             if state.closed {
                 return None;
             }
-            if let Some(Reverse((_, cursor))) = state.ready.pop() {
-                return Some((state, cursor));
+            if let Some(Reverse((number, job))) = state.ready.pop() {
+                return Some((state, number, job));
             }
             if !self.admit(&mut state) {
                 let busy;
@@ -126,6 +145,11 @@ impl Scheduler {
         self.done.notify_all();
     }
 
+    /// Tells the caller that an output of a window is done.
+    pub(crate) fn notify_output(&self) {
+        self.done.notify_all();
+    }
+
     /// Wakes another thread where there is more to do.
     pub(crate) fn notify_work(&self, state: &SchedulerState) {
         if !state.ready.is_empty() {
@@ -146,11 +170,12 @@ impl Scheduler {
             let Some(&(number, output, rows)) = state.slots[slot].front() else {
                 return Err(Error::internal(format!("no chunk is planned for slot {slot}")));
             };
-            if state.builders.get(&number).is_some_and(ChunkBuilder::is_done) {
+            if state.builders.get(&number).is_some_and(|builder| builder.is_done(output)) {
                 state.metrics.waited += begin.elapsed();
                 let (columns, work) = state.take(slot, number, output)?;
                 // What was taken makes room.
                 self.admit(&mut state);
+                self.notify_work(&state);
                 drop(state);
                 let delivered_before = work.delivered_before(output, &self.line);
                 return Ok(Some(Taken { columns, rows, delivered_before }));
@@ -188,12 +213,13 @@ impl Scheduler {
                 state.next_chunk = state.schedule.next_chunk();
             }
             let Some(chunk) = &state.next_chunk else { break };
-            let bytes = chunk.rows() * self.projection.row_bytes();
+            let bytes = self.size.bytes_of(chunk.strands.iter().flatten());
             let raw = self.raw_bytes(chunk);
             let awaited = state.waiting.is_some_and(|slot| state.slots[slot].is_empty());
-            let used = state.used_bytes + self.pool.bytes() as u64;
-            let is_full = used + bytes > self.budget || state.raw_bytes + raw > self.budget;
-            if !awaited && !state.builders.is_empty() && is_full {
+            self.quota.set(state.used_bytes + self.pool.bytes() as u64);
+            let is_full = self.quota.is_full(bytes) || state.raw_bytes.saturating_add(raw) > self.budget;
+            // One chunk is always made beside what the caller takes.
+            if !awaited && state.used_bytes > 0 && is_full {
                 break;
             }
             if let Some(chunk) = state.next_chunk.take() {
@@ -213,10 +239,10 @@ impl Scheduler {
         let plan = self.files.plan();
         let of = |slice: &GroupSlice| {
             let (group, rows) = (slice.group as usize, slice.rows.end - slice.rows.start);
-            mul_div(rows, plan.group_rows()[group], plan.line_rows()[group].max(1))
+            let rows = mul_div(rows, plan.group_rows()[group], plan.line_rows()[group].max(1));
+            rows.saturating_mul(self.size.row_bytes(slice.group) + selections.row_bytes())
         };
-        let rows: u64 = chunk.strands.iter().flatten().map(of).sum();
-        rows.saturating_mul(self.projection.row_bytes() + selections.row_bytes())
+        chunk.strands.iter().flatten().map(of).fold(0, u64::saturating_add)
     }
 
     fn start(&self, state: &mut SchedulerState, chunk: Chunk, bytes: u64, raw: u64) {
@@ -237,20 +263,21 @@ impl Scheduler {
         }
         // A cursor is read on in its slot's turn; between two such turns every other slot has two at the most.
         state.planned_rows += chunk.rows();
-        let turn = state.planned_rows / state.schedule.full_rows();
+        state.largest_rows = state.largest_rows.max(chunk.rows());
+        let turn = state.planned_rows / state.largest_rows;
         state.cursors.turn_to(turn, 2 * state.slots.len() as u64 + 2);
         for (piece, slice) in chunk.strands.iter().flatten().enumerate() {
             for sources in self.parts(slice.group) {
                 let key = CursorKey { group: slice.group, sources };
                 let task = Task { chunk: number, piece, rows: slice.rows.clone() };
                 if let Some(cursor) = state.cursors.add(key, task) {
-                    state.ready.push(Reverse((number, cursor)));
+                    state.ready.push(Reverse((number, Job::Decode(cursor))));
                 }
             }
         }
         let sources: Vec<usize> = self.projection.columns().iter().map(|column| column.sources.len()).collect();
         let builder = ChunkBuilder::new(chunk, &sources, bytes, raw);
-        if builder.is_done() {
+        if builder.is_decoded() {
             self.files.finish(number); // all of its rows are left out
         }
         state.builders.insert(number, builder);
@@ -261,7 +288,8 @@ impl Scheduler {
         let sources = self.projection.num_sources();
         let rows = self.files.plan().line_rows()[group as usize];
         let parts =
-            (rows * self.projection.row_bytes()).div_ceil(CURSOR_BYTES).clamp(1, sources.max(1) as u64) as usize;
+            rows.saturating_mul(self.size.row_bytes(group)).div_ceil(CURSOR_BYTES).clamp(1, sources.max(1) as u64)
+                as usize;
         (0..parts)
             .map(move |part| part * sources / parts..(part + 1) * sources / parts)
             .filter(|range| !range.is_empty())

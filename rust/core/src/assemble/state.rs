@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use arrow_array::ArrayRef;
 
-use super::chunk_builder::{ChunkBuilder, ChunkSpec};
+use super::chunk_builder::ChunkBuilder;
+use super::chunk_spec::ChunkSpec;
 use super::cursors::Cursors;
+use super::task::Job;
 use crate::schedule::{Chunk, ChunkSchedule};
 use crate::{Error, Result};
 
@@ -37,12 +39,17 @@ pub(crate) struct SchedulerState {
     pub(super) planned_rows: u64,
     pub(crate) builders: BTreeMap<u64, ChunkBuilder>,
     pub(crate) cursors: Cursors,
-    /// Cursors with work to do, that for the earliest chunk first.
-    pub(crate) ready: BinaryHeap<Reverse<(u64, u64)>>,
+    /// The work to do, that for the earliest chunk first.
+    pub(crate) ready: BinaryHeap<Reverse<(u64, Job)>>,
     /// Of every slot, the outputs to come, in order: chunk, number of the output, rows.
     pub(super) slots: Vec<VecDeque<(u64, usize, u64)>>,
+    /// Outputs of every slot that are picked ahead of the caller.
+    picked_ahead: usize,
     /// The slot that the caller waits for.
     pub(super) waiting: Option<usize>,
+    /// The rows of the largest chunk so far.
+    pub(super) largest_rows: u64,
+    /// Bytes of the chunks that the caller has not begun to take.
     pub(super) used_bytes: u64,
     /// Bytes that unfinished chunks are decoded from, those of rows that do not pass among them.
     pub(super) raw_bytes: u64,
@@ -51,9 +58,11 @@ pub(crate) struct SchedulerState {
 }
 
 impl SchedulerState {
-    pub(super) fn new(schedule: ChunkSchedule) -> Self {
+    pub(super) fn new(schedule: ChunkSchedule, num_threads: usize) -> Self {
         let slots = vec![VecDeque::new(); schedule.num_slots()];
         Self {
+            picked_ahead: (num_threads + 1).div_ceil(slots.len().max(1)),
+            largest_rows: 1,
             schedule,
             next_chunk: None,
             next_number: 0,
@@ -75,13 +84,23 @@ impl SchedulerState {
         // After an error the output stays where it is: asking again gives the same error.
         let columns = builder.take(output)?;
         let work = Arc::clone(&builder.work);
+        self.used_bytes = self.used_bytes.saturating_sub(std::mem::take(&mut builder.bytes));
         if builder.is_spent() {
-            self.used_bytes = self.used_bytes.saturating_sub(builder.bytes);
             self.builders.remove(&number);
         }
         self.slots[slot].pop_front();
         self.waiting = None;
+        self.pick_ahead(slot);
         Ok((columns, work))
+    }
+
+    /// Has a slot's next outputs picked, as far as they can be.
+    pub(super) fn pick_ahead(&mut self, slot: usize) {
+        for &(number, output, _) in self.slots[slot].iter().take(self.picked_ahead) {
+            if self.builders.get_mut(&number).is_some_and(|builder| builder.begin_output(output)) {
+                self.ready.push(Reverse((number, Job::Pick(output))));
+            }
+        }
     }
 
     /// Puts the bytes that a finished chunk really takes in the place of the estimate.

@@ -1,6 +1,15 @@
-//! A piece of work for a thread of the pool: rows of some columns of a row group.
+//! The work for a thread of the pool.
 
 use std::ops::Range;
+
+/// What a thread does next. Outputs come first: a caller waits for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Job {
+    /// To pick an output of a window.
+    Pick(usize),
+    /// To read a cursor on.
+    Decode(u64),
+}
 
 /// Rows of a row group that one chunk waits for.
 #[derive(Debug, Clone)]

@@ -4,7 +4,9 @@
 //! which hold them all ([`int96`]), and a column with text that is not UTF-8 is read once more as bytes, for
 //! `source_text` to say what becomes of it.
 
-use arrow_array::ArrayRef;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use arrow_array::{Array, ArrayRef};
 use arrow_schema::{Field, FieldRef, Fields};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups, RowSelection, RowSelector};
@@ -19,12 +21,17 @@ use super::int96;
 use super::pages::pages;
 use super::source_text::{as_bytes, bytes_type, has_text};
 use crate::Result;
+use crate::error::panic_words;
 use crate::fetch::FileMetadata;
 use crate::files::readable_schema::map_leaves;
 use crate::order::RowSet;
 
 /// Rows that arrow-rs decodes at a time: few enough for the cache.
-const DECODE_ROWS: usize = 8192;
+const STEP_ROWS: u64 = 8192;
+/// And about so many bytes at most, unless a row has more.
+const STEP_BYTES: u64 = 512 << 10;
+/// Rows that turn out wider or narrower than was thought, by so much, are decoded in other steps.
+const SURPRISE: u64 = 4;
 
 /// Reads on from a row, any number of rows at a time.
 pub(crate) struct FallbackColumn {
@@ -44,8 +51,18 @@ struct Readers {
     values: ParquetRecordBatchReader,
     /// Of timestamps of 96 bits, as seconds.
     seconds: Option<ParquetRecordBatchReader>,
+    manner: Manner,
+}
+
+/// How readers read.
+#[derive(Clone, Copy)]
+struct Manner {
     /// Text comes as bytes, which may not be UTF-8.
     text_as_bytes: bool,
+    /// Rows that are decoded at a time.
+    step: u64,
+    /// Large pages come in parts.
+    in_parts: bool,
 }
 
 /// Some rows, and the same again as seconds.
@@ -64,7 +81,8 @@ impl Part {
 impl FallbackColumn {
     /// Opens the column at a row of its row group; of a `set`, at the `from`-th row of it.
     pub(crate) fn open(of: &GroupColumn<'_>, root: usize, set: Option<&RowSet>, from: u64) -> Result<Self> {
-        let readers = Readers::open(of, root, set, from, false).map_err(|error| of.corrupt(&error))?;
+        let manner = Manner { text_as_bytes: false, step: step(of.row_bytes), in_parts: true };
+        let readers = Readers::open(of, root, set, from, manner).map_err(|error| of.corrupt(&error))?;
         Ok(Self { root, from, readers, decoded: 0, taken: 0, rest: None })
     }
 
@@ -94,7 +112,7 @@ impl FallbackColumn {
             parts.push(part.values);
             missing -= taken;
         }
-        if self.readers.text_as_bytes {
+        if self.readers.manner.text_as_bytes {
             parts = parts.iter().map(as_bytes).collect::<Result<_>>()?;
         }
         concat(parts)
@@ -107,39 +125,66 @@ impl FallbackColumn {
 
     /// More rows; None at the end.
     fn decode(&mut self, of: &GroupColumn<'_>, set: Option<&RowSet>) -> Result<Option<Part>> {
-        let part = match self.readers.next() {
-            Err(error) => {
-                let field = of.file.metadata.schema().field(self.root);
-                if self.readers.text_as_bytes || !has_text(field.data_type()) {
-                    return Err(of.corrupt(&error));
-                }
-                // It may be text that is not UTF-8; if it is not that, the error comes again.
-                let from = self.from + self.decoded;
-                self.readers = Readers::open(of, self.root, set, from, true).map_err(|_| of.corrupt(&error))?;
-                self.readers.next().map_err(|_| of.corrupt(&error))?
-            }
-            Ok(part) => part,
+        let part = loop {
+            // Where a dictionary's values overflow, it panics.
+            let next = catch_unwind(AssertUnwindSafe(|| self.readers.next()));
+            let error = match next.unwrap_or_else(|panic| Err(ParquetError::General(panic_words(panic.as_ref())))) {
+                Ok(part) => break part,
+                Err(error) => error,
+            };
+            // A large page may be packed as none was seen to be. Strings and lists of one step may be too many for their
+            // offsets. Or it may be text that is not UTF-8. If it is none of these, the error comes again.
+            let manner = self.readers.manner;
+            let has_text = has_text(of.file.metadata.schema().field(self.root).data_type());
+            let manner = if manner.in_parts {
+                Manner { in_parts: false, ..manner }
+            } else if manner.step > 1 && is_overflow(&error) {
+                Manner { step: manner.step.div_ceil(16), ..manner }
+            } else if has_text && !manner.text_as_bytes {
+                Manner { text_as_bytes: true, ..manner }
+            } else {
+                return Err(of.corrupt(&error));
+            };
+            self.readers = self.reopened(of, set, manner).map_err(|_| of.corrupt(&error))?;
         };
-        self.decoded += part.as_ref().map_or(0, |part| part.values.len() as u64);
-        Ok(part)
+        let Some(part) = part else { return Ok(None) };
+        let rows = part.values.len() as u64;
+        self.decoded += rows;
+        let fitting = step(part.values.get_buffer_memory_size() as u64 / rows.max(1));
+        let manner = self.readers.manner;
+        if rows == manner.step && (fitting > rows * SURPRISE || fitting * SURPRISE < rows) {
+            let manner = Manner { step: fitting, ..manner };
+            self.readers = self.reopened(of, set, manner).map_err(|error| of.corrupt(&error))?;
+        }
+        Ok(Some(part))
+    }
+
+    /// Readers of the rows that were not decoded yet.
+    fn reopened(&self, of: &GroupColumn<'_>, set: Option<&RowSet>, manner: Manner) -> ParquetResult<Readers> {
+        Readers::open(of, self.root, set, self.from + self.decoded, manner)
     }
 }
 
+/// How many rows of so many bytes are decoded at a time.
+fn step(row_bytes: u64) -> u64 {
+    (STEP_BYTES / row_bytes.max(1)).clamp(1, STEP_ROWS)
+}
+
+/// Whether the offsets of strings or lists were too few bits.
+fn is_overflow(error: &ParquetError) -> bool {
+    error.to_string().contains("overflow")
+}
+
 impl Readers {
-    fn open(
-        of: &GroupColumn<'_>,
-        root: usize,
-        set: Option<&RowSet>,
-        from: u64,
-        text_as_bytes: bool,
-    ) -> ParquetResult<Self> {
+    fn open(of: &GroupColumn<'_>, root: usize, set: Option<&RowSet>, from: u64, manner: Manner) -> ParquetResult<Self> {
+        let Manner { text_as_bytes, step, in_parts } = manner;
         let first = match set {
             None => from,
             Some(set) if from < set.len() => set.row(from),
             Some(_) => 0,
         };
         let metadata = of.file.metadata_from(of.group, first);
-        let group = OneGroup { of, metadata };
+        let group = OneGroup { of, metadata, in_parts };
         let selection = || match set {
             None => {
                 let rows = group.num_rows();
@@ -158,10 +203,10 @@ impl Readers {
         }
         let reader = |fields: &Fields| {
             let levels = metadata.field_levels(mask.clone(), fields, text_as_bytes)?;
-            ParquetRecordBatchReader::try_new_with_row_groups(&levels, &group, DECODE_ROWS, Some(selection()))
+            ParquetRecordBatchReader::try_new_with_row_groups(&levels, &group, step as usize, Some(selection()))
         };
         let seconds = of_seconds(metadata, root, &mask, &fields).map(|fields| reader(&fields)).transpose()?;
-        Ok(Self { values: reader(&fields)?, seconds, text_as_bytes })
+        Ok(Self { values: reader(&fields)?, seconds, manner })
     }
 
     fn next(&mut self) -> ParquetResult<Option<Part>> {
@@ -211,6 +256,7 @@ fn with_field(fields: &Fields, root: usize, to: impl Fn(&Field) -> Option<arrow_
 struct OneGroup<'a> {
     of: &'a GroupColumn<'a>,
     metadata: &'a FileMetadata,
+    in_parts: bool,
 }
 
 impl RowGroups for OneGroup<'_> {
@@ -224,7 +270,7 @@ impl RowGroups for OneGroup<'_> {
         let places = metadata.page_index_for_row_group(self.of.group).page_locations(leaf).cloned();
         let created_by = metadata.file_metadata().created_by();
         let pages: Box<dyn PageReader> =
-            pages(self.of.bytes.clone(), chunk, self.num_rows(), places, None, created_by)?;
+            pages(self.of.bytes.clone(), chunk, self.num_rows(), places, None, created_by, self.in_parts)?;
         Ok(Box::new(OneChunk(Some(pages))))
     }
 

@@ -28,6 +28,8 @@ pub struct GroupColumn<'a> {
     pub group: usize,
     /// The first row of the row group, numbered in the file.
     pub first_row: u64,
+    /// The bytes of a row, decoded, of all columns and in the mean.
+    pub row_bytes: u64,
     /// What is read.
     pub source: &'a SourceColumn,
     /// Its column's place among the file's top-level fields; None in a file that does not have it.
@@ -76,7 +78,8 @@ impl<'a> GroupColumn<'a> {
             (Some(_), None) => return Err(Error::internal("a partition column without values")),
         };
         let root = root(&file.metadata, &source.path, source.index).filter(|_| folder.is_none());
-        Ok(Self { file, bytes: &file.handle, group, first_row, source, root, folder, pool: None })
+        let row_bytes = plan.row_bytes(start + group).max(1);
+        Ok(Self { file, bytes: &file.handle, group, first_row, row_bytes, source, root, folder, pool: None })
     }
 
     /// The leaves in this file that hold the source.

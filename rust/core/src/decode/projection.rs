@@ -1,6 +1,7 @@
 //! The columns that a reader delivers, checked against the plan before anything is read.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 use arrow_schema::{Field, Schema};
@@ -19,7 +20,10 @@ pub struct Projection {
     columns: Vec<Column>,
     /// Of every source, its column and its place in it.
     places: Vec<(usize, usize)>,
-    row_bytes: u64,
+    /// The bytes of a row, decoded; where rows differ, those of its columns of one width.
+    fixed_bytes: u64,
+    /// Whether rows differ.
+    varies: bool,
 }
 
 impl Projection {
@@ -67,14 +71,11 @@ impl Projection {
             });
         }
         check_clash("columns", columns.iter().flat_map(|c| &c.keys).map(|key| key.name.as_str()))?;
-        let fixed: u64 = columns.iter().filter_map(Column::width).sum();
+        let fixed_bytes: u64 = columns.iter().filter_map(Column::width).sum();
         let varies = columns.iter().any(|column| column.width().is_none());
-        // The footers tell how long encoded rows are; decoded, values of a dictionary take about twice that.
-        let encoded = plan.num_bytes() / plan.num_rows().max(1);
-        let row_bytes = (fixed + if varies { 2 * encoded } else { 0 }).max(1);
         let places = columns.iter().enumerate();
         let places = places.flat_map(|(column, of)| (0..of.sources.len()).map(move |place| (column, place))).collect();
-        Ok(Self { columns, places, row_bytes })
+        Ok(Self { columns, places, fixed_bytes, varies })
     }
 
     /// The columns.
@@ -130,8 +131,10 @@ impl Projection {
         Schema::new(fields)
     }
 
-    /// About how many bytes a row takes, decoded.
-    pub fn row_bytes(&self) -> u64 {
-        self.row_bytes
+    /// About how many bytes a row of each row group takes, decoded. Where rows differ, those of all of its columns are
+    /// counted, whatever is read.
+    pub fn row_bytes_by_group(&self, plan: &Arc<Plan>) -> impl Fn(u32) -> u64 + Send + Sync + use<> {
+        let (fixed, varies, plan) = (self.fixed_bytes, self.varies, Arc::clone(plan));
+        move |group| if varies { fixed.max(plan.row_bytes(group as usize)) } else { fixed }
     }
 }

@@ -30,9 +30,9 @@ struct Stride {
 }
 
 impl Stride {
-    fn of(source: &SourceColumn) -> Self {
-        let width = source.width().unwrap_or(STEP_BYTES).max(1);
-        Self { gap: GAP, stretch: (STRETCH_BYTES / width).clamp(1024, 65_536) }
+    fn of(column: &GroupColumn<'_>) -> Self {
+        let width = column.source.width().unwrap_or(column.row_bytes).max(1);
+        Self { gap: GAP, stretch: (STRETCH_BYTES / width).clamp(1, 65_536) }
     }
 
     /// The stretches of the row group that hold these rows of the set, and how many of them each holds.
@@ -84,7 +84,7 @@ impl SourceReader {
             parts.push(self.runs(of, root, set, &rows)?);
         } else {
             let mut read = 0;
-            for (stretch, count) in Stride::of(of.source).stretches(set, rows.clone()) {
+            for (stretch, count) in Stride::of(of).stretches(set, rows.clone()) {
                 match self.stretch(of, set, &stretch, count)? {
                     Some(part) => parts.push(part),
                     None => {

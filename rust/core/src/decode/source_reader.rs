@@ -86,7 +86,7 @@ fn dense(of: &GroupColumn<'_>, root: usize, row: u64) -> Result<Option<DenseColu
     let source = of.bytes.clone();
     let created_by = of.file.metadata.metadata().file_metadata().created_by();
     let rows = group.num_rows() as usize;
-    let pages = pages(source, chunk, rows, places, of.pool, created_by).map_err(|error| of.corrupt(&error))?;
+    let pages = pages(source, chunk, rows, places, of.pool, created_by, false).map_err(|error| of.corrupt(&error))?;
     let dense = DenseColumn::try_new(pages, &schema.column(first), field);
     Ok(dense.map(|dense| dense.with_num_values(chunk.num_values().unsigned_abs())))
 }

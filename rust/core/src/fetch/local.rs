@@ -13,6 +13,7 @@ use rustix::io::{Errno, pread};
 
 use super::ReadAt;
 use crate::buffer_pool;
+use crate::descriptors::Descriptor;
 
 /// Room for a page header; the page itself is read with one call of its own.
 const HEADER_BYTES: usize = 512;
@@ -20,19 +21,22 @@ const HEADER_BYTES: usize = 512;
 /// A file that any number of threads read at once: every read names its position, nothing seeks.
 #[derive(Debug, Clone)]
 pub struct LocalFile {
-    file: Arc<File>,
+    descriptor: Arc<Descriptor>,
     size: u64,
 }
 
 impl LocalFile {
     /// An open file of a known size.
-    pub fn new(file: File, size: u64) -> Self {
-        Self { file: Arc::new(file), size }
+    ///
+    /// # Errors
+    /// The system does not say which file it is.
+    pub fn new(path: &str, file: File, size: u64) -> io::Result<Self> {
+        Ok(Self { descriptor: Descriptor::new(path, file)?, size })
     }
 
-    /// The file itself.
-    pub(crate) fn file(&self) -> &File {
-        &self.file
+    /// The file itself, opened again if it was closed.
+    pub(crate) fn file(&self) -> io::Result<Arc<File>> {
+        self.descriptor.file()
     }
 }
 
@@ -46,7 +50,7 @@ impl ChunkReader for LocalFile {
     type T = BufReader<At>;
 
     fn get_read(&self, start: u64) -> Result<Self::T> {
-        Ok(BufReader::with_capacity(HEADER_BYTES, At { file: Arc::clone(&self.file), position: start }))
+        Ok(BufReader::with_capacity(HEADER_BYTES, At { descriptor: Arc::clone(&self.descriptor), position: start }))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
@@ -55,7 +59,7 @@ impl ChunkReader for LocalFile {
             return Err(past_the_end(start, length));
         }
         let mut bytes = buffer_pool::scratch(length);
-        self.file.read_exact_at(&mut bytes, start)?;
+        self.file()?.read_exact_at(&mut bytes, start)?;
         Ok(buffer_pool::bytes(bytes))
     }
 }
@@ -67,9 +71,9 @@ unsafe impl ReadAt for LocalFile {
     }
 
     fn fill(&self, start: u64, into: &mut [MaybeUninit<u8>]) -> Result<()> {
-        let mut done = 0;
+        let (mut done, file) = (0, self.file()?);
         while done < into.len() {
-            match pread(&*self.file, &mut into[done..], start + done as u64) {
+            match pread(&*file, &mut into[done..], start + done as u64) {
                 Ok(([], _)) => return Err(past_the_end(start, into.len())),
                 Ok((read, _)) => done += read.len(),
                 Err(Errno::INTR) => {}
@@ -87,13 +91,13 @@ fn past_the_end(start: u64, length: usize) -> ParquetError {
 /// A reader with a position of its own.
 #[derive(Debug)]
 pub struct At {
-    file: Arc<File>,
+    descriptor: Arc<Descriptor>,
     position: u64,
 }
 
 impl Read for At {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(into, self.position)?;
+        let read = self.descriptor.file()?.read_at(into, self.position)?;
         self.position += read as u64;
         Ok(read)
     }

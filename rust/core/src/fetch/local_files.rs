@@ -1,21 +1,26 @@
-//! The local files of a plan: their descriptors and parsed footers, the least recently used closed first.
+//! The local files of a plan: their parsed footers, of which the least recently used are dropped first.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::backend::Backend;
 use super::open_file::{FileStamp, OpenFile, changed, parse};
 use super::{FileHandle, LocalFile};
+use crate::descriptors::open_file;
 use crate::files::{Plan, footer};
 use crate::lru::LruByBytes;
 use crate::sync::lock;
 use crate::{Error, Result};
 
-/// How many files may stay open.
-const MAX_OPEN: usize = 128;
-/// How many bytes parsed footers may take.
+/// How many parsed footers are kept, and how many bytes those of all readers may take.
+const MAX_FOOTERS: usize = 1024;
 const MAX_FOOTER_BYTES: usize = 64 << 20;
+
+/// The plans whose files are read.
+static READ: AtomicUsize = AtomicUsize::new(0);
 
 /// A slot is locked by the thread that opens the file, so that it is opened once.
 type FileSlot = Mutex<Option<Arc<OpenFile>>>;
@@ -29,12 +34,13 @@ pub(super) struct LocalFiles {
 
 impl LocalFiles {
     pub(super) fn new(plan: Arc<Plan>, statistics: bool) -> Self {
-        Self { plan, statistics, open: Mutex::new(LruByBytes::new(MAX_FOOTER_BYTES, MAX_OPEN)) }
+        let read = READ.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { plan, statistics, open: Mutex::new(LruByBytes::new(MAX_FOOTER_BYTES / read, MAX_FOOTERS)) }
     }
 
     fn read(&self, index: usize) -> Result<OpenFile> {
         let path = self.plan.path(index);
-        let file = File::open(&path).map_err(|error| match Error::io(&path, &error) {
+        let file = open_file(&path).map_err(|error| match Error::io(&path, &error) {
             Error::NotFound { .. } => changed(&path, "the file vanished"),
             other => other,
         })?;
@@ -44,7 +50,9 @@ impl LocalFiles {
         let mut tail = footer::no_tail();
         let footer = self.planned_footer(index, &path, &file, &metadata, &mut tail)?;
         let footer = parse(&path, &footer, self.statistics)?;
-        let handle = FileHandle::Local(LocalFile::new(file, self.plan.file(index).size));
+        let local =
+            LocalFile::new(&path, file, self.plan.file(index).size).map_err(|error| Error::io(&path, &error))?;
+        let handle = FileHandle::Local(local);
         Ok(OpenFile::new(path, handle, footer, Some(stamp)))
     }
 
@@ -90,14 +98,30 @@ impl Backend for LocalFiles {
 
     fn check(&self, index: usize, open: &OpenFile) -> Result<()> {
         let (FileHandle::Local(local), Some(stamp)) = (&open.handle, &open.stamp) else { return Ok(()) };
-        let metadata = local.file().metadata().map_err(|error| Error::io(&open.path, &error))?;
+        let file = local.file().map_err(|error| reopened(&open.path, &error))?;
+        let metadata = file.metadata().map_err(|error| Error::io(&open.path, &error))?;
         let now = FileStamp::from(&metadata);
         let mut seen = lock(stamp);
         if *seen != now {
             // It may only have been touched, linked or moved: its footer tells.
-            self.planned_footer(index, &open.path, local.file(), &metadata, &mut footer::no_tail())?;
+            self.planned_footer(index, &open.path, &file, &metadata, &mut footer::no_tail())?;
             *seen = now;
         }
         Ok(())
+    }
+}
+
+impl Drop for LocalFiles {
+    fn drop(&mut self) {
+        READ.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What became of a file that was closed for others.
+fn reopened(path: &str, error: &io::Error) -> Error {
+    match Error::io(path, error) {
+        Error::NotFound { .. } => changed(path, "the file vanished"),
+        _ if error.kind() == io::ErrorKind::Other => changed(path, "the file was replaced"),
+        other => other,
     }
 }

@@ -1,8 +1,8 @@
 //! Bytes: positional reads of local files, ranges of objects that are fetched ahead, and the files that are open.
 //!
 //! [`Files`] opens the files of a plan through a `backend`: `local_files`, or `remote_files`. A file that is open
-//! (`open_file`) is read by its `file_handle`, which is a `local` or a `remote_file`; a remote one asks the
-//! `range_fetcher` for ranges, and that keeps them in the `range_cache`.
+//! (`open_file`) is read by its `file_handle`, which is a `local` or a `remote_file`. Local ones share the
+//! process's `descriptors`; a remote one asks the `range_fetcher` for ranges, and that keeps them in the `range_cache`.
 
 mod backend;
 mod buffered_file;

@@ -10,7 +10,7 @@ use parquet::file::reader::ChunkReader;
 ///
 /// # Safety
 /// [`fill`](Self::fill) has initialised all of its memory where it returns no error.
-pub unsafe trait ReadAt: ChunkReader + Clone + 'static {
+pub unsafe trait ReadAt: ChunkReader<T: Send + 'static> + Clone + 'static {
     /// Bytes from `start` on: at least one and at most `length`, as many as are available at once. `start` is before
     /// the end.
     ///

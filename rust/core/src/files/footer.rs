@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::footer_precheck;
 use super::schema_cache::{self, StatisticsKept};
+use crate::descriptors::open_file;
 use crate::{Error, Result};
 
 pub(super) const MAGIC: &[u8; 4] = b"PAR1";
@@ -48,7 +49,7 @@ pub struct Footer {
 pub fn read(path: &str) -> Result<Footer> {
     // Before it is opened: opening a pipe would wait for a writer.
     regular(path, &fs::metadata(path).map_err(|e| Error::io(path, &e))?)?;
-    let file = File::open(path).map_err(|e| Error::io(path, &e))?;
+    let file = open_file(path).map_err(|e| Error::io(path, &e))?;
     let size = size_of(path, &file.metadata().map_err(|e| Error::io(path, &e))?)?;
     let mut tail = no_tail();
     let bytes = read_bytes(path, &file, size, &mut tail, || read_range(path, &file, 0, size.min(4)))?;

@@ -221,6 +221,11 @@ impl Plan {
         &self.group_bytes
     }
 
+    /// The bytes of a row of a row group once decoded, in the mean.
+    pub fn row_bytes(&self, group: usize) -> u64 {
+        self.decoded_bytes[group].div_ceil(self.group_rows[group].max(1))
+    }
+
     /// Each row group's bytes once decoded, of all columns whatever is read: from its footer, exact or a stated estimate.
     pub fn decoded_bytes(&self) -> &[u64] {
         &self.decoded_bytes

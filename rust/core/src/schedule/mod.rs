@@ -2,8 +2,10 @@
 //! batches first need them.
 //!
 //! A [`Chunk`] is what is decoded at a time. Without row shuffle it is some batches of one shard; under row shuffle it
-//! is a window, and every shard that needs rows of the window now is served by decoding it once.
+//! is a window, and every shard that needs rows of the window now is served by decoding it once: by an [`Output`] after
+//! the other, each of a few batches.
 
+mod chunk_size;
 mod left_out;
 
 use std::collections::VecDeque;
@@ -11,6 +13,7 @@ use std::ops::Range;
 
 use crate::order::{GroupSlice, Leg, Line, Window};
 
+pub use chunk_size::ChunkSize;
 pub use left_out::{Kept, LeftOut};
 
 /// Whose batches a reader reads: those of shards v with v mod `num_ranks` = `rank`.
@@ -42,7 +45,7 @@ impl Chunk {
     }
 }
 
-/// The rows of a chunk that one shard takes.
+/// Some batches' rows of a chunk, which one shard takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     /// The shard, by its turn in this rank.
@@ -76,7 +79,7 @@ struct Slot {
 pub struct ChunkSchedule {
     line: Line,
     batch_size: u64,
-    chunk_rows: u64,
+    size: ChunkSize,
     slots: Vec<Slot>,
     /// The next batch of this rank, counted from the position, that may need a chunk.
     step: u64,
@@ -85,11 +88,11 @@ pub struct ChunkSchedule {
 }
 
 impl ChunkSchedule {
-    /// The chunks from the leg's cursor on. A chunk without row shuffle has about `chunk_rows` rows, whole batches
-    /// where it can.
+    /// The chunks from the leg's cursor on. A chunk without row shuffle, and an output of a window, is about as large as
+    /// `size` says, whole batches where it can.
     ///
     /// The ranks must divide the leg's shards and the batches delivered.
-    pub fn new(line: Line, leg: &Leg, share: Share, chunk_rows: u64) -> Self {
+    pub fn new(line: Line, leg: &Leg, share: Share, size: ChunkSize) -> Self {
         let spec = leg.spec();
         let owned = spec.num_shards / share.num_ranks;
         // The rank's batches so far, in turn over its shards, so that the slot whose turn it is comes first.
@@ -109,15 +112,7 @@ impl ChunkSchedule {
             })
             .collect::<Vec<_>>();
         let steps = slots.iter().map(|slot| slot.batches).sum();
-        Self {
-            line,
-            batch_size: spec.batch_size,
-            chunk_rows: chunk_rows.max(1),
-            slots,
-            step: 0,
-            steps,
-            left_out: LeftOut::default(),
-        }
+        Self { line, batch_size: spec.batch_size, size, slots, step: 0, steps, left_out: LeftOut::default() }
     }
 
     /// The same chunks, without the rows of these row groups.
@@ -140,15 +135,6 @@ impl ChunkSchedule {
         self.batch_size
     }
 
-    /// Rows of a full chunk, which most are.
-    pub fn full_rows(&self) -> u64 {
-        if self.line.is_row_shuffled() {
-            self.line.window_rows().max(1)
-        } else {
-            (self.chunk_rows / self.batch_size).max(1) * self.batch_size
-        }
-    }
-
     /// The next chunk; None once every row has one.
     pub fn next_chunk(&mut self) -> Option<Chunk> {
         let count = self.slots.len() as u64;
@@ -168,22 +154,18 @@ impl ChunkSchedule {
 
     /// The next rows of a slot: whole batches, and where [`alone`] can make it so those of one row group.
     fn stretch(&mut self, slot: usize) -> Chunk {
-        let full = self.full_rows();
-        let of = &mut self.slots[slot];
-        // The last batch may be longer or shorter than the others. It is not cut, and seldom alone.
+        let whole = |rows: u64| (rows / self.batch_size).max(1) * self.batch_size;
+        let of = &self.slots[slot];
         let (left, before_last) =
             (of.rows - of.scheduled, ((of.batches - 1) * self.batch_size).saturating_sub(of.scheduled));
-        let rows = if full > before_last || left < full + self.batch_size.min(self.chunk_rows) { left } else { full };
-        let mut slices = Vec::new();
-        let mut rest = rows;
-        for positions in &of.positions {
-            if rest == 0 {
-                break;
-            }
-            let taken = rest.min(positions.end - positions.start);
-            slices.extend(self.line.rows(positions.start..positions.start + taken));
-            rest -= taken;
-        }
+        // By rows, and then by their bytes.
+        let most = whole(self.size.rows);
+        let room = self.size.rows_of(&self.slices(slot, most.min(left)));
+        let full = most.min(whole(room));
+        // The last batch may be longer or shorter than the others. It is not cut, and seldom alone.
+        let rows = if full > before_last || left < full + self.batch_size.min(room) { left } else { full };
+        let mut slices = self.slices(slot, rows);
+        let of = &mut self.slots[slot];
         let rows = alone(&mut slices, rows, before_last, self.batch_size);
         of.scheduled += rows;
         let mut rest = rows;
@@ -200,30 +182,55 @@ impl ChunkSchedule {
         Chunk { strands: vec![slices], window: None, outputs: vec![Output { slot, picks }], kept: None }
     }
 
+    /// The next rows of a slot.
+    fn slices(&self, slot: usize, rows: u64) -> Vec<GroupSlice> {
+        let mut slices = Vec::new();
+        let mut rest = rows;
+        for positions in &self.slots[slot].positions {
+            if rest == 0 {
+                break;
+            }
+            let taken = rest.min(positions.end - positions.start);
+            slices.extend(self.line.rows(positions.start..positions.start + taken));
+            rest -= taken;
+        }
+        slices
+    }
+
     /// The window that a slot needs next, for all slots that stand in it.
     fn window(&mut self, slot: usize) -> Chunk {
         let position = self.slots[slot].positions.front().map_or(0, |front| front.start);
         let window = self.line.window_at(position);
+        let strands: Vec<Vec<GroupSlice>> =
+            window.places.iter().map(|places| self.line.split_sequence().slices(places.clone())).collect();
+        let rows = self.size.mean_rows(strands.iter().flatten());
+        let of_output = (rows / self.batch_size).max(1) * self.batch_size;
         let mut outputs = Vec::new();
-        for (number, of) in self.slots.iter_mut().enumerate() {
+        for (slot, of) in self.slots.iter_mut().enumerate() {
+            // The first one ends where a batch does.
+            let mut room = of_output - of.scheduled % self.batch_size;
             let mut picks = Vec::new();
             while let Some(front) = of.positions.front_mut() {
                 if !window.positions.contains(&front.start) {
                     break;
                 }
-                let until = front.end.min(window.positions.end);
+                let until = front.end.min(window.positions.end).min(front.start.saturating_add(room));
                 picks.push(front.start - window.positions.start..until - window.positions.start);
                 of.scheduled += until - front.start;
+                room -= until - front.start;
                 front.start = until;
                 if front.is_empty() {
                     of.positions.pop_front();
                 }
+                if room == 0 {
+                    room = of_output;
+                    outputs.push(Output { slot, picks: std::mem::take(&mut picks) });
+                }
             }
             if !picks.is_empty() {
-                outputs.push(Output { slot: number, picks });
+                outputs.push(Output { slot, picks });
             }
         }
-        let strands = window.places.iter().map(|places| self.line.split_sequence().slices(places.clone())).collect();
         Chunk { strands, window: Some(window), outputs, kept: None }
     }
 }

@@ -13,8 +13,8 @@ fn line(rows: &[u64], shuffle: bool, buffer: u64, split_rows: Option<u64>) -> Li
 }
 
 /// The rows that a schedule's chunks deliver to every slot, in order.
-fn delivered(line: &Line, leg: &Leg, share: Share, chunk_rows: u64, left_out: &LeftOut) -> Vec<Vec<(u32, u64)>> {
-    let mut schedule = ChunkSchedule::new(line.clone(), leg, share, chunk_rows).leaving_out(left_out.clone());
+fn delivered(line: &Line, leg: &Leg, share: Share, size: ChunkSize, left_out: &LeftOut) -> Vec<Vec<(u32, u64)>> {
+    let mut schedule = ChunkSchedule::new(line.clone(), leg, share, size).leaving_out(left_out.clone());
     let mut slots = vec![Vec::new(); schedule.num_slots()];
     while let Some(chunk) = schedule.next_chunk() {
         let rows: Vec<(u32, u64)> =
@@ -40,6 +40,7 @@ proptest! {
         shuffle: bool,
         buffer in 0_u64..90,
         chunk_rows in 1_u64..80,
+        chunk_bytes in 0_u64..5000,
         num_ranks in 1_u64..4,
         factor in 1_u64..4,
         batch_size in 1_u64..20,
@@ -62,8 +63,9 @@ proptest! {
         let leg = legs.last();
         let v = leg.spec().num_shards;
         let left_out = LeftOut::from_iter(left_out);
+        let size = ChunkSize::new(chunk_rows, chunk_bytes, |group| 1 + 100 * u64::from(group % 3));
         for rank in 0..num_ranks {
-            let slots = delivered(&line, leg, Share { rank, num_ranks }, chunk_rows, &left_out);
+            let slots = delivered(&line, leg, Share { rank, num_ranks }, size.clone(), &left_out);
             prop_assert_eq!(slots.len() as u64, v / num_ranks);
             // Batch by batch, in turn over the slots, these are the job's batches g ≡ rank.
             let mut cursors = vec![0; slots.len()];
@@ -97,8 +99,9 @@ proptest! {
         rows.push(num_shards.saturating_sub(rows.iter().sum()));
         let line = line(&rows, shuffle, 0, None);
         let legs = Legs::start(line.len(), num_shards, batch_size, false).unwrap();
-        let mut schedule = ChunkSchedule::new(line, legs.last(), Share { rank: 0, num_ranks: 1 }, chunk_rows);
-        let full = schedule.full_rows();
+        let size = ChunkSize::new(chunk_rows, u64::MAX, |_| 1);
+        let mut schedule = ChunkSchedule::new(line, legs.last(), Share { rank: 0, num_ranks: 1 }, size);
+        let full = (chunk_rows / batch_size).max(1) * batch_size;
         let mut scheduled = vec![0; schedule.num_slots()];
         while let Some(chunk) = schedule.next_chunk() {
             let slot = chunk.outputs[0].slot;
@@ -122,5 +125,34 @@ proptest! {
         for (slot, scheduled) in scheduled.into_iter().enumerate() {
             prop_assert_eq!(scheduled, schedule.slot_extent(slot).1);
         }
+    }
+}
+
+/// The greatest bytes of a chunk of one shard's rows, and of a batch.
+fn widest(rows: &[u64], widths: &[u64], batch_size: u64, chunk_bytes: u64) -> (u64, u64) {
+    let line = line(rows, false, 0, None);
+    let legs = Legs::start(line.len(), 1, batch_size, false).unwrap();
+    let widths = widths.to_vec();
+    let size = ChunkSize::new(1000, chunk_bytes, move |group| widths[group as usize % widths.len()]);
+    let batches = 0..legs.last().num_batches();
+    let of_batch =
+        batches.map(|g| legs.last().batch(g).into_iter().flat_map(|rows| line.rows(rows)).collect::<Vec<_>>());
+    let widest_batch = of_batch.map(|slices| size.bytes_of(&slices)).max().unwrap_or(0);
+    let mut schedule = ChunkSchedule::new(line, legs.last(), Share { rank: 0, num_ranks: 1 }, size.clone());
+    let chunks = std::iter::from_fn(|| schedule.next_chunk());
+    (chunks.map(|chunk| size.bytes_of(chunk.strands.iter().flatten())).max().unwrap_or(0), widest_batch)
+}
+
+proptest! {
+    #[test]
+    fn chunks_are_bounded_by_bytes_however_unequal_the_rows_are(
+        mut rows in proptest::collection::vec(0_u64..100, 1..12),
+        widths in proptest::collection::vec(prop_oneof![1_u64..10, 100_u64..1000], 1..12),
+        batch_size in 1_u64..20,
+        chunk_bytes in 0_u64..20_000,
+    ) {
+        rows.push(1);
+        let (chunk, batch) = widest(&rows, &widths, batch_size, chunk_bytes);
+        prop_assert!(chunk <= chunk_bytes + 2 * batch, "{chunk} of {chunk_bytes}, batches of {batch}");
     }
 }

@@ -51,7 +51,7 @@ pub fn check(data: &[u8]) {
     let [kind, steps, bytes @ ..] = data else { return };
     let (bytes, chunk) = (Bytes::copy_from_slice(bytes), chunk(*kind, bytes.len()));
     let rows = 1 << 20;
-    let mut ours = pages::pages(bytes.clone(), &chunk, rows, None, None, None).unwrap();
+    let mut ours = pages::pages(bytes.clone(), &chunk, rows, None, None, None, false).unwrap();
     let mut theirs = SerializedPageReader::new(Arc::new(bytes.clone()), &chunk, rows, None).ok();
     for turn in 0..bytes.len() + 1 {
         if steps >> (turn % 8) & 1 == 1 {

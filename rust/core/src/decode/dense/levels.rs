@@ -71,6 +71,23 @@ impl Levels {
     }
 }
 
+/// The definition levels, up to `max` (1 to 3), of so many slots.
+pub(crate) fn definition_levels(bytes: &[u8], max: u8, slots: usize) -> Result<Vec<u8>> {
+    let width = bits(max);
+    let mut levels = Vec::new();
+    walk(bytes, width, slots, |run, _| {
+        match run {
+            LevelRun::Repeated(value, len) => levels.resize(levels.len() + len, value as u8), // at most 2 bits
+            LevelRun::Packed(packed, len) => levels.extend((0..len).map(|i| {
+                let bit = i * usize::from(width);
+                packed[bit / 8] >> (bit % 8) & ((1 << width) - 1)
+            })),
+        }
+        Ok(true)
+    })?;
+    Ok(levels)
+}
+
 /// The slots where lists start: those whose repetition level is 0.
 pub(super) fn list_starts(bytes: &[u8], slots: usize, starts: &mut Vec<u32>) -> Result<()> {
     starts.clear();

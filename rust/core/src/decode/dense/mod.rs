@@ -30,6 +30,7 @@ use arrow_schema::Field;
 use parquet::schema::types::ColumnDescriptor;
 
 pub use self::error::{DenseError, Result};
+pub(crate) use self::levels::definition_levels;
 pub use self::page::{DensePages, StoredValues};
 
 /// What [`DenseColumn::read`] found.

@@ -1,16 +1,18 @@
 //! The pages of a column chunk, read and decompressed into memory that is reused.
 //!
 //! The parquet crate's reader allocates memory for every page, and reads its header by two calls. It serves the codecs
-//! that `codec` does not. Headers of which old writers are known to have got something wrong (`writer`) are put right.
+//! that `codec` does not. A `large_page` is handed out in parts. Headers of which old writers are known to have got something wrong (`writer`) are put right.
 
 mod checked_pages;
 mod codec;
 mod header;
+mod large_page;
 mod page_content;
 mod page_index;
 mod page_reader;
 mod parallel_decompress;
 mod snappy_literals;
+mod snappy_stream;
 mod writer;
 
 use std::sync::Arc;
@@ -28,7 +30,8 @@ use super::dense::DensePages;
 use crate::fetch::ReadAt;
 
 /// The pages of a chunk of a row group of so many rows; `places`: where they begin, where that is known; `pool`: who
-/// may decompress some before their turn; `created_by`: the file's writer, of which some said wrong things of pages.
+/// may decompress some before their turn; `created_by`: the file's writer, of which some said wrong things of pages;
+/// `in_parts`: whether large pages come as several.
 ///
 /// # Errors
 /// A codec that there is not.
@@ -39,11 +42,13 @@ pub fn pages<I: ReadAt>(
     places: Option<Vec<PageLocation>>,
     pool: Option<&Arc<DecompressPool>>,
     created_by: Option<&str>,
+    in_parts: bool,
 ) -> Result<Box<dyn DensePages>> {
     Ok(match Codec::of(chunk.compression())? {
         Some(codec) => {
             let flags_lie = writer::flags_lie(created_by);
-            Box::new(ChunkPages::new(input, chunk, codec, rows, places, pool.cloned()).with_flags(flags_lie))
+            let pages = ChunkPages::new(input, chunk, codec, rows, places, pool.cloned()).with_flags(flags_lie);
+            Box::new(if in_parts { pages.in_parts(chunk) } else { pages })
         }
         None => {
             let pages = SerializedPageReader::new(Arc::new(input), chunk, rows, places)?;

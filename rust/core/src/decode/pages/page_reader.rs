@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::basic::{Compression, Encoding};
+use parquet::basic::{Compression, Encoding, Type};
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::ColumnChunkMetaData;
@@ -12,6 +12,7 @@ use parquet::file::page_index::offset_index::PageLocation;
 
 use super::codec::Codec;
 use super::header::{Header, PageKind, header};
+use super::large_page::LargePage;
 use super::page_content::{content, is_worth_it, with_content};
 use super::page_index::PageIndex;
 use super::parallel_decompress::{DecompressPool, DecompressTask};
@@ -46,6 +47,11 @@ pub(super) struct ChunkPages<I> {
     /// Bytes read ahead, and where they begin.
     ahead: (u64, Bytes),
     index: Option<PageIndex>,
+    /// Of a column without lists whose large pages are handed out in parts: its definition levels.
+    parted: Option<i16>,
+    /// The page that is being handed out so, and its next part.
+    large: Option<LargePage>,
+    part: Option<(Page, usize)>,
 }
 
 /// A page whose header was read.
@@ -72,9 +78,30 @@ impl<I: ReadAt> ChunkPages<I> {
         let ahead = (start, Bytes::new());
         // Another thread must not wait for bytes; and the places of an index are passed one by one.
         let pool = pool.filter(|_| codec.is_some() && input.is_near() && index.is_none());
-        let (compression, end) = (chunk.compression(), start.saturating_add(length));
-        let (next, behind) = (None, VecDeque::new());
-        Self { input, compression, codec, pool, levels, flags_lie: false, next, behind, at: start, end, ahead, index }
+        Self {
+            input,
+            compression: chunk.compression(),
+            codec,
+            pool,
+            levels,
+            flags_lie: false,
+            next: None,
+            behind: VecDeque::new(),
+            at: start,
+            end: start.saturating_add(length),
+            ahead,
+            index,
+            parted: None,
+            large: None,
+            part: None,
+        }
+    }
+
+    /// Large pages of byte strings are handed out in parts, where the column has no lists.
+    pub(super) fn in_parts(self, chunk: &ColumnChunkMetaData) -> Self {
+        let column = chunk.column_descr();
+        let can = column.physical_type() == Type::BYTE_ARRAY && column.max_rep_level() == 0;
+        Self { parted: can.then(|| column.max_def_level()), ..self }
     }
 
     /// `flags_lie`: pages of version 2 are compressed, whatever their flag says.
@@ -251,10 +278,33 @@ impl<I: ReadAt> ChunkPages<I> {
         }
     }
 
+    /// Makes the next part of the large page that is being handed out, if there is one.
+    fn open_part(&mut self) -> Result<()> {
+        if self.part.is_none()
+            && let Some(large) = &mut self.large
+        {
+            self.part = large.next()?;
+            if self.part.is_none() {
+                self.large = None;
+            }
+        }
+        Ok(())
+    }
+
     fn next_page(&mut self, apart: bool) -> Result<Option<(Page, Option<StoredValues>)>> {
+        self.open_part()?;
+        if let Some((page, _)) = self.part.take() {
+            return Ok(Some((page, None)));
+        }
         self.open()?;
         let Some(mut page) = self.next.take() else { return Ok(None) };
         self.pass();
+        if let Some(max_def) = self.parted
+            && let Some(large) = LargePage::open(&self.input, page.at, &page.header, self.compression, max_def)?
+        {
+            self.large = Some(large);
+            return self.next_page(apart);
+        }
         let levels = if apart { self.levels_bytes(&page.header, page.at)? } else { None };
         let Some(levels) = levels else {
             self.offer_next(&page.header);
@@ -282,6 +332,10 @@ impl<I: ReadAt> PageReader for ChunkPages<I> {
     }
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+        self.open_part()?;
+        if let Some((_, values)) = &self.part {
+            return Ok(Some(PageMetadata { num_rows: Some(*values), num_levels: Some(*values), is_dict: false }));
+        }
         if let Some(index) = &self.index {
             return Ok(index.peek());
         }
@@ -299,6 +353,10 @@ impl<I: ReadAt> PageReader for ChunkPages<I> {
     }
 
     fn skip_next_page(&mut self) -> Result<()> {
+        self.open_part()?;
+        if self.part.take().is_some() {
+            return Ok(());
+        }
         if self.index.is_none() {
             self.open()?;
             self.next = None;

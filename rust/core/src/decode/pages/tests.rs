@@ -104,7 +104,7 @@ fn both(
     let places = places.page_locations(0).cloned().filter(|_| index);
     let rows = group.num_rows() as usize;
     let theirs = SerializedPageReader::new(Arc::new(file.clone()), group.column(0), rows, places.clone());
-    (pages(file.clone(), group.column(0), rows, places, pool, None).unwrap(), Box::new(theirs.unwrap()))
+    (pages(file.clone(), group.column(0), rows, places, pool, None, false).unwrap(), Box::new(theirs.unwrap()))
 }
 
 fn load(file: &Bytes) -> ArrowReaderMetadata {

@@ -1,0 +1,288 @@
+//! A page of byte strings that is large, as several small ones.
+//!
+//! Writers look at a page's size only after every thousand values or so: a page of images is as large as its row group.
+//! To decode it whole takes its memory in each place where it is read. So it is decompressed as it is read, and what
+//! comes is handed out as pages of half a megabyte, which decoders take for the file's own.
+
+use std::io::{self, BufReader, Read};
+
+use parquet::basic::{Compression, Encoding};
+use parquet::column::page::Page;
+use parquet::errors::{ParquetError, Result};
+
+use super::header::{Header, PageKind};
+use super::snappy_stream::SnappyStream;
+use crate::buffer_pool;
+use crate::decode::dense::definition_levels;
+use crate::fetch::ReadAt;
+
+/// Pages of no fewer bytes are large.
+const LARGE_BYTES: usize = 4 << 20;
+/// Bytes of a part, unless one value has more.
+const PART_BYTES: usize = 512 << 10;
+/// Bytes before the values of a part that are kept free for their levels: those of a few runs of nulls.
+const HEAD: usize = 64;
+/// Bytes that are read of a file at once.
+const READ_BYTES: usize = 128 << 10;
+
+/// What is left of a large page.
+pub(super) struct LargePage {
+    values: Box<dyn Read + Send>,
+    /// Bytes of values that are to come.
+    left: usize,
+    /// The level of a value that is not null.
+    max_def: u8,
+    /// The levels of all values; empty where none can be null.
+    levels: Vec<u8>,
+    /// Values in all, and those that were handed out.
+    count: usize,
+    next: usize,
+    /// The length of the next value, if it was read.
+    length: Option<usize>,
+}
+
+impl LargePage {
+    /// Begins to read the page that is stored from `at` on, of a column without lists; None where it is not large, or of a
+    /// kind that is read whole.
+    ///
+    /// # Errors
+    /// Bytes that cannot be read, or are not what their header says.
+    pub(super) fn open(
+        input: &impl ReadAt,
+        at: u64,
+        page: &Header,
+        compression: Compression,
+        max_def: i16,
+    ) -> Result<Option<Self>> {
+        let levels_are_plain = matches!(page.kind, PageKind::V2 { .. });
+        let (count, level_bytes, compressed) = match page.kind {
+            PageKind::V1 { values, encoding: Encoding::PLAIN, def: Encoding::RLE, .. } => (values, 0, true),
+            PageKind::V2 { values, encoding: Encoding::PLAIN, def_bytes, rep_bytes: 0, is_compressed, .. } => {
+                (values, def_bytes as usize, is_compressed)
+            }
+            _ => return Ok(None),
+        };
+        let streams = matches!(compression, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_));
+        let (Ok(max_def @ 0..=3), Some(size), Some(stored)) =
+            (u8::try_from(max_def), page.size.checked_sub(level_bytes), page.stored.checked_sub(level_bytes))
+        else {
+            return Ok(None);
+        };
+        if page.size < LARGE_BYTES || !streams {
+            return Ok(None);
+        }
+        if let Some(crc) = page.crc {
+            check(input, at, page.stored, crc)?;
+        }
+        let from = input.get_read(at + level_bytes as u64)?.take(stored as u64);
+        let from = BufReader::with_capacity(READ_BYTES, from);
+        let mut values: Box<dyn Read + Send> = match compression {
+            Compression::SNAPPY if compressed => Box::new(SnappyStream::new(from, size)?),
+            Compression::ZSTD(_) if compressed => Box::new(zstd::Decoder::with_buffer(from)?),
+            _ => Box::new(from),
+        };
+        let count = count as usize;
+        let (levels, left) = match (max_def, levels_are_plain) {
+            (0, _) => (Vec::new(), size),
+            (_, true) => (input.get_bytes(at, level_bytes)?.into(), size),
+            (_, false) => {
+                let mut length = [0; 4];
+                values.read_exact(&mut length)?;
+                let length = u32::from_le_bytes(length) as usize;
+                let Some(left) = size.checked_sub(4).and_then(|left| left.checked_sub(length)) else {
+                    return Err(corrupt("levels that are longer than it"));
+                };
+                (exactly(&mut values, length)?, left)
+            }
+        };
+        let levels = match max_def {
+            0 => levels,
+            _ => definition_levels(&levels, max_def, count).map_err(|error| ParquetError::General(error.0))?,
+        };
+        Ok(Some(Self { values, left, max_def, levels, count, next: 0, length: None }))
+    }
+
+    /// The next part, and its values; None at the end.
+    pub(super) fn next(&mut self) -> Result<Option<(Page, usize)>> {
+        if self.next == self.count {
+            // It must hold no more than its values.
+            return if self.left == 0 { Ok(None) } else { Err(corrupt("more bytes than its values take")) };
+        }
+        let first = self.next;
+        let mut bytes = buffer_pool::vec::<u8>(PART_BYTES.min(self.left + HEAD));
+        let head = if self.max_def > 0 { HEAD } else { 0 };
+        bytes.resize(head, 0);
+        while self.next < self.count {
+            if self.levels.get(self.next).is_none_or(|&level| level == self.max_def) {
+                let length = match self.length.take() {
+                    Some(length) => length,
+                    None => self.length()?,
+                };
+                if bytes.len() > head && bytes.len() + 4 + length > PART_BYTES {
+                    self.length = Some(length);
+                    break;
+                }
+                bytes.reserve(4 + length);
+                bytes.extend_from_slice(&(length as u32).to_le_bytes());
+                let from = bytes.len();
+                bytes.resize(from + length, 0);
+                self.values.read_exact(&mut bytes[from..])?;
+                self.left -= length;
+            }
+            self.next += 1;
+        }
+        let values = self.next - first;
+        if self.max_def > 0 {
+            let levels = runs(&self.levels[first..self.next]);
+            if levels.len() > HEAD - 4 {
+                let more = levels.len() - (HEAD - 4);
+                bytes.splice(..0, std::iter::repeat_n(0, more));
+            }
+            // What is behind the runs is not looked at.
+            let head = HEAD.max(levels.len() + 4) - 4;
+            bytes[..4].copy_from_slice(&(head as u32).to_le_bytes());
+            bytes[4..4 + levels.len()].copy_from_slice(&levels);
+        }
+        let page = Page::DataPage {
+            buf: buffer_pool::bytes(bytes),
+            num_values: values as u32,
+            encoding: Encoding::PLAIN,
+            def_level_encoding: Encoding::RLE,
+            rep_level_encoding: Encoding::RLE,
+            statistics: None,
+        };
+        Ok(Some((page, values)))
+    }
+
+    /// Reads the length of the next value.
+    fn length(&mut self) -> Result<usize> {
+        let mut length = [0; 4];
+        self.values.read_exact(&mut length)?;
+        let length = u32::from_le_bytes(length) as usize;
+        match self.left.checked_sub(4).filter(|left| length <= *left) {
+            Some(left) => self.left = left,
+            None => return Err(corrupt("a value that is longer than it")),
+        }
+        Ok(length)
+    }
+}
+
+/// Compares a page's bytes with their checksum.
+fn check(input: &impl ReadAt, at: u64, length: usize, crc: u32) -> Result<()> {
+    let mut from = input.get_read(at)?.take(length as u64);
+    let mut hasher = crc32fast::Hasher::new();
+    let mut piece = vec![0; READ_BYTES];
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => hasher.update(&piece[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if hasher.finalize() == crc { Ok(()) } else { Err(ParquetError::General("Page CRC checksum mismatch".into())) }
+}
+
+fn exactly(from: &mut impl Read, length: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if from.take(length as u64).read_to_end(&mut bytes)? < length {
+        return Err(corrupt("levels that end early"));
+    }
+    Ok(bytes)
+}
+
+/// Levels as runs of equal ones, as pages have them.
+fn runs(levels: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for run in levels.chunk_by(|one, other| one == other) {
+        let mut header = run.len() << 1;
+        while header >= 0x80 {
+            bytes.push(header as u8 | 0x80);
+            header >>= 7;
+        }
+        bytes.extend([header as u8, run[0]]);
+    }
+    bytes
+}
+
+fn corrupt(what: &str) -> ParquetError {
+    ParquetError::General(format!("a page of {what}"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, BinaryArray, RecordBatch};
+    use bytes::Bytes;
+    use parquet::arrow::ArrowWriter;
+    use parquet::basic::ZstdLevel;
+    use parquet::column::page::PageReader;
+    use parquet::file::metadata::ParquetMetaDataReader;
+    use parquet::file::properties::{WriterProperties, WriterVersion};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::decode::pages::pages;
+
+    /// A file with one column of one page, and how it is read.
+    fn file(values: &ArrayRef, compression: Compression, v2: bool) -> Bytes {
+        let batch = RecordBatch::try_from_iter([("x", values.clone())]).unwrap();
+        let properties = WriterProperties::builder()
+            .set_compression(compression)
+            .set_dictionary_enabled(false)
+            .set_writer_version(if v2 { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 })
+            .set_encoding(Encoding::PLAIN)
+            .set_data_page_size_limit(1 << 30)
+            .build();
+        let mut file = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        file.into()
+    }
+
+    /// The values of all pages, by the parquet crate's own decoder.
+    fn read(file: &Bytes, skipped: usize) -> (Vec<Option<Vec<u8>>>, usize) {
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(file).unwrap();
+        let chunk = metadata.row_group(0).column(0);
+        let rows = metadata.row_group(0).num_rows() as usize;
+        let open = || pages(file.clone(), chunk, rows, None, None, None, true).unwrap();
+        let mut all = open();
+        let largest = std::iter::from_fn(|| all.get_next_page().unwrap()).map(|page| page.buffer().len()).max();
+        let pages: Box<dyn PageReader> = open();
+        let mut reader = parquet::column::reader::ColumnReaderImpl::<parquet::data_type::ByteArrayType>::new(
+            chunk.column_descr_ptr(),
+            pages,
+        );
+        let (mut values, mut levels) = (Vec::new(), Vec::new());
+        reader.skip_records(skipped).unwrap();
+        reader.read_records(rows - skipped, Some(&mut levels), None, &mut values).unwrap();
+        let mut values = values.into_iter().map(|value| value.data().to_vec());
+        (levels.into_iter().map(|level| if level == 1 { values.next() } else { None }).collect(), largest.unwrap())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn a_large_page_is_the_same_in_parts(
+            sizes in proptest::collection::vec(
+                proptest::option::weighted(0.9, prop_oneof![0_usize..100, 300_000_usize..700_000]), 12..60),
+            codec in 0_usize..3, v2: bool, skipped in 0.0..1.0_f64,
+        ) {
+            let of = |(row, size): (usize, &Option<usize>)| {
+                size.map(|size| (0..size).map(|i| ((i * (row + 1)) >> (row % 9)) as u8).collect::<Vec<u8>>())
+            };
+            let mut expected: Vec<Option<Vec<u8>>> = sizes.iter().enumerate().map(of).collect();
+            expected.push(Some(vec![7; LARGE_BYTES]));
+            let values: ArrayRef = Arc::new(BinaryArray::from_iter(expected.iter()));
+            let compression = [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::ZSTD(ZstdLevel::default())];
+            let file = file(&values, compression[codec], v2);
+            let skipped = (skipped * expected.len() as f64) as usize;
+            let (found, largest) = read(&file, skipped);
+            prop_assert!(found == expected[skipped..]);
+            prop_assert!(largest <= LARGE_BYTES + HEAD + 4 + PART_BYTES, "{largest}");
+        }
+    }
+}
