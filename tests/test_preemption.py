@@ -171,6 +171,7 @@ def said(stream, word: str) -> None:
     raise AssertionError(f"it ended before it said {word}")
 
 
+@pytest.mark.timeout(300)  # workers that spawn starts for the next epoch import torch before the step that saves
 @pytest.mark.parametrize(
     ("method", "number"),
     combinations(
