@@ -161,8 +161,9 @@ def test_workers_that_are_killed_and_fewer_of_them(tmp_path):
     assert step in loop
     script = tmp_path / "script.py"
     script.write_text(NOTE + loop.replace(step, step + "            note(config, loader, batch, net)\n") + START)
-    environment = {**os.environ, "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300"}  # to import torch takes its time
-    done = programs.run(script, tmp_path, data, timeout=1000, env=environment)
+    # to import torch takes its time, and Ray's workers would yield to everything else on the machine
+    waits = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300", "RAY_worker_niceness": "0"}
+    done = programs.run(script, tmp_path, data, timeout=1000, env={**os.environ, **waits})
     ends = (tmp_path / "ends").read_text().splitlines()
     assert ends == ["whole 2 fits", "killed 2 fails", "fewer 1 fits", "killed 2 fits"], done.stderr[-4000:]
     for rank in range(2):
