@@ -75,6 +75,7 @@ def without_server(data, expected, tmp_path_factory):
 
 def test_workers_outlive_their_fork_server(without_server, expected, monkeypatch):
     monkeypatch.setattr(pool, "_SLICE", 0.01)  # every wait looks whether all workers live
+    monkeypatch.setattr(pool, "_JOIN", 50.0)
     begun = without_server["well"]
     loader, pids = begun.loader, begun.workers
     found = [batch["i"].tolist() for batch in begun.found]

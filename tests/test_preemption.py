@@ -23,6 +23,17 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*starts again where the last one started:RuntimeWarning"),
 ]
 JOBS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
+METHODS = ["fork", "forkserver", "spawn"]
+
+
+def combinations(methods, *short):
+    """Each signal under each start method; in `make test` those of `short`, all in `make test-long`."""
+    numbers = [number for number in JOBS if number != signal.SIGINT]  # that is KeyboardInterrupt, not a request to save
+    return [
+        pytest.param(method, number, marks=[] if (method, number) in short else pytest.mark.long)
+        for method in methods
+        for number in numbers
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +53,7 @@ def children():
 # Workers
 
 
-@pytest.mark.parametrize("method", ["fork", "forkserver"])
+@pytest.mark.parametrize("method", ["fork", "forkserver", pytest.param("spawn", marks=pytest.mark.long)])
 def test_workers_outlive_the_signals_of_their_job(data, expected, method):
     before = signal.signal(signal.SIGXCPU, lambda *_: None)  # one that the training answers is the job's too
     try:
@@ -63,24 +74,26 @@ def test_workers_outlive_the_signals_of_their_job(data, expected, method):
 class Dies:
     """Sends a signal to its process while this process starts, so many times."""
 
-    def __init__(self, folder: Path, times: int) -> None:
-        self.folder, self.times = folder, times
+    def __init__(self, folder: Path, times: int, number: int = signal.SIGTERM) -> None:
+        self.folder, self.times, self.number = folder, times, number
 
     def __setstate__(self, state):
         self.__dict__.update(state)
         died = len(list(self.folder.iterdir()))
         if died < self.times:
             (self.folder / f"{died} {os.getpid()}").touch()
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), self.number)
 
     def __call__(self, batch):
         return f.augment(batch)
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_a_signal_that_comes_while_workers_start(data, expected, method, tmp_path):
+@pytest.mark.parametrize(
+    ("method", "number"), combinations(METHODS[1:], ("spawn", signal.SIGTERM), ("forkserver", signal.SIGTERM))
+)
+def test_a_signal_that_comes_while_workers_start(data, expected, method, number, tmp_path):
     (folder := tmp_path / "died").mkdir()
-    loader = make(data, 1 if method == "spawn" else 2, method, transform=Dies(folder, 1))
+    loader = make(data, 1 if method == "spawn" else 2, method, transform=Dies(folder, 1, number))
     assert [plain(batch) for batch in loader] == expected[0]
     assert len(list(folder.iterdir())) >= 1
 
@@ -158,9 +171,14 @@ def said(stream, word: str) -> None:
     raise AssertionError(f"it ended before it said {word}")
 
 
+@pytest.mark.timeout(300)  # workers that spawn starts for the next epoch import torch before the step that saves
 @pytest.mark.parametrize(
     ("method", "number"),
-    [("fork", signal.SIGTERM), ("fork", signal.SIGUSR1), ("forkserver", signal.SIGTERM), ("spawn", signal.SIGUSR1)],
+    combinations(
+        METHODS,
+        *[("fork", signal.SIGTERM), ("fork", signal.SIGUSR1), ("forkserver", signal.SIGTERM)],
+        ("spawn", signal.SIGUSR1),
+    ),
 )
 def test_a_signal_to_the_group_saves_and_ends_with_status_75(data, tmp_path, method, number):
     chance = random.Random(f"{method} {number}")

@@ -111,22 +111,29 @@ def test_the_grid_of_ranks(hundred, tmp_path, before, after, options):
 
 
 def torchrun(ranks, folder, **arguments):
-    """The exit status of torchrun, within 100 seconds."""
+    """The exit status of torchrun, and what it said."""
     command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
     script = [ROOT / "tests" / "support" / "train.py", json.dumps({**arguments, "folder": str(folder)})]
-    done = programs.run(*command, *script)
+    done = programs.run(*command, *script, timeout=300)
     return done.returncode, done.stdout + done.stderr
 
 
-def test_torchrun_killed_and_resumed_with_other_ranks(hundred, tmp_path, uninterrupted):
-    """4 ranks and 1, each killed by SIGKILL, then 3: what was trained on is what one run would have."""
+@pytest.mark.timeout(700)  # torchrun's ranks import torch
+@pytest.mark.parametrize(
+    "lives",
+    [[(2, 16, 12), (3, None, 4)], pytest.param([(4, 8, 6), (1, 50, 48), (3, None, 4)], marks=pytest.mark.long)],
+    ids=["2 and 3", "4, 1 and 3"],
+)
+def test_torchrun_killed_and_resumed_with_other_ranks(hundred, tmp_path, uninterrupted, lives):
+    """Ranks that are killed by SIGKILL, then others: what was trained on is what one run would have.
+
+    A life: its ranks, the step before which one is killed, and every how many steps a state is saved.
+    """
     arguments = {"path": str(hundred), "style": "rank 0", "epochs": 2, "options": OPTIONS}
-    for ranks, kill_at, every in ((4, 8, 6), (1, 50, 48)):
+    for ranks, kill_at, every in lives:
         status, text = torchrun(ranks, tmp_path, kill_at=kill_at, every=every, **arguments)
-        assert status != 0
-        assert "SIGKILL" in text, text
-    status, text = torchrun(3, tmp_path, kill_at=None, every=4, **arguments)
-    assert status == 0, text
+        assert (status != 0) == (kill_at is not None), text
+        assert ("SIGKILL" in text) == (kill_at is not None), text
     trained = torch.load(tmp_path / "trained.pt", weights_only=True)
     assert trained == uninterrupted()
     once(trained)

@@ -81,13 +81,7 @@ def steps(lines):
 
 def never_stopped(data, out, ranks=1):
     """The same, of a run that is left alone."""
-    env = {**os.environ, "WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    env |= {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    arguments = [SCRIPT, "--data", data, "--out", out]
-    runs = [programs.start(*arguments, env={**env, "RANK": str(rank)}, warn=["ignore"]) for rank in range(ranks)]
-    said = [run.communicate() for run in runs]
-    assert [run.wait() for run in runs] == [0] * ranks, said
-    return steps(said[0][0].splitlines())
+    return steps(programs.run_ranks(ranks, SCRIPT, "--data", data, "--out", out)[0].splitlines())
 
 
 def free_port():

@@ -1,23 +1,21 @@
 """Every stopping point of an epoch of more than 200 batches, resumed in a process of its own, into the next epoch.
 
-Of local files all of them; of real stores some, and all in `make test-long`.
+Of local files all of them; of real stores some, and all in `make test-long`. There, too, each is in a process that
+has not imported shardline before.
 """
 
 import json
-import os
 import subprocess
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import servers, stops
+from support import programs, servers, stops
 
 BATCHES = 204
-COLD = 10
 
 
 @pytest.fixture(scope="module")
@@ -38,26 +36,37 @@ def folder(tmp_path_factory):
     return place
 
 
-def python(*arguments, job):
-    """Runs support.stops in an interpreter of its own; what it answered, as it came."""
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    run = subprocess.run(
-        [sys.executable, "-m", "support.stops", *map(str, arguments)],
-        input=json.dumps(job),
-        capture_output=True,
-        text=True,
-        timeout=1200,  # of a long run; the test has its own
-        env={**os.environ, "PYTHONPATH": path},
-        check=False,
-    )
+def start(start_program, what, place, tmp_path, jobs):
+    """Runs support.stops in a process of its own; what it answered."""
+    asked, answered = tmp_path / "asked", tmp_path / "answered"
+    asked.write_text(json.dumps(jobs))
+    answered.unlink(missing_ok=True)
+    run = start_program(stops.__file__, what, str(place), str(asked), str(answered))
     assert (run.returncode, run.stderr) == (0, ""), run.stderr
-    return json.loads(run.stdout)
+    return json.loads(answered.read_text())
 
 
-def run_stops(folder, place, *, step=1, cold=0):
-    """Every `step`-th stop of an epoch of what is at `place`, the files of `folder`: how many, and what was wrong."""
+def fork(*arguments):
+    """In a process that has imported torch."""
+    return programs.run(*arguments, timeout=3600)  # the test has its own
+
+
+def cold(*arguments):
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=100, check=False)
+
+
+def some(items, count):
+    """So many of them, at equal distances."""
+    return [items[number * len(items) // count] for number in range(count)]
+
+
+def run_stops(folder, place, tmp_path, *, modes=tuple(stops.SETTINGS), step=1, fresh=1, cold_starts=0):
+    """Every `step`-th stop of an epoch of what is at `place`, the files of `folder`: how many.
+
+    `fresh`: how many are tried in a process that imports shardline too, and `cold_starts`: torch as well.
+    """
     jobs, wanted = [], []
-    for mode in stops.SETTINGS:
+    for mode in modes:
         loader, here = (stops.make_loader(str(where), mode) for where in (place, folder))
         states, epochs = [loader.state_dict()], []
         for _ in range(2):
@@ -79,42 +88,39 @@ def run_stops(folder, place, *, step=1, cold=0):
                 expected = [epochs[0][stop:], epochs[1]]
             else:  # seen to its end: the next epoch comes first
                 expected = [epochs[1]]
-            jobs.append((mode, json.dumps(state)))
+            jobs.append((mode, state))
             wanted.append((mode, stop, epochs[0][: min(stop, BATCHES)], expected))
     jobs, wanted = jobs[::step], wanted[::step]
 
-    answers = python("grid", place, job=jobs)
-    lost = repeated = different = 0
+    answers = start(fork, "forks", place, tmp_path, jobs)
     for (mode, stop, before, expected), answer in zip(wanted, answers, strict=True):
-        assert answer["exit"] == 0
-        assert answer["torch"]
-        assert answer["loaded before"] == []
-        assert answer["answered before"] == 0, "each in a process of its own"
-        found = answer["epochs"][: len(expected)]
-        different += found != expected
-        rest = [] if stop > BATCHES else found[0]
-        rows = [row for _, numbers in [*before, *rest] for row in numbers]
-        lost += len(set(range(2037)) - set(rows))
-        repeated += len(rows) - len(set(rows))
+        found = answer[: len(expected)]
         assert found == expected, f"{mode}, stopped after {stop} batches"
-
-    numbers = range(0, len(jobs), len(jobs) // cold + 1) if cold else []
-    numbers = [*numbers, *range(1, 1 + cold - len(numbers))]
-    for number in numbers:
-        expected = wanted[number][3]
-        assert python("child", place, job=jobs[number])[: len(expected)] == expected
-    assert (lost, repeated, different) == (0, 0, 0)
+        rows = [row for _, numbers in [*before, *([] if stop > BATCHES else found[0])] for row in numbers]
+        assert sorted(rows) == list(range(2037))
+    for start_program, count in ((fork, fresh), (cold, cold_starts)):
+        for number in some(range(len(jobs)), count):
+            [answer] = start(start_program, "child", place, tmp_path, [jobs[number]])
+            assert answer[: len(wanted[number][3])] == wanted[number][3]
     return len(jobs)
 
 
 @pytest.mark.timeout(1200)
-def test_every_stopping_point_goes_on_exactly_in_a_new_process(folder, say):
-    count = run_stops(folder, folder, cold=COLD)
+@pytest.mark.parametrize("mode", stops.SETTINGS)
+def test_every_stopping_point_goes_on_exactly_in_a_new_process(folder, tmp_path, mode, say):
+    count = run_stops(folder, folder, tmp_path, modes=[mode], fresh=10, cold_starts=1)
     say(
-        f"{count} stopping points ({count // 3} of each: {', '.join(stops.SETTINGS)}) of an epoch of {BATCHES} "
-        f"batches, each in a new process and into the next epoch, and {COLD} cold starts: no row lost, none repeated, "
+        f"{mode}: {count} stopping points of an epoch of {BATCHES} batches, each in a process of its own and into the "
+        "next epoch, 10 of them again in one that imports shardline, and 1 cold start: no row lost, none repeated, "
         "none that went on with other batches"
     )
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("mode", stops.SETTINGS)
+def test_every_stopping_point_goes_on_exactly_where_shardline_is_imported_anew(folder, tmp_path, mode):
+    run_stops(folder, folder, tmp_path, modes=[mode], fresh=BATCHES + 2, cold_starts=4)
 
 
 @contextmanager
@@ -132,7 +138,7 @@ def published(name, folder, tmp_path):
 @pytest.mark.parametrize("name", ["moto", "seaweed", "gcs", "azure", "web"])
 def test_stopping_points_over_stores(folder, tmp_path, name):
     with published(name, folder, tmp_path) as place:
-        assert run_stops(folder, place, step=59) == 11
+        assert run_stops(folder, place, tmp_path, step=59) == 11
 
 
 @pytest.mark.long
@@ -140,4 +146,4 @@ def test_stopping_points_over_stores(folder, tmp_path, name):
 @pytest.mark.parametrize("name", ["moto", "seaweed", "gcs", "azure", "web"])
 def test_every_stopping_point_over_stores(folder, tmp_path, name):
     with published(name, folder, tmp_path) as place:
-        assert run_stops(folder, place, cold=2) == 3 * (BATCHES + 2)
+        assert run_stops(folder, place, tmp_path, fresh=6, cold_starts=2) == 3 * (BATCHES + 2)

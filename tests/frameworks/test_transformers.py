@@ -15,6 +15,7 @@ from support.page_loop import loops
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.filterwarnings("default")]
 BATCHES = 51
+LIMIT = 350  # seconds for a process, which imports torch and transformers
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +253,7 @@ def launch(ranks: int, data: Path, folder: Path, out: str, *runs: dict[str, Any]
     script = Path(__file__).parent / "hf_trainer.py"
     given = [script, folder / out, data, folder, *map(json.dumps, runs)]
     start = [] if ranks == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
-    done = programs.run(*start, *given, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = programs.run(*start, *given, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=LIMIT)
     assert done.returncode == 0, done.stderr
     return [json.loads(Path(f"{folder / out}.{rank}").read_text()) for rank in range(ranks)]
 
@@ -320,7 +321,7 @@ def test_the_pages_loop_is_killed_and_resumed(tmp_path):
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1"}
 
     def run(name: str, folder: str) -> int:
-        return programs.run(tmp_path / f"{name}.py", cwd=tmp_path / folder, env=environment).returncode
+        return programs.run(tmp_path / f"{name}.py", cwd=tmp_path / folder, env=environment, timeout=LIMIT).returncode
 
     assert run("whole", "whole") == 0
     assert run("first", "killed") == -9

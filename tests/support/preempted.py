@@ -22,6 +22,7 @@ from support import functions as f
 from support.worked import make, plain
 
 SAID = 30  # steps
+SIGNALS = [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
 
 
 def slowly(batch: Any) -> Any:
@@ -54,9 +55,7 @@ def train(data: str, folder: str, method: str, log: str) -> None:
     loader = shardline.DataLoader(
         loader.dataset, num_workers=2, multiprocessing_context=method, persistent_workers=keep
     )
-    ck = shardline.Checkpointer(
-        folder, extra={"x": 1}, data=loader, timeout=60, signals=[signal.SIGTERM, signal.SIGUSR1]
-    )
+    ck = shardline.Checkpointer(folder, extra={"x": 1}, data=loader, timeout=60, signals=SIGNALS)
     _say("ready")
     first = step = ck.restore().step
     with Path(f"{log}-{rank}").open("w", buffering=1) as lines:

@@ -1,17 +1,18 @@
-"""Every stopping point of an epoch, each gone on from in a process of its own.
+"""Every stopping point of an epoch, each continued in a process of its own.
 
-`python -m support.stops grid FOLDER` tries them all, in children of a forkserver that has torch loaded and nothing of
-ours; `python -m support.stops child FOLDER` is one cold start. Both read jobs as JSON from standard input and write
-what came of them to standard output.
+`stops.py forks FOLDER JOBS ANSWERS` continues each of JOBS in a fork of a process that has imported shardline and has
+opened nothing; `stops.py child FOLDER JOBS ANSWERS` continues one, in a process that has not imported shardline.
 """
 
 import hashlib
 import json
-import multiprocessing
+import os
+import signal
 import sys
+import traceback
 import warnings
 from collections import deque
-from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -21,6 +22,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 Digest = list[Any]
 """Of a batch: a hash of all its columns, and its row numbers."""
+LIMIT = 100  # seconds for one
 
 
 def make_loader(folder: str, mode: str) -> Any:
@@ -47,56 +49,49 @@ def go_on(folder: str, mode: str, state: Any) -> list[list[Digest]]:
         return [[digest(batch) for batch in loader] for _ in range(2)]
 
 
-def _answer(folder: str, mode: str, state: str, pipe: Connection) -> None:
-    """The child of the forkserver: it has torch, and nothing of ours."""
-    ours = [name for name in sys.modules if name.split(".")[0] == "shardline"]
-    epochs = go_on(folder, mode, json.loads(state))
-    pipe.send({"loaded before": ours, "torch": "torch" in _before, "answered before": len(_answered), "epochs": epochs})
-    _answered.append(mode)
-    pipe.close()
+def _in_forks(folder: str, jobs: list[tuple[str, Any]]) -> list[Any]:
+    import shardline  # noqa: F401
 
-
-_before = frozenset(sys.modules)
-_answered: list[str] = []
-"""What this process has answered: a number of a process may come again, so that it does not tell one from another."""
-
-
-def _grid(folder: str, jobs: list[tuple[str, str]]) -> list[dict[str, Any]]:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "torch.utils.data", "pyarrow"])
-    answers: list[dict[str, Any]] = []
-    under_way: deque[Any] = deque()  # two at a time, all started by this thread
+    answers: list[Any] = []
+    under_way: deque[tuple[int, int]] = deque()  # two at a time
 
     def collect() -> None:
         child, pipe = under_way.popleft()
-        if not pipe.poll(60):
-            raise TimeoutError(f"no answer within a minute: {jobs[len(answers)]}")
-        answer: dict[str, Any] = pipe.recv()
-        child.join()
-        answers.append({**answer, "exit": child.exitcode})
-        child.close()
+        with os.fdopen(pipe) as file:
+            said = file.read()
+        _, status = os.waitpid(child, 0)
+        assert status == 0, f"{jobs[len(answers)]} ended with status {os.waitstatus_to_exitcode(status)}"
+        answers.append(json.loads(said))
 
     for job in jobs:
-        here, there = context.Pipe(duplex=False)
-        child = context.Process(target=_answer, args=(folder, *job, there), daemon=True)
-        child.start()
-        there.close()
+        here, there = os.pipe()
+        if not (child := os.fork()):
+            try:
+                signal.alarm(LIMIT)
+                answer = go_on(folder, *job)
+                with os.fdopen(there, "w") as file:
+                    json.dump(answer, file)
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        os.close(there)
         under_way.append((child, here))
-        if len(under_way) == 3:
+        if len(under_way) == 2:
             collect()
     while under_way:
         collect()
     return answers
 
 
-if __name__ == "__main__":
-    what, place = sys.argv[1:]
-    asked = json.load(sys.stdin)
-    if what == "child":
-        mode, state = asked
-        json.dump(go_on(place, mode, json.loads(state)), sys.stdout)
-    else:
-        # By its importable name, so that children find what they are to run.
-        from support import stops
+def _in_this_process(folder: str, jobs: list[tuple[str, Any]]) -> list[Any]:
+    assert not [name for name in sys.modules if name.split(".")[0] == "shardline"]
+    [job] = jobs
+    return [go_on(folder, *job)]
 
-        json.dump(stops._grid(place, [tuple(job) for job in asked]), sys.stdout)
+
+if __name__ == "__main__":
+    what, place, asked, answered = sys.argv[1:]
+    run = _in_forks if what == "forks" else _in_this_process
+    Path(answered).write_text(json.dumps(run(place, json.loads(Path(asked).read_text()))))
