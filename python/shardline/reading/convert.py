@@ -16,6 +16,7 @@ from shardline._core import Projection, Run
 from shardline.errors import ShardlineTypeError
 from shardline.options.validate import OutputFormat
 from shardline.reading import jagged
+from shardline.reading.dictionaries import holds_dictionary, without_duplicates
 from shardline.reading.layout import Node, entries_of, fields_of
 
 Batch = Any
@@ -31,9 +32,10 @@ _split: Callable[..., Sequence[torch.Tensor]] = torch.unsafe_split_with_sizes
 def converter(output_format: OutputFormat, projection: Projection) -> Convert:
     """The function that turns a run into its batches: dicts by key, or pyarrow record batches."""
     if output_format == "arrow":
-        return _arrow_batches
+        return _arrow_batches()
     if output_format == "dict":
-        return lambda run: [batch.to_pydict() for batch in _arrow_batches(run)]
+        make = _arrow_batches()
+        return lambda run: [batch.to_pydict() for batch in make(run)]
     names = projection.names
     schema = pa.schema(projection.schema)
     columns = []
@@ -81,13 +83,22 @@ def _column(output_format: OutputFormat, name: str, role: str, node: Node, type_
     return column
 
 
-def _arrow_batches(run: Run) -> list[Batch]:
+def _arrow_batches() -> Convert:
     """Record batches that are slices of the run's, without a copy."""
-    whole, start, batches = pa.record_batch(run.arrow()), 0, []
-    for size in run.sizes:
-        batches.append(whole.slice(start, size))
-        start += size
-    return batches
+    known: list[int] | None = None  # the columns with dictionaries
+
+    def convert(run: Run) -> list[Batch]:
+        nonlocal known
+        whole, start, batches = pa.record_batch(run.arrow()), 0, []
+        if known is None:
+            known = [i for i, type_ in enumerate(whole.schema.types) if holds_dictionary(type_)]
+        whole = without_duplicates(whole, known)
+        for size in run.sizes:
+            batches.append(whole.slice(start, size))
+            start += size
+        return batches
+
+    return convert
 
 
 def _dicts(entries: list[tuple[str, _Column]]) -> _Column:
