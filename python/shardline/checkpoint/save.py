@@ -124,7 +124,7 @@ class Saver:
         beat, started = self._coordinator.beat, None
         try:
             if not self._swept:
-                atomic_write.sweep(self.directory)
+                self._warn_of(atomic_write.sweep(self.directory))
                 self._swept = True
             started = Started(atomic_write.begin(self.directory), {}, {})
             for name, state in taken.shared.items():
@@ -142,6 +142,14 @@ class Saver:
             raise
         self._started = started
         return started
+
+    def _warn_of(self, writers: list[str]) -> None:
+        if writers:
+            log.warning(
+                "%s is writing a checkpoint to %s too: two runs in one directory restore and remove each other's "
+                "checkpoints. Give each run a directory of its own",
+                *(" and ".join(writers), self.directory),
+            )
 
     def _write_own(self, started: Started, message: Message) -> None:
         place = 0
@@ -194,6 +202,7 @@ class Saver:
                 parts=started.parts,
                 files=started.files,
                 beside=sorted(taken.plans),
+                best=None if self._best.monitor is None else (self._best.monitor, self._best.mode),
             )
             text = manifest.to_text().encode()
             atomic_write.write_file(started.folder / NAME, lambda file: file.write(text), self._coordinator.beat)
@@ -211,8 +220,14 @@ class Saver:
             atomic_write.discard(started.folder)
         if isinstance(error, ShardlineError) and not isinstance(error, OSError):
             return error
+        why = str(error)
+        if isinstance(error, FileNotFoundError) and self.directory.is_dir():
+            why = (
+                f"{error.filename} was removed while it was written, by another process that saves there too, perhaps: "
+                "give each run a directory of its own"
+            )
         return CheckpointError(
-            f"the checkpoint of step {taken.step} could not be written to {self.directory}: {error}. The earlier ones "
+            f"the checkpoint of step {taken.step} could not be written to {self.directory}: {why}. The earlier ones "
             "are as they were"
         )
 
