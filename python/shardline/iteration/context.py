@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from shardline._core import Legs, Plan
-from shardline.errors import ShardlineRuntimeError
+from shardline.errors import ShardlineRuntimeError, ShardlineValueError
 from shardline.filters.row_filter import none_left
 from shardline.iteration.guard import check_not_ahead
 from shardline.iteration.iterator import BatchIterator
 from shardline.iteration.shared_dict import SharedDict
 from shardline.iteration.torch_workers import Made, Replica, StartPlace, in_worker, publish, workers_iterate
-from shardline.planning.epoch_order import EpochOrder
+from shardline.planning.epoch_order import EpochOrder, too_few_rows
 from shardline.planning.shuffle import Shuffle
 from shardline.reading.epoch_source import EpochSource, EpochSources
 from shardline.settings import Settings
@@ -56,8 +56,11 @@ class EpochContext:
 
     def whole_epoch(self, num_shards: int) -> Legs:
         """The legs of a fresh epoch on the current order."""
-        settings = self.settings
-        return Legs.start(self.current.order.num_rows, num_shards, settings.batch_size, settings.drop_last)
+        settings, rows = self.settings, self.current.order.num_rows
+        try:
+            return Legs.start(rows, num_shards, settings.batch_size, settings.drop_last)
+        except ShardlineValueError as error:
+            raise too_few_rows(error, rows, num_shards, settings, self.current.order.plan) from None
 
     # What it says
 

@@ -50,7 +50,7 @@ def check_int(name: str, value: Any, low: int, high: int) -> int:
     except TypeError:
         raise ShardlineTypeError(f"{name} must be an integer, not {value!r} ({type(value).__name__})") from None
     if not low <= number <= high:
-        raise ShardlineValueError(f"{name} must be between {low} and {high:,}, not {number}")
+        raise ShardlineValueError(f"{name} must be between {low:,} and {high:,}, not {number:,}")
     return number
 
 
@@ -144,7 +144,8 @@ def check_num_shards(number: int | None, num_ranks: int) -> int | None:
     """`number`, which must be a multiple of the ranks, or None where none was asked for."""
     if number is not None and number % num_ranks:
         below = number // num_ranks * num_ranks
-        would_do = f"{below} or {below + num_ranks}" if below else f"{num_ranks}"
+        near = (below, below + num_ranks)
+        would_do = " or ".join(str(each) for each in near if 0 < each <= MAX_ROWS)
         raise ShardlineValueError(
             f"num_shards={number} is not a multiple of the {num_ranks} ranks: {would_do} would do "
             "(every rank must own as many shards as every other)"
