@@ -189,7 +189,7 @@ class StructuredDataset(IterableDataset[Any]):
                 until,
                 found.added[:5],
             )
-        log.info("the loaded state %s", found.sentence)
+        log.log(logging.WARNING if found.what == "new leg" else logging.INFO, "the loaded state %s", found.sentence)
         if found.order.left_out:
             warn_of(found.order, found.epoch, found.legs, stacklevel=2)
         if found.over:

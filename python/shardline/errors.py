@@ -32,6 +32,10 @@ __all__ = [
 ]
 
 
+# A KeyError shows its argument as a literal, in quotes and with escapes: this is a sentence.
+setattr(ColumnNotFoundError, "__str__", ShardlineError.__str__)  # noqa: B010  (mypy)
+
+
 class CheckpointMismatchError(ShardlineError, ValueError):
     """A state that this dataset cannot resume exactly: of other data, settings or version, or no state at all.
 
