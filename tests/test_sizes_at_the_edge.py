@@ -26,7 +26,7 @@ def of(tmp_path):
 def refusal(path, **options):
     with pytest.raises(ShardlineValueError) as caught:
         DataLoader(path, **options)
-    text = str(caught.value)
+    text = str(caught.value).replace(str(path), "PATH")
     assert not re.search(r"\b(at most|or less|of) 0\b|-\d|\b1 (rows|shards|ranks|files)\b|=0\b", text), text
     return text
 
@@ -35,10 +35,9 @@ def refusal(path, **options):
     "options", [{}, {"rank": 0, "num_ranks": 4}, {"num_shards": 8}, {"drop_last": True}, {"batch_size": 1}]
 )
 def test_files_without_a_row(of, options):
-    path = of(0)
-    text = refusal(path, **options)
+    text = refusal(of(0), **options)
     assert "no row" in text
-    assert str(path) in text
+    assert "PATH" in text
 
 
 def test_a_filter_that_passes_nothing(of):
@@ -68,7 +67,7 @@ def test_no_full_batch(of, rows, ranks, shards, size):
     assert "drop_last=False" in text
     assert ("fewer shards" in text) == ((shards or ranks) > ranks)
     advised = int(re.search(r"batch_size=(\d+) or less", text)[1])
-    assert len(DataLoader(path, rank=0, num_ranks=ranks, num_shards=shards, batch_size=advised, drop_last=True)) == 1
+    assert len(DataLoader(path, rank=0, num_ranks=ranks, num_shards=shards, batch_size=advised, drop_last=True)) > 0
 
 
 @pytest.mark.parametrize(("number", "ranks"), [(1, 2), (3, 2), (2**31 - 1, 3), (2**31, 3), (7, 2**31)])

@@ -24,6 +24,7 @@ __all__ = [
     "RankTimeoutError",
     "ShardlineError",
     "ShardlineFileNotFoundError",
+    "ShardlineImportError",
     "ShardlineOSError",
     "ShardlinePermissionError",
     "ShardlineRuntimeError",
@@ -45,6 +46,10 @@ class CheckpointMismatchError(ShardlineError, ValueError):
 
 class RankTimeoutError(ShardlineError, TimeoutError):
     """Another rank of the job did not come, or not in time (`rank_timeout`). The message says which, and what to do."""
+
+
+class ShardlineImportError(ShardlineError, ImportError):
+    """A package that an argument needs is not installed. The message names both."""
 
 
 class CheckpointError(ShardlineError, RuntimeError):

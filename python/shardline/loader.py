@@ -127,6 +127,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         check_names("DataLoader", options, DatasetOptions, inspect.signature(DataLoader).parameters)
         num_workers = validate.check_int("num_workers", num_workers, 0, 2**16)
         validate.check_function("collate_fn", collate_fn)
+        validate.check_progress("show_progress", show_progress)
         given: dict[str, Any] = {"shuffle": shuffle, "drop_last": drop_last}
         if batch_size is not _NOT_GIVEN:
             given["batch_size"] = batch_size

@@ -36,8 +36,9 @@ class Writer:
     OSError where the disk is full or the place may not be written to.
     """
 
-    def __init__(self, path: Path, beat: Callable[[], None]) -> None:
-        self._file = path.open("xb", buffering=2**20)
+    def __init__(self, path: Path | None, beat: Callable[[], None]) -> None:
+        """`path`: None to find out only what would be written."""
+        self._file = None if path is None else path.open("xb", buffering=2**20)
         self._sha = hashlib.sha256()
         self._bytes = 0
         self._beat = beat
@@ -45,7 +46,8 @@ class Writer:
     def write(self, data: "bytes | memoryview") -> int:
         """All of it."""
         self._sha.update(data)
-        self._file.write(data)
+        if self._file is not None:
+            self._file.write(data)
         self._bytes += len(data)
         self._beat()
         return len(data)
@@ -55,14 +57,16 @@ class Writer:
 
     def finish(self) -> Written:
         """On the disk, when this returns."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
         return Written(self._bytes, self._sha.hexdigest())
 
     def close(self) -> None:
         """Whether finished or not."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def write_file(path: Path, fill: Callable[[Writer], object], beat: Callable[[], None]) -> Written:
@@ -73,6 +77,13 @@ def write_file(path: Path, fill: Callable[[Writer], object], beat: Callable[[], 
         return writer.finish()
     finally:
         writer.close()
+
+
+def as_written(fill: Callable[[Writer], object], beat: Callable[[], None]) -> Written:
+    """What a file would hold that `fill` fills."""
+    writer = Writer(None, beat)
+    fill(writer)
+    return writer.finish()
 
 
 def read_back(path: Path, beat: Callable[[], None]) -> Written:

@@ -92,6 +92,8 @@ class Saver:
 
         def decide(messages: list[Message]) -> dict[str, Any]:
             _check_places(messages)
+            if not taken.sharded and self._is_saved(taken, messages):
+                return {}
             return then(self._write(taken, messages))
 
         return self._coordinator.round(f"save(step={taken.step})", message, decide)
@@ -142,6 +144,33 @@ class Saver:
             raise
         self._started = started
         return started
+
+    def _is_saved(self, taken: CapturedState, messages: list[Message]) -> bool:
+        """Whether the latest checkpoint is of this step, and every file of it would be the same byte for byte.
+
+        As where `step` saved, and the loop ended with it, and `save` comes after the loop.
+        """
+        found, beat = contents(self.directory).found, self._coordinator.beat
+        latest = found[-1].manifest if found else None
+        told = (taken.step, taken.epoch, dict(taken.metrics), dict(taken.values), self._coordinator.ranks)
+        if (
+            latest is None
+            or found[-1].path in self.corrupt
+            or told != (latest.step, latest.epoch, dict(latest.metrics), dict(latest.values), latest.ranks)
+        ):
+            return False
+        files: dict[str, Written] = {}
+        for message in messages:
+            place = 0
+            for name, size in message.plain["own"].items():
+                files[name] = atomic_write.as_written(partial(_put, message.data[place : place + size]), beat)
+                place += size
+        for name, state in taken.shared.items():
+            ending, fill = to_file(name, state, json_if_plain=name in taken.plain)
+            files[name + ending] = atomic_write.as_written(fill, beat)
+        return files == dict(latest.files) and all(
+            (found[-1].path / name).stat().st_size == size for name, (size, _) in files.items()
+        )
 
     def _warn_of(self, writers: list[str]) -> None:
         if writers:

@@ -44,7 +44,10 @@ class EpochContext:
         order = EpochOrder(plan, settings.row_filter, shuffle, seed)
         self.sources = EpochSources.of(order, order, settings)
         if order.num_rows == 0 and settings.row_filter.rule:
-            raise none_left(settings.row_filter, f"none of the {plan.num_rows:,} in {plan.num_files:,} files does")
+            raise none_left(
+                settings.row_filter,
+                f"none of the {plan.num_rows:,} in {plan.num_files:,} file{'s' * (plan.num_files != 1)} does",
+            )
         self.num_shards = num_shards
         self.progress = Progress(self.whole_epoch(num_shards), settings.num_ranks)
         self.metrics: dict[str, float] = {}
@@ -224,7 +227,7 @@ class EpochContext:
         is_costly = order.plan.num_bytes > _COSTLY_BYTES and cost > _COSTLY
         log.log(
             logging.WARNING if is_costly else logging.INFO,
-            "an epoch reads about %.1f times the data (%d shards x %d strands over %d row groups)%s",
+            "an epoch reads at most about %.1f times the data (%d shards x %d strands over %d row groups)%s",
             cost,
             self.num_shards,
             order.core.strands,

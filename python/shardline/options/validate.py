@@ -4,6 +4,7 @@
 134217728
 """
 
+import importlib.util
 import operator
 import os
 import re
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from shardline._core import Plan
-from shardline.errors import ShardlineTypeError, ShardlineValueError
+from shardline.errors import ShardlineImportError, ShardlineTypeError, ShardlineValueError
 from shardline.options.cpu import usable_cores
 from shardline.options.storage import SCHEMES
 
@@ -84,6 +85,13 @@ def check_bool(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise ShardlineTypeError(f"{name} must be True or False, not {value!r}")
     return value
+
+
+def check_progress(name: str, value: Any) -> bool:
+    """True or False; ShardlineImportError where a bar is asked for, and there is no tqdm."""
+    if check_bool(name, value) and importlib.util.find_spec("tqdm") is None:
+        raise ShardlineImportError(f"{name}=True needs tqdm, which is not installed: pip install tqdm, or leave it out")
+    return bool(value)
 
 
 def check_choice(name: str, value: _T, choices: Iterable[_T]) -> _T:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 
 from shardline._core import Projection, Run
-from shardline.errors import ShardlineTypeError
+from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.options.validate import OutputFormat
 from shardline.reading import jagged
 from shardline.reading.dictionaries import holds_dictionary, without_duplicates
@@ -35,7 +35,10 @@ def converter(output_format: OutputFormat, projection: Projection) -> Convert:
         return _arrow_batches()
     if output_format == "dict":
         make = _arrow_batches()
-        return lambda run: [batch.to_pydict() for batch in make(run)]
+        return lambda run: [
+            {name: python_objects(name, column) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+            for batch in make(run)
+        ]
     names = projection.names
     schema = pa.schema(projection.schema)
     columns = []
@@ -67,13 +70,14 @@ def _column(output_format: OutputFormat, name: str, role: str, node: Node, type_
         raise ShardlineTypeError(
             f"column {name!r}: numpy has no bfloat16; take another dtype=, or output_format='torch'"
         )
+    if node.kind == "objects":
+        return _objects(node.inside, name)
     makers: dict[str, Callable[[int], _Column]] = {
         "dense": _torch_dense,
         "jagged": _torch_jagged,
         "ragged": _torch_ragged,
         "padded": _torch_padded,
         "text": _text,
-        "objects": _objects,
     }
     if output_format == "numpy":
         makers |= {"dense": _numpy_dense, "jagged": _numpy_ragged, "ragged": _numpy_ragged, "padded": _numpy_padded}
@@ -183,11 +187,28 @@ def _text(part: int) -> _Column:
     return lambda run, sizes: run.text(part)
 
 
-def _objects(part: int) -> _Column:
+def python_objects(name: str, array: Any) -> list[Any]:
+    """Arrow data as Python's objects.
+
+    Raises:
+        ShardlineValueError: A value is none that Python's types can hold; the message names the column.
+    """
+    try:
+        values: list[Any] = array.to_pylist()
+        return values
+    except (OverflowError, ValueError, LookupError, pa.ArrowException) as error:
+        raise ShardlineValueError(
+            f"column {name!r} ({array.type}) holds a value that Python's objects cannot hold ({error}): dates are of "
+            "the years 1 to 9999 there, and times of microseconds. Take output_format='arrow', or leave the column out "
+            "(columns=); dates and times that are not within lists or structs are numbers with output_format='torch'"
+        ) from error
+
+
+def _objects(part: int, name: str) -> _Column:
     def convert(run: Run, sizes: list[int]) -> Sequence[list[Any]]:
         whole, start, parts = pa.record_batch(run.objects(part)).column(0), 0, []
         for size in sizes:
-            parts.append(whole.slice(start, size).to_pylist())
+            parts.append(python_objects(name, whole.slice(start, size)))
             start += size
         return parts
 
