@@ -15,7 +15,7 @@ import pyarrow as pa
 import torch
 
 from shardline.errors import ShardlineTypeError, ShardlineValueError
-from shardline.options.near import near
+from shardline.options.near import NamesChecked
 from shardline.options.temporal import seconds_of
 from shardline.options.validate import check_bool, check_choice, check_int
 
@@ -31,19 +31,8 @@ _OF_HASHES = ("buckets", "seed")
 _OF_CODES = ("vocabulary", "unknown")
 
 
-class _NamesChecked(type):
-    """A class whose constructor says which name may be meant where one is not known."""
-
-    def __call__(cls, *args: Any, **options: Any) -> Any:
-        known = [each.name for each in fields(cls)]  # type: ignore[arg-type]
-        for name in options:
-            if name not in known:
-                raise ShardlineTypeError(f"{cls.__name__}() has no option {name!r}{near(name, known, '{}=')}")
-        return super().__call__(*args, **options)
-
-
 @dataclass(frozen=True, repr=False)
-class ColumnOptions(metaclass=_NamesChecked):
+class ColumnOptions(metaclass=NamesChecked):
     """How one column is delivered; what is None is as by default. See docs/types.md.
 
     `nulls`: "error" (default for tensors), "fill" with `fill` (zeros and empty strings by default), "nan" (integers
