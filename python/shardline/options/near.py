@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import fields
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, cast
 
 from shardline.errors import ShardlineTypeError
 
@@ -23,7 +23,7 @@ class NamesChecked(type):
 
     def __call__(cls, *args: Any, **options: Any) -> Any:
         """An instance; ShardlineTypeError for an option that there is not."""
-        known = [each.name for each in fields(cls)]
+        known = [each.name for each in fields(cast(Any, cls))]
         for name in options:
             if name not in known:
                 raise ShardlineTypeError(f"{cls.__name__}() has no option {name!r}{near(name, known, '{}=')}")
