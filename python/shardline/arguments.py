@@ -306,7 +306,7 @@ class _Batches(TypedDict, total=False):
         bool, Argument(False, validate.check_bool, "Whether every batch has exactly `batch_size` rows.")
     ]
     show_progress: Annotated[
-        bool, Argument(False, validate.check_bool, "Whether rank 0 shows progress bars, by tqdm.", OWN)
+        bool, Argument(False, validate.check_progress, "Whether rank 0 shows progress bars, by tqdm.", OWN)
     ]
 
 
@@ -332,6 +332,7 @@ RENAMED = {
     "files": "on_new_files=",
     "groups": "matrices=",
     "plan_timeout": "rank_timeout=",
+    "seed": "shuffle_seed= (and sample_seed= for sample= and subset=)",
     "schema": 'columns_from= ("first" or "all") and missing_columns= ("error" or "null")',
     "split": "subset=",
     "widen": "widen_types=",

@@ -189,7 +189,7 @@ class StructuredDataset(IterableDataset[Any]):
                 until,
                 found.added[:5],
             )
-        log.info("the loaded state %s", found.sentence)
+        log.log(logging.WARNING if found.what == "new leg" else logging.INFO, "the loaded state %s", found.sentence)
         if found.order.left_out:
             warn_of(found.order, found.epoch, found.legs, stacklevel=2)
         if found.over:
@@ -380,13 +380,18 @@ class StructuredDataset(IterableDataset[Any]):
         settings, plan = self._context.settings, self._order.plan
         num_columns, order = len(self._context.current.projection.names), self._order.describe()
         that_pass = f" that pass {settings.row_filter}" if settings.row_filter.rule else ""
-        return (
-            f"StructuredDataset({self._where!r}: {plan.num_files:,} files, {plan.num_row_groups:,} row groups, "
-            f"{self.num_rows:,} rows{that_pass}; {num_columns} columns as {settings.output_format}; "
-            f"batch_size={settings.batch_size:,}{', drop_last' if settings.drop_last else ''}; {order}; "
-            f"rank {settings.rank} of {settings.num_ranks}, {self._context.num_shards} shards; "
-            f"epoch {self.epoch}, batch {self.batch_index:,} of {len(self):,})"
+        lines = (
+            f"{self._where!r}",
+            f"{plan.num_files:,} files, {plan.num_row_groups:,} row groups, {self.num_rows:,} rows{that_pass}",
+            (
+                f"{num_columns} columns as {settings.output_format}, "
+                f"batch_size={settings.batch_size:,}{', drop_last' if settings.drop_last else ''}"
+            ),
+            order,
+            f"rank {settings.rank} of {settings.num_ranks}, {self._context.num_shards} shards",
+            f"epoch {self.epoch}, batch {self.batch_index:,} of {len(self):,}",
         )
+        return "StructuredDataset(\n" + "".join(f"  {line}\n" for line in lines) + ")"
 
     # Pickling: the settings, the plans and the place; readers stay behind
 

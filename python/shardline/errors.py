@@ -24,12 +24,17 @@ __all__ = [
     "RankTimeoutError",
     "ShardlineError",
     "ShardlineFileNotFoundError",
+    "ShardlineImportError",
     "ShardlineOSError",
     "ShardlinePermissionError",
     "ShardlineRuntimeError",
     "ShardlineTypeError",
     "ShardlineValueError",
 ]
+
+
+# A KeyError shows its argument as a literal, in quotes and with escapes: this is a sentence.
+setattr(ColumnNotFoundError, "__str__", ShardlineError.__str__)  # noqa: B010  (mypy)
 
 
 class CheckpointMismatchError(ShardlineError, ValueError):
@@ -41,6 +46,10 @@ class CheckpointMismatchError(ShardlineError, ValueError):
 
 class RankTimeoutError(ShardlineError, TimeoutError):
     """Another rank of the job did not come, or not in time (`rank_timeout`). The message says which, and what to do."""
+
+
+class ShardlineImportError(ShardlineError, ImportError):
+    """A package that an argument needs is not installed. The message names both."""
 
 
 class CheckpointError(ShardlineError, RuntimeError):

@@ -1,5 +1,6 @@
 """`DataLoader`: torch's, with shardline's dataset in it, its state, and an iterator without torch's detours."""
 
+import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import repeat
@@ -123,9 +124,10 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
                     "of a batch, or leave batch_size out (1024)"
                 )
             batch_size = _NOT_GIVEN  # torch's way to say that the dataset makes the batches, as this one does
-        check_names("DataLoader", options, DatasetOptions)
+        check_names("DataLoader", options, DatasetOptions, inspect.signature(DataLoader).parameters)
         num_workers = validate.check_int("num_workers", num_workers, 0, 2**16)
         validate.check_function("collate_fn", collate_fn)
+        validate.check_progress("show_progress", show_progress)
         given: dict[str, Any] = {"shuffle": shuffle, "drop_last": drop_last}
         if batch_size is not _NOT_GIVEN:
             given["batch_size"] = batch_size
@@ -207,7 +209,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         if self.dataset.has_transform or self._collate is not None:
             super().check_worker_number_rationality()
         elif self.num_workers:
-            log.info(
+            log.warning(
                 "num_workers=%d: no process is started, for without transform or collate_fn they would have nothing to "
                 "do; num_threads=%d threads of this process decode",
                 self.num_workers,

@@ -8,10 +8,14 @@ import pyarrow as pa
 import torch
 
 from shardline._core import Projection
+from shardline.errors import ColumnNotFoundError
 from shardline.options.columns import ColumnOptions
+from shardline.options.near import near
 from shardline.reading.column_specs import options_of
 from shardline.reading.layout import Node, entries_of, fields_of
 from shardline.settings import Settings
+
+_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,9 @@ class Schema(Mapping[str, ColumnSchema]):
         return list(self._columns)
 
     def __getitem__(self, name: str) -> ColumnSchema:
+        if name not in self._columns:
+            known = ", ".join(map(repr, list(self._columns)[:_NAMED])) + (", …" if len(self._columns) > _NAMED else "")
+            raise ColumnNotFoundError(f"there is no key {name!r} in a batch{near(name, self._columns)}; it has {known}")
         return self._columns[name]
 
     def __iter__(self) -> Iterator[str]:

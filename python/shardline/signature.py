@@ -1,14 +1,14 @@
 """Declared arguments as a signature, as a docstring, and as the check of what a caller gave."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from textwrap import fill
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from shardline.arguments import EXCLUDE, GROUPS, NEEDS, RENAMED, Argument
 from shardline.errors import ShardlineTypeError, ShardlineValueError
+from shardline.options.near import near
 
 _Class = TypeVar("_Class", bound=type)
 _MARK = "    {arguments}\n"
@@ -43,8 +43,8 @@ def check_arguments(function: str, given: Mapping[str, Any], arguments: type) ->
     return values
 
 
-def check_names(function: str, given: Mapping[str, Any], arguments: type) -> None:
-    """Every name that was given must be declared.
+def check_names(function: str, given: Mapping[str, Any], arguments: type, own: Iterable[str] = ()) -> None:
+    """Every name that was given must be declared. `own`: other names that the function has.
 
     Raises:
         ShardlineTypeError: One is not. The message says what it is called now, or which may be meant.
@@ -54,8 +54,7 @@ def check_names(function: str, given: Mapping[str, Any], arguments: type) -> Non
         if name in RENAMED:
             raise ShardlineTypeError(f"{name}= of {function}() is now {RENAMED[name]}")
         if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]}=?" if near else ""
+            hint = near(name, [*known, *own], "{}=")
             raise ShardlineTypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
 
 

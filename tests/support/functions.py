@@ -71,6 +71,17 @@ class Keep:
         return batch
 
 
+class Locked:
+    """Holds a lock of multiprocessing's, which goes only to a process that is being started."""
+
+    def __init__(self, lock: Any) -> None:
+        self.lock = lock
+
+    def __call__(self, batch: Any) -> Any:
+        with self.lock:
+            return batch
+
+
 class At:
     """Does something when the batch with row `row` comes."""
 

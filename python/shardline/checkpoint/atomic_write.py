@@ -6,7 +6,10 @@ the directory above is synced. Removal goes the same way back: renamed first, th
 
 import hashlib
 import os
+import re
 import shutil
+import socket
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +17,10 @@ from typing import NamedTuple
 
 UNFINISHED, REMOVED = ".unfinished-", ".removed-"
 """How directories begin that are being written, or taken apart."""
+_OWNER = re.compile(re.escape(UNFINISHED) + r"(?P<host>.+)-(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]{32}")
 _CHUNK = 2**22
+_mine: set[str] = set()  # the directories that this process is filling
+_RECENT = 3600.0  # seconds; a save of another host that has written nothing for so long is taken for dead
 
 
 class Written(NamedTuple):
@@ -30,8 +36,9 @@ class Writer:
     OSError where the disk is full or the place may not be written to.
     """
 
-    def __init__(self, path: Path, beat: Callable[[], None]) -> None:
-        self._file = path.open("xb", buffering=2**20)
+    def __init__(self, path: Path | None, beat: Callable[[], None]) -> None:
+        """`path`: None to find out only what would be written."""
+        self._file = None if path is None else path.open("xb", buffering=2**20)
         self._sha = hashlib.sha256()
         self._bytes = 0
         self._beat = beat
@@ -39,7 +46,8 @@ class Writer:
     def write(self, data: "bytes | memoryview") -> int:
         """All of it."""
         self._sha.update(data)
-        self._file.write(data)
+        if self._file is not None:
+            self._file.write(data)
         self._bytes += len(data)
         self._beat()
         return len(data)
@@ -49,14 +57,16 @@ class Writer:
 
     def finish(self) -> Written:
         """On the disk, when this returns."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
         return Written(self._bytes, self._sha.hexdigest())
 
     def close(self) -> None:
         """Whether finished or not."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def write_file(path: Path, fill: Callable[[Writer], object], beat: Callable[[], None]) -> Written:
@@ -67,6 +77,13 @@ def write_file(path: Path, fill: Callable[[Writer], object], beat: Callable[[], 
         return writer.finish()
     finally:
         writer.close()
+
+
+def as_written(fill: Callable[[Writer], object], beat: Callable[[], None]) -> Written:
+    """What a file would hold that `fill` fills."""
+    writer = Writer(None, beat)
+    fill(writer)
+    return writer.finish()
 
 
 def read_back(path: Path, beat: Callable[[], None]) -> Written:
@@ -103,7 +120,8 @@ def begin(above: Path) -> Path:
     if not above.is_dir():
         above.mkdir(parents=True, exist_ok=True)
         sync_directory(above.parent)
-    path = above / f"{UNFINISHED}{uuid.uuid4().hex}"
+    path = above / f"{UNFINISHED}{_host()}-{os.getpid()}-{_started(os.getpid())}-{uuid.uuid4().hex}"
+    _mine.add(path.name)
     path.mkdir()
     return path
 
@@ -116,6 +134,7 @@ def commit(unfinished: Path, name: str) -> Path:
     while (path := above / (f"{name}.{count}" if count else name)).exists():
         count += 1
     unfinished.rename(path)
+    _mine.discard(unfinished.name)
     sync_directory(above)
     return path
 
@@ -133,11 +152,67 @@ def remove(path: Path) -> None:
 def discard(unfinished: Path) -> None:
     """Takes apart what could not be finished, as far as that can be done."""
     shutil.rmtree(unfinished, ignore_errors=True)
+    _mine.discard(unfinished.name)
 
 
-def sweep(above: Path) -> None:
-    """Removes what earlier processes left unfinished."""
-    if above.is_dir():
-        for path in above.iterdir():
-            if path.name.startswith((UNFINISHED, REMOVED)):
-                shutil.rmtree(path, ignore_errors=True)
+def sweep(above: Path) -> list[str]:
+    """Removes what earlier processes left unfinished. Returns who else is writing there now, as far as can be told.
+
+    A directory of a process that lives is left alone; of another host's, one that was written to within `_RECENT`.
+    """
+    writers = []
+    for path in above.iterdir() if above.is_dir() else ():
+        if path.name.startswith(UNFINISHED) and (writer := _writer(path)):
+            writers.append(writer)
+        elif path.name.startswith((UNFINISHED, REMOVED)):
+            shutil.rmtree(path, ignore_errors=True)
+    return writers
+
+
+def _writer(path: Path) -> str:
+    """Who fills this directory at present; "" where nobody does."""
+    owner = _OWNER.fullmatch(path.name)
+    if owner is None:
+        return ""
+    host, pid = owner["host"], int(owner["pid"])
+    if host == _host():
+        lives = owner["start"] == str(_started(pid)) and (pid != os.getpid() or path.name in _mine)
+    else:
+        lives = _age(path) < _RECENT
+    return f"process {pid} on {host}" if lives else ""
+
+
+def _age(path: Path) -> float:
+    """Seconds since anything in it was written, by the clock of the file system as far as there is one."""
+    try:
+        newest = max(one.stat().st_mtime for one in (path, *path.rglob("*")))
+    except FileNotFoundError:  # it changes
+        return 0.0
+    return time.time() - newest
+
+
+def _host() -> str:
+    return re.sub(r"[^\w.]", "_", socket.gethostname()) or "unknown"
+
+
+def _started(pid: int) -> int:
+    """When a process began, in ticks since the machine's start, so that a number given anew is another; 0: no such."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except FileNotFoundError:
+        return _alive_elsewhere(pid)
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _alive_elsewhere(pid: int) -> int:
+    """Without /proc: 1 for a process that lives."""
+    if Path("/proc/self").exists():
+        return 0
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return 0
+    except PermissionError:
+        return 1
+    return 1

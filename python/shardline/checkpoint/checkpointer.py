@@ -1,5 +1,6 @@
 """`Checkpointer`: the whole state of a training, saved at once and restored in one line."""
 
+import inspect
 import os
 import sys
 import warnings
@@ -83,7 +84,8 @@ class Checkpointer:
             raise ShardlineTypeError(f"directory must be a path, not {directory!r}")
         usual = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler, "data": data}
         own = make_parts(dict(per_rank or {}), own=True)
-        self._parts = {**make_parts({**usual, "extra": extra, **parts}), **own}
+        known = inspect.signature(Checkpointer).parameters
+        self._parts = {**make_parts({**usual, "extra": extra, **parts}, known=known), **own}
         self._data = next((part for part in self._parts.values() if part.is_loader), None)
         self._blocking = validate.check_bool("blocking", blocking)
         self._on_error = validate.check_choice("on_error", on_error, ("raise", "warn"))

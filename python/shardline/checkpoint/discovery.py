@@ -16,6 +16,7 @@ from shardline.checkpoint.manifest import NAME, Manifest
 from shardline.checkpoint.parts import RNG, Part, from_file
 from shardline.checkpoint.save import own_is_of
 from shardline.errors import CheckpointError
+from shardline.options.near import near
 
 log = logging.getLogger("shardline")
 _PIECE = 2**26
@@ -170,14 +171,32 @@ class CheckpointFinder:
         damaged = list(there.damaged.values())
         if which == "latest":
             return there.found[::-1], damaged
-        if self._best.monitor is None:
-            raise CheckpointError('which="best" needs monitor=, the metric that says which is the best')
-        ranked = self._best.ranked(there.found)
-        if there.found and not ranked:
-            raise CheckpointError(
-                f"no checkpoint in {self._directory} was saved with the metric {self._best.monitor!r}"
+        return self._ranked(there.found), damaged
+
+    def _ranked(self, found: list[Found]) -> list[Found]:
+        """The best first, by this Checkpointer's metric, or by that of the newest checkpoint."""
+        best = self._best
+        saved = next((one.manifest.best for one in reversed(found) if one.manifest.best is not None), None)
+        if best.monitor is None:
+            if saved is None:
+                raise CheckpointError('which="best" needs monitor=, the metric that says which is the best')
+            best = Best(saved[0], "max" if saved[1] == "max" else "min")
+        elif saved is not None and saved[0] == best.monitor and saved[1] != best.mode:
+            log.warning(
+                "the checkpoints in %s were saved with mode=%r for %r, and the best is chosen with mode=%r",
+                *(self._directory, saved[1], best.monitor, best.mode),
             )
-        return ranked, damaged
+        ranked = best.ranked(found)
+        if found and not ranked:
+            names = sorted({name for one in found for name in one.manifest.metrics})
+            there = (
+                f"they have {', '.join(map(repr, names))}: give monitor= one of these" if names else "they have none"
+            )
+            raise CheckpointError(
+                f"no checkpoint in {self._directory} was saved with the metric {best.monitor!r}"
+                f"{near(best.monitor, names)}; {there}, or metrics= when you save"
+            )
+        return ranked
 
     def _hand_out(self, path: Path, manifest: Manifest, names: list[str]) -> dict[str, bytes]:
         """The files, from the first rank to all. All ranks are here, so that a broadcast finds them all."""

@@ -40,6 +40,8 @@ class Manifest:
     files: Mapping[str, Written] = field(default_factory=dict)
     beside: list[str] = field(default_factory=list)
     """Files of the directory above, shared by several checkpoints."""
+    best: tuple[str, str] | None = None
+    """The metric that said which checkpoint is the best when this one was saved, and "min" or "max"."""
 
     @property
     def bytes(self) -> int:
@@ -56,6 +58,7 @@ class Manifest:
             "parts": self.parts,
             "files": {name: {"bytes": size, "sha256": sha} for name, (size, sha) in self.files.items()},
             "beside": self.beside,
+            "best": self.best,
             "sha256": _NOT_YET,
         }
         text = json.dumps(plain, indent=1, allow_nan=False)
@@ -78,6 +81,7 @@ class Manifest:
                 metrics={name: float(value) for name, value in plain["metrics"].items()},
                 files={name: Written(file["bytes"], file["sha256"]) for name, file in plain["files"].items()},
                 beside=plain["beside"],
+                best=None if plain.get("best") is None else (str(plain["best"][0]), str(plain["best"][1])),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"it is no manifest of a checkpoint: {error!r}") from error

@@ -7,7 +7,7 @@
 import io
 import json
 import re
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Collection, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from shardline.checkpoint import module_names, serialization
 from shardline.checkpoint.atomic_write import Writer
 from shardline.errors import CheckpointError, CheckpointMismatchError, ShardlineTypeError, ShardlineValueError
+from shardline.options.near import near
 
 RNG = "rng"
 """The name of the random generators among the parts."""
@@ -104,8 +105,11 @@ class Part:
         )
 
 
-def make_parts(given: dict[str, Any], *, own: bool = False) -> dict[str, Part]:
-    """The parts of these names; ShardlineTypeError or ShardlineValueError where one has no state or no good name."""
+def make_parts(given: dict[str, Any], *, own: bool = False, known: Collection[str] = ()) -> dict[str, Part]:
+    """The parts of these names; ShardlineTypeError or ShardlineValueError where one has no state or no good name.
+
+    `known`: what else may have been meant by a name.
+    """
     parts = {}
     for name, target in given.items():
         if target is None:
@@ -122,7 +126,7 @@ def make_parts(given: dict[str, Any], *, own: bool = False) -> dict[str, Part]:
             )
             raise ShardlineTypeError(
                 f"{name}= must have state_dict() and load_state_dict(), or be a dict of plain values, not {target!r}"
-                + (f": {cure}" if part.is_loader else "")
+                + (f": {cure}" if part.is_loader else near(name, known, "{}="))
             )
         parts[name] = part
     return parts

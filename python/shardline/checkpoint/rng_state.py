@@ -91,7 +91,7 @@ def _set(name: str, one: Given, state: Any) -> None:
 
 def _of_python(state: tuple[Any, ...]) -> dict[str, Any]:
     version, words, gauss = state
-    return {"version": version, "words": torch.tensor(words), "gauss": gauss}
+    return {"version": version, "words": torch.tensor(words, device="cpu"), "gauss": gauss}
 
 
 def _to_python(state: Mapping[str, Any]) -> tuple[Any, ...]:

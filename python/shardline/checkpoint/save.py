@@ -92,6 +92,8 @@ class Saver:
 
         def decide(messages: list[Message]) -> dict[str, Any]:
             _check_places(messages)
+            if not taken.sharded and self._is_saved(taken, messages):
+                return {}
             return then(self._write(taken, messages))
 
         return self._coordinator.round(f"save(step={taken.step})", message, decide)
@@ -124,7 +126,7 @@ class Saver:
         beat, started = self._coordinator.beat, None
         try:
             if not self._swept:
-                atomic_write.sweep(self.directory)
+                self._warn_of(atomic_write.sweep(self.directory))
                 self._swept = True
             started = Started(atomic_write.begin(self.directory), {}, {})
             for name, state in taken.shared.items():
@@ -142,6 +144,41 @@ class Saver:
             raise
         self._started = started
         return started
+
+    def _is_saved(self, taken: CapturedState, messages: list[Message]) -> bool:
+        """Whether the latest checkpoint is of this step, and every file of it would be the same byte for byte.
+
+        As where `step` saved, and the loop ended with it, and `save` comes after the loop.
+        """
+        found, beat = contents(self.directory).found, self._coordinator.beat
+        latest = found[-1].manifest if found else None
+        told = (taken.step, taken.epoch, dict(taken.metrics), dict(taken.values), self._coordinator.ranks)
+        if (
+            latest is None
+            or found[-1].path in self.corrupt
+            or told != (latest.step, latest.epoch, dict(latest.metrics), dict(latest.values), latest.ranks)
+        ):
+            return False
+        files: dict[str, Written] = {}
+        for message in messages:
+            place = 0
+            for name, size in message.plain["own"].items():
+                files[name] = atomic_write.as_written(partial(_put, message.data[place : place + size]), beat)
+                place += size
+        for name, state in taken.shared.items():
+            ending, fill = to_file(name, state, json_if_plain=name in taken.plain)
+            files[name + ending] = atomic_write.as_written(fill, beat)
+        return files == dict(latest.files) and all(
+            (found[-1].path / name).stat().st_size == size for name, (size, _) in files.items()
+        )
+
+    def _warn_of(self, writers: list[str]) -> None:
+        if writers:
+            log.warning(
+                "%s is writing a checkpoint to %s too: two runs in one directory restore and remove each other's "
+                "checkpoints. Give each run a directory of its own",
+                *(" and ".join(writers), self.directory),
+            )
 
     def _write_own(self, started: Started, message: Message) -> None:
         place = 0
@@ -194,6 +231,7 @@ class Saver:
                 parts=started.parts,
                 files=started.files,
                 beside=sorted(taken.plans),
+                best=None if self._best.monitor is None else (self._best.monitor, self._best.mode),
             )
             text = manifest.to_text().encode()
             atomic_write.write_file(started.folder / NAME, lambda file: file.write(text), self._coordinator.beat)
@@ -211,8 +249,14 @@ class Saver:
             atomic_write.discard(started.folder)
         if isinstance(error, ShardlineError) and not isinstance(error, OSError):
             return error
+        why = str(error)
+        if isinstance(error, FileNotFoundError) and self.directory.is_dir():
+            why = (
+                f"{error.filename} was removed while it was written, by another process that saves there too, perhaps: "
+                "give each run a directory of its own"
+            )
         return CheckpointError(
-            f"the checkpoint of step {taken.step} could not be written to {self.directory}: {error}. The earlier ones "
+            f"the checkpoint of step {taken.step} could not be written to {self.directory}: {why}. The earlier ones "
             "are as they were"
         )
 

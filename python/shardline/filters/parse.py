@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from shardline._core import schema_metadata
 from shardline.errors import ShardlineTypeError, ShardlineValueError
+from shardline.options.near import near
 
 Tree = tuple[Any, ...]
 
@@ -26,6 +27,7 @@ OPERATORS = {
     "greater_equal": ">=",
 }
 _TURNED = {"less": "greater", "less_equal": "greater_equal", "greater": "less", "greater_equal": "less_equal"}
+_CONDITIONS = ("=", "==", "!=", "<", "<=", ">", ">=", "in", "not in")
 _MAX_TEXT = 2000
 _WOULD_DO = (
     "give conditions (column, op, value) in a list, or a list of such lists, with op one of =, !=, <, <=, >, >=, in, "
@@ -44,13 +46,28 @@ def parse(filters: Any) -> tuple[Tree, Any]:
         filters = [filters]
     if isinstance(filters, (str, bytes, Mapping)) or not isinstance(filters, Iterable):
         raise ShardlineTypeError(f"filters={filters!r} is not understood: {_WOULD_DO}")
+    filters = list(filters)
+    _check_conditions(filters)
     try:
         expression = pq.filters_to_expression(filters)
     except (ValueError, TypeError, KeyError, IndexError, pa.ArrowException) as error:
-        raise ShardlineValueError(f"filters={filters!r} is not understood ({error}): {_WOULD_DO}") from error
+        raise ShardlineValueError(f"filters={filters!r} is not understood: {_WOULD_DO} ({error})") from error
     if not isinstance(expression, pc.Expression):
         raise ShardlineTypeError(f"filters={filters!r} is not understood: {_WOULD_DO}")
     return _read(expression), expression
+
+
+def _check_conditions(filters: list[Any]) -> None:
+    """Names the first that is no condition: pyarrow says how many values it could not unpack."""
+    for each in filters:
+        together = isinstance(each, (list, tuple)) and not (each and isinstance(each[0], str))
+        for one in each if together else [each]:
+            if not isinstance(one, (tuple, list)) or len(one) != 3 or not isinstance(one[0], str):
+                raise ShardlineValueError(f"filters= holds {one!r}, which is no condition: {_WOULD_DO}")
+            if not isinstance(one[1], str) or one[1] not in _CONDITIONS:
+                raise ShardlineValueError(
+                    f"filters= holds {one!r}, whose operator is not known{near(one[1], _CONDITIONS)}: {_WOULD_DO}"
+                )
 
 
 def columns_of(tree: Tree) -> Iterator[str]:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from shardline._core import Legs, Plan
-from shardline.errors import ShardlineRuntimeError
+from shardline.errors import ShardlineRuntimeError, ShardlineValueError
 from shardline.filters.row_filter import none_left
 from shardline.iteration.guard import check_not_ahead
 from shardline.iteration.iterator import BatchIterator
 from shardline.iteration.shared_dict import SharedDict
 from shardline.iteration.torch_workers import Made, Replica, StartPlace, in_worker, publish, workers_iterate
-from shardline.planning.epoch_order import EpochOrder
+from shardline.planning.epoch_order import EpochOrder, too_few_rows
 from shardline.planning.shuffle import Shuffle
 from shardline.reading.epoch_source import EpochSource, EpochSources
 from shardline.settings import Settings
@@ -44,7 +44,10 @@ class EpochContext:
         order = EpochOrder(plan, settings.row_filter, shuffle, seed)
         self.sources = EpochSources.of(order, order, settings)
         if order.num_rows == 0 and settings.row_filter.rule:
-            raise none_left(settings.row_filter, f"none of the {plan.num_rows:,} in {plan.num_files:,} files does")
+            raise none_left(
+                settings.row_filter,
+                f"none of the {plan.num_rows:,} in {plan.num_files:,} file{'s' * (plan.num_files != 1)} does",
+            )
         self.num_shards = num_shards
         self.progress = Progress(self.whole_epoch(num_shards), settings.num_ranks)
         self.metrics: dict[str, float] = {}
@@ -56,8 +59,11 @@ class EpochContext:
 
     def whole_epoch(self, num_shards: int) -> Legs:
         """The legs of a fresh epoch on the current order."""
-        settings = self.settings
-        return Legs.start(self.current.order.num_rows, num_shards, settings.batch_size, settings.drop_last)
+        settings, rows = self.settings, self.current.order.num_rows
+        try:
+            return Legs.start(rows, num_shards, settings.batch_size, settings.drop_last)
+        except ShardlineValueError as error:
+            raise too_few_rows(error, rows, num_shards, settings, self.current.order.plan) from None
 
     # What it says
 
@@ -221,7 +227,7 @@ class EpochContext:
         is_costly = order.plan.num_bytes > _COSTLY_BYTES and cost > _COSTLY
         log.log(
             logging.WARNING if is_costly else logging.INFO,
-            "an epoch reads about %.1f times the data (%d shards x %d strands over %d row groups)%s",
+            "an epoch reads at most about %.1f times the data (%d shards x %d strands over %d row groups)%s",
             cost,
             self.num_shards,
             order.core.strands,

@@ -15,6 +15,7 @@ import pyarrow as pa
 import torch
 
 from shardline.errors import ShardlineTypeError, ShardlineValueError
+from shardline.options.near import NamesChecked
 from shardline.options.temporal import seconds_of
 from shardline.options.validate import check_bool, check_choice, check_int
 
@@ -31,7 +32,7 @@ _OF_CODES = ("vocabulary", "unknown")
 
 
 @dataclass(frozen=True, repr=False)
-class ColumnOptions:
+class ColumnOptions(metaclass=NamesChecked):
     """How one column is delivered; what is None is as by default. See docs/types.md.
 
     `nulls`: "error" (default for tensors), "fill" with `fill` (zeros and empty strings by default), "nan" (integers
@@ -39,8 +40,8 @@ class ColumnOptions:
     or "keep" (None in lists of Python objects, nulls in Arrow data). A `fill` that is a date, datetime, time, timedelta
     or Decimal is the number that a column of that kind has for it.
 
-    `dtype`: of numbers, dates, ids and raw bytes: a torch dtype or its name. A cast that would lose is an error that
-    names the row, unless `lossy`. `decimal`: "float64" or "unscaled" (int64).
+    `dtype`: of numbers, dates, ids and raw bytes: a torch or numpy dtype, or its name. A cast that would lose is an
+    error that names the row, unless `lossy`. `decimal`: "float64" or "unscaled" (int64).
 
     `strings`: "objects" (a list of str or bytes) or "bytes" (a tuple of uint8 values and offsets). `errors`: what
     becomes of a string that is not UTF-8: "strict" (default; an error that names the row) or "replace" (U+FFFD in
@@ -61,7 +62,7 @@ class ColumnOptions:
 
     nulls: Nulls | None = None
     fill: Fill | None = None
-    dtype: torch.dtype | str | None = None
+    dtype: torch.dtype | np.dtype[Any] | type[np.generic] | str | None = None
     lossy: bool | None = None
     decimal: Literal["float64", "unscaled"] | None = None
     strings: Literal["objects", "bytes"] | None = None
@@ -232,9 +233,14 @@ def check_matrices(matrices: Any) -> tuple[Matrix, ...]:
 
 
 def _dtype(value: Any) -> torch.dtype:
-    name = value if isinstance(value, str) else str(value).removeprefix("torch.")
-    if name not in _DTYPES or not isinstance(value, (str, torch.dtype)):
-        raise ShardlineValueError(f"dtype must be a torch dtype, one of {', '.join(_DTYPES)}, not {value!r}")
+    name = value if isinstance(value, str) else None
+    if isinstance(value, torch.dtype):
+        name = str(value).removeprefix("torch.")
+    elif isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+        dtype_ = np.dtype(value)
+        name = dtype_.name if dtype_.isnative else None
+    if name not in _DTYPES:
+        raise ShardlineValueError(f"dtype must be a torch or numpy dtype, one of {', '.join(_DTYPES)}, not {value!r}")
     dtype: torch.dtype = getattr(torch, name)
     return dtype
 

@@ -16,6 +16,12 @@ _NESTED = ("retry", "client_kwargs", "headers")
 _PROVIDER = "credential_provider"
 _CACHE = "cache_dir"
 _MAX_PATH = 4096
+_FSSPEC_ONLY = frozenset(
+    (
+        *("skip_instance_cache", "use_listings_cache", "listings_expiry_time", "max_paths", "asynchronous", "loop"),
+        *("default_block_size", "default_cache_type", "default_fill_cache", "cache_regions", "version_aware"),
+    )
+)
 _CREDENTIAL_FILES = frozenset(
     (
         *("service_account", "service_account_path", "application_credentials", "token"),
@@ -65,6 +71,10 @@ def _flatten(options: Mapping[Any, Any]) -> tuple[list[tuple[str, str]], "_Provi
     for name, value in options.items():
         if not isinstance(name, str):
             raise ShardlineTypeError(f"storage_options has a name that is no text: {name!r}")
+        if name in _FSSPEC_ONLY:
+            raise ShardlineValueError(
+                f"storage_options: {name} is an option of fsspec's own caches, which are not used here: leave it out"
+            )
         if name == _PROVIDER:
             if value is not None and not callable(value):
                 raise ShardlineTypeError(f"storage_options: {_PROVIDER} must be a function without arguments")

@@ -4,6 +4,7 @@
 134217728
 """
 
+import importlib.util
 import operator
 import os
 import re
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from shardline._core import Plan
-from shardline.errors import ShardlineTypeError, ShardlineValueError
+from shardline.errors import ShardlineImportError, ShardlineTypeError, ShardlineValueError
 from shardline.options.cpu import usable_cores
 from shardline.options.storage import SCHEMES
 
@@ -50,7 +51,7 @@ def check_int(name: str, value: Any, low: int, high: int) -> int:
     except TypeError:
         raise ShardlineTypeError(f"{name} must be an integer, not {value!r} ({type(value).__name__})") from None
     if not low <= number <= high:
-        raise ShardlineValueError(f"{name} must be between {low} and {high:,}, not {number}")
+        raise ShardlineValueError(f"{name} must be between {low:,} and {high:,}, not {number:,}")
     return number
 
 
@@ -84,6 +85,13 @@ def check_bool(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise ShardlineTypeError(f"{name} must be True or False, not {value!r}")
     return value
+
+
+def check_progress(name: str, value: Any) -> bool:
+    """True or False; ShardlineImportError where a bar is asked for, and there is no tqdm."""
+    if check_bool(name, value) and importlib.util.find_spec("tqdm") is None:
+        raise ShardlineImportError(f"{name}=True needs tqdm, which is not installed: pip install tqdm, or leave it out")
+    return bool(value)
 
 
 def check_choice(name: str, value: _T, choices: Iterable[_T]) -> _T:
@@ -144,7 +152,8 @@ def check_num_shards(number: int | None, num_ranks: int) -> int | None:
     """`number`, which must be a multiple of the ranks, or None where none was asked for."""
     if number is not None and number % num_ranks:
         below = number // num_ranks * num_ranks
-        would_do = f"{below} or {below + num_ranks}" if below else f"{num_ranks}"
+        near = (below, below + num_ranks)
+        would_do = " or ".join(str(each) for each in near if 0 < each <= MAX_ROWS)
         raise ShardlineValueError(
             f"num_shards={number} is not a multiple of the {num_ranks} ranks: {would_do} would do "
             "(every rank must own as many shards as every other)"

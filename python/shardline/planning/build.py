@@ -87,5 +87,5 @@ def count_rows(
 def draw_seed() -> int:
     """A seed in [0, 2**63) from the operating system, logged; no global random generator is used."""
     seed = int.from_bytes(os.urandom(8), "little") >> 1
-    log.info("shuffle_seed=None: drew the seed %d", seed)
+    log.warning("shuffle_seed=None: drew the seed %d; shuffle_seed=%d repeats this order", seed, seed)
     return seed

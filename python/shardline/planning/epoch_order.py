@@ -8,10 +8,12 @@ from typing import Any
 import pyarrow as pa
 
 from shardline._core import Plan
+from shardline.errors import ShardlineValueError
 from shardline.filters.row_filter import RowFilter
 from shardline.filters.sample import SAMPLE_VERSION
 from shardline.planning.file_table import files_entry
 from shardline.planning.shuffle import Shuffle
+from shardline.settings import Settings
 
 
 class EpochOrder:
@@ -98,6 +100,43 @@ class EpochOrder:
         split_rows = max(1, rows // groups, min(limits))
         together = max(batch_size, rows // shuffle.windows if shuffle.windows else 0)
         return min(batch_size, self.core.strands + together // split_rows)
+
+
+def too_few_rows(
+    error: ShardlineValueError, rows: int, shards: int, settings: Settings, plan: Plan
+) -> ShardlineValueError:
+    """What to raise where a fresh epoch would have no step; `error`: the core's, for what is none of these."""
+    ranks, size = settings.num_ranks, settings.batch_size
+    if rows == 0:
+        return ShardlineValueError(
+            f"there is nothing to deliver: {_counted(plan.num_files, 'file')} under {plan.root} hold no row. Give "
+            "other files, or wait until they are written"
+        )
+    if rows < shards:
+        cures = [f"at most {_counted(rows, 'rank')}"] if ranks > rows else []
+        if settings.num_shards is not None:
+            most = rows // ranks * ranks
+            cures += [f"num_shards of at most {most}"] if most else ["no num_shards="]
+        return ShardlineValueError(
+            f"{_counted(rows, 'row')} {'is' if rows == 1 else 'are'} fewer than the {shards:,} shards, so that not "
+            f"every shard would have a step: use {' and '.join(cures)}"
+        )
+    most, cures = rows // shards, []
+    if settings.drop_last and most < size:
+        cures = [f"batch_size={most} or less"]
+        if shards > ranks:
+            cures.append("fewer shards (num_shards=)")
+        elif ranks > 1:
+            cures.append("fewer ranks")
+        return ShardlineValueError(
+            f"with drop_last=True the {_counted(rows, 'row')} in {_counted(shards, 'shard')} make no full batch of "
+            f"{_counted(size, 'row')}: use {', '.join([*cures, 'or drop_last=False'])}"
+        )
+    return error
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _entries(rows: RowFilter, plan: Plan) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

@@ -9,6 +9,15 @@ from shardline.filters.hive import to_bytes
 from shardline.settings import Settings
 
 
+def _folders_above(paths: Sequence[str], names: Sequence[str]) -> str:
+    """What stands before the names in the paths, where these are the files themselves: their folders count too."""
+    if len(paths) != len(names):
+        return ""
+    above = {path.removesuffix(name) for path, name in zip(sorted(paths), sorted(names), strict=True)}
+    whole = all(path.endswith(name) for path, name in zip(sorted(paths), sorted(names), strict=True))
+    return above.pop() if whole and len(above) == 1 else ""
+
+
 def list_files(paths: Sequence[str], settings: Settings) -> Plan:
     """The plan of the files that `paths` stand for.
 
@@ -20,7 +29,8 @@ def list_files(paths: Sequence[str], settings: Settings) -> Plan:
 
     def keep(names: list[str]) -> list[int]:
         assert partitioning is not None
-        values = partitioning.values(names)
+        above = _folders_above(paths, names)
+        values = partitioning.values([above + name for name in names])
         kept = row_filter.kept_files(names, values)
         if values is not None:
             of_folders.append(values.take(pa.array(kept, pa.int64())))

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from math import gcd
 from typing import Any, NamedTuple, Protocol
 
+import torch
+
 from shardline._core import Legs, Reader, Run
 from shardline.errors import ShardlineRuntimeError
 from shardline.reading.convert import Batch, Convert
@@ -122,7 +124,8 @@ class DecodedBatches:
             run = runs[0]
             if run is None:
                 raise ShardlineRuntimeError(f"the reader ended {self._left} batches early; this is a bug in shardline")
-            batches = deque(self._convert(run))
+            with torch.inference_mode(False):  # a batch may be trained on though this was evaluated with
+                batches = deque(self._convert(run))
             self._slots[self._turn] = [], batches
             return batches
         except Exception as error:

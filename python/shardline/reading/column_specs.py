@@ -4,6 +4,7 @@ Fills that are dates, times, durations or decimals become the number that each c
 a column's type known, and one default may be another number in every column.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
@@ -18,10 +19,13 @@ from shardline.options.columns import ColumnOptions, Matrix, core_spec, is_plain
 from shardline.options.temporal import seconds_of, unit_of
 from shardline.settings import Settings
 
+_INDEX = re.compile(r"__index_level_\d+__")
+
 
 def project(plan: Plan, settings: Settings) -> Projection:
     """The columns to deliver, checked against the plan's schema."""
-    names = set(pa.schema(plan.schema).names) if settings.column_options else set()
+    whole = pa.schema(plan.schema).names
+    names = set(whole) if settings.column_options else set()
     specs = {}
     for path, options in settings.column_options.items():
         try:
@@ -32,12 +36,22 @@ def project(plan: Plan, settings: Settings) -> Projection:
     specs |= _specs_of_fills(plan, settings)
     return Projection(
         plan,
-        None if settings.columns is None else list(settings.columns),
+        _asked_for(whole, settings),
         tensors=settings.wants_tensors,
         default=default,
         specs=specs,
         groups=settings.matrices,
     )
+
+
+def _asked_for(names: list[str], settings: Settings) -> list[str] | None:
+    """The columns to deliver; None for all. An index of pandas that has no name is none of them, unless it is named."""
+    if settings.columns is not None:
+        return list(settings.columns)
+    if settings.matrices:
+        return None
+    kept = [name for name in names if not _INDEX.fullmatch(name) or name in settings.column_options]
+    return kept if 0 < len(kept) < len(names) else None
 
 
 def options_of(settings: Settings, path: str, columns: Any = ()) -> ColumnOptions:

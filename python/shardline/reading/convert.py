@@ -13,9 +13,10 @@ import pyarrow as pa
 import torch
 
 from shardline._core import Projection, Run
-from shardline.errors import ShardlineTypeError
+from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.options.validate import OutputFormat
 from shardline.reading import jagged
+from shardline.reading.dictionaries import holds_dictionary, without_duplicates
 from shardline.reading.layout import Node, entries_of, fields_of
 
 Batch = Any
@@ -31,9 +32,13 @@ _split: Callable[..., Sequence[torch.Tensor]] = torch.unsafe_split_with_sizes
 def converter(output_format: OutputFormat, projection: Projection) -> Convert:
     """The function that turns a run into its batches: dicts by key, or pyarrow record batches."""
     if output_format == "arrow":
-        return _arrow_batches
+        return _arrow_batches()
     if output_format == "dict":
-        return lambda run: [batch.to_pydict() for batch in _arrow_batches(run)]
+        make = _arrow_batches()
+        return lambda run: [
+            {name: python_objects(name, column) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+            for batch in make(run)
+        ]
     names = projection.names
     schema = pa.schema(projection.schema)
     columns = []
@@ -65,13 +70,14 @@ def _column(output_format: OutputFormat, name: str, role: str, node: Node, type_
         raise ShardlineTypeError(
             f"column {name!r}: numpy has no bfloat16; take another dtype=, or output_format='torch'"
         )
+    if node.kind == "objects":
+        return _objects(node.inside, name)
     makers: dict[str, Callable[[int], _Column]] = {
         "dense": _torch_dense,
         "jagged": _torch_jagged,
         "ragged": _torch_ragged,
         "padded": _torch_padded,
         "text": _text,
-        "objects": _objects,
     }
     if output_format == "numpy":
         makers |= {"dense": _numpy_dense, "jagged": _numpy_ragged, "ragged": _numpy_ragged, "padded": _numpy_padded}
@@ -81,13 +87,22 @@ def _column(output_format: OutputFormat, name: str, role: str, node: Node, type_
     return column
 
 
-def _arrow_batches(run: Run) -> list[Batch]:
+def _arrow_batches() -> Convert:
     """Record batches that are slices of the run's, without a copy."""
-    whole, start, batches = pa.record_batch(run.arrow()), 0, []
-    for size in run.sizes:
-        batches.append(whole.slice(start, size))
-        start += size
-    return batches
+    known: list[int] | None = None  # the columns with dictionaries
+
+    def convert(run: Run) -> list[Batch]:
+        nonlocal known
+        whole, start, batches = pa.record_batch(run.arrow()), 0, []
+        if known is None:
+            known = [i for i, type_ in enumerate(whole.schema.types) if holds_dictionary(type_)]
+        whole = without_duplicates(whole, known)
+        for size in run.sizes:
+            batches.append(whole.slice(start, size))
+            start += size
+        return batches
+
+    return convert
 
 
 def _dicts(entries: list[tuple[str, _Column]]) -> _Column:
@@ -172,11 +187,28 @@ def _text(part: int) -> _Column:
     return lambda run, sizes: run.text(part)
 
 
-def _objects(part: int) -> _Column:
+def python_objects(name: str, array: Any) -> list[Any]:
+    """Arrow data as Python's objects.
+
+    Raises:
+        ShardlineValueError: A value is none that Python's types can hold; the message names the column.
+    """
+    try:
+        values: list[Any] = array.to_pylist()
+        return values
+    except (OverflowError, ValueError, LookupError, pa.ArrowException) as error:
+        raise ShardlineValueError(
+            f"column {name!r} ({array.type}) holds a value that Python's objects cannot hold ({error}): dates are of "
+            "the years 1 to 9999 there, and times of microseconds. Take output_format='arrow', or leave the column out "
+            "(columns=); dates and times that are not within lists or structs are numbers with output_format='torch'"
+        ) from error
+
+
+def _objects(part: int, name: str) -> _Column:
     def convert(run: Run, sizes: list[int]) -> Sequence[list[Any]]:
         whole, start, parts = pa.record_batch(run.objects(part)).column(0), 0, []
         for size in sizes:
-            parts.append(whole.slice(start, size).to_pylist())
+            parts.append(python_objects(name, whole.slice(start, size)))
             start += size
         return parts
 

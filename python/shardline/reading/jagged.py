@@ -22,12 +22,14 @@ def maker() -> Make:
     try:
         from torch.nested._internal.nested_tensor import NestedTensor as Direct
 
-        offsets = torch.tensor([0, 2, 2, 5])
-        if same(Direct, torch.arange(5), offsets) and same(Direct, torch.ones(5, 2, 3), offsets.int()):
+        offsets = torch.tensor([0, 2, 2, 5], device="cpu")
+        if same(Direct, torch.arange(5, device="cpu"), offsets) and same(
+            Direct, torch.ones(5, 2, 3, device="cpu"), offsets.int()
+        ):
             return Direct
     except Exception:  # whatever it may be in another version of torch, there is the public function
         pass
-    public(torch.empty(0), torch.zeros(2, dtype=torch.int64))
+    public(torch.empty(0, device="cpu"), torch.zeros(2, dtype=torch.int64, device="cpu"))
     return public
 
 

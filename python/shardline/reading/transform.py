@@ -6,7 +6,7 @@ it before each batch and put back afterwards; they are all that is governed.
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from shardline.errors import ShardlineRuntimeError, ShardlineTypeError
+from shardline.options.near import near
 
 Function = Callable[[Any], Any]
 
@@ -29,7 +30,12 @@ class Functions(NamedTuple):
         try:
             for name, function in self._asdict().items():
                 if function is not None:
-                    batch = function(batch)
+                    given = batch
+                    try:
+                        batch = function(given)
+                    except (TypeError, KeyError, IndexError, AttributeError) as error:
+                        _explain(name, given, error)
+                        raise
                     if batch is None:
                         raise ShardlineTypeError(
                             f"{name} ({function!r}) returned None: it must return the batch that is to be delivered. "
@@ -43,6 +49,18 @@ class Functions(NamedTuple):
     def any(self) -> bool:
         """Whether there is anything to do."""
         return self.transform is not None or self.collate_fn is not None
+
+
+def _explain(name: str, batch: Any, error: Exception) -> None:
+    """Adds what a function written for another loader, or for other columns, stumbles over."""
+    keys = list(batch) if isinstance(batch, Mapping) else []
+    if isinstance(error, KeyError) and keys and error.args and error.args[0] not in keys:
+        error.add_note(f"the batch has the keys {', '.join(map(repr, keys[:20]))}{near(error.args[0], keys)}")
+    elif name == "collate_fn":
+        error.add_note(
+            f"collate_fn is given one whole batch, a {type(batch).__name__}, and never a list of samples as in torch: "
+            "rows are collated already. Leave collate_fn out, or write it for a batch"
+        )
 
 
 def key_of(seed: int, epoch: int, number: int, purpose: str = "batch") -> bytes:

@@ -113,6 +113,9 @@ def read(state: Any) -> SavedState:
     if version is MISSING:
         if "_snapshot" in state or "dataset_state" in state:
             _refuse(["it is the state of a StatefulDataLoader: give shardline.job_state(state), or load it into such"])
+        inner = [key for key, value in state.items() if isinstance(value, Mapping) and "shardline" in value]
+        if inner:
+            _refuse([f"it holds a state: give state[{inner[0]!r}], not the whole checkpoint"])
         _refuse(['"shardline" (the state\'s version) is missing: it is no state of shardline'])
     form = Form()
     number = form.integer("shardline (the state's version)", version, 1)

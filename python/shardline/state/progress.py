@@ -316,7 +316,8 @@ class Progress:
         base = legs.delivered_before // self._ranks
         length = base + legs.num_batches // self._ranks
         if not 0 <= step < length:
-            raise ShardlineValueError(f"step {step} is not in epoch {epoch}, which has the steps 0 to {length - 1}")
+            steps = f"has the steps 0 to {length - 1}" if length else "has no step"
+            raise ShardlineValueError(f"step {step} is not in epoch {epoch}, which {steps}")
         if step >= base:
             return epoch, legs.batch((step - base) * self._ranks + rank)
         wanted, parts, i = step * self._ranks + rank, legs_of(legs), 0

@@ -62,7 +62,8 @@ def resume(
     rows = saved.rows
     left_out = rows.left_out | order.left_out | leave_out
     is_known = rows.order_version == ORDER_VERSION
-    seed = rows.seed if settings.shuffle_seed is None and is_known else order.seed
+    ordered = not settings.shuffle and is_known and not rows.shuffle.shuffle  # no row's place depends on the seed
+    seed = rows.seed if (settings.shuffle_seed is None or ordered) and is_known else order.seed
     differences: list[Difference | str] = []
     if is_known:
         if rows.seed != seed:

@@ -6,40 +6,27 @@ import signal
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from typing import Any
+
+import torch
 
 from shardline.errors import ShardlineRuntimeError
 from shardline.reading.transform import Functions, key_of
-from shardline.workers.channel import Channel
-from shardline.workers.process import DONE, READY, work
-from shardline.workers.sendable import check_found_again, unsendable
+from shardline.workers.launch import GUARD, Launch, WorkerSettings, how_it_ended, why
+from shardline.workers.process import DONE, READY
+from shardline.workers.sendable import not_loaded
 from shardline.workers.shared_memory import BatchLayout, BatchPacker, Bytes, SharedBlock, new_memory, round_up, unpack
-from shardline.workers.signals import blocked, job_signals
+from shardline.workers.signals import job_signals
 
 _SPARE = 2  # free blocks beyond the requests under way
 _MAX_FORGET = 256  # blocks that one message gives up
 _ENDING = 1.0  # seconds that a process which closed its channel has to end
 _STARTS = 3  # of one worker, which a signal that comes while it starts may end
-_SERVER_STARTS = 10.0  # seconds in which a fork server that was ended is started again
 _SERVER_GONE = 255  # multiprocessing's exit code where the fork server, which would know it, has ended
 
 Heard = tuple[tuple[Any, ...], list[int]]
 """An answer as it came: the message, and the descriptors that came with it."""
-
-
-@dataclass(frozen=True)
-class WorkerSettings:
-    """How the processes are made: torch's arguments of the same names."""
-
-    number: int
-    context: Any
-    prefetch_factor: int
-    timeout: float
-    init: Callable[[int], None] | None
 
 
 class WorkerHandle:
@@ -50,12 +37,11 @@ class WorkerHandle:
     ) -> None:
         self.method = settings.context.get_start_method()
         self.ready = False
-        self.channel: Channel
-        self._number, self._settings, self._functions = number, settings, functions
-        self._others = [worker.channel for worker in earlier] if self.method == "fork" else []
-        self._key = key_of(seed, 0, number, "worker")
-        self._starts = 0
+        self._number, self._starts = number, 0
         self._signals = job_signals()
+        others = [worker.channel for worker in earlier] if self.method == "fork" else []
+        key = key_of(seed, 0, number, "worker")
+        self._launch = Launch(number, settings, functions, key, others, self._signals)
         self.start()
         self._waiting: deque[tuple[str, int, SharedBlock]] = deque()  # name, number, block of each batch
         self._free: deque[SharedBlock] = deque()
@@ -68,60 +54,10 @@ class WorkerHandle:
         self._layout_out: BatchLayout | None = None
 
     def start(self) -> None:
-        """Starts the process, so that it outlives the job's signals from its beginning.
-
-        It inherits a mask that holds them back until it ignores them. A fork server's children inherit that server's,
-        and the server may have children of others too, who count on its mask: `restart` makes up for it.
-        """
-        if self.method == "fork":
-            self._launch()
-            return
-        with blocked(self._signals):  # started under it, the tracker outlives these signals too
-            resource_tracker.ensure_running()
-        if self.method != "forkserver":
-            self._launch()
-            return
-        deadline, nap = time.monotonic() + _SERVER_STARTS, 0.001
-        while True:
-            try:
-                self._launch()
-                return
-            except (ConnectionError, FileNotFoundError, EOFError):
-                # The server was ended, by a signal of the job most likely. Once it is gone, a new one is started.
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(nap)
-                nap = min(2 * nap, 0.1)
-
-    def _launch(self) -> None:
-        settings, functions, signals = self._settings, self._functions, self._signals
-        if self.method != "fork":
-            check_found_again(functions, settings.init, self.method)
-        self.channel, theirs = Channel.pair()
-        inherited = [self.channel, *self._others] if self.method == "fork" else []
-        try:
-            with blocked(() if self.method == "forkserver" else signals) as mask:
-                kept = None if self.method == "forkserver" else mask
-                process = settings.context.Process(
-                    target=work,
-                    args=(
-                        *(theirs, self._number, settings.number, functions, settings.init, self._key),
-                        *(inherited, signals, kept),
-                    ),
-                    name=f"shardline-worker-{self._number}",
-                    daemon=True,
-                )
-                process.start()
-        except BaseException as error:
-            self.channel.close()
-            if isinstance(error, (pickle.PicklingError, AttributeError, TypeError)):
-                raise unsendable(functions, settings.init, self.method, error) from error
-            raise
-        finally:
-            theirs.close()
+        """Starts the process."""
+        self.process, self.channel, self._words = self._launch.start()
         self._starts += 1
-        self.process = process
-        self.name = f"shardline worker {self._number} (pid {process.pid})"
+        self.name = f"shardline worker {self._number} (pid {self.process.pid})"
 
     def restart(self) -> bool:
         """Starts the process again where one of the job's signals ended it before it was ready; whether it did."""
@@ -133,6 +69,7 @@ class WorkerHandle:
         if code != _SERVER_GONE and -code not in self._signals:
             return False
         self.channel.close()
+        self._words.close()
         self.start()
         ended.close()
         return True
@@ -147,6 +84,7 @@ class WorkerHandle:
 
     def dismiss(self) -> None:
         """Asks the process to end."""
+        self._words.close()
         with suppress(OSError):
             self.channel.send(())
         if self.method == "forkserver":
@@ -174,7 +112,7 @@ class WorkerHandle:
     @property
     def at(self) -> str:
         """What it works on."""
-        if not self.ready and not self._sent:
+        if not self.ready:
             return "its start"
         return self._waiting[0][0] if self._waiting else "no batch"
 
@@ -212,11 +150,13 @@ class WorkerHandle:
         return self.channel.receive(wait)
 
     def greet(self, wait: float) -> None:
-        """Takes the first message, which says that the process is ready. Raises as `hear` does."""
+        """Takes the first message, which says that the process is ready. Raises as `hear` does, or what it lacks."""
         if not self.ready:
             message, _ = self.channel.receive(wait)
-            assert message == READY
+            if message != READY:
+                raise not_loaded(self.name, self.method, *message)
             self.ready = True
+            self._words.close()
 
     def lost(self) -> ShardlineRuntimeError:
         """Ctrl-C came between hearing and opening an answer: nothing is skipped in silence."""
@@ -265,7 +205,8 @@ class WorkerHandle:
             out.pop(answer.number, None)
 
         lease, self._out[answer.number] = answer.lease(ended)
-        return run, n, unpack(self._layout_in, lease)
+        with torch.inference_mode(False):
+            return run, n, unpack(self._layout_in, lease)
 
     def _take(self, need: int) -> tuple[SharedBlock, int | None]:
         """A free block that is large enough, or a new one and its descriptor."""
@@ -285,17 +226,19 @@ class WorkerHandle:
 
     def cause(self) -> str:
         """Why the process ended."""
+        with suppress(TimeoutError, EOFError, OSError):
+            self.greet(0.001)  # it may have come up, and ended before this side looked
         self.process.join(_ENDING)
-        code = self.process.exitcode
+        code, said = self.process.exitcode, self._words.read()
+        if said:
+            return why(said)
         if code is None:
             return "it closed its channel"
         if self._lost_server(code):
             return "how is not known, for the fork server that started it has ended too"
-        if code < 0:
-            name = signal.Signals(-code).name
-            hint = " (out of memory, perhaps: see the kernel's log)" if name == "SIGKILL" else ""
-            return f"killed by {name}{hint}"
         hint = ""
-        if self.method != "fork" and not self._made:
-            hint = "; under spawn and forkserver a script's loop must stand under `if __name__ == '__main__':`"
-        return f"it exited with code {code}, and what it printed stands above{hint}"
+        if code >= 0:
+            hint = ", and what it printed stands above"
+            if self.method != "fork" and not self.ready:
+                hint += f"; {GUARD}"
+        return how_it_ended(code) + hint

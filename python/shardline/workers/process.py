@@ -8,7 +8,7 @@ import pickle
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.process import parent_process
 from typing import Any
@@ -20,11 +20,15 @@ from torch.utils.data._utils import worker as torch_worker
 from shardline.errors import ShardlineRuntimeError
 from shardline.reading.transform import Functions, seed_generators
 from shardline.workers.channel import MAX_MESSAGE, Channel
+from shardline.workers.sendable import CannotLoad, Sent
 from shardline.workers.shared_memory import BatchLayout, BatchPacker, SharedBlock, new_memory, round_up, unpack
 from shardline.workers.signals import Mask, ignore
 
 READY = ("ready",)
-"""The first message of a worker: from now on no signal that is meant for the job ends it."""
+"""The first message of a worker: from now on no signal that is meant for the job ends it.
+
+In its stead, (the name of a function that could not be loaded, the traceback).
+"""
 DONE, FAILED = 0, 1
 _NO_DATASET: Any = None  # it stays in the caller
 
@@ -33,8 +37,7 @@ def work(
     channel: Channel,
     number: int,
     count: int,
-    functions: Functions,
-    init: Callable[[int], None] | None,
+    sent: Sent,
     key: bytes,
     inherited: Sequence[Channel],
     signals: Mask,
@@ -47,6 +50,13 @@ def work(
     ignore(signals, mask)
     for other in inherited:
         other.close()
+    try:
+        functions, init = sent.load()
+    except CannotLoad as error:
+        which, text = error.args
+        with suppress(OSError):
+            channel.send((which, text[-MAX_MESSAGE // 4 :]))
+        return
     with suppress(OSError):
         channel.send(READY)
     threading.Thread(target=_follow_trainer, daemon=True).start()

@@ -16,8 +16,12 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from shardline.errors import ShardlineTypeError
+
 _ALIGN = 64
 _PAGE = 65_536
+_CPU = torch.device("cpu")  # said everywhere: the program may have set another default
+_NAMES = hasattr(torch.Tensor, "has_names")  # until torch 2.14
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Place = tuple[int, int]
@@ -72,7 +76,7 @@ class SharedBlock:
         self.number = number
         self.size = size
         storage = torch.UntypedStorage.from_file(f"/dev/fd/{handle}", True, size)  # keeps no descriptor, as mmap does
-        self.memory: Bytes = torch.empty(0, dtype=torch.uint8).set_(cast(Any, storage)).numpy()
+        self.memory: Bytes = torch.empty(0, dtype=torch.uint8, device=_CPU).set_(cast(Any, storage)).numpy()
         self.address: int = self.memory.ctypes.data
 
     def read(self, place: Place) -> bytes:
@@ -95,13 +99,22 @@ def is_plain(value: Any) -> bool:
     """Whether a tensor is nothing but its values: it can be rebuilt from dtype, shape and bytes."""
     return (
         type(value) is torch.Tensor
-        and value.is_cpu
-        and not value.is_nested
-        and value.layout is torch.strided
+        and _is_strided(value)
         and value.is_contiguous()
-        and not value.requires_grad
         and not value.is_conj()
         and not value.is_neg()
+    )
+
+
+def _is_strided(value: torch.Tensor) -> bool:
+    """Whether a tensor is values in memory of the CPU, and no more: neither quantized, nor named, nor nested."""
+    return (
+        value.is_cpu
+        and value.layout is torch.strided
+        and not value.is_nested
+        and not value.requires_grad
+        and not value.is_quantized
+        and not (_NAMES and value.has_names())
     )
 
 
@@ -173,7 +186,7 @@ def _tensor(memory: Any, dtype: torch.dtype, shape: torch.Size, offset: int) -> 
     """A view that has its own version counter, so that writing to it in place concerns no other."""
     count = shape.numel()
     if not count:
-        return torch.empty(shape, dtype=dtype)
+        return torch.empty(shape, dtype=dtype, device=_CPU)
     tensor = torch.frombuffer(memory, dtype=dtype, count=count, offset=offset)
     return tensor if len(shape) == 1 else tensor.view(shape)
 
@@ -197,10 +210,16 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, value: Any) -> Any:
         kind = type(value)
-        if kind is torch.Tensor:
-            if value.is_cpu and not value.requires_grad and not value.is_nested and value.layout is torch.strided:
+        if isinstance(value, torch.Tensor):
+            if value.requires_grad and not value.is_leaf:
+                raise ShardlineTypeError(
+                    "a tensor that requires grad and was computed from others cannot leave a worker process, for what "
+                    "it was computed from stays there: return tensor.detach(), or compute under torch.no_grad()"
+                )
+            if kind is torch.Tensor and value.requires_grad:
+                return torch.Tensor.requires_grad_, (value.detach(),)
+            if kind is torch.Tensor and _is_strided(value):
                 return _reduce_strided(value)
-        elif isinstance(value, torch.Tensor):
             if _is_plain_jagged(value):
                 return torch.nested.nested_tensor_from_jagged, (value.values(), cast(Any, value).offsets())
         elif kind in (pa.RecordBatch, pa.Table):
@@ -227,8 +246,8 @@ def _reduce_strided(tensor: torch.Tensor) -> Any:
     if not tensor.is_contiguous():
         tensor = torch.empty_like(tensor, memory_format=torch.preserve_format).copy_(tensor)
         strides = tensor.stride()
-        tensor = tensor.as_strided((tensor.numel(),), (1,))
-    data: Any = tensor.view(-1).view(torch.uint8).numpy()
+    # Not `view(-1)`: a single value is contiguous whatever its stride.
+    data: Any = tensor.as_strided((tensor.numel(),), (1,)).view(torch.uint8).numpy()
     return _strided, (pickle.PickleBuffer(data), tensor.dtype, shape, strides)
 
 
@@ -238,7 +257,7 @@ def _strided(buffer: Any, dtype: torch.dtype, shape: tuple[int, ...], strides: t
 
 
 def _empty(dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
-    return torch.empty(shape, dtype=dtype)
+    return torch.empty(shape, dtype=dtype, device=_CPU)
 
 
 def _arrow(buffer: Any, table: bool) -> Any:
