@@ -99,7 +99,9 @@ def test_a_tensor_is_what_it_was(kind, where):
             one.detach().to_dense() if one.layout is not torch.strided else one.detach() for one in (found, tensor)
         )
         found, tensor = (one.int_repr() if one.is_quantized else one.resolve_conj().resolve_neg() for one in dense)
-        assert plain(found) == plain(tensor)
+        # A block lays values out anew: strides may differ where they say nothing.
+        assert found.shape == tensor.shape
+        assert found.tolist() == tensor.tolist()
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from shardline.options import validate
 from shardline.options.validate import Paths
 from shardline.reading.transform import Functions
 from shardline.signature import check_names, documented
-from shardline.workers.handle import WorkerSettings
+from shardline.workers.launch import WorkerSettings
 from shardline.workers.pool import WorkerPool
 
 log = logging.getLogger("shardline")

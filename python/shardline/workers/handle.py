@@ -13,6 +13,7 @@ import torch
 
 from shardline.errors import ShardlineRuntimeError
 from shardline.reading.transform import Functions, key_of
+from shardline.workers.channel import Channel
 from shardline.workers.launch import GUARD, Launch, WorkerSettings, how_it_ended, why
 from shardline.workers.process import DONE, READY
 from shardline.workers.sendable import not_loaded
@@ -35,6 +36,7 @@ class WorkerHandle:
     def __init__(
         self, number: int, settings: WorkerSettings, functions: Functions, seed: int, earlier: "list[WorkerHandle]"
     ) -> None:
+        self.channel: Channel
         self.method = settings.context.get_start_method()
         self.ready = False
         self._number, self._starts = number, 0

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from shardline.errors import ShardlineRuntimeError
 from shardline.reading.batch_source import BatchSource
 from shardline.reading.transform import Functions
-from shardline.workers.handle import Heard, WorkerHandle, WorkerSettings
+from shardline.workers.handle import Heard, WorkerHandle
+from shardline.workers.launch import WorkerSettings
 
 log = logging.getLogger("shardline")
 _T = TypeVar("_T")

@@ -21,7 +21,7 @@ from shardline.errors import ShardlineTypeError
 _ALIGN = 64
 _PAGE = 65_536
 _CPU = torch.device("cpu")  # said everywhere: the program may have set another default
-_NAMES = hasattr(torch.Tensor, "has_names")  # until torch 2.14
+_HAS_NAMES: Callable[[torch.Tensor], bool] | None = getattr(torch.Tensor, "has_names", None)
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Place = tuple[int, int]
@@ -114,7 +114,7 @@ def _is_strided(value: torch.Tensor) -> bool:
         and not value.is_nested
         and not value.requires_grad
         and not value.is_quantized
-        and not (_NAMES and value.has_names())
+        and not (_HAS_NAMES and _HAS_NAMES(value))
     )
 
 
