@@ -99,9 +99,7 @@ impl SchemaCache {
         if let Some(known) = known.filter(|known| is_of_same(known)).or_else(|| self.find(is_of_same)) {
             return Ok((metadata, Arc::clone(&known.arrow)));
         }
-        let arrow = arrow_schema(file.schema_descr(), key_values)
-            .map_err(|e| format!("its schema cannot be read as Arrow: {e}"))?;
-        let arrow = Arc::new(arrow);
+        let arrow = Arc::new(arrow_schema(file.schema_descr(), key_values));
         let of_pair = |pair: &KeyValue| pair.key.len() + pair.value.as_ref().map_or(0, String::len);
         if head.len() + key_values.iter().copied().flatten().map(of_pair).sum::<usize>() <= MAX_BYTES {
             let (parquet, arrow) = (file.schema_descr_ptr(), Arc::clone(&arrow));
@@ -179,7 +177,7 @@ mod tests {
                     let alone = ParquetMetaDataReader::decode_metadata_with_options(&footer, Some(&options)).unwrap();
                     assert_eq!(metadata, alone);
                     let file = alone.file_metadata();
-                    assert_eq!(*schema, arrow_schema(file.schema_descr(), file.key_value_metadata()).unwrap());
+                    assert_eq!(*schema, arrow_schema(file.schema_descr(), file.key_value_metadata()));
                 }
             }
         }
