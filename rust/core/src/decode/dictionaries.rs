@@ -145,7 +145,10 @@ fn share_values<K: ArrowDictionaryKeyType>(
         let keys = array.keys();
         let keys = (0..array.len()).map(|row| {
             let value = keys.is_valid(row).then(|| keys.value(row).as_usize());
-            value.filter(|&value| value < values.len() && !is_null(value)).map(|value| place(value, &mut moved)).transpose()
+            value
+                .filter(|&value| value < values.len() && !is_null(value))
+                .map(|value| place(value, &mut moved))
+                .transpose()
         });
         made.push(keys.collect::<Result<Vec<Option<K::Native>>, _>>()?);
     }
@@ -211,7 +214,8 @@ mod tests {
             let offsets = OffsetBuffer::from_lengths([words.len()]);
             Arc::new(ListArray::try_new(field, offsets, words, None).unwrap()) as ArrayRef
         };
-        let pieces = [list(words::<UInt32Type>(&[Some(0)], &["a"])), list(words::<UInt32Type>(&[Some(1)], &["b", "a"]))];
+        let pieces =
+            [list(words::<UInt32Type>(&[Some(0)], &["a"])), list(words::<UInt32Type>(&[Some(1)], &["b", "a"]))];
         let joined = concat_shared(&pieces).unwrap();
         let items = joined.as_list::<i32>().values().clone();
         assert_eq!(plain(&items), [Some("a".to_owned()), Some("a".to_owned())]);

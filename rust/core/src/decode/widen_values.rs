@@ -109,11 +109,8 @@ fn unit(unit: &TimeUnit) -> i64 {
 /// Integers that count a unit, as those that count one that is `factor` times finer.
 fn finer(array: &ArrayRef, factor: i64, to: &DataType) -> std::result::Result<ArrayRef, NoRoom> {
     let is_narrow = array.data_type().primitive_width() == Some(4);
-    let counts: PrimitiveArray<Int64Type> = if is_narrow {
-        retyped::<Int32Type>(array).unary(i64::from)
-    } else {
-        retyped::<Int64Type>(array)
-    };
+    let counts: PrimitiveArray<Int64Type> =
+        if is_narrow { retyped::<Int32Type>(array).unary(i64::from) } else { retyped::<Int64Type>(array) };
     let wrong = |row: usize| counts.is_valid(row) && counts.value(row).checked_mul(factor).is_none();
     if let Some(row) = (0..counts.len()).find(|&row| wrong(row)) {
         return Err(NoRoom { row, value: counts.value(row) });
@@ -238,12 +235,9 @@ fn of_lengths(
     let values = make_array(renamed(values.to_data(), child.data_type())?);
     let field = Arc::clone(child);
     Ok(match to {
-        DataType::LargeList(_) => Arc::new(arrow_array::LargeListArray::try_new(
-            field,
-            OffsetBuffer::from_lengths(lengths),
-            values,
-            nulls,
-        )?),
+        DataType::LargeList(_) => {
+            Arc::new(arrow_array::LargeListArray::try_new(field, OffsetBuffer::from_lengths(lengths), values, nulls)?)
+        }
         _ => Arc::new(arrow_array::ListArray::try_new(field, OffsetBuffer::from_lengths(lengths), values, nulls)?),
     })
 }

@@ -1,7 +1,7 @@
 //! The files: listed, their footers read, and the [`Plan`] made of them.
 //!
 //! [`build_plan`] lists files ([`listing`], or [`remote`] for a store) by their [`paths`], reads every footer
-//! ([`footer`], after a `footer_precheck`, with a `schema_cache`; `readable_schema` says which Arrow types columns are
+//! ([`footer`], after a `footer_precheck`, with a `schema_cache` and, if need be, a `footer_repair`; `readable_schema` says which Arrow types columns are
 //! read as), merges their [`schema`]s (`widen`; columns that cannot be read are marked: `refusal`), and keeps a summary of
 //! each (`footers`; `decoded_bytes` says how large its row groups are in memory). A plan can be written as bytes
 //! (`codec`, `sections`, `wire`) and saved (`persist`).
@@ -16,6 +16,7 @@ mod decoded_bytes;
 mod file_filter;
 pub mod footer;
 pub(crate) mod footer_precheck;
+mod footer_repair;
 mod footers;
 pub mod listing;
 pub mod paths;

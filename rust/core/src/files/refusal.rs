@@ -171,7 +171,8 @@ mod tests {
             cure: cure.into(),
         };
         assert!(check_readable(Vec::new()).is_ok());
-        let unsupported = vec![of("a", "p", "c", RefusalKind::Unsupported), of("b", "p", "c", RefusalKind::Unsupported)];
+        let unsupported =
+            vec![of("a", "p", "c", RefusalKind::Unsupported), of("b", "p", "c", RefusalKind::Unsupported)];
         assert!(matches!(check_readable(unsupported), Err(Error::Unsupported(what)) if what == "p: a; b; c"));
         let both = vec![of("a", "p", "c", RefusalKind::Schema), of("b", "q", "d", RefusalKind::Unsupported)];
         assert!(matches!(check_readable(both), Err(Error::Schema { detail, .. }) if detail == "a; q: b; c; d"));

@@ -142,9 +142,10 @@ fn missing(first: &str, wanted: &Field, path: &str) -> Refusal {
         kind: RefusalKind::Schema,
         path: path.to_owned(),
         what: format!("column {:?} ({}) is missing, and {first} has it", wanted.name(), wanted.data_type()),
-        cure: "write the file again with it, leave the file or the column out, or take missing_columns=\"null\", which \
+        cure:
+            "write the file again with it, leave the file or the column out, or take missing_columns=\"null\", which \
                fills it with nulls"
-            .to_owned(),
+                .to_owned(),
     }
 }
 

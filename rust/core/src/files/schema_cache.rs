@@ -3,14 +3,16 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{FieldRef, Schema, SchemaRef};
 use parquet::file::metadata::{
     KeyValue, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy,
 };
 use parquet::schema::types::SchemaDescPtr;
 
 use super::footer_precheck::{FooterFacts, precheck};
+use super::footer_repair::repair;
 use super::readable_schema::arrow_schema;
+use super::refusal::unsupported;
 
 /// How many schemas are kept.
 const MAX_MET: usize = 8;
@@ -91,8 +93,10 @@ impl SchemaCache {
             Some(known) => options(statistics).with_schema(Arc::clone(&known.parquet)),
             None => options(statistics),
         };
-        let metadata =
-            ParquetMetaDataReader::decode_metadata_with_options(footer, Some(&options)).map_err(|e| e.to_string())?;
+        let metadata = match ParquetMetaDataReader::decode_metadata_with_options(footer, Some(&options)) {
+            Ok(metadata) => metadata,
+            Err(error) => return decode_repaired(footer, statistics).ok_or_else(|| error.to_string()),
+        };
         let file = metadata.file_metadata();
         let key_values = file.key_value_metadata();
         let is_of_same = |cached: &CachedSchema| *cached.head == *head && cached.key_values.as_ref() == key_values;
@@ -120,6 +124,24 @@ impl SchemaCache {
             cached.truncate(MAX_MET);
         }
     }
+}
+
+/// A footer that is refused as it is; None where it is refused when mended too.
+fn decode_repaired(footer: &[u8], statistics: StatisticsKept) -> Option<(ParquetMetaData, SchemaRef)> {
+    let repaired = repair(footer)?;
+    let options = options(statistics);
+    let metadata = ParquetMetaDataReader::decode_metadata_with_options(&repaired.footer, Some(&options)).ok()?;
+    let leaves = metadata.file_metadata().schema_descr();
+    let arrow = arrow_schema(leaves, metadata.file_metadata().key_value_metadata());
+    let mut fields: Vec<FieldRef> = arrow.fields().to_vec();
+    for (leaf, why) in repaired.unsupported {
+        let root = (leaf < leaves.num_columns()).then(|| leaves.get_column_root_idx(leaf))?;
+        let count = (0..leaves.num_columns()).filter(|&leaf| leaves.get_column_root_idx(leaf) == root).count();
+        let field = fields.get_mut(root)?;
+        *field = unsupported(field.name(), count, &why);
+    }
+    let arrow = Arc::new(Schema::new(fields));
+    Some((metadata, arrow))
 }
 
 /// What is read of a footer.

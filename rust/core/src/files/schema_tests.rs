@@ -45,9 +45,12 @@ fn all_differences_are_listed_with_their_files_and_types() {
     let b = schema(&[("x", DataType::Int64), ("z", DataType::Utf8)]);
     assert!(!fits(&a, &b));
     let found = error(STRICT, &[&a, &b]).unwrap();
-    for words in
-        ["1.parquet: column \"x\" is Int64 here and Int32", "0.parquet", "column \"y\" (Float32) is missing", "widen_types"]
-    {
+    for words in [
+        "1.parquet: column \"x\" is Int64 here and Int32",
+        "0.parquet",
+        "column \"y\" (Float32) is missing",
+        "widen_types",
+    ] {
         assert!(found.contains(words), "{found}");
     }
     let lists = |t| schema(&[("l", list("item", t, true))]);
@@ -130,10 +133,7 @@ fn fields_in_which_structs_agree_are_not_marked() {
         fields.truncate(if more { 2 } else { 1 });
         schema(&[("l", list("item", DataType::Struct(fields.into()), true))])
     };
-    let fields = merged(
-        STRICT,
-        &[&of(DataType::Int8, true), &of(DataType::Int8, false), &of(DataType::Int16, true)],
-    );
+    let fields = merged(STRICT, &[&of(DataType::Int8, true), &of(DataType::Int8, false), &of(DataType::Int16, true)]);
     assert_eq!(refusal_of(&fields[0]).map(|refusal| refusal.kind), Some(RefusalKind::Fields));
     let DataType::List(item) = fields[0].data_type() else { panic!() };
     let DataType::Struct(inner) = item.data_type() else { panic!() };

@@ -53,9 +53,10 @@ pub(crate) fn wider(a: &DataType, b: &DataType) -> Option<DataType> {
 /// Entries have their key and value by place, whatever these are called.
 fn map_entries(a: &FieldRef, b: &FieldRef) -> Option<FieldRef> {
     let (DataType::Struct(x), DataType::Struct(y)) = (a.data_type(), b.data_type()) else { return None };
-    let both = x.iter().zip(y).map(|(x, y)| {
-        Some(Arc::new(x.as_ref().clone().with_data_type(wider(x.data_type(), y.data_type())?)))
-    });
+    let both = x
+        .iter()
+        .zip(y)
+        .map(|(x, y)| Some(Arc::new(x.as_ref().clone().with_data_type(wider(x.data_type(), y.data_type())?))));
     let fields = both.collect::<Option<Fields>>().filter(|fields| fields.len() == y.len())?;
     Some(Arc::new(a.as_ref().clone().with_data_type(DataType::Struct(fields))))
 }
@@ -104,8 +105,8 @@ fn wider_time(a: &DataType, b: &DataType) -> Option<DataType> {
     use DataType::{Date32, Date64, Duration, Time32, Time64, Timestamp};
     match (a, b) {
         (Timestamp(x, zone), Timestamp(y, other)) => {
-            let is_same = zone == other
-                || matches!((zone, other), (Some(zone), Some(other)) if is_utc(zone) && is_utc(other));
+            let is_same =
+                zone == other || matches!((zone, other), (Some(zone), Some(other)) if is_utc(zone) && is_utc(other));
             is_same.then(|| Timestamp(*finer(x, y), zone.clone()))
         }
         (Duration(x), Duration(y)) => Some(Duration(*finer(x, y))),
@@ -194,7 +195,11 @@ mod tests {
         let stamp = |unit, zone: Option<&str>| DataType::Timestamp(unit, zone.map(Into::into));
         let (ms, us, ns) = (TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond);
         let lists = |of: DataType| {
-            [DataType::List(item(of.clone())), DataType::LargeList(item(of.clone())), DataType::FixedSizeList(item(of), 2)]
+            [
+                DataType::List(item(of.clone())),
+                DataType::LargeList(item(of.clone())),
+                DataType::FixedSizeList(item(of), 2),
+            ]
         };
         let ([list, large, fixed], [of_wide, ..]) = (lists(Int32), lists(Int64));
         for (a, b, both) in [
