@@ -180,9 +180,9 @@ def test_a_date_that_python_has_not_is_named(tmp_path, type_):
     pq.write_table(
         pa.table({"d": values, "l": pa.array([[v] for v in values]).cast(pa.list_(type_))}), tmp_path / "x.parquet"
     )
-    with pytest.raises(shardline.ShardlineValueError, match="column 'd', row 1 of the batch: Python has no object"):
+    with pytest.raises(shardline.ShardlineValueError, match="column 'd' .* holds a value that Python's objects cannot"):
         list(DataLoader(tmp_path, output_format="dict"))
-    with pytest.raises(shardline.ShardlineValueError, match="column 'l', row 1 of the batch"):
+    with pytest.raises(shardline.ShardlineValueError, match="column 'l' .* holds a value that"):
         list(DataLoader(tmp_path, columns=["l"], column_defaults=shardline.ColumnOptions(lists="objects")))
 
 
