@@ -244,7 +244,7 @@ impl Plan {
 
     #[getter]
     fn schema(&self) -> ArrowSchema {
-        ArrowSchema(self.0.schema().as_ref().clone())
+        ArrowSchema(files::exportable(self.0.schema()))
     }
 
     fn files(&self) -> Vec<(String, u64, String)> {

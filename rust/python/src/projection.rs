@@ -30,7 +30,7 @@ impl Projection {
         for (path, spec) in specs {
             by_path.insert(path.extract::<String>()?, spec.extract::<PySpec<'_>>()?.unpack()?);
         }
-        let asked = ProjectionSpec { columns, tensors, specs: by_path, default: default.unpack()?, groups };
+        let asked = ProjectionSpec::new(columns, tensors, by_path, default.unpack()?, groups);
         decode::Projection::new(&plan.0, &asked).or_raise().map(Self)
     }
 

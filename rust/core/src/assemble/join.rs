@@ -10,7 +10,7 @@ use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, FieldRef, Fields};
 
 use super::fixed_rows::{all_rows, end_to_end};
-use crate::decode::rebuild;
+use crate::decode::{concat_shared, rebuild};
 use crate::{Error, Result};
 
 /// The pieces of a column end to end.
@@ -24,8 +24,7 @@ pub(crate) fn join(column: &str, pieces: &[ArrayRef]) -> Result<ArrayRef> {
     if let Some(joined) = join_numbers(pieces)? {
         return Ok(joined);
     }
-    let pieces: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
-    arrow_select::concat::concat(&pieces).map_err(|error| match error {
+    concat_shared(pieces).map_err(|error| match error {
         ArrowError::DictionaryKeyOverflowError => Error::Unsupported(format!(
             "column {column:?}: its row groups together have more different values than {} can number; ask for codes of the whole \
              data set by column_options={{{column:?}: ColumnOptions(encode=\"codes\")}}",

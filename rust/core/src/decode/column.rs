@@ -1,10 +1,9 @@
 //! A column to deliver, made of one source or of several.
 
 use super::convert::{ArrayLayout, Node, OutputKey, Role};
-use super::source_column::{SourceColumn, source};
+use super::source_column::{Delivered, SourceColumn, source};
 use super::spec::{ColumnSpec, ProjectionSpec};
 use super::{Nulls, Number};
-use crate::files::Plan;
 use crate::{Error, Result};
 
 /// One column to deliver: of one source, or several sources of one number as a matrix (n, k).
@@ -35,7 +34,7 @@ impl Column {
 /// One column as it is, under `key`.
 pub(super) fn single(
     key: &str,
-    plan: &Plan,
+    delivered: &Delivered<'_>,
     name: &str,
     asked: &ProjectionSpec,
     group: Option<&ColumnSpec>,
@@ -45,7 +44,7 @@ pub(super) fn single(
         (None, Some(group)) => group.clone(),
         (None, None) => asked.of(name, None),
     };
-    let source = source(plan, name, asked, &spec)?;
+    let source = source(delivered, name, asked, &spec)?;
     let keys =
         source.conversion.keys().iter().map(|made| OutputKey { name: format!("{key}{}", made.name), ..made.clone() });
     Ok(Column { name: key.to_owned(), keys: keys.collect(), sources: vec![source], is_matrix: false })
@@ -54,7 +53,7 @@ pub(super) fn single(
 /// Several columns of one number each, beside one another.
 pub(super) fn matrix(
     key: &str,
-    plan: &Plan,
+    delivered: &Delivered<'_>,
     members: &[String],
     asked: &ProjectionSpec,
     group: Option<&ColumnSpec>,
@@ -62,6 +61,7 @@ pub(super) fn matrix(
     if members.is_empty() {
         return Err(Error::Argument(format!("groups: {key:?} has no columns")));
     }
+    let tensors = ProjectionSpec { tensors: true, ..asked.clone() };
     let mut sources = Vec::with_capacity(members.len());
     let mut number: Option<(Number, &str)> = None;
     for name in members {
@@ -79,8 +79,7 @@ pub(super) fn matrix(
         // A matrix has no nulls, of Arrow data neither; those of ids have an id.
         let refused = if spec.encode.is_some() { None } else { Some(Nulls::Error) };
         spec.nulls = if masks { Some(Nulls::Mask) } else { spec.nulls.filter(|n| *n != Nulls::Keep).or(refused) };
-        let tensors = ProjectionSpec { tensors: true, ..asked.clone() };
-        let source = source(plan, name, &tensors, &spec)?;
+        let source = source(delivered, name, &tensors, &spec)?;
         let found = source.conversion.number().ok_or_else(|| {
             Error::Unsupported(format!(
                 "column {name:?} is {}, which has no place in the matrix {key:?}: its columns are one number a row",

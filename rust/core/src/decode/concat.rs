@@ -2,6 +2,7 @@
 
 use arrow_array::ArrayRef;
 
+use super::dictionaries::concat_shared;
 use crate::{Error, Result};
 
 /// Consecutive rows of a column as one array.
@@ -9,6 +10,5 @@ pub(super) fn concat(mut parts: Vec<ArrayRef>) -> Result<ArrayRef> {
     if parts.len() == 1 {
         return Ok(parts.remove(0));
     }
-    let parts: Vec<&dyn arrow_array::Array> = parts.iter().map(AsRef::as_ref).collect();
-    arrow_select::concat::concat(&parts).map_err(Error::from)
+    concat_shared(&parts).map_err(Error::from)
 }

@@ -4,7 +4,7 @@
 //! files, or by its `path` a field in one. A `group_column` is a source column in a row group. Its `source_reader`
 //! reads `pages` by the `dense` decoder, or by arrow-rs (`arrow_fallback`, which looks for `int96` timestamps that do not
 //! fit), to one array, which `schema_adapter` gives the type that the column has in the plan; `source_text` says what
-//! becomes of text that is not UTF-8. `delivery` has it converted (`convert`), after `row_selection` where only
+//! becomes of text that is not UTF-8, and `dictionaries` are one where arrays are laid end to end. `delivery` has it converted (`convert`), after `row_selection` where only
 //! some rows pass. A `matrix` is several of these side by side.
 
 mod arrow_fallback;
@@ -13,6 +13,7 @@ mod concat;
 mod convert;
 mod delivery;
 pub mod dense;
+mod dictionaries;
 mod empty;
 mod group_column;
 mod int96;
@@ -32,11 +33,13 @@ mod source_text;
 mod spec;
 mod vocabulary;
 mod vocabulary_build;
+mod widen_values;
 
 pub use column::Column;
 pub(crate) use convert::pad::{Filler, padded, rebuild};
 pub use convert::{ArrayLayout, Conversion, Node, OutputKey, Role, RowLocation};
 pub(crate) use convert::{trim_list, value_bytes};
+pub(crate) use dictionaries::concat_shared;
 pub(crate) use empty::empty;
 pub use group_column::GroupColumn;
 pub(crate) use group_column::wanted;

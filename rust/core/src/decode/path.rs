@@ -6,8 +6,9 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, GenericListArray, OffsetSizeTrait, make_array};
 use arrow_buffer::NullBuffer;
-use arrow_schema::{DataType, Field, Schema};
+use arrow_schema::{DataType, Field};
 
+use crate::files::refusal::{Refusal, RefusalKind, refusal_of};
 use crate::{Error, Result};
 
 /// A step into a column.
@@ -35,14 +36,13 @@ impl Path {
 
     /// What `name` names: a column, or else a field in one, as `user.age` or (by Parquet's own names)
     /// `items.list.element.price`; `items.price` says the same. A column's own name may have dots.
-    pub fn find(schema: &Schema, name: &str) -> Option<Self> {
-        if schema.fields().iter().any(|field| field.name() == name) {
+    pub fn find<'a>(column: impl Fn(&str) -> Option<&'a Field>, name: &str) -> Option<Self> {
+        if column(name).is_some() {
             return Some(Self::whole(name));
         }
         for (end, _) in name.rmatch_indices('.') {
             let (root, rest) = (&name[..end], &name[end + 1..]);
-            let found = schema.fields().iter().find(|field| field.name() == root);
-            if let Some(steps) = found.and_then(|field| steps(field.data_type(), rest)) {
+            if let Some(steps) = column(root).and_then(|field| steps(field.data_type(), rest)) {
                 return Some(Self { root: root.to_owned(), steps });
             }
         }
@@ -63,6 +63,11 @@ impl Path {
             .ok_or_else(|| Error::internal(format!("column {:?} has not the fields that were planned", self.root)))?;
         let count = if self.is_whole() { leaves(root) } else { leaves(innermost(&data_type, &self.steps)) };
         Ok((start..start + count, data_type))
+    }
+
+    /// Why what is read cannot be, if it cannot; `root`: its column.
+    pub(crate) fn refusal(&self, root: &Field) -> Option<Refusal> {
+        refused(root, &self.steps)
     }
 
     /// Its values out of those of its root, of which no more than its leaves were read.
@@ -96,6 +101,22 @@ fn steps(data_type: &DataType, path: &str) -> Option<Vec<PathSegment>> {
             Some(more)
         }
         _ => None,
+    }
+}
+
+/// Why the field that the steps lead to cannot be read: the reason of the first that has no others inside.
+fn refused(field: &Field, path: &[PathSegment]) -> Option<Refusal> {
+    let own = refusal_of(field);
+    if own.as_ref().is_some_and(|refusal| refusal.kind != RefusalKind::Fields) {
+        return own;
+    }
+    let Some((step, rest)) = path.split_first() else { return own };
+    match (step, field.data_type()) {
+        (PathSegment::Field(name), DataType::Struct(fields)) => {
+            fields.iter().find(|field| field.name() == name).and_then(|field| refused(field, rest))
+        }
+        (PathSegment::Items, DataType::List(child) | DataType::LargeList(child)) => refused(child, rest),
+        _ => own,
     }
 }
 
@@ -179,7 +200,7 @@ fn items<O: OffsetSizeTrait>(lists: &GenericListArray<O>, rest: &[PathSegment]) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow_schema::Fields;
+    use arrow_schema::{Fields, Schema};
 
     fn schema() -> Schema {
         let price = Field::new("price", DataType::Float32, true);
@@ -192,21 +213,25 @@ mod tests {
         ])
     }
 
+    fn find(schema: &Schema, name: &str) -> Option<Path> {
+        Path::find(|column| schema.field_with_name(column).ok(), name)
+    }
+
     #[test]
     fn names_are_found_whole_first() {
         let schema = schema();
-        assert!(Path::find(&schema, "a.b").unwrap().is_whole());
-        assert!(Path::find(&schema, "user").unwrap().is_whole());
-        assert_eq!(Path::find(&schema, "user.name"), None);
-        assert_eq!(Path::find(&schema, "a.b.c"), None);
-        let age = Path::find(&schema, "user.age").unwrap();
+        assert!(find(&schema, "a.b").unwrap().is_whole());
+        assert!(find(&schema, "user").unwrap().is_whole());
+        assert_eq!(find(&schema, "user.name"), None);
+        assert_eq!(find(&schema, "a.b.c"), None);
+        let age = find(&schema, "user.age").unwrap();
         assert_eq!(age.resolve(schema.field(1).data_type()).unwrap(), (1..2, DataType::Int8));
         for name in ["items.list.element.price", "items.list.item.price", "items.price"] {
-            let price = Path::find(&schema, name).unwrap();
+            let price = find(&schema, name).unwrap();
             let (leaves, data_type) = price.resolve(schema.field(2).data_type()).unwrap();
             assert_eq!(leaves, 1..2, "{name}");
             assert_eq!(data_type, DataType::List(Arc::new(Field::new("item", DataType::Float32, true))));
         }
-        assert_eq!(Path::find(&schema, "items.list.element"), None);
+        assert_eq!(find(&schema, "items.list.element"), None);
     }
 }

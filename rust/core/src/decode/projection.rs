@@ -9,9 +9,10 @@ use arrow_schema::{Field, Schema};
 use super::Vocabulary;
 use super::column::{Column, matrix, single};
 use super::convert::check_clash;
-use super::source_column::{SourceColumn, delivered, find, within};
+use super::source_column::{Delivered, SourceColumn};
 use super::spec::ProjectionSpec;
 use crate::files::Plan;
+use crate::files::refusal::{Refusal, check_readable};
 use crate::{Error, Result};
 
 /// The columns to deliver, in the order in which they were asked for.
@@ -32,15 +33,19 @@ impl Projection {
     /// # Errors
     /// Unknown or repeated names, types that no tensor has, nulls that a footer shows, options that do not fit.
     pub fn new(plan: &Plan, asked: &ProjectionSpec) -> Result<Self> {
-        let (schema, _) = delivered(plan);
-        let schema = &schema;
-        let all = schema.fields().iter().map(|field| field.name().as_str());
+        let delivered = Delivered::of(plan);
+        let all = delivered.names();
         let names: Vec<&str> = match &asked.columns {
             Some(names) => names.iter().map(String::as_str).collect(),
             None if asked.groups.is_empty() => all.collect(),
             None => Vec::new(),
         };
         let in_groups = asked.groups.iter().flat_map(|(_, columns, _)| columns).map(String::as_str);
+        let (mut refusals, mut told): (Vec<Refusal>, HashSet<Refusal>) = Default::default();
+        for name in names.iter().copied().chain(in_groups.clone()) {
+            refusals.extend(delivered.refusal(name)?.filter(|refusal| told.insert(refusal.clone())));
+        }
+        check_readable(refusals)?;
         let mut seen = HashSet::new();
         for name in names.iter().copied().chain(in_groups) {
             if !seen.insert(name) {
@@ -49,11 +54,11 @@ impl Projection {
                 )));
             }
         }
+        let groups: HashSet<&str> = asked.groups.iter().map(|(group, ..)| group.as_str()).collect();
         for name in asked.specs.keys() {
-            let group = asked.groups.iter().any(|(group, ..)| group == name);
-            let parts = seen.iter().any(|asked| name == asked || within(name, asked));
-            if !group && !parts {
-                find(schema, name)?;
+            let mut outer = name.match_indices('.').map(|(end, _)| &name[..end]);
+            if !groups.contains(name.as_str()) && !seen.contains(name.as_str()) && !outer.any(|of| seen.contains(of)) {
+                delivered.find(name)?;
                 return Err(Error::Argument(format!(
                     "column_options names column {name:?}, which columns leaves out; add it to columns or drop its options"
                 )));
@@ -61,13 +66,13 @@ impl Projection {
         }
         let mut columns = Vec::with_capacity(seen.len());
         for name in names {
-            columns.push(single(name, plan, name, asked, None)?);
+            columns.push(single(name, &delivered, name, asked, None)?);
         }
         for (name, members, is_matrix) in &asked.groups {
             let spec = asked.specs.get(name);
             columns.push(match (members.as_slice(), is_matrix) {
-                ([only], false) => single(name, plan, only, asked, spec)?,
-                _ => matrix(name, plan, members, asked, spec)?,
+                ([only], false) => single(name, &delivered, only, asked, spec)?,
+                _ => matrix(name, &delivered, members, asked, spec)?,
             });
         }
         check_clash("columns", columns.iter().flat_map(|c| &c.keys).map(|key| key.name.as_str()))?;

@@ -1,18 +1,14 @@
 //! One type for a column over all files, which may differ in what changes no value: nullability, metadata, and what a
-//! list calls its elements; and, where that was asked for, in how wide its numbers are.
+//! list calls its elements; and, where that was asked for, in more (`widen_values`).
 
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, LargeBinaryArray, LargeStringArray, make_array, new_null_array};
+use arrow_array::{Array, ArrayRef, make_array};
 use arrow_data::ArrayData;
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, Fields};
 
-use super::Number;
-use super::convert::cast_numbers;
-use crate::files::schema::same_type;
-
-use crate::{Error, Result};
+use super::widen_values::{NoRoom, widened};
+use crate::Result;
 
 /// The type of the first file's column, with nulls allowed at every depth, since another file may have some.
 pub(crate) fn common_type(data_type: &DataType) -> DataType {
@@ -40,44 +36,16 @@ fn nullable(field: &FieldRef) -> Field {
     field.as_ref().clone().with_data_type(common_type(field.data_type())).with_nullable(true)
 }
 
-/// The same values, of the column's common type.
-pub(crate) fn adapt(array: ArrayRef, to: &DataType) -> Result<ArrayRef> {
+/// The same values, of the column's common type; or the first that it has no room for.
+pub(super) fn adapt(array: ArrayRef, to: &DataType) -> Result<std::result::Result<ArrayRef, NoRoom>> {
     if array.data_type() == to {
-        return Ok(array);
+        return Ok(Ok(array));
     }
-    let array = if same_type(array.data_type(), to) { array } else { widened(&array, to)? };
-    let data = renamed(array.to_data(), to)?;
-    Ok(make_array(data))
-}
-
-/// The same values, of a type that holds them all: nulls stay nulls.
-fn widened(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
-    if same_type(array.data_type(), to) {
-        return Ok(Arc::clone(array));
-    }
-    match (array.data_type(), to) {
-        (DataType::Null, _) => Ok(new_null_array(to, array.len())),
-        (DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..), _) => {
-            let (DataType::List(child) | DataType::LargeList(child) | DataType::FixedSizeList(child, _)) = to else {
-                return Err(Error::internal(format!("{} to {to}", array.data_type())));
-            };
-            let data = array.to_data();
-            let children = data.child_data().iter().map(|items| {
-                let items = widened(&make_array(items.clone()), child.data_type())?.to_data();
-                renamed(items, child.data_type()).map_err(Error::from)
-            });
-            let children = children.collect::<Result<Vec<_>>>()?;
-            data.into_builder().data_type(to.clone()).child_data(children).build().map(make_array).map_err(Error::from)
-        }
-        (DataType::Utf8, _) => Ok(Arc::new(array.as_string::<i32>().iter().collect::<LargeStringArray>())),
-        (DataType::Utf8View, _) => Ok(Arc::new(array.as_string_view().iter().collect::<LargeStringArray>())),
-        (DataType::Binary, _) => Ok(Arc::new(array.as_binary::<i32>().iter().collect::<LargeBinaryArray>())),
-        (DataType::BinaryView, _) => Ok(Arc::new(array.as_binary_view().iter().collect::<LargeBinaryArray>())),
-        (from, _) => match (Number::of(from), Number::of(to)) {
-            (Some(number), Some(wide)) => cast_numbers(array, number, wide),
-            _ => Err(Error::internal(format!("{from} to {to}"))),
-        },
-    }
+    let array = match widened(&array, to)? {
+        Ok(array) => array,
+        Err(none) => return Ok(Err(none)),
+    };
+    Ok(Ok(make_array(renamed(array.to_data(), to)?)))
 }
 
 pub(super) fn renamed(data: ArrayData, to: &DataType) -> Result<ArrayData, ArrowError> {
@@ -112,7 +80,7 @@ mod tests {
         let rows = [Some(vec![Some(1), None]), None, Some(vec![])];
         let array: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(rows));
         assert_ne!(array.data_type(), &wanted);
-        let found = adapt(array.slice(1, 2), &wanted).unwrap();
+        let found = adapt(array.slice(1, 2), &wanted).unwrap().unwrap();
         assert_eq!(found.data_type(), &wanted);
         assert_eq!((found.len(), found.null_count()), (2, 1));
         assert_eq!(common_type(&wanted), wanted);

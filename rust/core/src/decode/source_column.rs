@@ -1,9 +1,10 @@
 //! A column of the files or of their folders, or a field in one, and its conversion.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::Array;
-use arrow_schema::{DataType, FieldRef, Schema};
+use arrow_schema::{DataType, Field, FieldRef};
 
 use super::Nulls;
 use super::convert::{Conversion, null_error, resolve};
@@ -12,6 +13,7 @@ use super::schema_adapter::common_type;
 use super::source_text::{TextPolicy, policies};
 use super::spec::{ColumnSpec, ProjectionSpec};
 use crate::files::Plan;
+use crate::files::refusal::{Refusal, accepted, check_readable};
 use crate::{Error, Result};
 
 /// One column of the files, or a field in one, and what becomes of it.
@@ -60,18 +62,79 @@ pub(super) enum ColumnOrigin {
 }
 
 /// The columns of the files, and after them those of the folders; where both have a name, the folders'.
-pub(super) fn delivered(plan: &Plan) -> (Schema, Vec<ColumnOrigin>) {
-    let of_folders = plan.partitions().map(|values| values.schema());
-    let hidden = |name: &str| of_folders.as_ref().is_some_and(|folders| folders.column_with_name(name).is_some());
-    let in_files = plan.schema().fields().iter().enumerate();
-    let mut fields: Vec<(FieldRef, ColumnOrigin)> = in_files
-        .filter(|(_, field)| !hidden(field.name()))
-        .map(|(index, field)| (field.clone(), ColumnOrigin::File(index)))
-        .collect();
-    let in_folders = of_folders.iter().flat_map(|folders| folders.fields().iter().cloned());
-    fields.extend(in_folders.enumerate().map(|(index, field)| (field, ColumnOrigin::Partition(index))));
-    let (fields, places): (Vec<FieldRef>, Vec<ColumnOrigin>) = fields.into_iter().unzip();
-    (Schema::new(fields), places)
+pub(super) struct Delivered<'a> {
+    pub(super) plan: &'a Plan,
+    fields: Vec<(FieldRef, ColumnOrigin)>,
+    /// Where the first column of a name stands among them.
+    places: HashMap<String, usize>,
+}
+
+impl<'a> Delivered<'a> {
+    pub(super) fn of(plan: &'a Plan) -> Self {
+        let of_folders = plan.partitions().map(|values| values.schema());
+        let hidden = |name: &str| of_folders.as_ref().is_some_and(|folders| folders.column_with_name(name).is_some());
+        let in_files = plan.schema().fields().iter().enumerate();
+        let mut fields: Vec<(FieldRef, ColumnOrigin)> = in_files
+            .filter(|(_, field)| !hidden(field.name()))
+            .map(|(index, field)| (field.clone(), ColumnOrigin::File(index)))
+            .collect();
+        let in_folders = of_folders.iter().flat_map(|folders| folders.fields().iter().cloned());
+        fields.extend(in_folders.enumerate().map(|(index, field)| (field, ColumnOrigin::Partition(index))));
+        let mut places = HashMap::with_capacity(fields.len());
+        for (place, (field, _)) in fields.iter().enumerate() {
+            places.entry(field.name().clone()).or_insert(place);
+        }
+        Self { plan, fields, places }
+    }
+
+    /// All columns, in order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|(field, _)| field.name().as_str())
+    }
+
+    fn column(&self, name: &str) -> Option<&Field> {
+        self.places.get(name).map(|&place| self.fields[place].0.as_ref())
+    }
+
+    /// A column, or a field in one, by its name.
+    pub(super) fn find(&self, name: &str) -> Result<(Path, &FieldRef, ColumnOrigin)> {
+        let path = Path::find(|column| self.column(column), name);
+        let place = path.as_ref().and_then(|path| self.places.get(&path.root));
+        let (Some(path), Some(&place)) = (path, place) else { return Err(self.unknown(name)) };
+        let (field, origin) = &self.fields[place];
+        Ok((path, field, *origin))
+    }
+
+    /// Why a column, or a field in one, cannot be read, if it cannot.
+    pub(super) fn refusal(&self, name: &str) -> Result<Option<Refusal>> {
+        let (path, field, _) = self.find(name)?;
+        Ok(path.refusal(field))
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        let lower = name.to_lowercase();
+        let mut near: Vec<(usize, &str)> =
+            self.names().map(|known| (strsim::damerau_levenshtein(&lower, &known.to_lowercase()), known)).collect();
+        near.sort_unstable();
+        let limit = name.chars().count() / 3 + 1;
+        let close: Vec<String> = near
+            .iter()
+            .filter(|(distance, _)| *distance <= limit)
+            .take(3)
+            .map(|(_, near)| format!("{near:?}"))
+            .collect();
+        let root = self.fields.iter().map(|(field, _)| field).find(|field| within(name, field.name()));
+        let hint = if let Some(root) = root {
+            format!("{:?} is {}", root.name(), root.data_type())
+        } else if close.is_empty() {
+            let some: Vec<String> = self.names().take(8).map(|name| format!("{name:?}")).collect();
+            let more = if self.fields.len() > 8 { ", …" } else { "" };
+            format!("the files have {}{more}", some.join(", "))
+        } else {
+            format!("did you mean {}?", close.join(" or "))
+        };
+        Error::UnknownColumn(format!("there is no column {name:?}; {hint}"))
+    }
 }
 
 /// The first file whose folders say null.
@@ -85,10 +148,14 @@ pub(super) fn within(path: &str, column: &str) -> bool {
     path.strip_prefix(column).is_some_and(|rest| rest.starts_with('.'))
 }
 
-pub(super) fn source(plan: &Plan, name: &str, asked: &ProjectionSpec, spec: &ColumnSpec) -> Result<SourceColumn> {
-    let (schema, places) = delivered(plan);
-    let (path, index) = find(&schema, name)?;
-    let root = schema.field(index);
+pub(super) fn source(
+    delivered: &Delivered<'_>,
+    name: &str,
+    asked: &ProjectionSpec,
+    spec: &ColumnSpec,
+) -> Result<SourceColumn> {
+    let plan = delivered.plan;
+    let (path, root, origin) = delivered.find(name)?;
     let (_, data_type) = path.resolve(root.data_type())?;
     let data_type = common_type(&data_type);
     let conversion = resolve(name, &data_type, spec, asked)?;
@@ -96,53 +163,24 @@ pub(super) fn source(plan: &Plan, name: &str, asked: &ProjectionSpec, spec: &Col
     policies(name, &data_type, spec, asked, &mut texts);
     let refuses = spec.nulls.map_or(asked.tensors && spec.encode.is_none(), |nulls| nulls == Nulls::Error);
     // Of the rows with nulls, none may pass: then it is seen when they are read.
-    let (index, partition, first_null) = match places[index] {
+    let (index, partition, first_null) = match origin {
         ColumnOrigin::File(column) => (column, None, plan.first_null()[column].map(|file| file as usize)),
         ColumnOrigin::Partition(partition) => (usize::MAX, Some(partition), first_null(plan, partition)),
     };
     let first_null = first_null.filter(|_| plan.passing().is_none());
     if let (true, true, Some(file)) = (path.is_whole(), refuses, first_null)
-        && !asked.specs.keys().any(|path| within(path, name))
+        && !asked.has_specs_within(name)
     {
         return Err(null_error(plan.path(file), name, None, conversion.policies()));
     }
-    let field = root.clone().with_name(name).with_data_type(data_type);
+    let field = accepted(root).with_name(name).with_data_type(data_type);
     Ok(SourceColumn { name: name.to_owned(), path, index, field: Arc::new(field), conversion, partition, texts })
 }
 
 /// A column, or a field in one, as it stands in the files; `replace`: with text that is not UTF-8.
 pub(crate) fn named(plan: &Plan, name: &str, replace: bool) -> Result<SourceColumn> {
     let spec = ColumnSpec { replace, ..ColumnSpec::default() };
-    source(plan, name, &ProjectionSpec::default(), &spec)
-}
-
-/// A column, or a field in one, by its name.
-pub(super) fn find(schema: &Schema, name: &str) -> Result<(Path, usize)> {
-    let path = Path::find(schema, name);
-    let index = path.as_ref().and_then(|path| schema.fields().iter().position(|field| *field.name() == path.root));
-    if let (Some(path), Some(index)) = (path, index) {
-        return Ok((path, index));
-    }
-    let mut near: Vec<(usize, &str)> = schema
-        .fields()
-        .iter()
-        .map(|field| {
-            (strsim::damerau_levenshtein(&name.to_lowercase(), &field.name().to_lowercase()), field.name().as_str())
-        })
-        .collect();
-    near.sort_unstable();
-    let limit = name.chars().count() / 3 + 1;
-    let close: Vec<String> =
-        near.iter().filter(|(distance, _)| *distance <= limit).take(3).map(|(_, near)| format!("{near:?}")).collect();
-    let root = schema.fields().iter().find(|field| within(name, field.name()));
-    let hint = if let Some(root) = root {
-        format!("{:?} is {}", root.name(), root.data_type())
-    } else if close.is_empty() {
-        let some: Vec<String> = schema.fields().iter().take(8).map(|field| format!("{:?}", field.name())).collect();
-        let more = if schema.fields().len() > 8 { ", …" } else { "" };
-        format!("the files have {}{more}", some.join(", "))
-    } else {
-        format!("did you mean {}?", close.join(" or "))
-    };
-    Err(Error::UnknownColumn(format!("there is no column {name:?}; {hint}")))
+    let delivered = Delivered::of(plan);
+    check_readable(delivered.refusal(name)?.into_iter().collect())?;
+    source(&delivered, name, &ProjectionSpec::default(), &spec)
 }

@@ -133,7 +133,7 @@ impl SourceColumn {
     pub(super) fn adapted(&self, array: ArrayRef, group: usize, from: RowLocation<'_>) -> Result<ArrayRef> {
         let to = self.field.data_type();
         if array.data_type() == to || !is_bytes_of(array.data_type(), to) {
-            return adapt(array, to);
+            return self.fitted(array, to, group, from);
         }
         let array = text_of(&array, to, &mut self.texts.iter().copied()).map_err(|invalid| {
             let shown: String = invalid.bytes.iter().take(20).map(|byte| byte.escape_ascii().to_string()).collect();
@@ -150,7 +150,20 @@ impl SourceColumn {
             }
         })?;
         let to = with_bytes(to, &mut self.texts.iter().copied()).unwrap_or_else(|| to.clone());
-        adapt(array, &to)
+        self.fitted(array, &to, group, from)
+    }
+
+    fn fitted(&self, array: ArrayRef, to: &DataType, group: usize, from: RowLocation<'_>) -> Result<ArrayRef> {
+        adapt(array, to)?.map_err(|none| Error::Data {
+            path: from.path.to_owned(),
+            detail: format!(
+                "column {:?}, row group {group}, row {}: the value {} of its unit is out of the range of {to}, which \
+                 widen_types=True gives this column over all files; leave widen_types out, or write the files with one unit",
+                from.column,
+                from.row(none.row),
+                none.value
+            ),
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The specification of columns: the options that were given, before types are known.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 use arrow_array::ArrayRef;
 
@@ -162,9 +163,31 @@ pub struct ProjectionSpec {
     pub default: ColumnSpec,
     /// Several columns as one matrix, or one column under another name (`false`).
     pub groups: Vec<(String, Vec<String>, bool)>,
+    /// What every path in `specs` lies in, if it is a path: made of `specs` once.
+    pub(crate) outer: OnceLock<HashSet<String>>,
 }
 
 impl ProjectionSpec {
+    /// Columns, and options by path.
+    pub fn new(
+        columns: Option<Vec<String>>,
+        tensors: bool,
+        specs: HashMap<String, ColumnSpec>,
+        default: ColumnSpec,
+        groups: Vec<(String, Vec<String>, bool)>,
+    ) -> Self {
+        Self { columns, tensors, specs, default, groups, outer: OnceLock::new() }
+    }
+
+    /// Whether something was asked of a field in the column, or field, of this path.
+    pub(crate) fn has_specs_within(&self, path: &str) -> bool {
+        let outer = self.outer.get_or_init(|| {
+            let of = |path: &String| path.match_indices('.').map(|(end, _)| path[..end].to_owned()).collect::<Vec<_>>();
+            self.specs.keys().flat_map(of).collect()
+        });
+        outer.contains(path)
+    }
+
     /// What was asked of the column at this path; what lies in it inherits `outer`'s.
     pub(crate) fn of(&self, path: &str, outer: Option<&ColumnSpec>) -> ColumnSpec {
         match (self.specs.get(path), outer) {

@@ -52,12 +52,12 @@ impl FileMetadata {
     ) -> Result<FieldLevels> {
         let own = self.parquet_schema();
         if text_as_bytes {
-            let leaves = as_bytes(own, true)?;
+            let leaves = as_bytes(own, self.schema.fields(), true)?;
             return parquet_to_arrow_field_levels(leaves.as_ref().unwrap_or(own), mask, Some(fields));
         }
         if self.leaves.get().is_none() {
             // Another thread may have been quicker with the same.
-            drop(self.leaves.set(as_bytes(own, false)?));
+            drop(self.leaves.set(as_bytes(own, self.schema.fields(), false)?));
         }
         let leaves = self.leaves.get().and_then(Option::as_ref).unwrap_or(own);
         parquet_to_arrow_field_levels(leaves, mask, Some(fields))

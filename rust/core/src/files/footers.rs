@@ -40,6 +40,8 @@ pub(super) struct FooterSummary {
 /// The first file, which the others are compared to.
 pub(super) struct Reference {
     path: String,
+    /// As it is in the file, and with marks on columns that cannot be read.
+    own: SchemaRef,
     schema: SchemaRef,
     columns: HashMap<String, usize>,
     sizes: DecodedSizes,
@@ -58,14 +60,16 @@ pub(super) fn scan(listing: Listing, num_threads: usize, schema_merge: SchemaMer
     };
     let path = paths::join(&root, first);
     let footer = footer::read(&path)?;
-    let reference = Reference::new(path, &footer, schema_merge)?;
-    let mut summaries = vec![(0, reference.own(&footer))];
+    let reference = Reference::new(path, &footer, schema_merge);
+    let mut summaries = vec![(0, reference.summary(&footer))];
     drop(footer);
 
     // Fewer than eight files are read sooner than a thread is started.
     let threads = num_threads.clamp(1, names.len().div_ceil(8));
-    let others =
-        parallel::map("plan", names.len() - 1, threads, |at| one(&paths::join(&root, &names[at + 1]), &reference))?;
+    let others = parallel::map("plan", names.len() - 1, threads, |at| {
+        let path = paths::join(&root, &names[at + 1]);
+        Ok(reference.summary(&footer::read(&path)?))
+    })?;
     summaries.extend(others.into_iter().enumerate().map(|(at, found)| (at + 1, found)));
     reference.plan(root, names, summaries)
 }
@@ -76,14 +80,17 @@ fn all_schemas(
     names: &[String],
     summaries: &mut [(usize, FooterSummary)],
     reference: &Reference,
-) -> Result<SchemaRef> {
+) -> SchemaRef {
+    if summaries.iter().all(|(_, found)| found.schema.is_none()) {
+        return Arc::clone(&reference.schema);
+    }
     let mut merged: Vec<FieldRef> = reference.schema.fields().to_vec();
     let mut origins = vec![reference.path.clone(); merged.len()];
-    let mut last = Arc::clone(&reference.schema);
+    let mut last = Arc::clone(&reference.own);
     for (file, found) in summaries.iter() {
         if let Some(schema) = found.schema.as_ref().filter(|schema| !Arc::ptr_eq(schema, &last)) {
             let path = paths::join(root, &names[*file]);
-            schema::merge(&mut merged, &mut origins, &reference.path, &path, schema, reference.schema_merge)?;
+            schema::merge(&mut merged, &mut origins, &reference.path, &path, schema, reference.schema_merge);
             last = Arc::clone(schema);
         }
     }
@@ -99,7 +106,7 @@ fn all_schemas(
         }
         found.nulls = nulls;
     }
-    Ok(Arc::new(Schema::new(merged)))
+    Arc::new(Schema::new(merged))
 }
 
 fn columns(schema: &Schema) -> HashMap<String, usize> {
@@ -107,47 +114,38 @@ fn columns(schema: &Schema) -> HashMap<String, usize> {
 }
 
 impl Reference {
-    /// The first file's footer, checked.
-    pub(super) fn new(path: String, footer: &Footer, schema_merge: SchemaMerge) -> Result<Self> {
-        schema::check_reference(&path, &footer.schema)?;
-        let cached = Mutex::new(vec![footer.schema.clone()]);
-        Ok(Self {
+    /// The first file's footer.
+    pub(super) fn new(path: String, footer: &Footer, schema_merge: SchemaMerge) -> Self {
+        let schema = schema::reference(&path, &footer.schema);
+        Self {
             path,
-            schema: footer.schema.clone(),
-            columns: columns(&footer.schema),
+            own: footer.schema.clone(),
+            columns: columns(&schema),
+            schema,
             sizes: DecodedSizes::new(&footer.schema),
             schema_merge,
-            cached,
-        })
+            cached: Mutex::new(vec![footer.schema.clone()]),
+        }
     }
 
-    /// What the plan keeps of the first file's own footer.
-    pub(super) fn own(&self, footer: &Footer) -> FooterSummary {
-        self.keep(footer, &self.columns, self.schema_merge.is_any().then(|| footer.schema.clone()))
-    }
-
-    /// What the plan keeps of another file's footer, which has to fit.
-    pub(super) fn summaries(&self, path: &str, footer: &Footer) -> Result<FooterSummary> {
-        if !self.schema_merge.is_any() {
-            schema::check_same(&self.path, &self.schema, path, &footer.schema)?;
-            return Ok(self.keep(footer, &self.columns, None));
+    /// What the plan keeps of a file's footer.
+    pub(super) fn summary(&self, footer: &Footer) -> FooterSummary {
+        let is_own = Arc::ptr_eq(&footer.schema, &self.own);
+        if !self.schema_merge.is_any() && (is_own || schema::fits(&self.schema, &footer.schema)) {
+            return self.keep(footer, &self.columns, None);
         }
         let cached = lock(&self.cached).clone();
         let known = cached.into_iter().find(|known| known.fields() == footer.schema.fields());
-        let schema = match known {
-            Some(known) => known,
-            None => {
-                schema::check_reference(path, &footer.schema)?;
-                lock(&self.cached).push(footer.schema.clone());
-                footer.schema.clone()
-            }
-        };
-        Ok(self.keep(footer, &columns(&schema), Some(schema)))
+        let schema = known.unwrap_or_else(|| {
+            lock(&self.cached).push(footer.schema.clone());
+            footer.schema.clone()
+        });
+        self.keep(footer, &columns(&schema), Some(schema))
     }
 
     /// A file whose schema is the first one's, from the cache, has its sizes too.
     fn keep(&self, footer: &Footer, columns: &HashMap<String, usize>, schema: Option<SchemaRef>) -> FooterSummary {
-        if Arc::ptr_eq(&footer.schema, &self.schema) {
+        if Arc::ptr_eq(&footer.schema, &self.own) {
             return keep(footer, columns, &self.sizes, schema);
         }
         keep(footer, columns, &DecodedSizes::new(&footer.schema), schema)
@@ -160,16 +158,9 @@ impl Reference {
         names: Vec<String>,
         mut summaries: Vec<(usize, FooterSummary)>,
     ) -> Result<Plan> {
-        if !self.schema_merge.is_any() {
-            return plan(root, names, &summaries, self.schema.clone());
-        }
-        let schema = all_schemas(&root, &names, &mut summaries, self)?;
+        let schema = all_schemas(&root, &names, &mut summaries, self);
         plan(root, names, &summaries, schema)
     }
-}
-
-fn one(path: &str, reference: &Reference) -> Result<FooterSummary> {
-    reference.summaries(path, &footer::read(path)?)
 }
 
 fn keep(
@@ -196,7 +187,8 @@ fn keep(
     for leaf in (0..leaves.num_columns()).filter(|&leaf| leaves.column(leaf).max_rep_level() == 0) {
         let Some(&column) = columns.get(leaves.get_column_root(leaf).name()) else { continue };
         let has_nulls = |statistics: &parquet::file::statistics::Statistics| statistics.null_count_opt() > Some(0);
-        if !nulls.contains(&column) && groups.iter().any(|g| g.column(leaf).statistics().is_some_and(has_nulls)) {
+        // The leaves of a column follow each other.
+        if nulls.last() != Some(&column) && groups.iter().any(|g| g.column(leaf).statistics().is_some_and(has_nulls)) {
             nulls.push(column);
         }
     }

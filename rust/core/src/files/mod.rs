@@ -1,9 +1,9 @@
 //! The files: listed, their footers read, and the [`Plan`] made of them.
 //!
 //! [`build_plan`] lists files ([`listing`], or [`remote`] for a store) by their [`paths`], reads every footer
-//! ([`footer`], after a `footer_precheck`, with a `schema_cache`; `readable_schema` says which Arrow types columns are
-//! read as), checks that all have one [`schema`], and keeps a summary of each (`footers`; `decoded_bytes`
-//! says how large its row groups are in memory). A plan can be written as bytes
+//! ([`footer`], after a `footer_precheck`, with a `schema_cache` and, if need be, a `footer_repair`; `readable_schema` says which Arrow types columns are
+//! read as), merges their [`schema`]s (`widen`; columns that cannot be read are marked: `refusal`), and keeps a summary of
+//! each (`footers`; `decoded_bytes` says how large its row groups are in memory). A plan can be written as bytes
 //! (`codec`, `sections`, `wire`) and saved (`persist`).
 
 mod absent;
@@ -11,22 +11,26 @@ mod attached;
 mod batch_ipc;
 mod build;
 mod codec;
+mod column_schemas;
 mod decoded_bytes;
 mod file_filter;
 pub mod footer;
 pub(crate) mod footer_precheck;
+mod footer_repair;
 mod footers;
 pub mod listing;
 pub mod paths;
 mod persist;
 mod plan;
 pub(crate) mod readable_schema;
+pub(crate) mod refusal;
 pub mod remote;
 mod row_counts;
 pub mod schema;
 pub(crate) mod schema_cache;
 mod sections;
 mod subset;
+pub(crate) mod widen;
 mod wire;
 
 pub use absent::AbsentFile;
@@ -36,6 +40,7 @@ pub use file_filter::FileFilter;
 pub use footer::Footer;
 pub use listing::{Listing, list};
 pub use plan::{FileEntry, Plan, PlanParts};
+pub use refusal::exportable;
 pub use row_counts::SelectedRows;
 pub use schema::SchemaMerge;
 

@@ -3,28 +3,58 @@
 //! They are those of arrow-rs, but for what it or pyarrow would lose:
 //!
 //! - A dictionary of numbers is its values, as in pyarrow: Parquet keeps no dictionary of them.
+//! - A UUID has Arrow's extension type, also where the file has no Arrow schema.
 //! - An interval is its 12 bytes (months, days, milliseconds): arrow-rs drops the months, and Python's Arrow does not
 //!   know its type.
 
 use std::sync::Arc;
 
+use arrow_schema::extension::{EXTENSION_TYPE_METADATA_KEY, EXTENSION_TYPE_NAME_KEY};
 use arrow_schema::{DataType, Field, FieldRef, Fields, Schema};
 use parquet::arrow::parquet_to_arrow_schema;
-use parquet::basic::{ConvertedType, LogicalType, Type as PhysicalType};
+use parquet::basic::{ConvertedType, LogicalType, Repetition, Type as PhysicalType};
 use parquet::errors::Result;
 use parquet::file::metadata::KeyValue;
 use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 
+use super::column_schemas::by_columns;
+use super::refusal::{RefusalKind, refusal_of};
+
 /// The bytes of an interval.
 const INTERVAL_BYTES: i32 = 12;
 
-/// The schema that a file's columns are read as; `key_values` may have that of the writer.
-///
-/// # Errors
-/// A schema that Arrow cannot express.
-pub(crate) fn arrow_schema(parquet: &SchemaDescriptor, key_values: Option<&Vec<KeyValue>>) -> Result<Schema> {
-    let schema = parquet_to_arrow_schema(parquet, key_values)?;
-    Ok(Schema::new_with_metadata(schema.fields().iter().map(readable).collect::<Fields>(), schema.metadata().clone()))
+/// The schema that a file's columns are read as; `key_values` may have that of the writer. Columns that Arrow cannot
+/// express are marked as such.
+pub(crate) fn arrow_schema(parquet: &SchemaDescriptor, key_values: Option<&Vec<KeyValue>>) -> Schema {
+    let schema = parquet_to_arrow_schema(parquet, key_values).unwrap_or_else(|_| by_columns(parquet, key_values));
+    let mut fields: Fields = schema.fields().iter().map(readable).collect();
+    let is_uuid = |leaf: usize| leaf < parquet.num_columns() && is_uuid(parquet.column(leaf).self_type());
+    if (0..parquet.num_columns()).any(is_uuid) {
+        let mut leaf = 0;
+        fields = fields.iter().map(|field| with_uuids(field, &mut leaf, &is_uuid)).collect();
+    }
+    Schema::new_with_metadata(fields, schema.metadata().clone())
+}
+
+fn is_uuid(leaf: &Type) -> bool {
+    matches!(leaf.get_basic_info().logical_type_ref(), Some(LogicalType::Uuid))
+}
+
+/// The field with Arrow's extension type on the leaves that Parquet says are UUIDs: without the writer's Arrow schema,
+/// nothing else does.
+fn with_uuids(field: &FieldRef, leaf: &mut usize, is_uuid: &dyn Fn(usize) -> bool) -> FieldRef {
+    let within = map_children(field.data_type(), &mut |field| Some(with_uuids(field, leaf, is_uuid)));
+    if let Some(data_type) = within {
+        return retyped(field, data_type);
+    }
+    *leaf += 1;
+    if !is_uuid(*leaf - 1) || *field.data_type() != DataType::FixedSizeBinary(16) {
+        return Arc::clone(field);
+    }
+    let mut metadata = field.metadata().clone();
+    metadata.insert(EXTENSION_TYPE_NAME_KEY.to_owned(), "arrow.uuid".to_owned());
+    metadata.insert(EXTENSION_TYPE_METADATA_KEY.to_owned(), String::new());
+    Arc::new(field.as_ref().clone().with_metadata(metadata))
 }
 
 fn readable(field: &FieldRef) -> FieldRef {
@@ -102,16 +132,41 @@ fn retyped(field: &Field, data_type: DataType) -> FieldRef {
 }
 
 /// The same columns for arrow-rs, whose readers go by what a leaf is annotated with: intervals are not, so that they
-/// are read as bytes, and nor is text where `text_as_bytes`. None: all stay.
+/// are read as bytes, and nor is text where `text_as_bytes`. Columns that cannot be read have as many other leaves. None:
+/// all stay.
 ///
 /// # Errors
 /// A schema that cannot be put together again.
-pub(crate) fn as_bytes(parquet: &SchemaDescriptor, text_as_bytes: bool) -> Result<Option<SchemaDescriptor>> {
+pub(crate) fn as_bytes(
+    parquet: &SchemaDescriptor,
+    arrow: &Fields,
+    text_as_bytes: bool,
+) -> Result<Option<SchemaDescriptor>> {
     let is_changed = |leaf: &usize| is_annotated(parquet.column(*leaf).self_type(), text_as_bytes);
-    if !(0..parquet.num_columns()).any(|leaf| is_changed(&leaf)) {
+    let is_refused = |field: &FieldRef| refusal_of(field).is_some_and(|why| why.kind == RefusalKind::Unsupported);
+    if !(0..parquet.num_columns()).any(|leaf| is_changed(&leaf)) && !arrow.iter().any(is_refused) {
         return Ok(None);
     }
-    Ok(Some(SchemaDescriptor::new(plain(&parquet.root_schema_ptr(), text_as_bytes)?)))
+    let root = parquet.root_schema();
+    let columns = root.get_fields().iter().enumerate().map(|(index, column)| {
+        match arrow.get(index).filter(|field| is_refused(field)).map(|field| field.data_type()) {
+            None => plain(column, text_as_bytes),
+            Some(DataType::Struct(leaves)) => {
+                let leaves = leaves.iter().map(|leaf| placeholder(leaf.name())).collect::<Result<Vec<_>>>()?;
+                let group = Type::group_type_builder(column.name()).with_repetition(Repetition::OPTIONAL);
+                Ok(Arc::new(group.with_fields(leaves).build()?))
+            }
+            Some(_) => placeholder(column.name()),
+        }
+    });
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    Ok(Some(SchemaDescriptor::new(Arc::new(Type::group_type_builder(root.name()).with_fields(columns).build()?))))
+}
+
+/// A leaf that nobody reads.
+fn placeholder(name: &str) -> Result<TypePtr> {
+    let leaf = Type::primitive_type_builder(name, PhysicalType::INT32).with_repetition(Repetition::OPTIONAL);
+    Ok(Arc::new(leaf.build()?))
 }
 
 fn is_annotated(leaf: &Type, text_as_bytes: bool) -> bool {
@@ -169,16 +224,30 @@ mod tests {
              optional fixed_len_byte_array(12) j (INTERVAL); } }",
         );
         let twelve = DataType::FixedSizeBinary(12);
-        let schema = arrow_schema(&of, None).unwrap();
+        let schema = arrow_schema(&of, None);
         let inner = vec![Field::new("t", DataType::Utf8, false), Field::new("j", twelve.clone(), true)];
         let wanted = [("i", twelve, false), ("s", DataType::Struct(inner.into()), true)];
         let wanted = wanted.map(|(name, of, nullable)| Field::new(name, of, nullable));
         assert_eq!(schema, Schema::new(wanted.to_vec()));
-        let plain = as_bytes(&of, false).unwrap().unwrap();
+        let plain = as_bytes(&of, schema.fields(), false).unwrap().unwrap();
         assert_eq!(parquet_to_arrow_schema(&plain, None).unwrap(), schema);
-        let text = as_bytes(&of, true).unwrap().unwrap();
-        assert_eq!(arrow_schema(&text, None).unwrap().field(1).data_type().to_string().matches("Binary").count(), 2);
-        assert!(as_bytes(&plain, false).unwrap().is_none());
+        let text = as_bytes(&of, schema.fields(), true).unwrap().unwrap();
+        assert_eq!(arrow_schema(&text, None).field(1).data_type().to_string().matches("Binary").count(), 2);
+        assert!(as_bytes(&plain, schema.fields(), false).unwrap().is_none());
+    }
+
+    #[test]
+    fn uuids_are_known_by_their_logical_type() {
+        let of = descriptor(
+            "message m { required binary a (UTF8); optional group s { optional fixed_len_byte_array(16) u (UUID); } \
+             optional fixed_len_byte_array(16) b; required fixed_len_byte_array(16) v (UUID); }",
+        );
+        let schema = arrow_schema(&of, None);
+        let is_uuid = |field: &Field| field.metadata().get(EXTENSION_TYPE_NAME_KEY).is_some_and(|n| n == "arrow.uuid");
+        let found: Vec<bool> = schema.fields().iter().map(|field| is_uuid(field)).collect();
+        assert_eq!(found, [false, false, false, true]);
+        let DataType::Struct(inner) = schema.field(1).data_type() else { panic!() };
+        assert!(is_uuid(&inner[0]));
     }
 
     #[test]

@@ -187,14 +187,14 @@ async fn footers(
     let (footer, stamp) = read(client, &first.key, &first.stamp, GUESS, &from.metrics).await?;
     // Footers of one data set are much alike: a quarter more than the first one's.
     let guess = ((footer.1 + TAIL) * 5 / 4).next_multiple_of(GRAIN).min(MOST);
-    let reference = Arc::new(Reference::new(client.url(&first.key), &footer.0, schema_merge)?);
-    let kept = reference.own(&footer.0);
+    let reference = Arc::new(Reference::new(client.url(&first.key), &footer.0, schema_merge));
+    let kept = reference.summary(&footer.0);
     let rest = stream::iter(objects[1..].to_vec())
         .map(|object| {
             let (client, reference, metrics) = (Arc::clone(client), Arc::clone(&reference), Arc::clone(&from.metrics));
             let task = tokio::spawn(async move {
                 let (footer, stamp) = read(&client, &object.key, &object.stamp, guess, &metrics).await?;
-                Ok::<_, Error>((reference.summaries(&client.url(&object.key), &footer.0)?, stamp))
+                Ok::<_, Error>((reference.summary(&footer.0), stamp))
             });
             async move { task.await.unwrap_or_else(|_| Err(Error::internal("a task that read footers panicked"))) }
         })

@@ -1,15 +1,17 @@
-//! The check that a file has the columns and types of the first one.
+//! The schema of all files, and what is wrong with columns in which they differ.
 //!
 //! Columns may stand in another order. Columns that only later files have are not delivered, as with other readers of
-//! many files: nothing asked for them. Nullability and metadata may differ. Where it is asked for, the schema is that
-//! of all files instead ([`SchemaMerge`]).
+//! many files: nothing asked for them. Nullability and metadata may differ. Where it is asked for, files may differ in
+//! more ([`SchemaMerge`]). A column in which they differ otherwise is marked ([`super::refusal`]), and refused where it
+//! is read.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, FieldRef, Schema};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 
-use crate::{Error, Result};
+use super::refusal::{Refusal, RefusalKind, has_zero_byte, refusal_of, refuse};
+use super::widen::{same_type, wider};
 
 /// In what files may differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,7 +20,7 @@ pub struct SchemaMerge {
     pub columns_of_all: bool,
     /// A file may lack a column, whose values are then null.
     pub missing_as_null: bool,
-    /// A column has the widest type that it has in any file: of integers, of floats, of strings.
+    /// A column has a type that holds its values of all files.
     pub widen: bool,
 }
 
@@ -29,163 +31,187 @@ impl SchemaMerge {
     }
 }
 
+/// The schema of the first file, with a mark on columns that cannot be read; the same one where there is none.
+pub(super) fn reference(path: &str, schema: &SchemaRef) -> SchemaRef {
+    let mut counts: HashMap<&str, usize> = HashMap::with_capacity(schema.fields().len());
+    schema.fields().iter().for_each(|field| *counts.entry(field.name().as_str()).or_default() += 1);
+    let mut is_marked = false;
+    let marked: Vec<FieldRef> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let is_twice = counts.get(field.name().as_str()).is_some_and(|&count| count > 1);
+            own_refusal(path, field, is_twice).map_or_else(
+                || Arc::clone(field),
+                |refusal| {
+                    is_marked = true;
+                    refuse(field, &refusal)
+                },
+            )
+        })
+        .collect();
+    if is_marked { Arc::new(Schema::new(marked)) } else { Arc::clone(schema) }
+}
+
+/// What is wrong with a file's column whatever other files have.
+fn own_refusal(path: &str, field: &Field, is_twice: bool) -> Option<Refusal> {
+    let of = |what: String, cure: &str| Refusal {
+        kind: RefusalKind::Schema,
+        path: path.to_owned(),
+        what,
+        cure: format!("{cure}, or leave the column out (columns=[…])"),
+    };
+    let name = field.name();
+    if let Some(refusal) = refusal_of(field) {
+        return Some(Refusal { path: path.to_owned(), ..refusal });
+    }
+    if has_zero_byte(field) {
+        let what = format!("column {name:?} has a zero byte in its name or a field's, which cannot be passed on");
+        return Some(of(what, "rename it"));
+    }
+    is_twice.then(|| of(format!("column {name:?} is there twice, and columns are known by name"), "rename one of them"))
+}
+
+/// Whether a file has every column of the reference with its type, and nothing else has to be said of these.
+pub(super) fn fits(reference: &Schema, schema: &Schema) -> bool {
+    // Longer ones may have a name twice.
+    reference.fields().len() == schema.fields().len()
+        && reference.fields().iter().zip(schema.fields()).all(|(known, found)| {
+            known.name() == found.name()
+                && (refusal_of(known).is_some()
+                    || (refusal_of(found).is_none() && same_type(known.data_type(), found.data_type())))
+        })
+}
+
 /// Takes the schema of the file at `path` into that of the files before it, from the one at `first` on; `origins` has,
 /// for each column, the file that brought its type.
-pub fn merge(
+pub(super) fn merge(
     merged: &mut Vec<FieldRef>,
     origins: &mut Vec<String>,
     first: &str,
     path: &str,
     schema: &Schema,
     schema_merge: SchemaMerge,
-) -> Result<()> {
-    let by_name: HashMap<&str, usize> =
-        schema.fields().iter().enumerate().map(|(at, field)| (field.name().as_str(), at)).collect();
+) {
+    let mut by_name: HashMap<&str, (&FieldRef, bool)> = HashMap::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        by_name.entry(field.name()).and_modify(|(_, is_twice)| *is_twice = true).or_insert((field, false));
+    }
     for (known, origin) in merged.iter_mut().zip(origins.iter_mut()) {
-        let name = known.name();
-        let Some(found) = by_name.get(name.as_str()).map(|&at| &schema.fields()[at]) else {
-            if schema_merge.missing_as_null {
-                continue;
+        if refusal_of(known).is_some_and(|refusal| refusal.kind != RefusalKind::Fields) {
+            continue;
+        }
+        let Some((found, is_twice)) = by_name.get(known.name().as_str()) else {
+            if !schema_merge.missing_as_null {
+                *known = refuse(known, &missing(origin, known, path));
             }
-            return Err(missing(origin, known, path));
+            continue;
         };
-        match wider(known.data_type(), found.data_type(), schema_merge.widen) {
-            Some(None) => {}
-            Some(Some(wide)) => {
+        if let Some(refusal) = own_refusal(path, found, *is_twice) {
+            *known = refuse(known, &refusal);
+            continue;
+        }
+        if same_type(known.data_type(), found.data_type()) {
+            continue;
+        }
+        let wide = if schema_merge.widen { wider(known.data_type(), found.data_type()) } else { None };
+        match wide {
+            Some(wide) => {
+                if !same_type(known.data_type(), &wide) {
+                    path.clone_into(origin);
+                }
                 *known = Arc::new(known.as_ref().clone().with_data_type(wide));
-                path.clone_into(origin);
             }
-            None => return Err(differ(origin, known, path, found)),
+            None => *known = differing(origin, known, path, found),
         }
     }
     if schema_merge.columns_of_all {
         let known: HashSet<String> = merged.iter().map(|field| field.name().clone()).collect();
         for field in schema.fields().iter().filter(|field| !known.contains(field.name())) {
-            if !schema_merge.missing_as_null {
-                return Err(missing(path, field, first));
-            }
-            merged.push(field.clone());
+            let is_twice = by_name.get(field.name().as_str()).is_some_and(|(_, is_twice)| *is_twice);
+            let refusal = own_refusal(path, field, is_twice)
+                .or_else(|| (!schema_merge.missing_as_null).then(|| missing(path, field, first)));
+            merged.push(refusal.map_or_else(|| Arc::clone(field), |refusal| refuse(field, &refusal)));
             origins.push(path.to_owned());
         }
     }
-    Ok(())
 }
 
-/// The type that holds the values of both: `Some(None)` where that is the first as it is.
-fn wider(a: &DataType, b: &DataType, widen: bool) -> Option<Option<DataType>> {
-    if same_type(a, b) {
-        return Some(None);
-    }
-    if !widen {
-        return None;
-    }
-    let child = |a: &FieldRef, b: &FieldRef| {
-        let made = wider(a.data_type(), b.data_type(), widen)?;
-        Some(made.map(|wide| Arc::new(a.as_ref().clone().with_data_type(wide))))
-    };
-    match (a, b) {
-        (DataType::List(x), DataType::List(y)) => Some(child(x, y)?.map(DataType::List)),
-        (DataType::LargeList(x), DataType::LargeList(y)) => Some(child(x, y)?.map(DataType::LargeList)),
-        (DataType::FixedSizeList(x, n), DataType::FixedSizeList(y, m)) if n == m => {
-            Some(child(x, y)?.map(|wide| DataType::FixedSizeList(wide, *n)))
-        }
-        _ if holds(a, b) => Some(None),
-        _ if holds(b, a) => Some(Some(b.clone())),
-        // Neither holds the other: int32 and uint32 are both int64.
-        _ => {
-            let all = [DataType::Int16, DataType::Int32, DataType::Int64];
-            all.into_iter().find(|wide| holds(wide, a) && holds(wide, b)).map(Some)
-        }
+fn missing(first: &str, wanted: &Field, path: &str) -> Refusal {
+    Refusal {
+        kind: RefusalKind::Schema,
+        path: path.to_owned(),
+        what: format!("column {:?} ({}) is missing, and {first} has it", wanted.name(), wanted.data_type()),
+        cure:
+            "write the file again with it, leave the file or the column out, or take missing_columns=\"null\", which \
+               fills it with nulls"
+                .to_owned(),
     }
 }
 
-/// Whether every value of `narrow` is one of `wide`, of the same kind.
-pub(crate) fn holds(wide: &DataType, narrow: &DataType) -> bool {
-    use DataType::{
-        Binary, BinaryView, Float16, Float32, Float64, Int8, Int16, Int32, Int64, LargeBinary, LargeUtf8, Null, UInt8,
-        UInt16, UInt32, UInt64, Utf8, Utf8View,
-    };
-    match wide {
-        Int64 => matches!(narrow, Int8 | Int16 | Int32 | UInt8 | UInt16 | UInt32 | Null),
-        Int32 => matches!(narrow, Int8 | Int16 | UInt8 | UInt16 | Null),
-        Int16 => matches!(narrow, Int8 | UInt8 | Null),
-        UInt64 => matches!(narrow, UInt8 | UInt16 | UInt32 | Null),
-        UInt32 => matches!(narrow, UInt8 | UInt16 | Null),
-        UInt16 => matches!(narrow, UInt8 | Null),
-        Float64 => matches!(narrow, Float16 | Float32 | Null),
-        Float32 => matches!(narrow, Float16 | Null),
-        LargeUtf8 => matches!(narrow, Utf8 | Utf8View | Null),
-        LargeBinary => matches!(narrow, Binary | BinaryView | Null),
-        // A column of nothing but nulls fits any other.
-        other => matches!(narrow, Null) && !matches!(other, Null),
-    }
-}
-
-/// Checks the first file's schema, which is the reference for all others.
-pub fn check_reference(path: &str, schema: &Schema) -> Result<()> {
-    if let Some(field) = schema.fields().iter().find(|field| field.name().contains('\0')) {
-        let detail =
-            format!("column {:?} has a zero byte in its name, which cannot be passed on; rename it", field.name());
-        return Err(differs(path, detail));
-    }
-    let mut seen = HashSet::new();
-    match schema.fields().iter().find(|field| !seen.insert(field.name().as_str())) {
-        None => Ok(()),
-        Some(field) => Err(differs(
-            path,
-            format!("column \"{}\" is there twice, and columns are known by name; rename one of them", field.name()),
-        )),
-    }
-}
-
-/// Checks that the file at `path` has every column of the reference, which the file at `first` has, with its type.
-pub fn check_same(first: &str, reference: &Schema, path: &str, schema: &Schema) -> Result<()> {
-    for (at, wanted) in reference.fields().iter().enumerate() {
-        let name = wanted.name();
-        let found = match schema.fields().get(at) {
-            Some(field) if field.name() == name => Some(field),
-            _ => schema.fields().iter().find(|field| field.name() == name),
-        };
-        let Some(found) = found else { return Err(missing(first, wanted, path)) };
-        if !same_type(wanted.data_type(), found.data_type()) {
-            return Err(differ(first, wanted, path, found));
-        }
-    }
-    if schema.fields().len() > reference.fields().len() {
-        check_reference(path, schema)?;
-    }
-    Ok(())
-}
-
-fn missing(first: &str, wanted: &Field, path: &str) -> Error {
-    differs(
-        path,
-        format!(
-            "column \"{}\" ({}) is missing, and {first} has it: write the file again with it, leave the file out, or take \
-             missing_columns=\"null\", which fills it with nulls",
-            wanted.name(),
-            wanted.data_type(),
-        ),
-    )
-}
-
-fn differ(first: &str, wanted: &Field, path: &str, found: &Field) -> Error {
-    let (wanted_type, found_type) = (wanted.data_type(), found.data_type());
-    let cure = if other_fields(wanted_type, found_type) {
+/// The known column with a mark that the file at `path` has another type of it; of structs, also on the fields in
+/// which they differ, so that the others can be read.
+fn differing(first: &str, known: &FieldRef, path: &str, found: &Field) -> FieldRef {
+    let (known_type, found_type) = (known.data_type(), found.data_type());
+    let cure = if other_fields(known_type, found_type) {
         "missing_columns=\"null\" and widen_types=True are for whole columns, not for fields of a struct: write the file \
-         again with the same fields in the same order, or leave it out"
-    } else if wider(wanted_type, found_type, true).is_some() {
-        "cast one of them or leave the file out, or take widen_types=True"
+         again with the same fields in the same order, leave it out, or read the fields that all files have \
+         (columns=[\"column.field\"])"
+    } else if wider(known_type, found_type).is_some() {
+        "cast one of them, leave the file or the column out, or take widen_types=True"
     } else {
-        "cast one of them or leave the file out"
+        "cast one of them, or leave the file or the column out"
     };
-    differs(
-        path,
-        format!(
-            "column \"{}\" is {found_type} here and {wanted_type} in the first file that has it, {first}; {cure}",
-            wanted.name(),
-        ),
-    )
+    let of = |name: &str, what: String, kind| Refusal {
+        kind,
+        path: path.to_owned(),
+        what: format!("column {name:?} {what} in the first file that has it, {first}"),
+        cure: cure.to_owned(),
+    };
+    mark(known.name(), known, Some(found), &of)
+}
+
+type Reason<'a> = dyn Fn(&str, String, RefusalKind) -> Refusal + 'a;
+
+fn mark(name: &str, known: &FieldRef, found: Option<&Field>, of: &Reason<'_>) -> FieldRef {
+    let Some(found) = found else {
+        return refuse(known, &of(name, format!("is missing here and is {}", known.data_type()), RefusalKind::Schema));
+    };
+    let what = format!("is {} here and {}", found.data_type(), known.data_type());
+    let Some((inner, others)) = struct_fields(known.data_type()).zip(struct_fields(found.data_type())) else {
+        return refuse(known, &of(name, what, RefusalKind::Schema));
+    };
+    let fields = inner.iter().map(|field| {
+        let other = others.iter().find(|other| other.name() == field.name());
+        let is_same = other.is_some_and(|other| same_type(field.data_type(), other.data_type()));
+        if is_same || refusal_of(field).is_some_and(|refusal| refusal.kind != RefusalKind::Fields) {
+            return Arc::clone(field);
+        }
+        mark(&format!("{name}.{}", field.name()), field, other.map(AsRef::as_ref), of)
+    });
+    let marked = with_struct_fields(known.data_type(), fields.collect());
+    let refusal = refusal_of(known).unwrap_or_else(|| of(name, what, RefusalKind::Fields));
+    refuse(&known.as_ref().clone().with_data_type(marked), &refusal)
+}
+
+/// The fields of a struct, or of the structs in a list.
+fn struct_fields(data_type: &DataType) -> Option<&[FieldRef]> {
+    match data_type {
+        DataType::Struct(fields) => Some(fields),
+        DataType::List(child) | DataType::LargeList(child) => struct_fields(child.data_type()),
+        _ => None,
+    }
+}
+
+fn with_struct_fields(data_type: &DataType, fields: Vec<FieldRef>) -> DataType {
+    let within = |child: &FieldRef, fields| {
+        Arc::new(child.as_ref().clone().with_data_type(with_struct_fields(child.data_type(), fields)))
+    };
+    match data_type {
+        DataType::List(child) => DataType::List(within(child, fields)),
+        DataType::LargeList(child) => DataType::LargeList(within(child, fields)),
+        _ => DataType::Struct(fields.into()),
+    }
 }
 
 /// Whether a struct, at any depth of both, has other fields or has them in another order.
@@ -195,144 +221,15 @@ fn other_fields(a: &DataType, b: &DataType) -> bool {
         (DataType::Struct(a), DataType::Struct(b)) => {
             a.len() != b.len() || a.iter().zip(b).any(|(a, b)| a.name() != b.name() || child(a, b))
         }
-        (DataType::List(a), DataType::List(b)) | (DataType::LargeList(a), DataType::LargeList(b)) => child(a, b),
-        (DataType::FixedSizeList(a, _), DataType::FixedSizeList(b, _)) | (DataType::Map(a, _), DataType::Map(b, _)) => {
-            child(a, b)
-        }
+        (
+            DataType::List(a) | DataType::LargeList(a) | DataType::FixedSizeList(a, _),
+            DataType::List(b) | DataType::LargeList(b) | DataType::FixedSizeList(b, _),
+        )
+        | (DataType::Map(a, _), DataType::Map(b, _)) => child(a, b),
         _ => false,
     }
 }
 
-fn differs(path: &str, detail: String) -> Error {
-    Error::Schema { path: path.to_owned(), detail }
-}
-
-/// Equal but for what does not change the values' layout: nullability, metadata, and what a list calls its elements.
-pub(crate) fn same_type(a: &DataType, b: &DataType) -> bool {
-    use DataType::{
-        Dictionary, FixedSizeList, LargeList, LargeListView, List, ListView, Map, RunEndEncoded, Struct, Union,
-    };
-    let child = |a: &Field, b: &Field| same_type(a.data_type(), b.data_type());
-    match (a, b) {
-        (List(a), List(b)) | (LargeList(a), LargeList(b)) => child(a, b),
-        (ListView(a), ListView(b)) | (LargeListView(a), LargeListView(b)) => child(a, b),
-        (FixedSizeList(a, n), FixedSizeList(b, m)) => n == m && child(a, b),
-        (Map(a, n), Map(b, m)) => n == m && child(a, b),
-        (Struct(a), Struct(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name() == b.name() && child(a, b))
-        }
-        (Dictionary(a, v), Dictionary(b, w)) => same_type(a, b) && same_type(v, w),
-        (RunEndEncoded(a, v), RunEndEncoded(b, w)) => child(a, b) && child(v, w),
-        (Union(a, m), Union(b, n)) => {
-            m == n && a.len() == b.len() && a.iter().zip(b.iter()).all(|((i, a), (j, b))| i == j && child(a, b))
-        }
-        _ => a == b,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn schema(fields: &[(&str, DataType)]) -> Schema {
-        Schema::new(fields.iter().map(|(n, t)| Field::new(*n, t.clone(), true)).collect::<Vec<_>>())
-    }
-
-    fn same(a: &Schema, b: &Schema) -> Result<()> {
-        check_same("first.parquet", a, "other.parquet", b)
-    }
-
-    fn list(name: &str, of: DataType, nullable: bool) -> DataType {
-        DataType::List(Arc::new(Field::new(name, of, nullable)))
-    }
-
-    #[test]
-    fn order_extras_nullability_and_metadata_may_differ() {
-        let a = schema(&[("x", DataType::Int32), ("y", list("item", DataType::Int8, true))]);
-        let b = schema(&[("z", DataType::Utf8), ("y", list("element", DataType::Int8, false)), ("x", DataType::Int32)]);
-        assert!(same(&a, &b).is_ok());
-        let field = Field::new("x", DataType::Int32, false).with_metadata([("k".to_owned(), "v".to_owned())]);
-        assert!(same(&schema(&[("x", DataType::Int32)]), &Schema::new(vec![field])).is_ok());
-    }
-
-    #[test]
-    fn differences_name_file_column_and_types() {
-        let a = schema(&[("x", DataType::Int32), ("y", DataType::Float32)]);
-        let missing = same(&a, &schema(&[("x", DataType::Int32)])).unwrap_err().to_string();
-        for word in ["other.parquet", "\"y\"", "Float32", "missing", "first.parquet"] {
-            assert!(missing.contains(word), "{missing}");
-        }
-        let other = same(&a, &schema(&[("x", DataType::Int64), ("y", DataType::Float32)])).unwrap_err().to_string();
-        for word in ["other.parquet", "\"x\"", "Int32", "Int64", "first.parquet"] {
-            assert!(other.contains(word), "{other}");
-        }
-        let lists = |t| schema(&[("l", list("item", t, true))]);
-        assert!(same(&lists(DataType::Int8), &lists(DataType::UInt8)).is_err());
-    }
-
-    const UNION: SchemaMerge = SchemaMerge { columns_of_all: true, missing_as_null: true, widen: false };
-
-    fn merged(schema_merge: SchemaMerge, schemas: &[Schema]) -> Result<Vec<(String, DataType)>> {
-        let mut fields: Vec<FieldRef> = schemas[0].fields().to_vec();
-        let mut origins = vec!["0.parquet".to_owned(); fields.len()];
-        for (number, schema) in schemas.iter().enumerate().skip(1) {
-            merge(&mut fields, &mut origins, "0.parquet", &format!("{number}.parquet"), schema, schema_merge)?;
-        }
-        Ok(fields.iter().map(|field| (field.name().clone(), field.data_type().clone())).collect())
-    }
-
-    #[test]
-    fn drift_is_taken_in_where_it_is_asked_for() {
-        use DataType::{Float32, Float64, Int16, Int32, Int64, LargeUtf8, UInt32, Utf8};
-        let a = schema(&[("x", Int32), ("y", list("item", Float32, true))]);
-        let b = schema(&[("z", Utf8), ("x", Int64)]);
-        let c = schema(&[("x", Int16), ("y", list("element", Float64, true)), ("z", LargeUtf8)]);
-        let both = merged(SchemaMerge { widen: true, ..UNION }, &[a.clone(), b.clone(), c]).unwrap();
-        let wanted = [("x", Int64), ("y", list("item", Float64, true)), ("z", LargeUtf8)];
-        assert_eq!(both, wanted.map(|(name, of)| (name.to_owned(), of)));
-        let error = merged(UNION, &[a.clone(), b.clone()]).unwrap_err().to_string();
-        assert!(
-            error.contains("1.parquet") && error.contains("0.parquet") && error.contains("widen_types=True"),
-            "{error}"
-        );
-        let error = same(&a, &schema(&[("y", list("item", Float64, true)), ("x", Int32)])).unwrap_err().to_string();
-        assert!(error.contains("or take widen_types=True"), "{error}");
-        let error = same(&a, &schema(&[("y", Utf8), ("x", Int32)])).unwrap_err().to_string();
-        assert!(!error.contains("widen"), "{error}");
-        let error =
-            merged(SchemaMerge { widen: true, ..SchemaMerge::default() }, &[a.clone(), b]).unwrap_err().to_string();
-        assert!(error.contains("\"y\"") && error.contains("missing") && error.contains("missing_columns"), "{error}");
-        let unsigned = schema(&[("x", UInt32), ("y", list("item", Float32, true))]);
-        let wide = merged(SchemaMerge { widen: true, ..SchemaMerge::default() }, &[a.clone(), unsigned]).unwrap();
-        assert_eq!(wide[0].1, Int64);
-        let text = schema(&[("x", Utf8), ("y", list("item", Float32, true))]);
-        assert!(merged(SchemaMerge { widen: true, ..UNION }, &[a, text]).is_err());
-    }
-
-    #[test]
-    fn columns_of_all_and_missing_columns_are_two_choices() {
-        let a = schema(&[("x", DataType::Int32), ("y", DataType::Utf8)]);
-        let more = schema(&[("x", DataType::Int32), ("y", DataType::Utf8), ("z", DataType::Utf8)]);
-        let fewer = schema(&[("z", DataType::Utf8), ("x", DataType::Int32)]);
-        let names = |found: Vec<(String, DataType)>| found.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-        let lax = SchemaMerge { missing_as_null: true, ..SchemaMerge::default() };
-        assert_eq!(names(merged(lax, &[a.clone(), more.clone(), fewer.clone()]).unwrap()), ["x", "y"]);
-        assert_eq!(names(merged(UNION, &[a.clone(), more.clone(), fewer.clone()]).unwrap()), ["x", "y", "z"]);
-        let strict = SchemaMerge { columns_of_all: true, ..SchemaMerge::default() };
-        assert_eq!(names(merged(strict, &[more.clone(), more.clone()]).unwrap()), ["x", "y", "z"]);
-        for (files, lacking, column) in [
-            ([a, more.clone()], "0.parquet: column \"z\"", "1.parquet has it"),
-            ([more, fewer], "1.parquet: column \"y\"", "0.parquet has it"),
-        ] {
-            let error = merged(strict, &files).unwrap_err().to_string();
-            assert!(error.contains(lacking) && error.contains(column), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_name_twice_is_an_error() {
-        let twice = schema(&[("x", DataType::Int32), ("x", DataType::Int64)]);
-        assert!(check_reference("f", &twice).is_err());
-        assert!(same(&schema(&[("x", DataType::Int32)]), &twice).is_err());
-    }
-}
+#[path = "schema_tests.rs"]
+mod tests;

@@ -3,14 +3,16 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{FieldRef, Schema, SchemaRef};
 use parquet::file::metadata::{
     KeyValue, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy,
 };
 use parquet::schema::types::SchemaDescPtr;
 
 use super::footer_precheck::{FooterFacts, precheck};
+use super::footer_repair::repair;
 use super::readable_schema::arrow_schema;
+use super::refusal::unsupported;
 
 /// How many schemas are kept.
 const MAX_MET: usize = 8;
@@ -91,17 +93,17 @@ impl SchemaCache {
             Some(known) => options(statistics).with_schema(Arc::clone(&known.parquet)),
             None => options(statistics),
         };
-        let metadata =
-            ParquetMetaDataReader::decode_metadata_with_options(footer, Some(&options)).map_err(|e| e.to_string())?;
+        let metadata = match ParquetMetaDataReader::decode_metadata_with_options(footer, Some(&options)) {
+            Ok(metadata) => metadata,
+            Err(error) => return decode_repaired(footer, statistics).ok_or_else(|| error.to_string()),
+        };
         let file = metadata.file_metadata();
         let key_values = file.key_value_metadata();
         let is_of_same = |cached: &CachedSchema| *cached.head == *head && cached.key_values.as_ref() == key_values;
         if let Some(known) = known.filter(|known| is_of_same(known)).or_else(|| self.find(is_of_same)) {
             return Ok((metadata, Arc::clone(&known.arrow)));
         }
-        let arrow = arrow_schema(file.schema_descr(), key_values)
-            .map_err(|e| format!("its schema cannot be read as Arrow: {e}"))?;
-        let arrow = Arc::new(arrow);
+        let arrow = Arc::new(arrow_schema(file.schema_descr(), key_values));
         let of_pair = |pair: &KeyValue| pair.key.len() + pair.value.as_ref().map_or(0, String::len);
         if head.len() + key_values.iter().copied().flatten().map(of_pair).sum::<usize>() <= MAX_BYTES {
             let (parquet, arrow) = (file.schema_descr_ptr(), Arc::clone(&arrow));
@@ -122,6 +124,24 @@ impl SchemaCache {
             cached.truncate(MAX_MET);
         }
     }
+}
+
+/// A footer that is refused as it is; None where it is refused when mended too.
+fn decode_repaired(footer: &[u8], statistics: StatisticsKept) -> Option<(ParquetMetaData, SchemaRef)> {
+    let repaired = repair(footer)?;
+    let options = options(statistics);
+    let metadata = ParquetMetaDataReader::decode_metadata_with_options(&repaired.footer, Some(&options)).ok()?;
+    let leaves = metadata.file_metadata().schema_descr();
+    let arrow = arrow_schema(leaves, metadata.file_metadata().key_value_metadata());
+    let mut fields: Vec<FieldRef> = arrow.fields().to_vec();
+    for (leaf, why) in repaired.unsupported {
+        let root = (leaf < leaves.num_columns()).then(|| leaves.get_column_root_idx(leaf))?;
+        let count = (0..leaves.num_columns()).filter(|&leaf| leaves.get_column_root_idx(leaf) == root).count();
+        let field = fields.get_mut(root)?;
+        *field = unsupported(field.name(), count, &why);
+    }
+    let arrow = Arc::new(Schema::new(fields));
+    Some((metadata, arrow))
 }
 
 /// What is read of a footer.
@@ -179,7 +199,7 @@ mod tests {
                     let alone = ParquetMetaDataReader::decode_metadata_with_options(&footer, Some(&options)).unwrap();
                     assert_eq!(metadata, alone);
                     let file = alone.file_metadata();
-                    assert_eq!(*schema, arrow_schema(file.schema_descr(), file.key_value_metadata()).unwrap());
+                    assert_eq!(*schema, arrow_schema(file.schema_descr(), file.key_value_metadata()));
                 }
             }
         }

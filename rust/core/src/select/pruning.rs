@@ -3,7 +3,7 @@
 use std::ops::BitOr;
 
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::{DataType, Schema};
+use arrow_schema::{DataType, Field, Schema};
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::basic::{ConvertedType, Type as PhysicalType};
 use parquet::file::metadata::RowGroupMetaData;
@@ -74,18 +74,23 @@ impl ColumnStats {
         group: &RowGroupMetaData,
         leaves: &SchemaDescriptor,
         schema: &Schema,
-        name: &str,
+        column: &Field,
     ) -> Self {
         let rows = group.num_rows().unsigned_abs();
-        Self::by_statistics(group, leaves, schema, name).unwrap_or_default().with_rows(rows)
+        Self::by_statistics(group, leaves, schema, column).unwrap_or_default().with_rows(rows)
     }
 
     fn with_rows(self, rows: u64) -> Self {
         Self { rows, ..self }
     }
 
-    fn by_statistics(group: &RowGroupMetaData, leaves: &SchemaDescriptor, schema: &Schema, name: &str) -> Option<Self> {
-        let converter = StatisticsConverter::try_new(name, schema, leaves).ok()?;
+    fn by_statistics(
+        group: &RowGroupMetaData,
+        leaves: &SchemaDescriptor,
+        schema: &Schema,
+        column: &Field,
+    ) -> Option<Self> {
+        let converter = StatisticsConverter::try_new(column.name(), schema, leaves).ok()?;
         let leaf = group.columns().get(converter.parquet_column_index()?)?;
         let statistics = leaf.statistics()?;
         let nulls = statistics.null_count_opt();
@@ -102,7 +107,10 @@ impl ColumnStats {
         let ordered = !statistics.is_min_max_deprecated() || (is_number && !is_unsigned);
         // Nor how intervals are.
         let is_interval = leaf.column_descr().converted_type() == ConvertedType::INTERVAL;
-        if !ordered || is_interval || leaf.column_type() == PhysicalType::INT96 {
+        // In another unit, the file's numbers are not those of the column.
+        let of_file = converter.arrow_field().data_type();
+        let is_rescaled = of_file.is_temporal() && of_file != column.data_type();
+        if !ordered || is_interval || is_rescaled || leaf.column_type() == PhysicalType::INT96 {
             return Some(Self { nulls, ..Self::default() });
         }
         let low = converter.row_group_mins([group]).and_then(|low| Ok((low, converter.row_group_maxes([group])?)));

@@ -99,7 +99,7 @@ impl Selector {
             .iter()
             .map(|column| match (column.sources[0].partition, plan.partitions()) {
                 (Some(partition), Some(values)) => ColumnStats::of_partition(values, partition, index),
-                _ => ColumnStats::of_row_group(of, leaves, file.metadata.schema(), &column.name),
+                _ => ColumnStats::of_row_group(of, leaves, file.metadata.schema(), &column.sources[0].field),
             })
             .collect();
         let outcomes = pruning::outcomes(predicate, &stats);

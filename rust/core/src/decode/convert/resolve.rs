@@ -95,10 +95,11 @@ impl Resolver<'_> {
     /// Whether something was asked of a field of this column.
     fn changes_within(&self, path: &str) -> bool {
         let mut specs = self.asked.specs.iter();
-        specs.any(|(of, spec)| {
-            let within = of.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
-            within && (changes(spec) || spec.nulls.is_some())
-        })
+        self.asked.has_specs_within(path)
+            && specs.any(|(of, spec)| {
+                let within = of.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+                within && (changes(spec) || spec.nulls.is_some())
+            })
     }
 
     fn list(&mut self, path: &str, data_type: &DataType, child: &Field, spec: &ColumnSpec) -> Result<Resolved> {
