@@ -302,6 +302,9 @@ def test_odd_names_many_columns_and_none(tmp_path):
     assert loader.dataset.schema.names == names
     for output in ("torch", "numpy", "dict"):
         assert list(DataLoader(tmp_path, columns=[], output_format=output, batch_size=1)) == [{}, {}]
+    # Batches that cross a window's border too.
+    across = DataLoader(tmp_path, columns=[], output_format="arrow", batch_size=2, shuffle=True, shuffle_buffer_size=1)
+    assert [batch.num_rows for batch in across] == [2]
     empty = list(DataLoader(tmp_path, columns=[], output_format="arrow", batch_size=1))
     assert [(batch.num_rows, batch.num_columns) for batch in empty] == [(1, 0), (1, 0)]
 

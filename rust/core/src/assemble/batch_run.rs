@@ -52,6 +52,7 @@ pub(crate) struct Cutter {
     /// The beginning of a batch that crosses outputs.
     parts: Vec<Vec<ArrayRef>>,
     part_positions: usize,
+    part_rows: usize,
 }
 
 /// An output, and how much of it was delivered.
@@ -87,7 +88,7 @@ impl Current {
 
 impl Cutter {
     pub(crate) fn new(batch_size: u64, batches: u64, positions: u64, most: usize) -> Self {
-        Self { batch_size, batches, positions, most, current: None, parts: Vec::new(), part_positions: 0 }
+        Self { batch_size, batches, positions, most, current: None, parts: Vec::new(), part_positions: 0, part_rows: 0 }
     }
 
     /// Whether every batch was delivered.
@@ -99,7 +100,7 @@ impl Cutter {
     pub(crate) fn clear(&mut self) {
         self.current = None;
         self.parts.clear();
-        self.part_positions = 0;
+        (self.part_positions, self.part_rows) = (0, 0);
     }
 
     /// Takes the shard's next output.
@@ -137,7 +138,9 @@ impl Cutter {
         // The batch crosses into the next output.
         let size = self.next_size();
         let part = current.available().min(size - self.part_positions);
-        let columns = current.slice(current.rows(part));
+        let rows = current.rows(part);
+        self.part_rows += rows.len();
+        let columns = current.slice(rows);
         if !columns.is_empty() {
             self.parts.push(columns);
         }
@@ -148,10 +151,10 @@ impl Cutter {
             return Ok(None);
         }
         let parts = std::mem::take(&mut self.parts);
+        let rows = std::mem::take(&mut self.part_rows);
         self.part_positions = 0;
         self.batches -= 1;
         self.positions -= size as u64;
-        let rows = parts.iter().filter_map(|part| part.first()).map(|column| column.len()).sum();
         let columns = if parts.is_empty() {
             Vec::new()
         } else {

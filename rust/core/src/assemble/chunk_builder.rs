@@ -56,12 +56,13 @@ impl ChunkBuilder {
     pub(crate) fn new(chunk: Chunk, sources: &[usize], bytes: u64, raw_bytes: u64) -> Self {
         let pieces: usize = chunk.strands.iter().map(Vec::len).sum();
         let of = |&count: &usize| Pieces { sources: vec![vec![None; pieces]; count], missing: count * pieces };
-        // Where all of its rows are left out there is nothing to do.
-        let outputs = chunk.outputs.iter().map(|_| if pieces == 0 { Made::Done(Vec::new()) } else { Made::Not });
+        // Where no column is read, or all of its rows are left out, there is nothing to do.
+        let is_done = pieces == 0 || sources.is_empty();
+        let outputs = chunk.outputs.iter().map(|_| if is_done { Made::Done(Vec::new()) } else { Made::Not });
         Self {
             pieces: sources.iter().map(of).collect(),
             columns: sources.iter().map(|_| None).collect(),
-            missing: if pieces == 0 { 0 } else { sources.len() },
+            missing: if is_done { 0 } else { sources.len() },
             window: None,
             outputs: outputs.collect(),
             work: Arc::new(ChunkSpec::new(chunk)),

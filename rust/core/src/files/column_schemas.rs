@@ -48,14 +48,25 @@ fn translate(message: &Type, root: &TypePtr, hint: Option<&Field>) -> Result<Fie
     schema.fields().first().cloned().ok_or_else(none)
 }
 
+/// Whether the writer's schema is there and is not one.
+pub(super) fn is_damaged(key_values: Option<&Vec<KeyValue>>) -> bool {
+    let pair = key_values.and_then(|pairs| pairs.iter().find(|pair| pair.key == ARROW_SCHEMA_META_KEY));
+    let Some(encoded) = pair.and_then(|pair| pair.value.as_ref()) else { return false };
+    let is_schema =
+        |bytes: Vec<u8>| root_as_message(unframed(&bytes)).is_ok_and(|message| message.header_as_schema().is_some());
+    !BASE64_STANDARD.decode(encoded).is_ok_and(is_schema)
+}
+
+/// The message without the length before it, which new writers write.
+fn unframed(message: &[u8]) -> &[u8] {
+    if message.len() > 8 && message.starts_with(&[0xff; 4]) { &message[8..] } else { message }
+}
+
 /// The fields that the writer had, each alone; None where they cannot be told apart.
 fn writer_fields(key_values: Option<&Vec<KeyValue>>) -> Option<Vec<std::result::Result<Field, String>>> {
     let encoded = key_values?.iter().find(|pair| pair.key == ARROW_SCHEMA_META_KEY)?.value.as_ref()?;
     let decoded = BASE64_STANDARD.decode(encoded).ok()?;
-    let mut message = decoded.as_slice();
-    if message.len() > 8 && message.starts_with(&[0xff; 4]) {
-        message = &message[8..];
-    }
+    let message = unframed(&decoded);
     let fields = root_as_message(message).ok()?.header_as_schema()?.fields()?;
     // The list of fields in the message: its length, and for each field how far on it is.
     let slots = (fields.bytes().as_ptr() as usize).checked_sub(message.as_ptr() as usize)?;

@@ -17,7 +17,7 @@ use parquet::errors::Result;
 use parquet::file::metadata::KeyValue;
 use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 
-use super::column_schemas::by_columns;
+use super::column_schemas::{by_columns, is_damaged};
 use super::refusal::{RefusalKind, refusal_of};
 
 /// The bytes of an interval.
@@ -25,15 +25,21 @@ const INTERVAL_BYTES: i32 = 12;
 
 /// The schema that a file's columns are read as; `key_values` may have that of the writer. Columns that Arrow cannot
 /// express are marked as such.
-pub(crate) fn arrow_schema(parquet: &SchemaDescriptor, key_values: Option<&Vec<KeyValue>>) -> Schema {
-    let schema = parquet_to_arrow_schema(parquet, key_values).unwrap_or_else(|_| by_columns(parquet, key_values));
+///
+/// # Errors
+/// The writer's schema is damaged.
+pub(crate) fn arrow_schema(parquet: &SchemaDescriptor, key_values: Option<&Vec<KeyValue>>) -> Result<Schema> {
+    let schema = match parquet_to_arrow_schema(parquet, key_values) {
+        Err(error) if is_damaged(key_values) => return Err(error),
+        found => found.unwrap_or_else(|_| by_columns(parquet, key_values)),
+    };
     let mut fields: Fields = schema.fields().iter().map(readable).collect();
     let is_uuid = |leaf: usize| leaf < parquet.num_columns() && is_uuid(parquet.column(leaf).self_type());
     if (0..parquet.num_columns()).any(is_uuid) {
         let mut leaf = 0;
         fields = fields.iter().map(|field| with_uuids(field, &mut leaf, &is_uuid)).collect();
     }
-    Schema::new_with_metadata(fields, schema.metadata().clone())
+    Ok(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
 fn is_uuid(leaf: &Type) -> bool {
@@ -224,7 +230,7 @@ mod tests {
              optional fixed_len_byte_array(12) j (INTERVAL); } }",
         );
         let twelve = DataType::FixedSizeBinary(12);
-        let schema = arrow_schema(&of, None);
+        let schema = arrow_schema(&of, None).unwrap();
         let inner = vec![Field::new("t", DataType::Utf8, false), Field::new("j", twelve.clone(), true)];
         let wanted = [("i", twelve, false), ("s", DataType::Struct(inner.into()), true)];
         let wanted = wanted.map(|(name, of, nullable)| Field::new(name, of, nullable));
@@ -232,7 +238,7 @@ mod tests {
         let plain = as_bytes(&of, schema.fields(), false).unwrap().unwrap();
         assert_eq!(parquet_to_arrow_schema(&plain, None).unwrap(), schema);
         let text = as_bytes(&of, schema.fields(), true).unwrap().unwrap();
-        assert_eq!(arrow_schema(&text, None).field(1).data_type().to_string().matches("Binary").count(), 2);
+        assert_eq!(arrow_schema(&text, None).unwrap().field(1).data_type().to_string().matches("Binary").count(), 2);
         assert!(as_bytes(&plain, schema.fields(), false).unwrap().is_none());
     }
 
@@ -242,7 +248,7 @@ mod tests {
             "message m { required binary a (UTF8); optional group s { optional fixed_len_byte_array(16) u (UUID); } \
              optional fixed_len_byte_array(16) b; required fixed_len_byte_array(16) v (UUID); }",
         );
-        let schema = arrow_schema(&of, None);
+        let schema = arrow_schema(&of, None).unwrap();
         let is_uuid = |field: &Field| field.metadata().get(EXTENSION_TYPE_NAME_KEY).is_some_and(|n| n == "arrow.uuid");
         let found: Vec<bool> = schema.fields().iter().map(|field| is_uuid(field)).collect();
         assert_eq!(found, [false, false, false, true]);

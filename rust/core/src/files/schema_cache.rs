@@ -103,7 +103,9 @@ impl SchemaCache {
         if let Some(known) = known.filter(|known| is_of_same(known)).or_else(|| self.find(is_of_same)) {
             return Ok((metadata, Arc::clone(&known.arrow)));
         }
-        let arrow = Arc::new(arrow_schema(file.schema_descr(), key_values));
+        let arrow = arrow_schema(file.schema_descr(), key_values)
+            .map_err(|e| format!("its schema cannot be read as Arrow: {e}"))?;
+        let arrow = Arc::new(arrow);
         let of_pair = |pair: &KeyValue| pair.key.len() + pair.value.as_ref().map_or(0, String::len);
         if head.len() + key_values.iter().copied().flatten().map(of_pair).sum::<usize>() <= MAX_BYTES {
             let (parquet, arrow) = (file.schema_descr_ptr(), Arc::clone(&arrow));
@@ -132,7 +134,7 @@ fn decode_repaired(footer: &[u8], statistics: StatisticsKept) -> Option<(Parquet
     let options = options(statistics);
     let metadata = ParquetMetaDataReader::decode_metadata_with_options(&repaired.footer, Some(&options)).ok()?;
     let leaves = metadata.file_metadata().schema_descr();
-    let arrow = arrow_schema(leaves, metadata.file_metadata().key_value_metadata());
+    let arrow = arrow_schema(leaves, metadata.file_metadata().key_value_metadata()).ok()?;
     let mut fields: Vec<FieldRef> = arrow.fields().to_vec();
     for (leaf, why) in repaired.unsupported {
         let root = (leaf < leaves.num_columns()).then(|| leaves.get_column_root_idx(leaf))?;
@@ -199,7 +201,7 @@ mod tests {
                     let alone = ParquetMetaDataReader::decode_metadata_with_options(&footer, Some(&options)).unwrap();
                     assert_eq!(metadata, alone);
                     let file = alone.file_metadata();
-                    assert_eq!(*schema, arrow_schema(file.schema_descr(), file.key_value_metadata()));
+                    assert_eq!(*schema, arrow_schema(file.schema_descr(), file.key_value_metadata()).unwrap());
                 }
             }
         }
