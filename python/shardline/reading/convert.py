@@ -16,7 +16,6 @@ from shardline._core import Projection, Run
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.options.validate import OutputFormat
 from shardline.reading import jagged
-from shardline.reading.dictionaries import holds_dictionary, without_duplicates
 from shardline.reading.layout import Node, entries_of, fields_of
 
 Batch = Any
@@ -32,12 +31,11 @@ _split: Callable[..., Sequence[torch.Tensor]] = torch.unsafe_split_with_sizes
 def converter(output_format: OutputFormat, projection: Projection) -> Convert:
     """The function that turns a run into its batches: dicts by key, or pyarrow record batches."""
     if output_format == "arrow":
-        return _arrow_batches()
+        return _arrow_batches
     if output_format == "dict":
-        make = _arrow_batches()
         return lambda run: [
             {name: python_objects(name, column) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
-            for batch in make(run)
+            for batch in _arrow_batches(run)
         ]
     names = projection.names
     schema = pa.schema(projection.schema)
@@ -87,22 +85,13 @@ def _column(output_format: OutputFormat, name: str, role: str, node: Node, type_
     return column
 
 
-def _arrow_batches() -> Convert:
+def _arrow_batches(run: Run) -> list[Batch]:
     """Record batches that are slices of the run's, without a copy."""
-    known: list[int] | None = None  # the columns with dictionaries
-
-    def convert(run: Run) -> list[Batch]:
-        nonlocal known
-        whole, start, batches = pa.record_batch(run.arrow()), 0, []
-        if known is None:
-            known = [i for i, type_ in enumerate(whole.schema.types) if holds_dictionary(type_)]
-        whole = without_duplicates(whole, known)
-        for size in run.sizes:
-            batches.append(whole.slice(start, size))
-            start += size
-        return batches
-
-    return convert
+    whole, start, batches = pa.record_batch(run.arrow()), 0, []
+    for size in run.sizes:
+        batches.append(whole.slice(start, size))
+        start += size
+    return batches
 
 
 def _dicts(entries: list[tuple[str, _Column]]) -> _Column:
