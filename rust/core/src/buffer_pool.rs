@@ -21,9 +21,9 @@ const MIN_BYTES: usize = 32 << 10;
 /// What a thread may keep of one element type, and how many of these blocks it looks at.
 const SMALL_KEPT: usize = 2 << 20;
 const SMALL_TRIES: usize = 16;
-/// What may be kept of one element type: the windows of a row shuffle over wide rows, which are hundreds of megabytes.
-const MAX_BYTES: usize = 256 << 20;
-/// What may be kept of all types while no reader lives.
+/// What may be kept of all types: a window of a row shuffle, of which many are alike.
+const MAX_BYTES: usize = 128 << 20;
+/// And while no reader lives.
 const REST_BYTES: usize = 64 << 20;
 
 /// Readers that live.
@@ -75,13 +75,16 @@ impl<T> Shelf<T> {
     }
 }
 
-/// Whether a shared shelf has room for so many bytes.
-fn has_room<T>(shelf: &Shelf<T>, bytes: usize) -> bool {
-    if READERS.load(Ordering::Relaxed) > 0 {
-        shelf.bytes + bytes <= MAX_BYTES
-    } else {
-        KEPT.load(Ordering::Relaxed) + bytes <= REST_BYTES
+/// Makes room on a shared shelf for so many bytes, if its oldest blocks take as many: nobody has asked for these since.
+fn make_room<T>(shelf: &mut Shelf<T>, bytes: usize) -> bool {
+    let limit = if READERS.load(Ordering::Relaxed) > 0 { MAX_BYTES } else { REST_BYTES };
+    while KEPT.load(Ordering::Relaxed) + bytes > limit {
+        if shelf.blocks.is_empty() || bytes > limit {
+            return false;
+        }
+        drop(off(shelf, 0));
     }
+    true
 }
 
 macro_rules! element {
@@ -163,7 +166,7 @@ impl<T: Element> Drop for Lease<T> {
         let bytes = self.0.capacity() * size_of::<T>();
         if bytes >= MIN_BYTES {
             if let Some(mut shelf) = shelf::<T>()
-                && has_room(&shelf, bytes)
+                && make_room(&mut shelf, bytes)
             {
                 KEPT.fetch_add(bytes, Ordering::Relaxed);
                 shelf.put(std::mem::take(&mut self.0));

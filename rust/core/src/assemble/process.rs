@@ -3,7 +3,7 @@
 //! A training loader and three of validation, or one with many shards, must not take four times the memory and the cores
 //! that one may.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex};
@@ -28,6 +28,9 @@ struct Readers {
     allowed: BTreeMap<u64, (usize, u64)>,
     /// Threads that decode.
     busy: usize,
+    /// Threads that wait to, by their tickets, the first that came first: those of one reader must not pass by all others.
+    waiting: VecDeque<u64>,
+    tickets: u64,
 }
 
 /// What one reader may use of its process, while it lives.
@@ -64,6 +67,13 @@ impl Process {
     }
 }
 
+impl Readers {
+    /// How many threads may decode at once.
+    fn threads(&self) -> usize {
+        self.allowed.values().map(|&(threads, _)| threads).max().unwrap_or(1)
+    }
+}
+
 impl Quota {
     pub(super) fn new(num_threads: usize, budget: u64) -> Self {
         let process = Process::current();
@@ -77,10 +87,17 @@ impl Quota {
     /// Waits until fewer threads decode than the reader that may use most may use.
     pub(super) fn turn(&self) -> Turn<'_> {
         let mut readers = lock(&self.process.readers);
-        while readers.busy >= readers.allowed.values().map(|&(threads, _)| threads).max().unwrap_or(1) {
+        let ticket = readers.tickets;
+        readers.tickets += 1;
+        readers.waiting.push_back(ticket);
+        while readers.waiting.front() != Some(&ticket) || readers.busy >= readers.threads() {
             readers = wait(&self.process.free, readers);
         }
+        readers.waiting.pop_front();
         readers.busy += 1;
+        if !readers.waiting.is_empty() {
+            self.process.free.notify_all();
+        }
         Turn(self.process)
     }
 
@@ -114,8 +131,11 @@ impl Drop for Quota {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        lock(&self.0.readers).busy -= 1;
-        self.0.free.notify_one();
+        let mut readers = lock(&self.0.readers);
+        readers.busy -= 1;
+        if !readers.waiting.is_empty() {
+            self.0.free.notify_all();
+        }
     }
 }
 
@@ -151,10 +171,11 @@ mod tests {
         let turns = [one.turn(), other.turn()];
         assert_eq!(lock(&process.readers).busy, 2);
         std::thread::scope(|scope| {
-            let third = scope.spawn(|| drop(other.turn()));
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| drop(other.turn()))).collect();
             drop(turns);
-            third.join().expect("it came");
+            threads.into_iter().for_each(|thread| thread.join().expect("it came"));
         });
-        assert_eq!(lock(&process.readers).busy, 0);
+        let readers = lock(&process.readers);
+        assert!(readers.busy == 0 && readers.waiting.is_empty());
     }
 }

@@ -109,15 +109,19 @@ impl LargePage {
             return if self.left == 0 { Ok(None) } else { Err(corrupt("more bytes than its values take")) };
         }
         let first = self.next;
-        let mut bytes = buffer_pool::vec::<u8>(PART_BYTES.min(self.left + HEAD));
         let head = if self.max_def > 0 { HEAD } else { 0 };
-        bytes.resize(head, 0);
+        // A block of the right size from the first: one that had to grow would fit nobody after it.
+        let mut bytes = Vec::new();
         while self.next < self.count {
             if self.levels.get(self.next).is_none_or(|&level| level == self.max_def) {
                 let length = match self.length.take() {
                     Some(length) => length,
                     None => self.length()?,
                 };
+                if bytes.is_empty() {
+                    bytes = buffer_pool::vec::<u8>((head + 4 + length).max(PART_BYTES));
+                    bytes.resize(head, 0);
+                }
                 if bytes.len() > head && bytes.len() + 4 + length > PART_BYTES {
                     self.length = Some(length);
                     break;
@@ -132,6 +136,7 @@ impl LargePage {
             self.next += 1;
         }
         let values = self.next - first;
+        bytes.resize(bytes.len().max(head), 0); // where all are null
         if self.max_def > 0 {
             let levels = runs(&self.levels[first..self.next]);
             if levels.len() > HEAD - 4 {
