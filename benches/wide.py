@@ -29,12 +29,15 @@ LIMIT = 20.0
 
 def blobs(directory: Path, files: int, rows: int, size: int) -> None:
     """Binary values of one size, which do not compress, in one row group a file."""
+    # A page has less than 2 GiB; pyarrow looks at its size after so many values.
+    values_at_once = min(1024, 2**30 // size)
     source = np.random.default_rng(0).integers(0, 256, size * min(rows, 8), dtype=np.uint8).tobytes()
     for file in range(files):
         values = [source[at * size : (at + 1) * size] for at in (row % min(rows, 8) for row in range(rows))]
         ids = np.arange(file * rows, (file + 1) * rows)
         table = pa.table({"id": ids, "image": pa.array(values, pa.large_binary())})
-        pq.write_table(table, directory / f"part-{file:03}.parquet", use_dictionary=False, row_group_size=rows)
+        path = directory / f"part-{file:03}.parquet"
+        pq.write_table(table, path, use_dictionary=False, row_group_size=rows, write_batch_size=values_at_once)
 
 
 def lists(directory: Path, files: int, rows: int, length: int) -> None:
@@ -73,7 +76,7 @@ SETS: dict[str, tuple[Callable[..., None], tuple[int, ...]]] = {
     "1 KiB": (blobs, (8, 40_000, 1 << 10)),
     "32 KiB": (blobs, (8, 2_000, 32 << 10)),
     "1 MiB": (blobs, (8, 300, 1 << 20)),
-    "8 MiB": (blobs, (1, 270, 8 << 20)),
+    "8 MiB": (blobs, (1, 280, 8 << 20)),
     "64 MiB": (blobs, (2, 20, 64 << 20)),
     "lists of 1": (lists, (4, 1_000_000, 1)),
     "lists of 500": (lists, (4, 40_000, 500)),
