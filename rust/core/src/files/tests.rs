@@ -94,7 +94,7 @@ fn columns_in_another_order_and_empty_files_fit() {
 }
 
 #[test]
-fn schemas_that_differ_are_named_in_order() {
+fn the_first_file_that_is_damaged_is_named_and_the_first_that_differs_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     for file in 0..100 {
         write(&dir.path().join(format!("{file:03}.parquet")), vec![("x", ints(0..2))], 4);
@@ -103,21 +103,23 @@ fn schemas_that_differ_are_named_in_order() {
     write(&dir.path().join("047.parquet"), vec![("x", floats)], 4);
     write(&dir.path().join("048.parquet"), vec![("y", ints([1]))], 4);
     fs::write(dir.path().join("049.parquet"), b"").unwrap();
+    fs::write(dir.path().join("050.parquet"), b"").unwrap();
+    let root = [dir.path().to_str().unwrap().to_owned()];
+    let build = |threads| build_plan(&root, threads, SchemaMerge::default(), &remote::StoreAccess::default(), None);
     for threads in [1, 4, 64] {
-        let error = build_plan(
-            &[dir.path().to_str().unwrap().to_owned()],
-            threads,
-            SchemaMerge::default(),
-            &remote::StoreAccess::default(),
-            None,
-        )
-        .unwrap_err();
-        assert!(matches!(&error, Error::Schema { path, .. } if path.ends_with("047.parquet")), "{error}");
+        let error = build(threads).unwrap_err();
+        assert!(matches!(&error, Error::Corrupt { path, .. } if path.ends_with("049.parquet")), "{error}");
     }
-    fs::remove_file(dir.path().join("047.parquet")).unwrap();
-    assert!(matches!(planned(dir.path()), Err(Error::Schema { detail, .. }) if detail.contains("\"x\"")));
-    fs::remove_file(dir.path().join("048.parquet")).unwrap();
-    assert!(matches!(planned(dir.path()), Err(Error::Corrupt { path, .. }) if path.ends_with("049.parquet")));
+    fs::remove_file(dir.path().join("049.parquet")).unwrap();
+    fs::remove_file(dir.path().join("050.parquet")).unwrap();
+    for (first, what) in [("047.parquet", "Float32"), ("048.parquet", "\"x\"")] {
+        for threads in [1, 4, 64] {
+            let refused = refusal::refusal_of(build(threads).unwrap().schema().field(0)).unwrap();
+            assert!(refused.path.ends_with(first) && refused.what.contains(what), "{refused:?}");
+        }
+        fs::remove_file(dir.path().join(first)).unwrap();
+    }
+    assert_eq!(refusal::refusal_of(planned(dir.path()).unwrap().schema().field(0)), None);
 }
 
 #[test]
