@@ -16,6 +16,7 @@ from support.programs import descendants
 from support.worked import epochs, make, plain
 
 from shardline import Checkpointer
+from shardline.workers.sendable import Sent
 
 pytestmark = [
     pytest.mark.timeout(100),
@@ -88,6 +89,13 @@ class Dies:
         return f.augment(batch)
 
 
+@pytest.fixture
+def loaded_early(monkeypatch):
+    """Functions are loaded with the process's own arguments, before it ignores the job's signals."""
+    monkeypatch.setattr(Sent, "__getstate__", lambda self: self._functions)
+
+
+@pytest.mark.usefixtures("loaded_early")
 @pytest.mark.parametrize(
     ("method", "number"), combinations(METHODS[1:], ("spawn", signal.SIGTERM), ("forkserver", signal.SIGTERM))
 )
@@ -98,6 +106,7 @@ def test_a_signal_that_comes_while_workers_start(data, expected, method, number,
     assert len(list(folder.iterdir())) >= 1
 
 
+@pytest.mark.usefixtures("loaded_early")
 def test_a_worker_that_always_dies_while_it_starts_is_named(data, tmp_path):
     (folder := tmp_path / "died").mkdir()
     with pytest.raises(RuntimeError, match="shardline worker 0 .* died on its start: killed by SIGTERM"):

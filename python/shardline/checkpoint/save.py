@@ -150,7 +150,11 @@ class Saver:
 
         As where `step` saved, and the loop ended with it, and `save` comes after the loop.
         """
-        found, beat = contents(self.directory).found, self._coordinator.beat
+        beat = self._coordinator.beat
+        try:
+            found = contents(self.directory).found
+        except CheckpointError:  # to write there says what is wrong
+            return False
         latest = found[-1].manifest if found else None
         told = (taken.step, taken.epoch, dict(taken.metrics), dict(taken.values), self._coordinator.ranks)
         if (
@@ -168,9 +172,11 @@ class Saver:
         for name, state in taken.shared.items():
             ending, fill = to_file(name, state, json_if_plain=name in taken.plain)
             files[name + ending] = atomic_write.as_written(fill, beat)
-        return files == dict(latest.files) and all(
-            (found[-1].path / name).stat().st_size == size for name, (size, _) in files.items()
-        )
+        try:
+            sizes = {name: (found[-1].path / name).stat().st_size for name in files}
+        except OSError:
+            return False
+        return files == dict(latest.files) and all(sizes[name] == size for name, (size, _) in files.items())
 
     def _warn_of(self, writers: list[str]) -> None:
         if writers:
