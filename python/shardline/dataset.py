@@ -1,6 +1,5 @@
 """`StructuredDataset`: Parquet files as batches, in an order that a seed fixes, resumable at any batch."""
 
-import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
@@ -32,6 +31,7 @@ from shardline.schema import Schema, describe_columns
 from shardline.settings import Settings
 from shardline.signature import check_arguments, documented
 from shardline.state import format as state_format
+from shardline.state.announce import announce
 from shardline.state.leg import legs_of
 from shardline.state.progress import merge_intervals
 from shardline.state.resume import resume
@@ -39,8 +39,6 @@ from shardline.state.torchdata import WORKER
 
 if TYPE_CHECKING:
     from shardline.loader import DataLoader
-
-log = logging.getLogger("shardline")
 
 
 @documented(DatasetArguments)
@@ -181,23 +179,7 @@ class StructuredDataset(IterableDataset[Any]):
         self.resumed = found.sentence
         if self._state_check is not None:
             self._state_check.loaded()
-        if found.added:
-            until = "of this epoch" if settings.on_new_files == "refresh" else "(on_new_files='keep')"
-            log.info(
-                "%d files came since the state was saved and are left out %s: %s",
-                len(found.added),
-                until,
-                found.added[:5],
-            )
-        log.log(logging.WARNING if found.what == "new leg" else logging.INFO, "the loaded state %s", found.sentence)
-        if found.order.left_out:
-            warn_of(found.order, found.epoch, found.legs, stacklevel=2)
-        if found.over:
-            warnings.warn(
-                f"the loaded state {found.sentence}; the positions {self.left_out()} of its line are left out",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        announce(found, settings, self.left_out)
 
     def leave_out(self, files: Sequence[str]) -> None:
         """Continues without some files, which are damaged or gone: their rows are left out of their batches.

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch.distributed as dist
 
+from shardline import ShardlineError
 from support import context
 
 LIMIT = 60.0
@@ -84,3 +85,13 @@ def _member(
     pipe.send(result)
     pipe.close()
     time.sleep(LIMIT)  # the job ends when all are done: gloo's threads of others may still talk to this one
+
+
+def refused(function: Callable[..., Any], *args: Any) -> tuple[str, str, float]:
+    """The (type's name, message) of a call that raises, and how many seconds it took."""
+    start = time.monotonic()
+    try:
+        function(*args)
+    except ShardlineError as error:
+        return type(error).__name__, str(error), time.monotonic() - start
+    raise AssertionError("no error")

@@ -85,11 +85,7 @@ def contents(directory: Path) -> Contents:
     """What lies there; CheckpointError where it cannot be looked at."""
     found: dict[int, Found] = {}
     damaged: dict[Path, str] = {}
-    try:
-        folders = [path for path in directory.iterdir() if _FOLDER.fullmatch(path.name)] if directory.exists() else []
-    except OSError as error:
-        raise CheckpointError(f"the checkpoints in {directory} cannot be looked at: {error}") from error
-    for path in sorted(folders, key=_order):
+    for path in sorted(_folders(directory), key=_order):
         try:
             one = Found(path, read_manifest(path))
         except (ValueError, OSError) as error:
@@ -100,6 +96,18 @@ def contents(directory: Path) -> Contents:
         if other is None or other.manifest.serial < one.manifest.serial:
             found[one.manifest.step] = one
     return Contents(sorted(found.values(), key=lambda one: one.manifest.serial), damaged)
+
+
+def has_step(directory: Path, step: int) -> bool:
+    """Whether there is a folder for a step, whatever it holds; CheckpointError where that cannot be looked at."""
+    return any(_order(path)[0] == step for path in _folders(directory))
+
+
+def _folders(directory: Path) -> list[Path]:
+    try:
+        return [path for path in directory.iterdir() if _FOLDER.fullmatch(path.name)] if directory.exists() else []
+    except OSError as error:
+        raise CheckpointError(f"the checkpoints in {directory} cannot be looked at: {error}") from error
 
 
 def _order(path: Path) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from typing import Any
 from shardline.checkpoint import atomic_write
 from shardline.checkpoint.atomic_write import Written
 from shardline.checkpoint.coordinator import Coordinator, Message
-from shardline.checkpoint.directory import Best, contents, replaced, to_be_pruned
+from shardline.checkpoint.directory import Best, contents, has_step, replaced, to_be_pruned
 from shardline.checkpoint.manifest import NAME, Manifest
 from shardline.checkpoint.parts import RNG, to_bytes, to_file
 from shardline.errors import CheckpointError, ShardlineError
@@ -152,7 +152,8 @@ class Saver:
         """
         beat = self._coordinator.beat
         try:
-            found = contents(self.directory).found
+            # Most saves are of a new step: then no manifest is read.
+            found = contents(self.directory).found if has_step(self.directory, taken.step) else []
         except CheckpointError:  # to write there says what is wrong
             return False
         latest = found[-1].manifest if found else None

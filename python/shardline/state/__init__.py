@@ -5,5 +5,6 @@
 - `progress`: the place in an epoch, and what moves it.
 - `match_files`: the files of a saved run among those that there are now.
 - `resume`: whether a saved state fits a dataset, and what the dataset then does.
+- `announce`: what the log and warnings say of it.
 - `torchdata`: the state of torchdata's StatefulDataLoader, made into the job's.
 """

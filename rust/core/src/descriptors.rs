@@ -79,10 +79,9 @@ impl Descriptor {
         }
     }
 
-    fn close(&self) {
-        if let Ok(mut open) = self.open.try_lock() {
-            *open = None;
-        }
+    /// False where another thread is at it.
+    fn close(&self) -> bool {
+        self.open.try_lock().is_ok_and(|mut open| open.take().is_some())
     }
 }
 
@@ -113,25 +112,30 @@ pub(crate) fn open_file(path: &str) -> io::Result<File> {
     }
 }
 
-/// Closes half of the files; false where none was open.
+/// Closes half of the files; false where none could be.
 fn give_way() -> bool {
     let mut all = lock(&ALL);
-    let before = all.len();
-    close_oldest(&mut all, before / 2);
-    before > 0
+    let left = all.len() / 2;
+    close_oldest(&mut all, left) > 0
 }
 
-/// Closes the files that were not read for the longest time, until so many are left.
-fn close_oldest(all: &mut Vec<Weak<Descriptor>>, left: usize) {
+/// Closes the files that were not read for the longest time, until so many are left. How many it closed.
+fn close_oldest(all: &mut Vec<Weak<Descriptor>>, left: usize) -> usize {
     let mut open: Vec<Arc<Descriptor>> = all.drain(..).filter_map(|one| one.upgrade()).collect();
     open.retain(|one| one.open.try_lock().map_or(true, |open| open.is_some()));
-    if open.len() > left {
+    let before = open.len();
+    if before > left {
         // Some more, so that not each file that is opened goes through all of them.
-        let left = left - left / 8;
+        let mut over = before - (left - left / 8);
         open.sort_unstable_by_key(|one| one.used.load(Ordering::Relaxed));
-        open.drain(..open.len() - left).for_each(|one| one.close());
+        open.retain(|one| {
+            let is_closed = over > 0 && one.close();
+            over -= usize::from(is_closed);
+            !is_closed
+        });
     }
     all.extend(open.iter().map(Arc::downgrade));
+    before - open.len()
 }
 
 /// How many files may be open.
@@ -168,13 +172,13 @@ mod tests {
             file.file().unwrap().read_exact_at(&mut read, 0).unwrap();
             assert_eq!(read[0], number as u8);
         }
-        files[0].close();
+        assert!(files[0].close());
         std::fs::remove_file(&files[0].path).unwrap();
         assert_eq!(files[0].file().unwrap_err().kind(), io::ErrorKind::NotFound);
         // Made before the first is removed, so that it cannot be given the same number.
         let other = directory.path().join("other");
         File::create(&other).unwrap();
-        files[1].close();
+        assert!(files[1].close());
         std::fs::rename(&other, &files[1].path).unwrap();
         assert!(files[1].file().unwrap_err().to_string().contains("another file"));
     }

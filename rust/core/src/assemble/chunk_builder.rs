@@ -115,7 +115,7 @@ impl ChunkBuilder {
         true
     }
 
-    /// The window's columns, for a thread that is to make this output of it; None where it is made, or cannot be yet.
+    /// Begins an output of a window; false where it was begun, or cannot be yet.
     pub(crate) fn begin_output(&mut self, output: usize) -> bool {
         let made = &mut self.outputs[output];
         let begins = self.window.is_some() && matches!(made, Made::Not);

@@ -98,7 +98,7 @@ pub(super) fn rows_of_all(sources: &[FixedRows], rows: &[u32]) -> Buffer {
     }
 }
 
-/// The rows at these places.
+/// The rows at these places, each of many bytes.
 pub(super) fn rows_at(sources: &[FixedRows], places: &[Place]) -> Buffer {
     let Some(first) = sources.first() else { return Buffer::from_vec(Vec::<u64>::new()) };
     match first.unit {
@@ -115,10 +115,6 @@ fn units_at<T: Element + ArrowNativeType>(sources: &[FixedRows], places: &[Place
     let mut out: Vec<T> = buffer_pool::vec(places.len() * width);
     // Of a width that the compiler knows, a row is a few instructions.
     match width {
-        1 => out.extend(places.iter().map(|place| pieces[place.piece as usize][place.row as usize])),
-        2 => wide_rows_at::<T, 2>(&mut out, &pieces, places),
-        3 => wide_rows_at::<T, 3>(&mut out, &pieces, places),
-        4 => wide_rows_at::<T, 4>(&mut out, &pieces, places),
         8 => wide_rows_at::<T, 8>(&mut out, &pieces, places),
         16 => wide_rows_at::<T, 16>(&mut out, &pieces, places),
         32 => wide_rows_at::<T, 32>(&mut out, &pieces, places),

@@ -7,14 +7,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    ArrowDictionaryKeyType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
-use arrow_array::{Array, ArrayRef, DictionaryArray, PrimitiveArray, make_array};
+use arrow_array::types::ArrowDictionaryKeyType;
+use arrow_array::{Array, ArrayRef, DictionaryArray, PrimitiveArray, downcast_integer, make_array};
 use arrow_buffer::ArrowNativeType;
 use arrow_schema::{ArrowError, DataType};
 use arrow_select::concat::concat;
 use arrow_select::interleave::interleave;
+
+use crate::files::readable_schema::fields_in;
 
 /// Dictionaries of no more values than this, or than there are rows, keep those that no row has.
 const SMALL: usize = 1024;
@@ -32,30 +32,21 @@ pub(crate) fn concat_shared(pieces: &[ArrayRef]) -> Result<ArrayRef, ArrowError>
 }
 
 fn has_dictionary(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Dictionary(..) => true,
-        DataType::List(child)
-        | DataType::LargeList(child)
-        | DataType::FixedSizeList(child, _)
-        | DataType::Map(child, _) => has_dictionary(child.data_type()),
-        DataType::Struct(fields) => fields.iter().any(|field| has_dictionary(field.data_type())),
-        _ => false,
-    }
+    let within = || fields_in(data_type).iter().any(|field| has_dictionary(field.data_type()));
+    matches!(data_type, DataType::Dictionary(..)) || within()
 }
 
 /// The same arrays, with one dictionary in the place of theirs.
 fn shared(pieces: &[ArrayRef]) -> Result<Vec<ArrayRef>, ArrowError> {
     match pieces[0].data_type() {
         DataType::Dictionary(keys, values) if values_of(pieces[0].as_any_dictionary().values()).is_some() => {
-            match keys.as_ref() {
-                DataType::Int8 => share::<Int8Type>(pieces),
-                DataType::Int16 => share::<Int16Type>(pieces),
-                DataType::Int32 => share::<Int32Type>(pieces),
-                DataType::Int64 => share::<Int64Type>(pieces),
-                DataType::UInt8 => share::<UInt8Type>(pieces),
-                DataType::UInt16 => share::<UInt16Type>(pieces),
-                DataType::UInt32 => share::<UInt32Type>(pieces),
-                DataType::UInt64 => share::<UInt64Type>(pieces),
+            macro_rules! share_by {
+                ($keys:ty) => {
+                    share::<$keys>(pieces)
+                };
+            }
+            downcast_integer! {
+                keys.as_ref() => (share_by),
                 _ => Err(ArrowError::SchemaError(format!("a dictionary of {values} by {keys}"))),
             }
         }
@@ -164,6 +155,7 @@ fn share_values<K: ArrowDictionaryKeyType>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow_array::types::{Int8Type, UInt32Type};
     use arrow_array::{ListArray, StringArray};
     use arrow_buffer::OffsetBuffer;
     use arrow_schema::Field;

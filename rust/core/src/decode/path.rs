@@ -8,6 +8,7 @@ use arrow_array::{Array, ArrayRef, GenericListArray, OffsetSizeTrait, make_array
 use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType, Field};
 
+use crate::files::readable_schema::fields_in;
 use crate::files::refusal::{Refusal, RefusalKind, refusal_of};
 use crate::{Error, Result};
 
@@ -154,15 +155,9 @@ fn innermost<'a>(data_type: &'a DataType, steps: &[PathSegment]) -> &'a DataType
 
 /// The Parquet leaves of a type.
 fn leaves(data_type: &DataType) -> usize {
-    match data_type {
-        DataType::List(child)
-        | DataType::LargeList(child)
-        | DataType::ListView(child)
-        | DataType::LargeListView(child)
-        | DataType::FixedSizeList(child, _)
-        | DataType::Map(child, _) => leaves(child.data_type()),
-        DataType::Struct(fields) => fields.iter().map(|field| leaves(field.data_type())).sum(),
-        _ => 1,
+    match fields_in(data_type) {
+        [] => usize::from(!matches!(data_type, DataType::Struct(_))),
+        fields => fields.iter().map(|field| leaves(field.data_type())).sum(),
     }
 }
 

@@ -42,6 +42,20 @@ pub(crate) fn arrow_schema(parquet: &SchemaDescriptor, key_values: Option<&Vec<K
     Ok(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
+/// The fields in a nested type; none in any other.
+pub(crate) fn fields_in(data_type: &DataType) -> &[FieldRef] {
+    match data_type {
+        DataType::List(child)
+        | DataType::LargeList(child)
+        | DataType::ListView(child)
+        | DataType::LargeListView(child)
+        | DataType::FixedSizeList(child, _)
+        | DataType::Map(child, _) => std::slice::from_ref(child),
+        DataType::Struct(fields) => fields,
+        _ => &[],
+    }
+}
+
 fn is_uuid(leaf: &Type) -> bool {
     matches!(leaf.get_basic_info().logical_type_ref(), Some(LogicalType::Uuid))
 }

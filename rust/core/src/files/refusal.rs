@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, FieldRef, Schema};
 
+use super::readable_schema::fields_in;
 use crate::{Error, Result};
 
 /// The key of the reason among a field's metadata.
@@ -107,19 +108,6 @@ pub fn exportable(schema: &Schema) -> Schema {
 /// Whether a name in the field has a zero byte.
 pub(crate) fn has_zero_byte(field: &Field) -> bool {
     field.name().contains('\0') || fields_in(field.data_type()).iter().any(|field| has_zero_byte(field))
-}
-
-fn fields_in(data_type: &DataType) -> &[FieldRef] {
-    match data_type {
-        DataType::List(child)
-        | DataType::LargeList(child)
-        | DataType::ListView(child)
-        | DataType::LargeListView(child)
-        | DataType::FixedSizeList(child, _)
-        | DataType::Map(child, _) => std::slice::from_ref(child),
-        DataType::Struct(fields) => fields,
-        _ => &[],
-    }
 }
 
 /// Checks that these columns can be read.

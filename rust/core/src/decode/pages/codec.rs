@@ -36,9 +36,7 @@ impl Codec {
                 stored.len().min(size)
             )));
         };
-        if size - plain > self.most(packed.len()) {
-            return Err(corrupt(format!("{} bytes cannot have become {}", size - plain, packed.len())));
-        }
+        self.check_size(packed.len(), size - plain)?;
         // Nothing stands for nothing: a page of nulls alone.
         if size == plain {
             return Ok(Bytes::copy_from_slice(head));
@@ -70,6 +68,14 @@ impl Codec {
             Self::Zstd(decoder) => decoder.decompress_to_buffer(packed, into).map_err(corrupt),
             Self::Lz4 => lz4_flex::block::decompress_into(packed, into).map_err(corrupt),
         }
+    }
+
+    /// Checks that so many bytes can have become `packed` ones.
+    pub(super) fn check_size(&self, packed: usize, size: usize) -> Result<()> {
+        if size <= self.most(packed) {
+            return Ok(());
+        }
+        Err(corrupt(format!("{size} bytes cannot have become {packed}")))
     }
 
     /// More than so many bytes cannot come of `packed` ones, so that a page of a few bytes does not ask for gigabytes.

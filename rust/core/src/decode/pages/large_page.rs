@@ -4,13 +4,15 @@
 //! To decode it whole takes its memory in each place where it is read. So it is decompressed as it is read, and what
 //! comes is handed out as pages of half a megabyte, which decoders take for the file's own.
 
-use std::io::{self, BufReader, Read};
+use std::io::{BufReader, Read};
 
-use parquet::basic::{Compression, Encoding};
+use parquet::basic::Encoding;
 use parquet::column::page::Page;
 use parquet::errors::{ParquetError, Result};
 
+use super::codec::Codec;
 use super::header::{Header, PageKind};
+use super::page_content::check_crc;
 use super::snappy_stream::SnappyStream;
 use crate::buffer_pool;
 use crate::decode::dense::definition_levels;
@@ -18,6 +20,8 @@ use crate::fetch::ReadAt;
 
 /// Pages of no fewer bytes are large.
 const LARGE_BYTES: usize = 4 << 20;
+/// And those of more values are not: to keep their levels would take as much.
+const MOST_VALUES: usize = 1 << 24;
 /// Bytes of a part, unless one value has more.
 const PART_BYTES: usize = 512 << 10;
 /// Bytes before the values of a part that are kept free for their levels: those of a few runs of nulls.
@@ -51,41 +55,38 @@ impl LargePage {
         input: &impl ReadAt,
         at: u64,
         page: &Header,
-        compression: Compression,
-        max_def: i16,
+        codec: Option<&Codec>,
+        max_def: u8,
     ) -> Result<Option<Self>> {
-        let levels_are_plain = matches!(page.kind, PageKind::V2 { .. });
-        let (count, level_bytes, compressed) = match page.kind {
-            PageKind::V1 { values, encoding: Encoding::PLAIN, def: Encoding::RLE, .. } => (values, 0, true),
+        let (count, plain, is_packed) = match page.kind {
+            PageKind::V1 { values, encoding: Encoding::PLAIN, def: Encoding::RLE, .. } => (values, None, true),
             PageKind::V2 { values, encoding: Encoding::PLAIN, def_bytes, rep_bytes: 0, is_compressed, .. } => {
-                (values, def_bytes as usize, is_compressed)
+                (values, Some(def_bytes as usize), is_compressed)
             }
             _ => return Ok(None),
         };
-        let streams = matches!(compression, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_));
-        let (Ok(max_def @ 0..=3), Some(size), Some(stored)) =
-            (u8::try_from(max_def), page.size.checked_sub(level_bytes), page.stored.checked_sub(level_bytes))
-        else {
-            return Ok(None);
-        };
-        if page.size < LARGE_BYTES || !streams {
-            return Ok(None);
+        let (codec, count, level_bytes) = (codec.filter(|_| is_packed), count as usize, plain.unwrap_or(0));
+        let Some(stored) = page.stored.checked_sub(level_bytes) else { return Ok(None) };
+        let size = if codec.is_none() { Some(stored) } else { page.size.checked_sub(level_bytes) };
+        let Some(size) = size.filter(|&size| size >= LARGE_BYTES && count <= MOST_VALUES) else { return Ok(None) };
+        if let Some(codec) = codec {
+            codec.check_size(stored, size)?;
         }
         if let Some(crc) = page.crc {
-            check(input, at, page.stored, crc)?;
+            check_crc(input, at, page.stored, crc)?;
         }
         let from = input.get_read(at + level_bytes as u64)?.take(stored as u64);
         let from = BufReader::with_capacity(READ_BYTES, from);
-        let mut values: Box<dyn Read + Send> = match compression {
-            Compression::SNAPPY if compressed => Box::new(SnappyStream::new(from, size)?),
-            Compression::ZSTD(_) if compressed => Box::new(zstd::Decoder::with_buffer(from)?),
-            _ => Box::new(from),
+        let mut values: Box<dyn Read + Send> = match codec {
+            None => Box::new(from),
+            Some(Codec::Snappy(_)) => Box::new(SnappyStream::new(from, size)?),
+            Some(Codec::Zstd(_)) => Box::new(zstd::Decoder::with_buffer(from)?),
+            Some(Codec::Lz4) => return Ok(None),
         };
-        let count = count as usize;
-        let (levels, left) = match (max_def, levels_are_plain) {
+        let (levels, left) = match (max_def, plain) {
             (0, _) => (Vec::new(), size),
-            (_, true) => (input.get_bytes(at, level_bytes)?.into(), size),
-            (_, false) => {
+            (_, Some(bytes)) => (input.get_bytes(at, bytes)?.into(), size),
+            (_, None) => {
                 let mut length = [0; 4];
                 values.read_exact(&mut length)?;
                 let length = u32::from_le_bytes(length) as usize;
@@ -172,22 +173,6 @@ impl LargePage {
     }
 }
 
-/// Compares a page's bytes with their checksum.
-fn check(input: &impl ReadAt, at: u64, length: usize, crc: u32) -> Result<()> {
-    let mut from = input.get_read(at)?.take(length as u64);
-    let mut hasher = crc32fast::Hasher::new();
-    let mut piece = vec![0; READ_BYTES];
-    loop {
-        match from.read(&mut piece) {
-            Ok(0) => break,
-            Ok(count) => hasher.update(&piece[..count]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    if hasher.finalize() == crc { Ok(()) } else { Err(ParquetError::General("Page CRC checksum mismatch".into())) }
-}
-
 fn exactly(from: &mut impl Read, length: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if from.take(length as u64).read_to_end(&mut bytes)? < length {
@@ -219,33 +204,25 @@ fn corrupt(what: &str) -> ParquetError {
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{ArrayRef, BinaryArray, RecordBatch};
+    use arrow_array::{ArrayRef, BinaryArray};
     use bytes::Bytes;
-    use parquet::arrow::ArrowWriter;
-    use parquet::basic::ZstdLevel;
+    use parquet::basic::{Compression, ZstdLevel};
     use parquet::column::page::PageReader;
     use parquet::file::metadata::ParquetMetaDataReader;
-    use parquet::file::properties::{WriterProperties, WriterVersion};
+    use parquet::file::properties::WriterProperties;
     use proptest::prelude::*;
 
     use super::*;
     use crate::decode::pages::pages;
+    use crate::decode::pages::tests::one_column;
 
-    /// A file with one column of one page, and how it is read.
+    /// A file with one column of one page.
     fn file(values: &ArrayRef, compression: Compression, v2: bool) -> Bytes {
-        let batch = RecordBatch::try_from_iter([("x", values.clone())]).unwrap();
         let properties = WriterProperties::builder()
-            .set_compression(compression)
             .set_dictionary_enabled(false)
-            .set_writer_version(if v2 { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 })
             .set_encoding(Encoding::PLAIN)
-            .set_data_page_size_limit(1 << 30)
-            .build();
-        let mut file = Vec::new();
-        let mut writer = ArrowWriter::try_new(&mut file, batch.schema(), Some(properties)).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
-        file.into()
+            .set_data_page_size_limit(1 << 30);
+        one_column(values.clone(), properties, compression, v2)
     }
 
     /// The values of all pages, by the parquet crate's own decoder.
@@ -291,5 +268,22 @@ mod tests {
             prop_assert!(found == expected[skipped..]);
             prop_assert!(largest <= LARGE_BYTES + HEAD + 4 + PART_BYTES, "{largest}");
         }
+    }
+
+    /// What a header claims is not made room for.
+    #[test]
+    fn a_few_bytes_cannot_ask_for_gigabytes() {
+        let codec = || Codec::of(Compression::SNAPPY).unwrap().flatten().unwrap();
+        let bytes = Bytes::from(vec![0; 1 << 10]);
+        let page = |size, values| Header {
+            kind: PageKind::V1 { values, encoding: Encoding::PLAIN, def: Encoding::RLE, rep: Encoding::RLE },
+            stored: bytes.len(),
+            size,
+            crc: None,
+        };
+        let open = |page: &Header, codec: Option<&Codec>| LargePage::open(&bytes, 0, page, codec, 1);
+        assert!(open(&page(1 << 31, 1), Some(&codec())).err().unwrap().to_string().contains("cannot have become"));
+        assert!(open(&page(1 << 31, 1), None).unwrap().is_none(), "as large as it is stored");
+        assert!(open(&page(1 << 31, u32::MAX), Some(&codec())).unwrap().is_none());
     }
 }

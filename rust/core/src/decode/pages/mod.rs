@@ -1,7 +1,7 @@
 //! The pages of a column chunk, read and decompressed into memory that is reused.
 //!
 //! The parquet crate's reader allocates memory for every page, and reads its header by two calls. It serves the codecs
-//! that `codec` does not. A `large_page` is handed out in parts. Headers of which old writers are known to have got something wrong (`writer`) are put right.
+//! that `codec` does not. A `large_page` is handed out in parts (`parted_pages`). Headers of which old writers are known to have got something wrong (`writer`) are put right.
 
 mod checked_pages;
 mod codec;
@@ -11,6 +11,7 @@ mod page_content;
 mod page_index;
 mod page_reader;
 mod parallel_decompress;
+mod parted_pages;
 mod snappy_literals;
 mod snappy_stream;
 mod writer;
@@ -26,6 +27,7 @@ use self::checked_pages::CheckedPages;
 use self::codec::Codec;
 use self::page_reader::ChunkPages;
 pub use self::parallel_decompress::DecompressPool;
+use self::parted_pages::PartedPages;
 use super::dense::DensePages;
 use crate::fetch::ReadAt;
 
@@ -48,7 +50,10 @@ pub fn pages<I: ReadAt>(
         Some(codec) => {
             let flags_lie = writer::flags_lie(created_by);
             let pages = ChunkPages::new(input, chunk, codec, rows, places, pool.cloned()).with_flags(flags_lie);
-            Box::new(if in_parts { pages.in_parts(chunk) } else { pages })
+            match parted_pages::levels_of(chunk).filter(|_| in_parts) {
+                Some(max_def) => Box::new(PartedPages::new(pages, max_def)),
+                None => Box::new(pages),
+            }
         }
         None => {
             let pages = SerializedPageReader::new(Arc::new(input), chunk, rows, places)?;

@@ -1,6 +1,9 @@
 //! The content of a page: read, checked and decompressed.
 
+use std::io::{self, Read};
+
 use bytes::Bytes;
+use parquet::basic::Encoding;
 use parquet::column::page::Page;
 use parquet::errors::{ParquetError, Result};
 
@@ -12,6 +15,9 @@ use crate::fetch::ReadAt;
 /// Pages of so many bytes, decompressed, are worth the attention of another thread; larger ones would take too much
 /// memory.
 const EARLY_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=8 << 20;
+
+/// Bytes that are summed up at once.
+const CRC_BYTES: usize = 128 << 10;
 
 /// Whether a page is large enough for another thread to decompress it.
 pub(super) fn is_worth_it(page: &Header) -> bool {
@@ -49,9 +55,59 @@ pub(super) fn content(
     }
     let bytes = if is_held { held.slice(..page.stored) } else { input.get_bytes(at, page.stored)? };
     if page.crc.is_some_and(|crc| crc != crc32fast::hash(&bytes)) {
-        return Err(ParquetError::General("Page CRC checksum mismatch".into()));
+        return Err(mismatch());
     }
     codec.map_or(Ok(bytes.clone()), |codec| codec.decompressed(&bytes, plain, page.size))
+}
+
+/// How many bytes of a plain page that is stored as it is come before its values; None of any other page. `levels`: whether
+/// the column has repetition levels, and definition levels; `bytes`: gives the page's first ones.
+pub(super) fn levels_before_values(
+    page: &Header,
+    is_packed: bool,
+    levels: [bool; 2],
+    bytes: impl Fn(usize) -> Result<Bytes>,
+) -> Result<Option<usize>> {
+    match page.kind {
+        PageKind::V2 { encoding: Encoding::PLAIN, def_bytes, rep_bytes, is_compressed, .. }
+            if !is_packed || !is_compressed =>
+        {
+            Ok(Some(def_bytes as usize + rep_bytes as usize).filter(|&levels| levels <= page.stored))
+        }
+        PageKind::V1 { encoding: Encoding::PLAIN, def: Encoding::RLE, rep: Encoding::RLE, .. } if !is_packed => {
+            let mut end = 0;
+            for _ in levels.into_iter().filter(|is_there| *is_there) {
+                let held = bytes((end + 4).min(page.stored))?;
+                let Some(length) = held.get(end..).and_then(<[u8]>::first_chunk).copied() else { return Ok(None) };
+                end += 4 + u32::from_le_bytes(length) as usize;
+                if end > page.stored {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(end))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Compares the bytes of a page that is not read at once with their checksum.
+pub(super) fn check_crc(input: &impl ReadAt, at: u64, length: usize, crc: u32) -> Result<()> {
+    let mut from = input.get_read(at)?.take(length as u64);
+    let mut hasher = crc32fast::Hasher::new();
+    let mut piece = vec![0; CRC_BYTES];
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => hasher.update(&piece[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if hasher.finalize() == crc { Ok(()) } else { Err(mismatch()) }
+}
+
+fn mismatch() -> ParquetError {
+    ParquetError::General("Page CRC checksum mismatch".into())
 }
 
 /// The page of this kind and content.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::basic::{Compression, Encoding, Type};
+use parquet::basic::Compression;
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::ColumnChunkMetaData;
@@ -12,8 +12,7 @@ use parquet::file::page_index::offset_index::PageLocation;
 
 use super::codec::Codec;
 use super::header::{Header, PageKind, header};
-use super::large_page::LargePage;
-use super::page_content::{content, is_worth_it, with_content};
+use super::page_content::{content, is_worth_it, levels_before_values, with_content};
 use super::page_index::PageIndex;
 use super::parallel_decompress::{DecompressPool, DecompressTask};
 use super::writer::rows_of;
@@ -26,6 +25,7 @@ const HEADER_BYTES: usize = 512;
 const SMALL_BYTES: u64 = 64 << 10;
 /// Plain values of no fewer bytes are read where they are used.
 const APART_BYTES: usize = 32 << 10;
+
 /// Reads a chunk's pages in their order.
 pub(super) struct ChunkPages<I> {
     input: I,
@@ -47,11 +47,6 @@ pub(super) struct ChunkPages<I> {
     /// Bytes read ahead, and where they begin.
     ahead: (u64, Bytes),
     index: Option<PageIndex>,
-    /// Of a column without lists whose large pages are handed out in parts: its definition levels.
-    parted: Option<i16>,
-    /// The page that is being handed out so, and its next part.
-    large: Option<LargePage>,
-    part: Option<(Page, usize)>,
 }
 
 /// A page whose header was read.
@@ -91,17 +86,7 @@ impl<I: ReadAt> ChunkPages<I> {
             end: start.saturating_add(length),
             ahead,
             index,
-            parted: None,
-            large: None,
-            part: None,
         }
-    }
-
-    /// Large pages of byte strings are handed out in parts, where the column has no lists.
-    pub(super) fn in_parts(self, chunk: &ColumnChunkMetaData) -> Self {
-        let column = chunk.column_descr();
-        let can = column.physical_type() == Type::BYTE_ARRAY && column.max_rep_level() == 0;
-        Self { parted: can.then(|| column.max_def_level()), ..self }
     }
 
     /// `flags_lie`: pages of version 2 are compressed, whatever their flag says.
@@ -244,68 +229,34 @@ impl<I: ReadAt> ChunkPages<I> {
 
     /// How many bytes of a plain page that is stored as it is come before its values; None where these are not to be
     /// read apart.
-    fn levels_bytes(&self, page: &Header, at: u64) -> Result<Option<usize>> {
-        if page.crc.is_some() || !self.input.is_near() || page.stored < APART_BYTES {
+    fn levels_apart(&self, page: &Header, at: u64) -> Result<Option<usize>> {
+        let is_worth_it = page.crc.is_none() && self.input.is_near() && page.stored >= APART_BYTES;
+        if !is_worth_it {
             return Ok(None);
         }
-        match page.kind {
-            PageKind::V2 { encoding: Encoding::PLAIN, def_bytes, rep_bytes, is_compressed, .. }
-                if self.codec.is_none() || !is_compressed =>
-            {
-                Ok(Some(def_bytes as usize + rep_bytes as usize).filter(|&levels| levels <= page.stored))
-            }
-            PageKind::V1 { encoding: Encoding::PLAIN, def: Encoding::RLE, rep: Encoding::RLE, .. }
-                if self.codec.is_none() =>
-            {
-                let mut levels = 0;
-                for _ in self.levels.into_iter().filter(|is_there| *is_there) {
-                    let Some(length) = self
-                        .bytes(at, (levels + 4).min(page.stored))?
-                        .get(levels..)
-                        .and_then(<[u8]>::first_chunk)
-                        .copied()
-                    else {
-                        return Ok(None);
-                    };
-                    levels += 4 + u32::from_le_bytes(length) as usize;
-                    if levels > page.stored {
-                        return Ok(None);
-                    }
-                }
-                Ok(Some(levels))
-            }
-            _ => Ok(None),
-        }
+        levels_before_values(page, self.codec.is_some(), self.levels, |length| self.bytes(at, length))
     }
 
-    /// Makes the next part of the large page that is being handed out, if there is one.
-    fn open_part(&mut self) -> Result<()> {
-        if self.part.is_none()
-            && let Some(large) = &mut self.large
-        {
-            self.part = large.next()?;
-            if self.part.is_none() {
-                self.large = None;
-            }
+    /// Takes the next page, if `take` makes something of it: of where the page is, its header, and how it is packed.
+    pub(super) fn take_if<T>(
+        &mut self,
+        take: impl FnOnce(&I, u64, &Header, Option<&Codec>) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        self.open()?;
+        let Some(page) = &self.next else { return Ok(None) };
+        let taken = take(&self.input, page.at, &page.header, self.codec.as_ref())?;
+        if taken.is_some() {
+            self.next = None;
+            self.pass();
         }
-        Ok(())
+        Ok(taken)
     }
 
     fn next_page(&mut self, apart: bool) -> Result<Option<(Page, Option<StoredValues>)>> {
-        self.open_part()?;
-        if let Some((page, _)) = self.part.take() {
-            return Ok(Some((page, None)));
-        }
         self.open()?;
         let Some(mut page) = self.next.take() else { return Ok(None) };
         self.pass();
-        if let Some(max_def) = self.parted
-            && let Some(large) = LargePage::open(&self.input, page.at, &page.header, self.compression, max_def)?
-        {
-            self.large = Some(large);
-            return self.next_page(apart);
-        }
-        let levels = if apart { self.levels_bytes(&page.header, page.at)? } else { None };
+        let levels = if apart { self.levels_apart(&page.header, page.at)? } else { None };
         let Some(levels) = levels else {
             self.offer_next(&page.header);
             let content = self.content(&page)?;
@@ -332,10 +283,6 @@ impl<I: ReadAt> PageReader for ChunkPages<I> {
     }
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
-        self.open_part()?;
-        if let Some((_, values)) = &self.part {
-            return Ok(Some(PageMetadata { num_rows: Some(*values), num_levels: Some(*values), is_dict: false }));
-        }
         if let Some(index) = &self.index {
             return Ok(index.peek());
         }
@@ -353,10 +300,6 @@ impl<I: ReadAt> PageReader for ChunkPages<I> {
     }
 
     fn skip_next_page(&mut self) -> Result<()> {
-        self.open_part()?;
-        if self.part.take().is_some() {
-            return Ok(());
-        }
         if self.index.is_none() {
             self.open()?;
             self.next = None;

@@ -14,7 +14,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::column::page::{Page, PageReader};
 use parquet::file::metadata::PageIndexPolicy;
-use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use parquet::file::serialized_reader::SerializedPageReader;
 use proptest::prelude::*;
 
@@ -65,20 +65,24 @@ impl Written {
         } else {
             Arc::new(Int32Array::from_iter((0..self.rows).map(|row| (row % 1000 != 999).then(|| value(row)))))
         };
-        let batch = RecordBatch::try_from_iter([("x", array)]).unwrap();
         let properties = WriterProperties::builder()
-            .set_compression(self.codec)
             .set_dictionary_enabled(self.dictionary)
-            .set_writer_version(if self.v2 { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 })
             .set_write_batch_size(100)
-            .set_data_page_row_count_limit(self.page_rows)
-            .build();
-        let mut file = Vec::new();
-        let mut writer = ArrowWriter::try_new(&mut file, batch.schema(), Some(properties)).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
-        file.into()
+            .set_data_page_row_count_limit(self.page_rows);
+        one_column(array, properties, self.codec, self.v2)
     }
+}
+
+/// A file with one column.
+pub(super) fn one_column(array: ArrayRef, properties: WriterPropertiesBuilder, codec: Compression, v2: bool) -> Bytes {
+    let batch = RecordBatch::try_from_iter([("x", array)]).unwrap();
+    let version = if v2 { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 };
+    let properties = properties.set_compression(codec).set_writer_version(version).build();
+    let mut file = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    file.into()
 }
 
 /// All that is said of a page, and its bytes.
