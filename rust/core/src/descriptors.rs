@@ -25,8 +25,9 @@ pub(crate) struct Descriptor {
     path: String,
     identity: Identity,
     open: Mutex<Option<Arc<File>>>,
-    /// When it was last read, by the clock of [`READS`].
+    /// When it was last read, by the clock of its set.
     used: AtomicU64,
+    set: &'static OpenFiles,
 }
 
 /// Which file it is, whatever its name.
@@ -36,23 +37,35 @@ struct Identity {
     inode: u64,
 }
 
-static READS: AtomicU64 = AtomicU64::new(0);
-/// Those that may be open.
-static ALL: Mutex<Vec<Weak<Descriptor>>> = Mutex::new(Vec::new());
+/// Files of which only so many are open.
+#[derive(Debug)]
+struct OpenFiles {
+    reads: AtomicU64,
+    /// Those that may be open.
+    all: Mutex<Vec<Weak<Descriptor>>>,
+}
+
+/// Those of the process.
+static OPEN_FILES: OpenFiles = OpenFiles::new();
 
 impl Descriptor {
     /// Of a file that was just opened.
     pub(crate) fn new(path: &str, file: File) -> io::Result<Arc<Self>> {
+        Self::within(&OPEN_FILES, path, file)
+    }
+
+    fn within(set: &'static OpenFiles, path: &str, file: File) -> io::Result<Arc<Self>> {
         let identity = Identity::of(&file)?;
-        let used = AtomicU64::new(READS.fetch_add(1, Ordering::Relaxed));
-        let made = Arc::new(Self { path: path.to_owned(), identity, open: Mutex::new(Some(Arc::new(file))), used });
-        made.enter();
+        let used = AtomicU64::new(set.now());
+        let made =
+            Arc::new(Self { path: path.to_owned(), identity, open: Mutex::new(Some(Arc::new(file))), used, set });
+        set.enter(&made);
         Ok(made)
     }
 
     /// The open file; it may be closed once this is dropped.
     pub(crate) fn file(self: &Arc<Self>) -> io::Result<Arc<File>> {
-        self.used.store(READS.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        self.used.store(self.set.now(), Ordering::Relaxed);
         let mut open = lock(&self.open);
         if let Some(file) = open.as_ref() {
             return Ok(Arc::clone(file));
@@ -64,24 +77,41 @@ impl Descriptor {
         let file = Arc::new(file);
         *open = Some(Arc::clone(&file));
         drop(open);
-        self.enter();
+        self.set.enter(self);
         Ok(file)
     }
 
-    /// Counts it among the open ones, and closes what is over.
-    fn enter(self: &Arc<Self>) {
+    /// False where another thread is at it.
+    fn close(&self) -> bool {
+        self.open.try_lock().is_ok_and(|mut open| open.take().is_some())
+    }
+}
+
+impl OpenFiles {
+    const fn new() -> Self {
+        Self { reads: AtomicU64::new(0), all: Mutex::new(Vec::new()) }
+    }
+
+    fn now(&self) -> u64 {
+        self.reads.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Counts a file among the open ones, and closes what is over.
+    fn enter(&self, file: &Arc<Descriptor>) {
         // Nobody waits for another thread: in a forked child that may not exist.
-        let Ok(mut all) = ALL.try_lock() else { return };
-        all.push(Arc::downgrade(self));
+        let Ok(mut all) = self.all.try_lock() else { return };
+        all.push(Arc::downgrade(file));
         let limit = limit();
         if all.len() > limit {
             close_oldest(&mut all, limit);
         }
     }
 
-    /// False where another thread is at it.
-    fn close(&self) -> bool {
-        self.open.try_lock().is_ok_and(|mut open| open.take().is_some())
+    /// Closes half of the files; false where none could be.
+    fn give_way(&self) -> bool {
+        let mut all = lock(&self.all);
+        let left = all.len() / 2;
+        close_oldest(&mut all, left) > 0
     }
 }
 
@@ -98,7 +128,7 @@ pub(crate) fn open_file(path: &str) -> io::Result<File> {
     loop {
         match File::open(path) {
             Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) => {
-                if !give_way() {
+                if !OPEN_FILES.give_way() {
                     let allowed = getrlimit(Resource::Nofile).current.map_or_else(String::new, |n| format!(" ({n})"));
                     let what = format!(
                         "too many open files: the process has as many as it may{allowed}; close some, or raise the limit \
@@ -110,13 +140,6 @@ pub(crate) fn open_file(path: &str) -> io::Result<File> {
             other => return other,
         }
     }
-}
-
-/// Closes half of the files; false where none could be.
-fn give_way() -> bool {
-    let mut all = lock(&ALL);
-    let left = all.len() / 2;
-    close_oldest(&mut all, left) > 0
 }
 
 /// Closes the files that were not read for the longest time, until so many are left. How many it closed.
@@ -158,11 +181,13 @@ mod tests {
 
     #[test]
     fn files_are_closed_and_opened_again() {
+        // Of the process's set, tests beside this one close files too.
+        static SET: OpenFiles = OpenFiles::new();
         let directory = tempfile::tempdir().unwrap();
         let of = |number: usize| {
             let path = directory.path().join(number.to_string());
             File::create(&path).unwrap().write_all(&[number as u8]).unwrap();
-            Descriptor::new(path.to_str().unwrap(), File::open(&path).unwrap()).unwrap()
+            Descriptor::within(&SET, path.to_str().unwrap(), File::open(&path).unwrap()).unwrap()
         };
         let files: Vec<_> = (0..limit() + 20).map(of).collect();
         let open = files.iter().filter(|file| lock(&file.open).is_some()).count();
@@ -172,13 +197,13 @@ mod tests {
             file.file().unwrap().read_exact_at(&mut read, 0).unwrap();
             assert_eq!(read[0], number as u8);
         }
-        assert!(files[0].close());
+        // The first ones were closed again for the last ones.
+        assert!(lock(&files[0].open).is_none() && lock(&files[1].open).is_none());
         std::fs::remove_file(&files[0].path).unwrap();
         assert_eq!(files[0].file().unwrap_err().kind(), io::ErrorKind::NotFound);
         // Made before the first is removed, so that it cannot be given the same number.
         let other = directory.path().join("other");
         File::create(&other).unwrap();
-        assert!(files[1].close());
         std::fs::rename(&other, &files[1].path).unwrap();
         assert!(files[1].file().unwrap_err().to_string().contains("another file"));
     }
