@@ -63,8 +63,8 @@ def test_more_different_values_than_the_codes_of_files_number_is_an_error_that_s
     ("values", "policies"),
     [
         (pa.array(["a", None]), '"fill" or "mask" or "keep"'),
-        (pa.array([["a"], None]), '"keep" or "mask"'),
-        (pa.array([True, None]), '"fill" or "mask"'),
+        (pa.array([["a"], None]), '"fill" or "mask" or "keep"'),
+        (pa.array([True, None]), '"fill" or "nan" or "mask"'),
         (pa.array([1, None]), '"fill" or "nan" or "mask"'),
         (pa.array([[1, None]]), '"fill" or "nan" or "mask"'),
     ],
@@ -79,7 +79,7 @@ def test_an_error_of_nulls_names_the_policies_that_the_column_takes(tmp_path, va
         if pa.types.is_boolean(values.type) and fill:
             fill = {"fill": False}
         if pa.types.is_list(values.type) and fill:
-            fill = {"fill": 0}
+            fill = {"fill": 0} if pa.types.is_integer(values.type.value_type) else {}
         list(DataLoader(tmp_path, column_options={"c": ColumnOptions(nulls=policy.strip('"'), **fill)}))
 
 

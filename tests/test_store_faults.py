@@ -2,7 +2,9 @@
 
 import os
 import random
+import re
 import signal
+import socket
 import threading
 import time
 
@@ -287,3 +289,19 @@ def test_random_schedules(data):
 def test_many_random_schedules(data):
     errors = [schedule(data, seed) for seed in range(1000, 1600)]
     assert sum(map(bool, errors)) > 50
+
+
+@pytest.mark.parametrize("given", [{}, {"retry": {"retry_timeout": 1000, "max_retries": 3}}])
+def test_nobody_at_the_address(given):
+    """Most often it is wrong: no minutes of trying, unless these were asked for."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # a port that nobody listens at
+        url = f"http://127.0.0.1:{held.getsockname()[1]}/a.parquet"
+        with pytest.raises(OSError, match="refused") as caught:
+            DataLoader(url, storage_options=given)
+    tries = int(re.search(r"failed (\d+) time", str(caught.value)).group(1))
+    if given:
+        assert tries == 4
+    else:
+        assert 1 < tries < 10
+        assert "check the address" in str(caught.value)

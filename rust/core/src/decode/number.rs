@@ -107,12 +107,11 @@ impl Number {
     }
 
     /// The smallest float that holds every value that it has, or nearly: 64-bit integers lose over 2**53.
-    pub(crate) fn float(self) -> Option<Self> {
+    pub(crate) fn float(self) -> Self {
         match self {
-            Self::Bool => None,
-            Self::I8 | Self::I16 | Self::U8 | Self::U16 => Some(Self::F32),
-            Self::I32 | Self::I64 | Self::U32 | Self::U64 => Some(Self::F64),
-            float => Some(float),
+            Self::Bool | Self::I8 | Self::I16 | Self::U8 | Self::U16 => Self::F32,
+            Self::I32 | Self::I64 | Self::U32 | Self::U64 => Self::F64,
+            float => float,
         }
     }
 

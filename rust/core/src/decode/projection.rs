@@ -8,7 +8,7 @@ use arrow_schema::{Field, Schema};
 
 use super::Vocabulary;
 use super::column::{Column, matrix, single};
-use super::convert::check_clash;
+use super::convert::{check_clash, null_error, nulls_error};
 use super::source_column::{Delivered, SourceColumn};
 use super::spec::ProjectionSpec;
 use crate::files::Plan;
@@ -76,6 +76,7 @@ impl Projection {
             });
         }
         check_clash("columns", columns.iter().flat_map(|c| &c.keys).map(|key| key.name.as_str()))?;
+        check_nulls(plan, &columns)?;
         let fixed_bytes: u64 = columns.iter().filter_map(Column::width).sum();
         let varies = columns.iter().any(|column| column.width().is_none());
         let places = columns.iter().enumerate();
@@ -141,5 +142,19 @@ impl Projection {
     pub fn row_bytes_by_group(&self, plan: &Arc<Plan>) -> impl Fn(u32) -> u64 + Send + Sync + use<> {
         let (fixed, varies, plan) = (self.fixed_bytes, self.varies, Arc::clone(plan));
         move |group| if varies { fixed.max(plan.row_bytes(group as usize)) } else { fixed }
+    }
+}
+
+/// An error that names all columns whose nulls nothing is said about, and what is in the files' footers.
+fn check_nulls(plan: &Plan, columns: &[Column]) -> Result<()> {
+    let sources = columns.iter().flat_map(|column| &column.sources);
+    let refused: Vec<_> = sources.filter_map(|source| Some((source, plan.path(source.refused_null?)))).collect();
+    match refused.as_slice() {
+        [] => Ok(()),
+        [(source, path)] => Err(null_error(path.clone(), &source.name, None, source.conversion.policies())),
+        [(_, path), ..] => {
+            let columns: Vec<_> = refused.iter().map(|(of, _)| (of.name.as_str(), of.conversion.policies())).collect();
+            Err(nulls_error(path.clone(), &columns))
+        }
     }
 }

@@ -7,7 +7,7 @@ use arrow_array::Array;
 use arrow_schema::{DataType, Field, FieldRef};
 
 use super::Nulls;
-use super::convert::{Conversion, null_error, resolve};
+use super::convert::{Conversion, resolve};
 use super::path::Path;
 use super::schema_adapter::common_type;
 use super::source_text::{TextPolicy, policies};
@@ -31,6 +31,8 @@ pub struct SourceColumn {
     pub conversion: Conversion,
     /// Which of the plan's partition columns it is, if it is no column of the files.
     pub partition: Option<usize>,
+    /// The first file that has nulls of it, as footers or folders say, where it may have none.
+    pub(super) refused_null: Option<usize>,
     /// What becomes of its text that is not UTF-8, in the order of its leaves.
     pub(crate) texts: Vec<TextPolicy>,
 }
@@ -168,13 +170,10 @@ pub(super) fn source(
         ColumnOrigin::Partition(partition) => (usize::MAX, Some(partition), first_null(plan, partition)),
     };
     let first_null = first_null.filter(|_| plan.passing().is_none());
-    if let (true, true, Some(file)) = (path.is_whole(), refuses, first_null)
-        && !asked.has_specs_within(name)
-    {
-        return Err(null_error(plan.path(file), name, None, conversion.policies()));
-    }
+    let refused_null = first_null.filter(|_| path.is_whole() && refuses && !asked.has_specs_within(name));
     let field = accepted(root).with_name(name).with_data_type(data_type);
-    Ok(SourceColumn { name: name.to_owned(), path, index, field: Arc::new(field), conversion, partition, texts })
+    let (name, field) = (name.to_owned(), Arc::new(field));
+    Ok(SourceColumn { name, path, index, field, conversion, partition, refused_null, texts })
 }
 
 /// A column, or a field in one, as it stands in the files; `replace`: with text that is not UTF-8.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -53,6 +54,8 @@ pub struct Client {
     /// Requests under way.
     pub(super) slots: Semaphore,
     cache: Option<Arc<Cache>>,
+    /// Whether the store has ever answered.
+    pub(super) answered: AtomicBool,
 }
 
 impl std::fmt::Debug for Client {
@@ -69,7 +72,8 @@ impl Client {
         let cache_bytes = options.cache_bytes.unwrap_or(CACHE_BYTES);
         let cache = options.cache_dir.as_deref().map(|folder| Arc::new(Cache::new(folder, cache_bytes)));
         let (base, bucket) = (location.base.clone(), location.bucket().to_owned());
-        Ok(Self { store, pages, scheme: location.scheme, base, bucket, identity, secrets, tuning, slots, cache })
+        let (scheme, answered) = (location.scheme, AtomicBool::new(false));
+        Ok(Self { store, pages, scheme, base, bucket, identity, secrets, tuning, slots, cache, answered })
     }
 
     /// How often, how long and how much at a time.
@@ -97,7 +101,13 @@ impl Client {
     /// Whatever else the store says.
     pub async fn head(&self, key: &str, metrics: &Arc<StoreMetrics>) -> Result<Option<Object>> {
         let (url, path) = (self.url(key), self.path(key)?);
-        let request = Request { url: &url, what: "a request for its size", tuning: &self.tuning, metrics };
+        let request = Request {
+            url: &url,
+            what: "a request for its size",
+            tuning: &self.tuning,
+            metrics,
+            answered: &self.answered,
+        };
         let _slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;
         let found = request.run(|attempt| {
             let (path, url) = (&path, &url);
@@ -125,7 +135,7 @@ impl Client {
         metrics: &Arc<StoreMetrics>,
     ) -> Result<(Bytes, Stamp)> {
         let (url, path) = (self.url(key), self.path(key)?);
-        let request = Request { url: &url, what: "reading", tuning: &self.tuning, metrics };
+        let request = Request { url: &url, what: "reading", tuning: &self.tuning, metrics, answered: &self.answered };
         let length =
             usize::try_from(range.end - range.start).map_err(|_| Error::internal("a range larger than memory"))?;
         let _slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;
@@ -279,6 +289,7 @@ impl Client {
             (_, status @ (408 | 425 | 429)) => Fault::Again(format!("the store answered {status}: {said}")),
             (_, status @ 400..500) => Fault::Final(self.io(url, &format!("the store answered {status}: {said}"))),
             (_, status @ 500..) => Fault::Again(format!("the store answered {status}: {said}")),
+            (_, 0) if is_unreachable(error) => Fault::Unreachable(said),
             // No answer, or one that broke off.
             _ => Fault::Again(said),
         }
@@ -311,6 +322,20 @@ impl Client {
         }
         said
     }
+}
+
+/// Whether nobody answers under this name and port, which waiting seldom changes.
+fn is_unreachable(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let refused = innermost.downcast_ref::<std::io::Error>().is_some_and(|error| {
+        use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+        matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
+    });
+    // The resolver's errors have no kind.
+    refused || innermost.to_string().contains("failed to lookup address")
 }
 
 async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Result<T> {

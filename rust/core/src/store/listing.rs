@@ -89,7 +89,7 @@ impl Client {
     ) -> Result<(Vec<Object>, Vec<String>)> {
         let Some(store) = &self.pages else { return Ok((self.whole(prefix, metrics).await?, Vec::new())) };
         let (url, path) = (self.url(prefix), self.path(prefix)?);
-        let request = Request { url: &url, what: "listing", tuning: &self.tuning, metrics };
+        let request = Request { url: &url, what: "listing", tuning: &self.tuning, metrics, answered: &self.answered };
         let under = (!path.is_root()).then(|| format!("{path}/"));
         let delimiter = delimited.then_some(Cow::Borrowed("/"));
         let (mut objects, mut prefixes) = (Vec::new(), BTreeSet::new());
@@ -124,7 +124,7 @@ impl Client {
     /// What a web server lists: one page.
     async fn whole(&self, prefix: &str, metrics: &Arc<StoreMetrics>) -> Result<Vec<Object>> {
         let (url, path) = (self.url(prefix), self.path(prefix)?);
-        let request = Request { url: &url, what: "listing", tuning: &self.tuning, metrics };
+        let request = Request { url: &url, what: "listing", tuning: &self.tuning, metrics, answered: &self.answered };
         let _slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;
         request
             .run(|attempt| {

@@ -27,6 +27,8 @@ pub struct Tuning {
     pub max_backoff: Duration,
     /// No request is tried again after this long.
     pub retry_timeout: Duration,
+    /// The same as long as nobody has ever answered there: most often the address is wrong.
+    pub first_answer: Duration,
     /// A request that gives nothing for this long is abandoned, and tried again.
     pub timeout: Duration,
     /// Requests under way at once.
@@ -46,6 +48,7 @@ impl Default for Tuning {
             init_backoff: Duration::from_millis(100),
             max_backoff: Duration::from_secs(15),
             retry_timeout: Duration::from_secs(180),
+            first_answer: Duration::from_secs(4),
             timeout: Duration::from_secs(30),
             max_requests: 64,
             gap_bytes: 512 << 10,
@@ -121,6 +124,10 @@ impl Options {
 
     fn take(&mut self, scheme: Scheme, name: &str, value: &str) -> Result<()> {
         let tuning = &mut self.tuning;
+        if name.starts_with("retry.") {
+            // Who says how long to try means it from the start.
+            tuning.first_answer = Duration::MAX;
+        }
         match name {
             "retry.max_retries" => tuning.max_retries = number(name, value, 0.0, 1e6)? as u32,
             "retry.init_backoff" => tuning.init_backoff = seconds(name, value)?,

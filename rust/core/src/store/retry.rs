@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -15,6 +15,8 @@ use crate::{Error, Result};
 pub(super) enum Fault {
     /// Another one may succeed. In words, without a secret.
     Again(String),
+    /// Nobody answers: another one may succeed if somebody did before.
+    Unreachable(String),
     /// No other one will.
     Final(Error),
 }
@@ -25,6 +27,8 @@ pub(super) struct Request<'a> {
     pub(super) what: &'static str,
     pub(super) tuning: &'a Tuning,
     pub(super) metrics: &'a Arc<StoreMetrics>,
+    /// Whether the store has ever answered.
+    pub(super) answered: &'a AtomicBool,
 }
 
 impl Request<'_> {
@@ -44,18 +48,29 @@ impl Request<'_> {
                 let seconds = started.elapsed().as_secs_f64();
                 self.metrics.note(true, format!("{}: {} took {seconds:.1} s", self.url, self.what));
             }
-            let why = match result {
+            if one.status() > 0 {
+                self.answered.store(true, Ordering::Relaxed);
+            }
+            let (why, is_silent) = match result {
                 Ok(value) => return Ok(value),
                 Err(Fault::Final(error)) => return Err(error),
-                Err(Fault::Again(why)) => why,
+                Err(Fault::Again(why)) => (why, false),
+                Err(Fault::Unreachable(why)) => (why, !self.answered.load(Ordering::Relaxed)),
+            };
+            let (limit, cure) = if is_silent {
+                let cure = "nobody has answered there yet: check the address and the network, or wait longer by \
+                            storage_options={\"retry\": {\"retry_timeout\": …}}";
+                (tuning.first_answer.min(tuning.retry_timeout), cure)
+            } else {
+                let cure = "try again later, or allow more by storage_options={\"retry\": {\"max_retries\": …}}";
+                (tuning.retry_timeout, cure)
             };
             let pause = one.retry_after().unwrap_or_default().max(backoff(tuning, tries));
-            if tries >= tuning.max_retries || begin.elapsed() + pause > tuning.retry_timeout {
+            if tries >= tuning.max_retries || begin.elapsed() + pause > limit {
                 let silent = why.contains("gave nothing") || why.contains("timed out");
                 let kind = if silent { std::io::ErrorKind::TimedOut } else { std::io::ErrorKind::Other };
                 let message = format!(
-                    "{} failed {} time(s) in {:.1} s, at last with: {why}; try again later, or allow more by \
-                     storage_options={{\"retry\": {{\"max_retries\": …}}}}",
+                    "{} failed {} time(s) in {:.1} s, at last with: {why}; {cure}",
                     self.what,
                     tries + 1,
                     begin.elapsed().as_secs_f64()
@@ -94,7 +109,33 @@ pub(super) async fn within<T>(tuning: &Tuning, what: &str, future: impl Future<O
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+
+    #[test]
+    fn who_has_never_answered_is_not_tried_for_long() {
+        let tuning = Tuning {
+            max_retries: 3,
+            init_backoff: Duration::from_millis(1),
+            first_answer: Duration::ZERO,
+            ..Tuning::default()
+        };
+        let metrics = Arc::default();
+        for (has_answered, tries) in [(false, 1), (true, 4)] {
+            let answered = AtomicBool::new(has_answered);
+            let request =
+                Request { url: "u", what: "reading", tuning: &tuning, metrics: &metrics, answered: &answered };
+            let tried = AtomicU64::new(0);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let result: Result<()> = runtime.block_on(request.run(|_| async {
+                tried.fetch_add(1, Ordering::Relaxed);
+                Err(Fault::Unreachable("refused".into()))
+            }));
+            let text = result.unwrap_err().to_string();
+            assert_eq!((tried.into_inner(), text.contains("check the address")), (tries, !has_answered), "{text}");
+        }
+    }
 
     #[test]
     fn pauses_grow_differ_and_are_bounded() {

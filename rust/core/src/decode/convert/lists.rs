@@ -153,7 +153,7 @@ fn fixed_lists(field: &FieldRef, length: usize, values: ArrayRef, rows: usize) -
 }
 
 /// Offsets from 0 on, and the items that they use: a null list has none.
-fn without_null_lists<O: OffsetSizeTrait>(
+pub(super) fn without_null_lists<O: OffsetSizeTrait>(
     lists: &GenericListArray<O>,
     nulls: Option<&NullBuffer>,
 ) -> Result<(Vec<O>, ArrayRef)> {

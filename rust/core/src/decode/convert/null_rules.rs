@@ -36,9 +36,6 @@ impl Resolver<'_> {
             (Nulls::Nan, NullTarget::Bools | NullTarget::Text | NullTarget::Objects) => {
                 cannot("nulls=\"nan\" is for numbers; take \"fill\" or \"mask\"")
             }
-            (Nulls::Fill, NullTarget::Objects) => {
-                cannot("nulls=\"fill\" has no value for lists of Python objects; take \"keep\" (None) or \"mask\"")
-            }
             // The fields of a null struct are null, and filled each.
             (Nulls::Nan, NullTarget::Dict) => Ok(Nulls::Fill),
             (nulls, _) => Ok(nulls),

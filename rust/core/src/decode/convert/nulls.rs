@@ -42,6 +42,31 @@ pub(crate) fn null_error(path: String, column: &str, row: Option<u64>, policies:
     }
 }
 
+/// The error for several columns with nulls, and the policies that each could have.
+pub(crate) fn nulls_error(path: String, columns: &[(&str, Policies)]) -> Error {
+    const SHOWN: usize = 50;
+    let names: Vec<_> = columns.iter().take(SHOWN).map(|(name, _)| format!("{name:?}")).collect();
+    let more = columns.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let for_all = |policy: &&str| columns.iter().all(|(_, policies)| policies.contains(policy));
+    let policies: Vec<_> = ["fill", "mask", "nan", "keep"].iter().filter(|policy| for_all(policy)).collect();
+    let policies = policies.iter().map(|policy| format!("{policy:?}")).collect::<Vec<_>>().join(" or ");
+    let cure = if policies.is_empty() {
+        "give each column_options of its own".to_owned()
+    } else {
+        format!("give all of them column_defaults=ColumnOptions(nulls={policies}), or each column_options of its own")
+    };
+    Error::Data {
+        path,
+        detail: format!(
+            "{} columns have nulls, and nothing says what becomes of them: {}{more}; {cure}, leave them out (columns=…), \
+             or take output_format=\"arrow\"",
+            columns.len(),
+            names.join(", ")
+        ),
+    }
+}
+
 /// The same values without a validity bitmap, whatever stands in the place of nulls.
 pub(super) fn stripped(array: &ArrayRef) -> Result<ArrayRef> {
     if array.nulls().is_none() {

@@ -9,6 +9,7 @@ use arrow_schema::{DataType, Field};
 use arrow_select::take::take;
 
 use super::arrays::{fixed_size, structure};
+use super::empty_values::without_nulls;
 use super::encode::IdConversion;
 use super::lists::ListConversion;
 use super::location::{Policies, RowLocation, ValueLocation};
@@ -69,11 +70,10 @@ pub(super) struct Child {
 impl Op {
     pub(super) fn policies(&self) -> Policies {
         match self {
-            Self::Numbers(values) if values.to == Number::Bool => &["fill", "mask"],
             Self::Numbers(_) => &["fill", "nan", "mask"],
             Self::Text(text) if text.strings == Strings::Objects => &["fill", "mask", "keep"],
-            Self::Objects { tensors: true, .. } => &["keep", "mask"],
-            Self::Objects { .. } | Self::Keep => &["keep"],
+            Self::Objects { tensors: true, .. } => &["fill", "mask", "keep"],
+            Self::Objects { .. } | Self::Keep => &["fill", "keep"],
             Self::Fixed { items, .. } | Self::Plain(items) => items.policies(),
             // Of raw bytes, and of lists that are null, none is NaN; of a struct the fields say what they take.
             Self::Text(_) | Self::Ids(_) | Self::Lists { .. } | Self::Bytes { .. } | Self::Dict { .. } => {
@@ -102,6 +102,9 @@ impl Op {
                     return Err(null_error(at.from.path.to_owned(), at.from.column, Some(row), at.policies));
                 }
                 let rows = union(array.as_ref(), outer);
+                if *nulls == Nulls::Fill {
+                    return Ok(vec![without_nulls(array, rows.as_ref())?]);
+                }
                 let mut made =
                     vec![if outer.is_some() { with_nulls(array, rows.as_ref())? } else { Arc::clone(array) }];
                 if *nulls == Nulls::Mask {

@@ -120,7 +120,7 @@ impl Resolver<'_> {
             // Arrow data: only whether a fill fits matters, and the type says which.
             _ => {
                 let number = spec.dtype.or_else(|| Number::of(child.data_type())).unwrap_or(Number::F64);
-                if nulls == Nulls::Nan { number.float().unwrap_or(number) } else { number }
+                if nulls == Nulls::Nan { number.float() } else { number }
             }
         };
         let (mut layout, mut part, mut lengths) = (ListLayout::Jagged, ArrayLayout::Jagged(number), false);
@@ -188,6 +188,11 @@ impl Resolver<'_> {
         }
         let tensors = self.asked.tensors;
         let nulls = self.nulls(path, spec, NullTarget::Objects)?;
+        if nulls == Nulls::Fill && spec.fill.is_some() && spec.asks("nulls") {
+            return Err(Error::Argument(format!(
+                "column {path:?} is {data_type}, in which nulls become empty lists and maps, \"\" and 0; leave fill= out"
+            )));
+        }
         let node = Node::Array(if tensors { ArrayLayout::Objects } else { ArrayLayout::Arrow });
         Ok((Op::Objects { nulls, tensors }, masked(vec![value(node)], nulls, spec, false)))
     }

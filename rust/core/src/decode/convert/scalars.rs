@@ -35,7 +35,7 @@ impl Resolver<'_> {
             DataType::Time32(_) if tensors => Number::I64,
             _ => from,
         };
-        let kind = if from == Number::Bool && spec.dtype.is_none_or(|to| !to.is_float()) {
+        let kind = if from == Number::Bool && spec.dtype.is_some_and(|to| !to.is_float()) {
             NullTarget::Bools
         } else {
             NullTarget::Numbers
@@ -46,13 +46,13 @@ impl Resolver<'_> {
             return Err(Error::Unsupported(format!("column {path:?}: Arrow data has no bfloat16")));
         }
         if nulls == Nulls::Nan {
-            to = match (spec.dtype, to.float()) {
-                (Some(dtype), _) if dtype.is_float() => dtype,
-                (None, Some(float)) => float,
-                _ => {
+            to = match spec.dtype {
+                None => to.float(),
+                Some(dtype) if dtype.is_float() => dtype,
+                Some(dtype) => {
                     return Err(Error::Argument(format!(
                         "column {path:?}: nulls=\"nan\" needs a float, and {} has no NaN; take another dtype=",
-                        to.name()
+                        dtype.name()
                     )));
                 }
             };
