@@ -37,8 +37,8 @@ class ColumnOptions(metaclass=NamesChecked):
 
     `nulls`: "error" (default for tensors), "fill" with `fill` (zeros and empty strings by default), "nan" (integers
     and bools become floats), "mask" (filled, and a bool column named with `mask_suffix` beside it, True where there was
-    a null), or "keep" (None in lists of Python objects, nulls in Arrow data). A `fill` that is a date, datetime, time, timedelta
-    or Decimal is the number that a column of that kind has for it.
+    a null), or "keep" (None in lists of Python objects, nulls in Arrow data). A `fill` that is a date, datetime, time,
+    timedelta or Decimal is the number that a column of that kind has for it.
 
     `dtype`: of numbers, dates, ids and raw bytes: a torch or numpy dtype, or its name. A cast that would lose is an
     error that names the row, unless `lossy`. `decimal`: "float64" or "unscaled" (int64).
