@@ -72,6 +72,9 @@ demo: $(BIN)/.installed ## train on real flights, kill the run, resume it, and p
 bench: $(BIN)/.installed $(BIN)/.deps-bench ## measure on this machine, beside other ways to do the same
 	$(BIN)/python benches/run.py
 
+bench-shuffle: $(BIN)/.installed $(BIN)/.deps-bench ## measure how fast and how well loaders shuffle sorted rows
+	$(BIN)/python benches/shuffle.py
+
 # --- tests ------------------------------------------------------------------------------------------------------
 
 test: lint test-rust test-python ## everything that must pass: lints, Rust and Python tests, doctests, examples

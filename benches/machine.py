@@ -18,6 +18,7 @@ PACKAGES = (
     "polars",
     "pylance",
     "torchdata",
+    "grain",
 )
 
 

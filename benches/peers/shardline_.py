@@ -24,13 +24,15 @@ def batches(
     columns: list[str] | None,
     threads: int,
     shuffle: int | None = None,
+    strands: int | None = None,
     workers: int = 0,
     output_format: str = "torch",
 ) -> Iterable[Batch]:
-    """`shuffle`: None for file order, 0 to shuffle splits, else the rows of the shuffle buffer."""
+    """`shuffle`: None for file order, True for the default shuffle, 0 to shuffle splits, else the buffer's rows."""
     more: dict[str, Any] = {}
     if shuffle is not None:
-        more |= {"shuffle": True, "shuffle_buffer_size": shuffle}
+        more |= {"shuffle": True, "shuffle_strands": strands}
+        more |= {} if shuffle is True else {"shuffle_buffer_size": shuffle}
     if workers:
         more |= {"num_workers": workers, "transform": identity}
     loader: Iterable[Batch] = shardline.DataLoader(
