@@ -18,7 +18,7 @@ SOURCES += Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv build demo test test-frameworks test-long test-asan fuzz test-rust test-python lint lint-rust lint-python format bench clean clean-all
+.PHONY: help venv build demo bench-shuffle test test-frameworks test-long test-asan fuzz test-rust test-python lint lint-rust lint-python format bench clean clean-all
 
 help: ## this list
 	@echo "usage: make [target]        (PYTHON=$(PYTHON), VENV=$(VENV))"
