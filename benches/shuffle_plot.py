@@ -72,7 +72,8 @@ def label_points(axis: Axes, points: dict[str, tuple[float, float]]) -> None:
         colour = RED if ours else GREY
         axis.plot(x, y, "o", color=colour, markersize=8 if ours else 6.5, markeredgecolor="white", zorder=3)
         left = x > 20
-        height = np.log10(y)
+        # Ours lie beside one another: the default's name stands above them.
+        height = np.log10(y) + (0.17 if key == "shardline" else 0)
         near = [place for at, place, side in taken if abs(np.log2(at / x)) < 2.6 and side == left]
         wanted = min([height, *(place - 0.17 * (1 + NAMES[key].count("\n") / 2) for place in near)])
         taken.append((x, wanted - 0.14 * NAMES[key].count("\n"), left))

@@ -49,7 +49,7 @@ ORDERS: dict[str, str] = {
 
 def make() -> None:
     """Writes the flights sorted in each way, and those held out, unless they are there."""
-    if (FOLDER / "held-out.parquet").exists():
+    if all((FOLDER / f"{name}.parquet").exists() for name in (*SORTED, "held-out")):
         return
     sys.path.insert(0, str(HOME.parent / "examples"))
     from flights import read_flights
