@@ -142,8 +142,7 @@ def readers_table(readers: dict[str, Result]) -> str:
             number(found["rate"] / 1e6) + (" ²" if found["capped"] else ""),
             number(found["first_seconds"] * 1e3),
             number(found["peak_bytes"] / 2**20),
-            f"{found['ids']:.2f}",
-            f"{found['neighbours'] + 0.0:.2f}".replace("-0.00", "0.00"),
+            *("" if found[name] is None else f"{found[name]:.2f}" for name in ("ids", "neighbours")),
             " / ".join(f"{ratio:.2f}" for ratio in found["labels"]) + ("" if found["whole"] else " ³"),
             f"{found['effective']:,.0f}",
         ]

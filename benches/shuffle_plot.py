@@ -52,7 +52,7 @@ def draw_readers(report: Result, out: Path) -> Path:
         axis.text(1.03, min(rates) / 1.85, "uniform", color="#3a7d44", fontsize=8, va="bottom")
         axis.set_xticks([1, 2, 4, 8, 16, 32], ["1", "2", "4", "8", "16", "32"])
         axis.set_xlabel(f"batch noise ÷ a uniform shuffle's: {title}", fontsize=9)
-        label_points(axis, {key: (ratio(found), found["rate"]) for key, found in readers.items()})
+        label_points(axis, {key: (ratio(found), found["rate"]) for key, found in readers.items() if ratio(found)})
         tidy(axis)
     axes[0].set_yticks([1e3, 1e4, 1e5, 1e6, 1e7], ["1 k", "10 k", "100 k", "1 M", "10 M"])
     axes[0].set_ylabel("rows per second", fontsize=9)
