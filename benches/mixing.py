@@ -32,6 +32,7 @@ SHUFFLED: dict[str, Peer] = {
     "hf-random-row": Peer("Hugging Face mapped ¹, random, by row", "hf_random", HF, {"by_batch": False}),
     "hf-1000": Peer("Hugging Face streaming, buffer 1,000 (default)", "hf", HF, {"shuffle": 1_000}),
     "hf-large": Peer(f"Hugging Face streaming, buffer {ROWS:,}", "hf", HF, {"shuffle": ROWS}),
+    "hf-inputs": Peer("the same, `reshard()`, of 32 row groups", "hf", HF, {"shuffle": ROWS, "inputs": 32}),
     "tdu-splits": Peer("torch-dataloader-utils, default", "tdu", TDU, {"shuffle": 0}),
     "tdu-rows": Peer(f"torch-dataloader-utils, buffer {ROWS:,}", "tdu", TDU, {"shuffle": ROWS}),
     "grain": Peer(f"Grain, window {ROWS:,}", "grain_", ("grain",), {"shuffle": ROWS}),

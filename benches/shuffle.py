@@ -99,6 +99,8 @@ def measured(options: argparse.Namespace) -> dict[str, Result]:
         if key in found and "error" not in found[key]:
             found[key] = dict(found.get(other) or ask(spec, "order", other))
     turns = [key for key in options.readers if "error" not in found[key]]
+    if not turns:
+        return found
     results: dict[str, list[Result]] = {key: [] for key in turns}
     for path in data.paths:
         Path(path).read_bytes()

@@ -25,6 +25,7 @@ NAMES = {
     "hf-random-row": "HF mapped, random,\nrow by row",
     "hf-1000": "HF streaming, 1,000",
     "hf-large": "HF streaming, 65,536",
+    "hf-inputs": "HF streaming, 65,536\nof 32 row groups",
     "tdu-splits": "tdu, default",
     "tdu-rows": "tdu, 65,536",
     "grain": "Grain, 65,536",

@@ -26,9 +26,13 @@ def batches(
     threads: int,
     streaming: bool = True,
     shuffle: int | None = None,
+    inputs: int | None = None,
 ) -> Iterable[Batch]:
+    """`inputs`: row groups, not files, are the shards, and so many of them feed the shuffle buffer at a time."""
     source = dataset(paths, columns, streaming)
-    if shuffle is not None:
+    if inputs is not None:
+        source = source.reshard().shuffle(seed=42, buffer_size=shuffle, max_buffer_input_shards=inputs)
+    elif shuffle is not None:
         source = source.shuffle(seed=42, buffer_size=shuffle)
     found: Iterable[Batch] = source.iter(batch_size=batch_size)
     return found
