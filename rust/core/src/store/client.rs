@@ -308,12 +308,8 @@ impl Client {
     }
 
     /// The innermost words of an error: those around it repeat the request, and each other.
-    fn said(&self, error: &dyn std::error::Error, attempt: &Attempt) -> String {
-        let mut innermost = error;
-        while let Some(source) = innermost.source() {
-            innermost = source;
-        }
-        let clean = attempt.scrub(&self.secrets.scrub(&innermost.to_string()));
+    fn said(&self, error: &(dyn std::error::Error + 'static), attempt: &Attempt) -> String {
+        let clean = attempt.scrub(&self.secrets.scrub(&innermost(error).to_string()));
         let mut said: String = clean.split_whitespace().collect::<Vec<_>>().join(" ");
         if said.len() > 300 {
             let end = (0..=300).rev().find(|&at| said.is_char_boundary(at)).unwrap_or(0);
@@ -324,12 +320,14 @@ impl Client {
     }
 }
 
+/// What an error came from first.
+fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    error.source().map_or(error, innermost)
+}
+
 /// Whether nobody answers under this name and port, which waiting seldom changes.
 fn is_unreachable(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
+    let innermost = innermost(error);
     let refused = innermost.downcast_ref::<std::io::Error>().is_some_and(|error| {
         use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
         matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
