@@ -41,6 +41,8 @@ SHUFFLED: dict[str, Peer] = {
 """All in one process with two threads where nothing else is said."""
 SAME_ORDER = {"hf-random-workers": "hf-random-batch", "hf-random-row": "hf-random-batch"}
 """Readers that deliver the same batches as another, which is checked by their first batches."""
+WINDOWED = {"grain"}
+"""Readers that fill a window and then deliver it at once: their time goes from one window's start to another's."""
 FIRST = 8
 """The batches whose ids are compared."""
 
@@ -55,21 +57,23 @@ def rate(spec: dict[str, Any]) -> dict[str, Any]:
     rows = size = 0
     delivered: list[Any] = []
 
-    def batches() -> Iterator[tuple[bool, Any]]:
+    window = ROWS // spec["batch_size"] if spec["peer"] in WINDOWED else 1
+
+    def batches() -> Iterator[tuple[bool, bool, Any]]:
         for number in count():
             for place, batch in enumerate(
                 module.batches(spec["paths"], spec["batch_size"], None, spec["threads"], **peer.options)
             ):
-                yield number > 0 and place == 0, batch
+                yield number > 0 and place == 0, place % window == 0, batch
 
-    for later, batch in batches():
+    for later, begins, batch in batches():
         end = time.perf_counter()
         if not first:
             first, size = end, rows_of(batch)
         rows += rows_of(batch)
         if len(delivered) < FIRST:
             delivered.append(batch["id"].numpy().copy())
-        capped = end - first > spec["limit"]
+        capped = begins and end - first > spec["limit"]
         if capped or (later and end - first > spec["seconds"]):
             break
     return {

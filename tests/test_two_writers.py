@@ -1,6 +1,7 @@
 """Files of several writers in one data set: what is read is compared, and nothing else; types widen without loss."""
 
 import datetime
+import sys
 import uuid
 
 import numpy as np
@@ -198,3 +199,45 @@ def test_the_other_columns_of_a_file_with_an_unknown_codec_read(tmp_path):
         shardline.ShardlineTypeError, match=r'column "yy" is not supported: its codec has the number 42'
     ):
         DataLoader(tmp_path)
+
+
+def test_a_page_of_an_unknown_encoding_is_named(tmp_path):
+    """The footer says nothing of it: only the header of the page of `yy` does."""
+    table = pa.table({"x": [1, 2], "yy": [3, 4]})
+    pq.write_table(table, tmp_path / "x.parquet", compression="none", use_dictionary=False)
+    data = bytearray((tmp_path / "x.parquet").read_bytes())
+    plain = b"\x15\x00\x15\x06\x15\x06"  # a page's encoding of values (PLAIN) and of levels (RLE)
+    at = data.index(plain, data.index(plain) + 1)
+    data[at + 1] = 2 * 42
+    (tmp_path / "x.parquet").write_bytes(data)
+    assert arrow(tmp_path, columns=["x"])["x"].to_pylist() == [1, 2]
+    with pytest.raises(shardline.ShardlineError, match=r'x.parquet: column "yy", row group 0: .* encoding number 42'):
+        list(DataLoader(tmp_path))
+
+
+def test_work_grows_with_the_columns_and_not_with_their_square(tmp_path):
+    """Counted in calls, since a clock says nothing on a busy machine."""
+
+    def calls(columns: int, matrix: bool) -> int:
+        path, names = tmp_path / f"{columns}.parquet", [f"x{i}" for i in range(columns)]
+        pq.write_table(pa.table({name: [1.0, 2.0] for name in names}), path)
+        options = {"matrices": {"m": names}} if matrix else {}
+        count = 0
+
+        def counted(_frame, event, _value):
+            nonlocal count
+            count += event in ("call", "c_call")
+
+        sys.setprofile(counted)
+        try:
+            loader = DataLoader(path, batch_size=2, **options)
+            loader.load_state_dict(loader.state_dict())
+            next(iter(loader))
+        finally:
+            sys.setprofile(None)
+        return count
+
+    for matrix in (False, True):
+        calls(50, matrix)  # what is imported and kept at first use
+        few, many = calls(200, matrix), calls(800, matrix)
+        assert many < 5 * few, (few, many)

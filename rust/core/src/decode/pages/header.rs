@@ -129,7 +129,8 @@ impl Numbers {
             Some(7) => Encoding::DELTA_BYTE_ARRAY,
             Some(8) => Encoding::RLE_DICTIONARY,
             Some(9) => Encoding::BYTE_STREAM_SPLIT,
-            other => return corrupt(format!("of an unknown encoding ({other:?})")),
+            Some(other) => return corrupt(format!("has encoding number {other}, which is not known; use another")),
+            None => return corrupt("without its encoding"),
         })
     }
 }
