@@ -37,8 +37,9 @@ NOTES = """\
 M rows/s: steady, from the first batch on, over whole passes or until the time limit (²); medians. First: from nothing
 to the first batch. Peak: resident memory of the training process over its start, mapped files among it and that of
 worker processes not. The other figures are of one whole pass: the standard deviation of batch means divided by a
-uniform shuffle's (1.00 is uniform), for the ids, which are sorted, and for random labels that stand in 100, 1,000 and 10,000 runs; the correlation of
-neighbouring batches' mean ids; and the uniform batch that is as varied as these are, for the worst label figure.
+uniform shuffle's (1.00 is uniform), for the ids, which are sorted, and for random labels that stand in 100, 1,000 and
+10,000 runs; the correlation of neighbouring batches' mean ids; and the uniform batch that is as varied as these are,
+for the worst label figure.
 ¹ converted to Arrow beforehand, which is not in the figures. ² cut by the time limit.
 ³ of the first batches of a pass, as many as came in {seconds:g} s."""
 
