@@ -16,22 +16,29 @@ RED, GREY, DARK = "#c8283c", "#7a8699", "#2b2f36"
 Result = dict[str, Any]
 
 NAMES = {
-    "shardline-none": "shardline, in order",
-    "shardline": "shardline, shuffle=True",
-    "shardline-16": "16 strands",
-    "shardline-8": "8 strands",
-    "hf-random-batch": "HF mapped, random",
-    "hf-random-workers": "HF mapped, random,\n2 workers",
-    "hf-random-row": "HF mapped, random,\nrow by row",
-    "hf-1000": "HF streaming, 1,000",
-    "hf-large": "HF streaming, 65,536",
-    "hf-inputs": "HF streaming, 65,536\nof 32 row groups",
-    "tdu-splits": "tdu, default",
-    "tdu-rows": "tdu, 65,536",
-    "grain": "Grain, 65,536",
-    "loop": "loop, 65,536",
+    "shardline-none": ("shardline, in order", "left"),
+    "shardline": ("shardline, shuffle=True", "above"),
+    "shardline-16": ("", ""),
+    "shardline-8": ("16, 8 strands", "right"),
+    "hf-random-batch": ("HF mapped, random", "right"),
+    "hf-random-workers": ("the same, 2 workers", "right"),
+    "hf-random-row": ("the same, row by row", "right"),
+    "hf-1000": ("HF streaming, 1,000", "right"),
+    "hf-large": ("HF streaming, 65,536", "right"),
+    "hf-inputs": ("HF streaming, 65,536\nof 32 row groups", "left"),
+    "tdu-splits": ("tdu, default", "above left"),
+    "tdu-rows": ("tdu, 65,536", "below left"),
+    "grain": ("Grain, 65,536", "right"),
+    "loop": ("loop, 65,536", "below left"),
 }
-"""Short, for the points. Numbers: the rows of the shuffle buffer."""
+"""Short, for the points, and where beside them. Numbers: the rows of the shuffle buffer."""
+PLACES = {
+    "left": (-7, 0, "right", "center"),
+    "right": (7, 0, "left", "center"),
+    "above": (0, 8, "left", "bottom"),
+    "above left": (4, 6, "right", "bottom"),
+    "below left": (4, -6, "right", "top"),
+}
 PANELS = (
     ("labels in 100 runs", lambda found: found["labels"][0]),
     ("sorted ids", lambda found: found["ids"]),
@@ -50,7 +57,7 @@ def draw_readers(report: Result, out: Path) -> Path:
         axis.set_xlim(0.8, 60)
         axis.set_ylim(min(rates) / 2, max(rates) * 2.5)
         axis.axvline(1, color="#3a7d44", linewidth=1, linestyle=(0, (4, 3)), zorder=0)
-        axis.text(1.03, min(rates) / 1.85, "uniform", color="#3a7d44", fontsize=8, va="bottom")
+        axis.text(1.03, max(rates) * 1.6, "uniform", color="#3a7d44", fontsize=8, va="bottom")
         axis.set_xticks([1, 2, 4, 8, 16, 32], ["1", "2", "4", "8", "16", "32"])
         axis.set_xlabel(f"batch noise ÷ a uniform shuffle's: {title}", fontsize=9)
         label_points(axis, {key: (ratio(found), found["rate"]) for key, found in readers.items() if ratio(found)})
@@ -66,28 +73,17 @@ def draw_readers(report: Result, out: Path) -> Path:
 
 
 def label_points(axis: Axes, points: dict[str, tuple[float, float]]) -> None:
-    """Points with their names beside them, moved up or down where they would lie on one another."""
-    taken: list[tuple[float, float, float]] = []
-    for key, (x, y) in sorted(points.items(), key=lambda item: -item[1][1]):
-        ours = key.startswith("shardline")
+    """Points with their names beside them."""
+    for key, point in points.items():
+        ours, (text, place) = key.startswith("shardline"), NAMES[key]
         colour = RED if ours else GREY
-        axis.plot(x, y, "o", color=colour, markersize=8 if ours else 6.5, markeredgecolor="white", zorder=3)
-        left = x > 20
-        # Ours lie beside one another: the default's name stands above them.
-        height = np.log10(y) + (0.17 if key == "shardline" else 0)
-        near = [place for at, place, side in taken if abs(np.log2(at / x)) < 2.6 and side == left]
-        wanted = min([height, *(place - 0.17 * (1 + NAMES[key].count("\n") / 2) for place in near)])
-        taken.append((x, wanted - 0.14 * NAMES[key].count("\n"), left))
-        axis.annotate(
-            NAMES[key],
-            (x, y),
-            (x * (0.92 if left else 1.09), 10**wanted),
-            fontsize=8,
-            color=colour if ours else DARK,
-            fontweight="bold" if key == "shardline" else "normal",
-            ha="right" if left else "left",
-            va="center",
-        )
+        axis.plot(*point, "o", color=colour, markersize=8 if ours else 6.5, markeredgecolor="white", zorder=3)
+        if text:
+            x, y, horizontal, vertical = PLACES[place]
+            weight = "bold" if key == "shardline" else "normal"
+            style = {"fontsize": 8, "color": colour if ours else DARK, "fontweight": weight}
+            where = {"textcoords": "offset points", "ha": horizontal, "va": vertical}
+            axis.annotate(text, point, (x, y), **style, **where)
 
 
 def draw_training(found: list[Result], out: Path) -> Path:

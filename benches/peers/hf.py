@@ -38,7 +38,7 @@ def batches(
     return found
 
 
-def prepare(paths: list[str], columns: list[str] | None, streaming: bool = True, shuffle: int | None = None) -> None:
+def prepare(paths: list[str], columns: list[str] | None, streaming: bool = True, **_options: Any) -> None:
     """Fills the Arrow cache."""
     if not streaming:
         dataset(paths, columns, streaming=False)
