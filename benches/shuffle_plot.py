@@ -16,7 +16,7 @@ RED, GREY, DARK = "#c8283c", "#7a8699", "#2b2f36"
 Result = dict[str, Any]
 
 NAMES = {
-    "shardline-none": ("shardline, in order", "left"),
+    "shardline-none": ("shardline, in order", "above left"),
     "shardline": ("shardline, shuffle=True", "above"),
     "shardline-16": ("", ""),
     "shardline-8": ("16, 8 strands", "right"),
