@@ -21,6 +21,7 @@ from shardline.errors import (
     ShardlineTypeError,
     ShardlineValueError,
 )
+from shardline.iteration.report import EpochReport
 from shardline.loader import DataLoader
 from shardline.options.columns import ColumnOptions
 from shardline.quality import ShuffleQuality, shuffle_quality
@@ -36,6 +37,7 @@ __all__ = [
     "ColumnOptions",
     "ColumnSchema",
     "DataLoader",
+    "EpochReport",
     "FileChangedError",
     "Plan",
     "RankTimeoutError",

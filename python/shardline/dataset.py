@@ -16,6 +16,7 @@ from shardline.iteration.epoch import MakeBar, start_epoch
 from shardline.iteration.guard import check_not_dispatched, check_ranks_known
 from shardline.iteration.iterator import BatchIterator, Finish
 from shardline.iteration.pipeline import MakePool
+from shardline.iteration.report import EpochReport
 from shardline.iteration.shared_dict import being_sent
 from shardline.iteration.torch_workers import check_unmoved, read_entry
 from shardline.options import validate
@@ -221,6 +222,10 @@ class StructuredDataset(IterableDataset[Any]):
     def get_metrics(self) -> dict[str, float]:
         """The counters of the newest iterator's reader; before there was one, only those of planning from a store."""
         return self._context.get_metrics()
+
+    def report(self) -> EpochReport:
+        """Where the time of the newest iterator's loop went, and what its bottleneck is."""
+        return self._context.report()
 
     # Where it stands, and what it holds. Steps are batches of this rank; positions are places on the line.
 

@@ -14,6 +14,7 @@ from shardline.arguments import DatasetOptions
 from shardline.dataset import StructuredDataset
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.iteration.iterator import Finish
+from shardline.iteration.report import EpochReport
 from shardline.options import validate
 from shardline.options.validate import Paths
 from shardline.reading.transform import Functions
@@ -276,5 +277,24 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         return self.dataset.left_out()
 
     def get_metrics(self) -> dict[str, float]:
-        """As the dataset's: the newest reader's counters."""
+        """As the dataset's: the newest iterator's counters."""
         return self.dataset.get_metrics()
+
+    def report(self) -> EpochReport:
+        """Where the time of the newest epoch's loop went: training, transform, decoding, making tensors.
+
+        A line of it is logged at INFO (logger `shardline`) when an epoch ends. See docs/bottleneck.md.
+
+        Returns:
+            The figures so far, with a `verdict`; `print` shows them as a table.
+
+        >>> import pyarrow as pa, pyarrow.parquet as pq, tempfile, os
+        >>> path = os.path.join(tempfile.mkdtemp(), "x.parquet")
+        >>> pq.write_table(pa.table({"x": range(1000)}), path)
+        >>> loader = DataLoader(path, batch_size=100)
+        >>> for batch in loader:
+        ...     pass
+        >>> loader.report().batches
+        10
+        """
+        return self.dataset.report()

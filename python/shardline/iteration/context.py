@@ -10,6 +10,7 @@ from shardline.errors import ShardlineRuntimeError, ShardlineValueError
 from shardline.filters.row_filter import none_left
 from shardline.iteration.guard import check_not_ahead
 from shardline.iteration.iterator import BatchIterator
+from shardline.iteration.report import EpochReport, epoch_report
 from shardline.iteration.shared_dict import SharedDict
 from shardline.iteration.torch_workers import Made, Replica, StartPlace, in_worker, publish, workers_iterate
 from shardline.planning.epoch_order import EpochOrder, too_few_rows
@@ -216,6 +217,17 @@ class EpochContext:
             iterator.refresh_metrics()
         storage = self.settings.storage
         return {**(storage.planning() if storage else {}), **self.metrics}
+
+    def report(self) -> EpochReport:
+        """Where the time of the newest iterator's loop went."""
+        return epoch_report(self.get_metrics(), self.settings.batch_size)
+
+    def end(self) -> None:
+        """An iterator has seen its epoch's end."""
+        self.publish_place()
+        if log.isEnabledFor(logging.INFO):
+            report = self.report()
+            log.info("epoch %d ended: %s; %s", self.progress.iterated_epoch, report.headline, report.verdict)
 
     def log_cost(self) -> None:
         """Logs how often the data is read, once, before the first read."""

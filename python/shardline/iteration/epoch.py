@@ -56,7 +56,7 @@ def start_epoch(
         return begun, None if bar is None else bar(done, done + progress.remaining)
 
     return context.keep(
-        BatchIterator(context.progress, begun, first_batch, state_check, finish, context.metrics, context.publish_place)
+        BatchIterator(context.progress, begun, first_batch, state_check, finish, context.metrics, context.end)
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from shardline.errors import ShardlineRuntimeError
 from shardline.iteration.guard import check_not_batched_again, looks_ahead
 from shardline.iteration.shutdown import enrol
+from shardline.iteration.timing import Timing
 from shardline.reading.batch_source import BatchSource
 
 Finish = Callable[[Any], Any]
@@ -81,6 +82,7 @@ class BatchIterator(Iterator[Any]):
         self._done = False
         self._moving = False
         self._metrics = {} if metrics is None else metrics
+        self._timing = Timing()
         self._pid = os.getpid()
         self._take(begun, None)
         self.busy: threading.RLock
@@ -89,7 +91,7 @@ class BatchIterator(Iterator[Any]):
     def _take(self, begun: Begun, bar: Any) -> None:
         (self._owner, self._mark), self._left, self._source = begun
         self._begun, self._bar = begun, bar
-        self._release = weakref.finalize(self, _close, self._pid, begun.batches, bar, self._metrics)
+        self._release = weakref.finalize(self, _close, self._pid, begun.batches, bar, self._metrics, self._timing)
         self._release.atexit = False  # `shutdown` closes it, when no thread works for it
 
     def _begin(self, first: FirstBatch) -> None:
@@ -109,6 +111,8 @@ class BatchIterator(Iterator[Any]):
         progress = self._progress
         if self._done:
             raise StopIteration
+        timing = self._timing
+        entered = timing.enter()
         if os.getpid() != self._pid:
             raise ShardlineRuntimeError(
                 "this iterator belongs to the process that made it, of which this is a fork: iterate over the dataset "
@@ -130,6 +134,7 @@ class BatchIterator(Iterator[Any]):
         if self._left == 0:
             progress.finish(self._mark)
             self._done = True
+            timing.leave(entered, 0)
             if self._ended is not None:
                 self._ended()
             self.close()
@@ -161,12 +166,13 @@ class BatchIterator(Iterator[Any]):
             self._moving = False
             if self._bar is not None:
                 self._bar.update(1)
+            timing.leave(entered, 1)
             return batch
 
     def refresh_metrics(self) -> None:
         """Brings the reader's counters up to date; at its close they are kept."""
         if self._source is not None:
-            self._metrics.update(self._source.metrics())
+            self._metrics.update(self._source.metrics(), **self._timing.counters())
 
     def close(self) -> None:
         """Stops threads and processes and frees their memory; idempotent."""
@@ -174,12 +180,12 @@ class BatchIterator(Iterator[Any]):
         self._source = None
 
 
-def _close(pid: int, source: BatchSource | None, bar: Any, metrics: dict[str, float]) -> None:
+def _close(pid: int, source: BatchSource | None, bar: Any, metrics: dict[str, float], timing: Timing) -> None:
     """In a forked child the source's threads and processes are not its own, and nothing is to be stopped."""
     if os.getpid() != pid:
         return
     if source is not None:
-        metrics.update(source.metrics())
+        metrics.update(source.metrics(), **timing.counters())
         source.close()
     if bar is not None:
         bar.close()

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from math import gcd
+from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -154,10 +155,16 @@ class TransformedBatches:
         self._functions = functions
         self._key = key
         self._taken = 0
+        self._seconds = 0.0
 
     def get(self) -> Any:
         """As `BatchSource`'s; where a function raises, the batch comes again."""
-        return apply(self._functions, self._source.get(), self._key(self._taken))
+        batch = self._source.get()
+        begin = perf_counter()
+        try:
+            return apply(self._functions, batch, self._key(self._taken))
+        finally:
+            self._seconds += perf_counter() - begin
 
     def advance(self) -> None:
         """As `BatchSource`'s."""
@@ -165,8 +172,8 @@ class TransformedBatches:
         self._taken += 1
 
     def metrics(self) -> dict[str, float]:
-        """As `BatchSource`'s."""
-        return self._source.metrics()
+        """As `BatchSource`'s, and the time that the functions took."""
+        return {**self._source.metrics(), "transform_seconds": self._seconds}
 
     def close(self) -> None:
         """As `BatchSource`'s."""

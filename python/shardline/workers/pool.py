@@ -177,6 +177,7 @@ class PooledBatches:
         self._hand: tuple[Any] | None = None
         self._error: BaseException | None = None
         self._late: Exception | None = None  # of the source, ahead of the batch in hand
+        self._seconds = 0.0
         pool.begin()
 
     def get(self) -> Any:
@@ -188,7 +189,9 @@ class PooledBatches:
                 self._send_ahead()
                 if self._sent == self._taken and self._late is not None:
                     raise self._late
+                begin = time.monotonic()
                 self._hand = (self._pool.receive(self._taken),)
+                self._seconds += time.monotonic() - begin
             return self._hand[0]
         except KeyboardInterrupt:
             raise
@@ -224,8 +227,9 @@ class PooledBatches:
         self._taken += 1
 
     def metrics(self) -> dict[str, float]:
-        """As `BatchSource`'s."""
-        return self._source.metrics()
+        """As `BatchSource`'s, and the time that was waited for worker processes."""
+        more = {"transform_seconds": self._seconds, "workers": self._pool.settings.number}
+        return {**self._source.metrics(), **more}
 
     def close(self) -> None:
         """As `BatchSource`'s; persistent workers stay, unless something went wrong with them."""
