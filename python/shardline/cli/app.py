@@ -72,6 +72,7 @@ def shardline_(
 
 def run() -> None:
     """Runs the command line: warnings and log lines go to stderr, a line each."""
+    from shardline.cli import commands  # noqa: F401  (they add themselves to `app`)
 
     def say(message: Warning | str, *_: Any) -> None:
         complain("warning", str(message))

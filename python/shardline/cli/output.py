@@ -4,10 +4,14 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from rich.console import Console
 from rich.text import Text
+
+from shardline.text import plain
 
 _WIDTH = 100
 """Columns where there is no terminal and COLUMNS is not set."""
@@ -36,9 +40,14 @@ def bars() -> bool:
 def show(report: Report, as_json: bool) -> None:
     """Prints a report."""
     if as_json:
-        print(json.dumps(report.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
+        show_json(report.to_dict())
     else:
         show_text(report.text(width()))
+
+
+def show_json(value: Any) -> None:
+    """Prints JSON."""
+    print(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def show_text(text: str) -> None:
@@ -59,3 +68,20 @@ def complain(what: str, message: str) -> None:
         console.print(Text.assemble((f"{what}: ", "" if console.no_color else style), message))
     except OSError:
         return
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on stderr, gone at its end: what to call with what is done and all there is. None where there may be none."""
+    if not bars():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=what, leave=False, delay=0.5) as shown:
+
+        def progress(done: int, of: int) -> None:
+            shown.total = of
+            shown.update(done - shown.n)
+
+        yield progress
