@@ -83,4 +83,5 @@ def run() -> None:
 
     warnings.showwarning = say
     logging.getLogger("shardline").addHandler(Lines(logging.WARNING))
+    logging.getLogger("torch.fx").setLevel(logging.ERROR)  # of torch's own features
     app(prog_name="shardline")
