@@ -1,3 +1,3 @@
 """All commands, imported in the order in which help lists them: each adds itself to `app`."""
 
-from shardline.cli import head, info, plan, stats  # noqa: F401
+from shardline.cli import head, info, plan, shuffle_quality, state, stats  # noqa: F401

@@ -72,7 +72,7 @@ def complain(what: str, message: str) -> None:
 
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar on stderr, gone at its end: what to call with what is done and all there is. None where there may be none."""
+    """A progress bar on stderr, gone at its end: called with what is done and all there is; None where none may be."""
     if not bars():
         yield None
         return

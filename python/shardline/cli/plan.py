@@ -16,7 +16,9 @@ from shardline.inspection.explain import explain
 @app.command(epilog="Example: shardline plan data/train --shuffle -b 256 --ranks 8 --save train.plan")
 def plan(
     path: Paths,
-    ranks: Annotated[int, typer.Option("--ranks", "-r", min=1, metavar="R", help="Processes that share the batches.")] = 1,
+    ranks: Annotated[
+        int, typer.Option("--ranks", "-r", min=1, metavar="R", help="Processes that share the batches.")
+    ] = 1,
     workers: Annotated[int, typer.Option("--workers", "-w", min=0, metavar="W", help="Worker processes of each.")] = 0,
     columns: Columns = None,
     filters: Filters = None,
@@ -25,7 +27,8 @@ def plan(
     seed: Seed = None,
     option: Other = None,
     save: Annotated[
-        Path | None, typer.Option("--save", metavar="FILE", help="Write the file list, for DataLoader(plan=Plan.load(FILE)).")
+        Path | None,
+        typer.Option("--save", metavar="FILE", help="Write the file list, for DataLoader(plan=Plan.load(FILE))."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE where it exists.")] = False,
     json: Json = False,

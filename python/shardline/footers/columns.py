@@ -97,7 +97,7 @@ class ColumnFacts:
 
     @property
     def sorted_by(self) -> str | None:
-        """ "rising" or "falling" where each row group's values begin where the last one's ended."""
+        """Where each row group's values begin where the last one's ended: "rising" or "falling"."""
         steps = self.bounded - 1
         if not self.has_bounds or steps < 3 or self.min == self.max:
             return None

@@ -51,16 +51,16 @@ def _of_files(survey: Survey) -> Iterator[Advice]:
     if len(rows) >= _FEW_GROUPS and few < _SMALL_ROWS and least < _SMALL_BYTES:
         yield Advice(
             "small row groups",
-            f"{counted(len(rows), 'row group')} of {few:,.0f} rows and {size(least)} (medians): each costs a look at its "
-            "footer entry and a read a column",
+            f"{counted(len(rows), 'row group')} of {few:,.0f} rows and {size(least)} (medians): each costs "
+            "a read a column, and an entry of the footer",
             "row groups of 16 to 128 MiB: shardline rewrite IN OUT --row-group-bytes 64MiB",
         )
     if max(sizes) > _LARGE_BYTES:
         large = sum(each > _LARGE_BYTES for each in sizes)
         yield Advice(
             "large row groups",
-            f"{counted(large, 'row group')} over {size(_LARGE_BYTES)} decompressed, the largest {size(max(sizes))}: a row "
-            "group is what a shard begins in and a thread decodes a column of",
+            f"{counted(large, 'row group')} over {size(_LARGE_BYTES)} decompressed, the largest {size(max(sizes))}: a shard "
+            "begins inside of one, and one thread decodes its column",
             "row groups of 16 to 128 MiB: shardline rewrite IN OUT --row-group-bytes 64MiB",
         )
 
@@ -89,8 +89,8 @@ def _of_footers(survey: Survey) -> Iterator[Advice]:
     if without and sizes and median(sizes) > _INDEX_BYTES:
         yield Advice(
             "no page index",
-            f"no page index for {counted(len(without), 'column')} in row groups of {size(median(sizes))}: a resume or a "
-            "filter in the middle of a row group reads it from its start",
+            f"no page index for {counted(len(without), 'column')} in row groups of {size(median(sizes))}: a resume "
+            "or a filter in the middle of a row group reads it from its start",
             "shardline rewrite IN OUT --page-index (pyarrow: write_page_index=True)",
             tuple(without),
         )
@@ -101,10 +101,10 @@ def _of_columns(survey: Survey, sampled: Mapping[str, Sampled]) -> Iterator[Advi
     if in_order:
         yield Advice(
             "sorted",
-            f"sorted by {listed(in_order)}: every row group begins where the one before ended, so that batches in file "
-            "order are of neighbours",
-            "shuffle=True mixes them (see: shardline shuffle-quality PATH); for readers that cannot: shardline rewrite IN "
-            "OUT --shuffle --seed 0",
+            f"sorted by {listed(in_order)}: every row group begins where the one before ended, so that "
+            "batches in file order are of neighbours",
+            "shuffle=True mixes them (see: shardline shuffle-quality PATH); for readers that cannot: "
+            "shardline rewrite IN OUT --shuffle --seed 0",
             tuple(in_order),
         )
     for name, one in sampled.items():
@@ -135,8 +135,8 @@ def _of_columns(survey: Survey, sampled: Mapping[str, Sampled]) -> Iterator[Advi
         said = ", ".join(f"{name} of {length:,}" for name, length in lists.items())
         yield Advice(
             "lists of one length",
-            f"every list has one length: {said} (by the counts of values in all footers, and rows that were read)",
-            "fixed-size lists become (rows, length) tensors without offsets: shardline rewrite IN OUT --fixed-size-lists",
+            f"every list has one length: {said} (all footers, and {max(sampled[name].rows for name in fixed):,} rows that were read)",
+            "fixed-size lists become (rows, length) tensors: shardline rewrite IN OUT --fixed-size-lists",
             tuple(lists),
         )
     narrow = [name for name, one in sampled.items() if one.fit_float32 and one.rows >= _SAMPLE]

@@ -64,7 +64,14 @@ def _walk(key: str, value: Any) -> Iterator[tuple[str, tuple[str, str, str]]]:
         values = [_short(each) for each in (value[:_VALUES].tolist() if value.ndim else [value.item()])]
         yield key, (_shape(value.shape), str(value.dtype), _few(values, value.shape[:1]))
     elif isinstance(value, (pa.Array, pa.ChunkedArray)):
-        yield key, (_shape([len(value)]), str(value.type), _few([_short(x) for x in value[:_VALUES].to_pylist()], [len(value)]))
+        yield (
+            key,
+            (
+                _shape([len(value)]),
+                str(value.type),
+                _few([_short(x) for x in value[:_VALUES].to_pylist()], [len(value)]),
+            ),
+        )
     elif isinstance(value, (list, tuple)):
         kinds = {type(each).__name__ for each in value[:1024] if each is not None} or {"None"}
         kind = f"{type(value).__name__} of {kinds.pop() if len(kinds) == 1 else 'objects'}"
