@@ -1,6 +1,7 @@
 """`shardline` on the command line: one file a command, each a thin layer over a public function.
 
-- `app`: the commands by name; errors as one message, and exit codes
+- `commands`: all of them, and how the program runs
+- `app`: what they are added to; errors as one message, and exit codes
 - `output`: what is printed, as text or as JSON, for a terminal or for a pipe
 - `options`: the options that several commands have
 - `info`, `head`, `stats`, `plan`, `state`, `shuffle_quality`: the commands
@@ -12,7 +13,7 @@ import sys
 def main() -> None:
     """Runs the command line of this process, and exits: 0 if all is well, 1 if not, 2 where it was used wrongly."""
     try:
-        from shardline.cli.app import run
+        from shardline.cli.commands import run
     except ImportError as error:
         if error.name not in ("typer", "rich"):
             raise

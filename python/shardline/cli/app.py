@@ -4,10 +4,8 @@ A command is a function in a file of its own, and `app.command()` here. It retur
 found a problem. It raises shardline's errors as they are, and `typer.BadParameter` for an option that is wrong.
 """
 
-import logging
 import os
 import sys
-import warnings
 from typing import Annotated, Any
 
 import typer
@@ -30,7 +28,8 @@ class Commands(TyperGroup):
         """Runs the command that was asked for."""
         try:
             result = super().invoke(ctx)
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
             return result
         except BrokenPipeError:
             # Nobody reads what is left, and the interpreter's end would flush it again.
@@ -68,20 +67,3 @@ def shardline_(
     ] = False,
 ) -> None:
     """Look at Parquet data, at the order in which a loader delivers them, and at its state."""
-
-
-def run() -> None:
-    """Runs the command line: warnings and log lines go to stderr, a line each."""
-    from shardline.cli import commands  # noqa: F401  (they add themselves to `app`)
-
-    def say(message: Warning | str, *_: Any) -> None:
-        complain("warning", str(message))
-
-    class Lines(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            complain(record.levelname.lower(), record.getMessage())
-
-    warnings.showwarning = say
-    logging.getLogger("shardline").addHandler(Lines(logging.WARNING))
-    logging.getLogger("torch.fx").setLevel(logging.ERROR)  # of torch's own features
-    app(prog_name="shardline")

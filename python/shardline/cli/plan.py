@@ -1,5 +1,6 @@
 """`shardline plan`: `shardline.explain`, and `Plan.save`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,8 @@ def plan(
     given = loader_arguments(path, columns, filters, batch_size, shuffle, seed, option)
     given = {"output_format": "arrow", **given, "rank": 0, "num_ranks": ranks}
     dataset = StructuredDataset(show_progress=bars(), **given)
-    show(explain(dataset, num_workers=workers), json)
+    report = explain(dataset, num_workers=workers)
+    show(report if len(path) > 1 else replace(report, where=path[0]), json)
     if save is not None:
         dataset.plan.save(save)
         complain("saved", f"{save}, the list of {dataset.plan.num_files:,} files")

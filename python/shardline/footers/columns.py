@@ -45,13 +45,12 @@ class ColumnFacts:
     _last: tuple[Any, Any] | None = None
 
     def add(self, chunk: Any, rows: int) -> None:
-        """Takes in a chunk of a row group: pyarrow's `ColumnChunkMetaData`."""
+        """Takes in a chunk of a row group that has rows: pyarrow's `ColumnChunkMetaData`."""
         self.rows += rows
         self.chunks += 1
         values = chunk.num_values
         self.values += values
-        if rows:
-            self.per_row.add(values // rows if values % rows == 0 else None)
+        self.per_row.add(values // rows if values % rows == 0 else None)
         self.compressed += chunk.total_compressed_size
         self.uncompressed += chunk.total_uncompressed_size
         self.codecs[chunk.compression] += 1
@@ -74,6 +73,8 @@ class ColumnFacts:
             low, high = statistics.min, statistics.max
             if not low <= high:
                 return
+            # Writers store -0.0 for a least value of zero, whichever zero it was.
+            low, high = (0.0 if isinstance(each, float) and each == 0 else each for each in (low, high))
             self.min = low if self.bounded == 0 or low < self.min else self.min
             self.max = high if self.bounded == 0 or high > self.max else self.max
         except (TypeError, ValueError, NotImplementedError, OverflowError):

@@ -42,7 +42,8 @@ class Stats(Mapping[str, ColumnStats]):
 
     def __getitem__(self, name: str) -> ColumnStats:
         if name not in self._columns:
-            raise ColumnNotFoundError(f"there is no column {name!r}{near(name, self._columns)}")
+            known = text.listed(map(repr, self._columns), 20)
+            raise ColumnNotFoundError(f"there is no column {name!r}{near(name, self._columns)}; the files have {known}")
         return self._columns[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -83,7 +84,9 @@ def _stats_of(name: str, facts: ColumnFacts, survey: Survey) -> ColumnStats:
     notes = []
     unknown = facts.chunks - facts.bounded - facts.empty
     if unknown:
-        notes.append("no min and max" if unknown == facts.chunks else f"{unknown:,} row groups do not say")
+        notes.append(
+            "no min and max" if unknown == facts.chunks else f"unknown of {text.counted(unknown, 'row group')}"
+        )
     if facts.may_be_cut:
         notes.append("long texts may be cut")
     if facts.leaf.in_list:

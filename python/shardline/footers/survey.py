@@ -66,7 +66,8 @@ class Survey:
             for place, each in enumerate(facts):
                 chunk = group.column(place)
                 compressed += chunk.total_compressed_size
-                each.add(chunk, rows)
+                if rows:
+                    each.add(chunk, rows)
             self.groups.append(Group(name, number, rows, compressed, group.total_byte_size))
 
 
@@ -110,9 +111,18 @@ def _read(open_file: Open, name: str) -> tuple[Any, int, bool]:
     with open_file(name) as file:
         footer = pq.read_metadata(file)
         size, has_checksum = file.size(), None
-        if footer.num_row_groups and footer.num_columns:
-            chunk = footer.row_group(0).column(0)
-            starts = (chunk.dictionary_page_offset, chunk.data_page_offset)
-            file.seek(min(start for start in starts if start))
+        start = _first_page(footer)
+        if start is not None:
+            file.seek(start)
             has_checksum = page_header.has_checksum(file.read(page_header.MOST))
     return footer, size, bool(has_checksum)
+
+
+def _first_page(footer: Any) -> int | None:
+    """Where the first page of a file begins; None where there is none."""
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        if group.num_rows and footer.num_columns:
+            chunk = group.column(0)
+            return min((each for each in (chunk.dictionary_page_offset, chunk.data_page_offset) if each), default=None)
+    return None

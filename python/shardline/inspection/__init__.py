@@ -8,6 +8,7 @@
 - `batch`: `describe_batch()`
 - `explain`: `explain()`: what a loader will do, and what that costs
 - `states`: `read_state()`: the states in a file or folder, whoever saved them
+- `state_facts`: what a state says, in figures and in words
 - `compare`: `compare_states()`
 """
 

@@ -59,8 +59,8 @@ def _of_files(survey: Survey) -> Iterator[Advice]:
         large = sum(each > _LARGE_BYTES for each in sizes)
         yield Advice(
             "large row groups",
-            f"{counted(large, 'row group')} over {size(_LARGE_BYTES)} decompressed, the largest {size(max(sizes))}: a shard "
-            "begins inside of one, and one thread decodes its column",
+            f"{counted(large, 'row group')} over {size(_LARGE_BYTES)} decompressed, the largest {size(max(sizes))}: a "
+            "shard begins inside of one, and one thread decodes its column",
             "row groups of 16 to 128 MiB: shardline rewrite IN OUT --row-group-bytes 64MiB",
         )
 
@@ -132,10 +132,11 @@ def _of_columns(survey: Survey, sampled: Mapping[str, Sampled]) -> Iterator[Advi
     }
     if fixed:
         lists = {name.removesuffix("[]"): length for name, length in fixed.items()}
+        rows = max(sampled[name].rows for name in fixed)
         said = ", ".join(f"{name} of {length:,}" for name, length in lists.items())
         yield Advice(
             "lists of one length",
-            f"every list has one length: {said} (all footers, and {max(sampled[name].rows for name in fixed):,} rows that were read)",
+            f"every list has one length: {said} (all footers, and {rows:,} rows that were read)",
             "fixed-size lists become (rows, length) tensors: shardline rewrite IN OUT --fixed-size-lists",
             tuple(lists),
         )

@@ -7,7 +7,7 @@ from typing import Any
 from shardline import text
 from shardline.dataset import StructuredDataset
 from shardline.errors import CheckpointMismatchError
-from shardline.inspection.states import facts_of, needs_of
+from shardline.inspection.state_facts import facts_of, needs_of
 from shardline.options.validate import Paths
 from shardline.state.format import SavedFiles, SavedState, read
 

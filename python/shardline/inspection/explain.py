@@ -76,7 +76,8 @@ class Explanation:
             text.counted(number, what)
             for number, what in ((self.num_files, "file"), (self.num_row_groups, "row group"), (self.num_rows, "row"))
         )
-        return "\n".join([f"{self.where}: {counts}", *text.table([], shown, width)])
+        head = text.paragraph(f"{self.where}: {counts}", width, "", "  ")
+        return "\n".join([*head, *text.table([], shown, width)])
 
     __str__ = text
 

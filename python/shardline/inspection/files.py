@@ -76,7 +76,7 @@ class FilesReport:
             ],
             ["written by", text.listed((text.printable(name) for name, _ in found.writers.most_common()), 2)],
         ]
-        return [f"{self.path}: {counts}", *text.table([], facts, width)]
+        return [*text.paragraph(f"{self.path}: {counts}", width, "", "  "), *text.table([], facts, width)]
 
     def _columns(self, width: int) -> list[str]:
         if not self.survey.columns:
@@ -89,12 +89,11 @@ class FilesReport:
                 self._tensor(each),
                 "?" if each.has_nulls is None else f"{each.has_nulls:,}",
                 f"{each.compressed / total:.0%}",
-                text.listed((codec.lower() for codec in each.codecs), 2),
-                _encodings(each),
+                ", ".join([text.listed((codec.lower() for codec in each.codecs), 2), _encodings(each)]),
             ]
             for name, each in self.survey.columns.items()
         ]
-        headers = ["column", "stored as", "becomes", "nulls", "size", "codec", "encoding"]
+        headers = ["column", "stored as", "becomes", "nulls", "size", "stored with"]
         return ["Columns", *text.table(headers, rows, width, right=[3, 4])]
 
     def _tensor(self, facts: ColumnFacts) -> str:

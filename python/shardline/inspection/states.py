@@ -11,18 +11,17 @@ from typing import Any, NamedTuple
 import torch
 
 from shardline import text
-from shardline._core import ORDER_VERSION, Legs
 from shardline.checkpoint.directory import contents, read_manifest
 from shardline.checkpoint.manifest import NAME, Manifest
 from shardline.checkpoint.parts import from_file
 from shardline.errors import CheckpointError, CheckpointMismatchError, ShardlineError, ShardlineFileNotFoundError
-from shardline.state.format import SavedState, describe, read
+from shardline.inspection.state_facts import facts_of, figures_of
+from shardline.state.format import describe, read
 from shardline.state.torchdata import job_state
 
 _DEPTH = 12
 _MOST = 100_000
 """Objects of a file that are looked at."""
-_RANKS = 1024
 _CONTAINERS = (Mapping, list, tuple)
 
 
@@ -67,7 +66,8 @@ class StateReport:
 
     def text(self, width: int = text.WIDTH) -> str:
         """The report, of at most `width` columns."""
-        lines = [f"{self.path}: {self.kind}", *text.table([], [list(pair) for pair in self.facts], width)]
+        head = text.paragraph(f"{self.path}: {self.kind}", width, "", "  ")
+        lines = [*head, *text.table([], [list(pair) for pair in self.facts], width)]
         seen: dict[str, str] = {}
         for found in self.states:
             title = f"{found.kind}{f' at {found.where}' if found.where else ''}"
@@ -90,7 +90,7 @@ class StateReport:
         for found in self.states:
             one: dict[str, Any] = {"where": found.where, "kind": found.kind, "description": found.said}
             if found.state is not None:
-                one |= _figures(read(found.state))
+                one |= figures_of(read(found.state))
             states.append(one)
         return dict(text.plain({"path": str(self.path), "kind": self.kind, **dict(self.facts), "states": states}))
 
@@ -210,9 +210,7 @@ def _states_in(value: Any, where: str) -> Iterator[FoundState]:
         else:
             continue
         if depth < _DEPTH:
-            stack += [
-                (each, place, depth + 1) for each, place in reversed(inner) if isinstance(each, (Mapping, list, tuple))
-            ]
+            stack += [(each, place, depth + 1) for each, place in reversed(inner)]
 
 
 def _recognised(value: Mapping[Any, Any], where: str) -> FoundState | None:
@@ -239,102 +237,3 @@ def _of_tdu(value: Mapping[Any, Any]) -> str:
         f"workers, seed {value.get('_shuffle_seed', 'unknown')}\nIts rows stand in another order than shardline's: "
         f"begin epoch {value['epoch']} at its start, by set_epoch({value['epoch']})."
     )
-
-
-def line_rows(saved: SavedState) -> int | None:
-    """The rows of a state's line; None where the state does not say how many pass its filter."""
-    if saved.rows.filter is None and saved.rows.sample is None:
-        return saved.files.rows
-    return sum(sum(groups.passing) for groups in saved.files.groups.values()) or None
-
-
-def _figures(saved: SavedState) -> dict[str, Any]:
-    """How far a state's epoch is, in numbers."""
-    rows, last = line_rows(saved), saved.legs[-1]
-    found: dict[str, Any] = {
-        "epoch": saved.epoch,
-        "ended": saved.ended,
-        "num_shards": saved.num_shards,
-        "batch_size": last.batch_size,
-        "rows": rows,
-        "files": saved.files.count,
-        "ranks": _ranks(saved),
-        "rows_to_come": None,
-        "percent": None,
-        "needs": needs_of(saved),
-    }
-    if rows:
-        try:
-            legs = Legs(rows, saved.legs)
-        except (ShardlineError, OverflowError):
-            return found
-        to_come = sum(stop - start for start, stop in legs.left_over())
-        over = saved.ended or legs.is_complete
-        found["rows_to_come"] = 0 if over else to_come
-        found["percent"] = 100.0 if over else round(100 * (1 - to_come / rows), 2)
-    return found
-
-
-def facts_of(saved: SavedState) -> list[tuple[str, str]]:
-    """What a state says, as (what, words)."""
-    figures, last = _figures(saved), saved.legs[-1]
-    where = f"epoch {saved.epoch}"
-    if figures["percent"] is not None:
-        where += f", {figures['percent']:g} % done, {text.counted(figures['rows_to_come'], 'row')} to come"
-    delivered = sum(leg.delivered for leg in saved.legs)
-    if saved.ended:
-        where += "; its end was seen"
-    found = [
-        ("place", where),
-        ("delivered", f"{text.counted(delivered, 'batch')} by all ranks, now of {last.batch_size:,} rows"),
-        ("shards", f"{last.num_shards:,}; " + _resumes_on(figures["ranks"])),
-    ]
-    if len(saved.legs) > 1:
-        found.append(("legs", f"{len(saved.legs):,}: ranks or batch size were changed in mid-epoch"))
-    skipped = sum(stop - start for leg in saved.legs for start, stop in leg.skipped)
-    if skipped:
-        found.append(("skipped", f"{text.counted(skipped, 'batch')}, by seek()"))
-    rows = saved.rows
-    known = rows.order_version == ORDER_VERSION
-    found.append(
-        ("order", rows.shuffle.describe(rows.seed, figures["rows"]) if known else f"version {rows.order_version}")
-    )
-    if rows.filter is not None:
-        found.append(("filter", str(rows.filter["rows"])))
-    if rows.sample is not None:
-        found.append(("sample", f"{rows.sample['low']} to {rows.sample['high']}, seed {rows.sample['seed']}"))
-    if rows.left_out:
-        found.append(("left out", text.listed(sorted(rows.left_out))))
-    named = text.listed([name for name, _, _ in saved.files.table], 3) if saved.files.table else "by digest only"
-    found.append(("files", f"{saved.files.count:,} ({named}), {text.counted(saved.files.rows, 'row')}"))
-    found.append(("needs", ", ".join(f"{name}={value!r}" for name, value in figures["needs"].items())))
-    return found
-
-
-def needs_of(saved: SavedState) -> dict[str, Any]:
-    """The arguments that a loader needs to resume it exactly; a filter as its text."""
-    rows, last = saved.rows, saved.legs[-1]
-    found: dict[str, Any] = {"batch_size": last.batch_size}
-    if last.drop_last:
-        found["drop_last"] = True
-    if rows.order_version == ORDER_VERSION and rows.shuffle.shuffle:
-        found |= {"shuffle": True, "shuffle_seed": rows.seed}
-    if rows.filter is not None:
-        found["filters"] = str(rows.filter["rows"])
-    if rows.sample is not None:
-        found |= {"subset": (rows.sample["low"], rows.sample["high"]), "sample_seed": rows.sample["seed"]}
-    return found
-
-
-def _ranks(saved: SavedState) -> list[int]:
-    """The numbers of ranks that resume exactly."""
-    last = saved.legs[-1]
-    most = min(last.num_shards, _RANKS)
-    return [ranks for ranks in range(1, most + 1) if last.num_shards % ranks == 0 and last.delivered % ranks == 0]
-
-
-def _resumes_on(ranks: list[int]) -> str:
-    if ranks == [1]:
-        return "resumes batch for batch on 1 rank, on others in a new leg"
-    listed = text.listed(map(str, ranks), 8)
-    return f"resumes batch for batch on {listed} ranks, on others in a new leg"
