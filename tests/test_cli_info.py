@@ -10,6 +10,7 @@ from support.command import as_json, fails, printed
 
 import shardline
 from shardline import inspect
+from shardline.footers.opening import opener
 
 RNG = np.random.default_rng(0)
 N = 40_000
@@ -171,6 +172,18 @@ def test_a_store_with_its_options(store):
     assert (found["files"], found["rows"], found["columns"]["i"]["becomes"]) == (3, 100, "int64")
 
 
-def test_a_store_that_pyarrow_cannot_read_is_an_error_that_says_so(store):
-    with pytest.raises(shardline.ShardlineValueError, match="local files, s3:// and gs:// only"):
+def test_a_web_server(store, data):
+    here, there = inspect(data), inspect(store.http_urls)
+    for report in (here, there):
+        assert report.is_good
+    assert there.survey.groups == here.survey.groups
+    assert there.advice == here.advice
+    assert there.survey.with_checksums == here.survey.with_checksums
+    store.no_ranges = True
+    with pytest.raises(shardline.ShardlineError):
         inspect(store.http_urls)
+
+
+def test_a_store_that_pyarrow_cannot_read_is_an_error_that_says_so():
+    with pytest.raises(shardline.ShardlineValueError, match="local files, s3://, gs:// and https:// only"):
+        opener("az://container/data", None)

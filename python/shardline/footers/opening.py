@@ -1,15 +1,21 @@
 """Files by their names in a plan, opened by pyarrow: on disk, or in a store with the same options."""
 
+import io
 import os
+import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 
 from shardline._core import Storage
 from shardline.errors import ShardlineOSError, ShardlineValueError
 from shardline.options.storage import is_remote
+
+_SECONDS = 30
+"""To wait for a web server."""
 
 Open = Callable[[str], Any]
 """Opens a file by its name relative to the root."""
@@ -25,7 +31,13 @@ def opener(root: str, storage: Storage | None) -> Open:
         folder = Path(root.removeprefix("file://"))
         return lambda name: pa.OSFile(str(folder / name))
     scheme, _, below = root.partition("://")
-    files = _filesystem(scheme.lower(), root, _options(storage))
+    options = _options(storage)
+    if scheme.lower() in ("http", "https"):
+        headers = {
+            name.removeprefix("headers."): value for name, value in options.items() if name.startswith("headers.")
+        }
+        return lambda name: pa.PythonFile(_WebFile(f"{root.rstrip('/')}/{quote(name)}", headers), "r")
+    files = _filesystem(scheme.lower(), root, options)
 
     def open_remote(name: str) -> Any:
         try:
@@ -77,6 +89,43 @@ def _filesystem(scheme: str, root: str, options: Mapping[str, str]) -> Any:
         )
         return fs.GcsFileSystem(anonymous=anonymous, **place)
     raise ShardlineValueError(
-        f"{root}: what footers say in detail is read by pyarrow, from local files, s3:// and gs:// only. Copy a few of "
-        "the files to a disk and look at these"
+        f"{root}: what footers say in detail is read by pyarrow, from local files, s3://, gs:// and https:// only. "
+        "Copy a few of the files to a disk and look at these"
     )
+
+
+class _WebFile(io.RawIOBase):
+    """A file on a web server, read by ranges."""
+
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        self._url, self._headers, self._at = url, dict(headers), 0
+        with self._ask({}, "HEAD") as answer:
+            self._size = int(answer.headers["Content-Length"])
+
+    def _ask(self, headers: Mapping[str, str], method: str = "GET") -> Any:
+        request = urllib.request.Request(self._url, headers={**self._headers, **headers}, method=method)
+        return urllib.request.urlopen(request, timeout=_SECONDS)
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        return self._at
+
+    def read(self, count: int = -1) -> bytes:
+        end = self._size if count < 0 else min(self._size, self._at + count)
+        if end <= self._at:
+            return b""
+        with self._ask({"Range": f"bytes={self._at}-{end - 1}"}) as answer:
+            data: bytes = answer.read()
+        if answer.status != 206 or len(data) != end - self._at:
+            raise ShardlineOSError(f"{self._url}: the server does not answer with the range that was asked for")
+        self._at = end
+        return data

@@ -76,7 +76,8 @@ def facts_of(saved: SavedState) -> list[tuple[str, str]]:
         found.append(("left out", text.listed(sorted(rows.left_out))))
     named = text.listed([name for name, _, _ in saved.files.table], 3) if saved.files.table else "by digest only"
     found.append(("files", f"{saved.files.count:,} ({named}), {text.counted(saved.files.rows, 'row')}"))
-    found.append(("needs", ", ".join(f"{name}={value!r}" for name, value in figures["needs"].items())))
+    needs = [f"{name}={value!r}" for name, value in figures["needs"].items() if name != "filters"]
+    found.append(("needs", ", ".join([*needs, *(["the filter"] if rows.filter is not None else [])])))
     return found
 
 
