@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from typing import Any
+from typing import Any, cast
 
 from shardline.cli import head, info, plan, shuffle_quality, state, stats  # noqa: F401
 from shardline.cli.app import app
@@ -19,7 +19,7 @@ def run() -> None:
         def emit(self, record: logging.LogRecord) -> None:
             complain(record.levelname.lower(), record.getMessage())
 
-    warnings.showwarning = say
+    warnings.showwarning = cast(Any, say)
     logging.getLogger("shardline").addHandler(Lines(logging.WARNING))
     logging.getLogger("torch.fx").setLevel(logging.ERROR)  # of torch's own features
     app(prog_name="shardline")

@@ -55,7 +55,8 @@ def _walk(key: str, value: Any) -> Iterator[tuple[str, tuple[str, str, str]]]:
             yield from _walk(f"{key}.{name}" if key else str(name), each)
         return
     if isinstance(value, torch.Tensor):
-        shape = ["…" if not isinstance(each, int) else each for each in value.shape]
+        sizes: tuple[Any, ...] = tuple(value.shape)  # of a jagged tensor, one is symbolic
+        shape = [each if isinstance(each, int) else "…" for each in sizes]
         kind = str(value.dtype).removeprefix("torch.")
         rows = value.unbind()[:_VALUES] if value.is_nested else value[:_VALUES] if value.dim() else [value]
         values = [_short(each.tolist()) for each in rows]

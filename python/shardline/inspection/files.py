@@ -131,40 +131,42 @@ class FilesReport:
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
         found = self.survey
-        return text.plain(
-            {
-                "path": self.path,
-                "files": found.files,
-                "rows": found.rows,
-                "bytes": found.bytes,
-                "footer_bytes": found.footer_bytes,
-                "row_groups": {
-                    "count": len(found.groups),
-                    "rows": _numbers([group.rows for group in found.groups]),
-                    "compressed_bytes": _numbers([group.compressed for group in found.groups]),
-                    "uncompressed_bytes": _numbers([group.uncompressed for group in found.groups]),
-                },
-                "files_with_page_checksums": found.with_checksums,
-                "written_by": dict(found.writers),
-                "columns": {
-                    name: {
-                        "types": list(each.types),
-                        "becomes": self._tensor(each),
-                        "nulls": each.has_nulls,
-                        "compressed_bytes": each.compressed,
-                        "uncompressed_bytes": each.uncompressed,
-                        "codecs": list(each.codecs),
-                        "encodings": list(each.encodings),
-                        "chunks": each.chunks,
-                        "chunks_with_page_index": each.offset_indexes,
-                        "chunks_with_statistics": each.bounded + each.empty,
-                    }
-                    for name, each in found.columns.items()
-                },
-                "damaged": found.damaged,
-                "problem": self.problem,
-                "advice": [vars(each) for each in self.advice],
-            }
+        return dict(
+            text.plain(
+                {
+                    "path": self.path,
+                    "files": found.files,
+                    "rows": found.rows,
+                    "bytes": found.bytes,
+                    "footer_bytes": found.footer_bytes,
+                    "row_groups": {
+                        "count": len(found.groups),
+                        "rows": _numbers([group.rows for group in found.groups]),
+                        "compressed_bytes": _numbers([group.compressed for group in found.groups]),
+                        "uncompressed_bytes": _numbers([group.uncompressed for group in found.groups]),
+                    },
+                    "files_with_page_checksums": found.with_checksums,
+                    "written_by": dict(found.writers),
+                    "columns": {
+                        name: {
+                            "types": list(each.types),
+                            "becomes": self._tensor(each),
+                            "nulls": each.has_nulls,
+                            "compressed_bytes": each.compressed,
+                            "uncompressed_bytes": each.uncompressed,
+                            "codecs": list(each.codecs),
+                            "encodings": list(each.encodings),
+                            "chunks": each.chunks,
+                            "chunks_with_page_index": each.offset_indexes,
+                            "chunks_with_statistics": each.bounded + each.empty,
+                        }
+                        for name, each in found.columns.items()
+                    },
+                    "damaged": found.damaged,
+                    "problem": self.problem,
+                    "advice": [vars(each) for each in self.advice],
+                }
+            )
         )
 
 

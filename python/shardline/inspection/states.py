@@ -150,16 +150,16 @@ def _load(path: Path) -> Any:
 
 
 def _of_folder(path: Path) -> StateReport:
-    kind, facts = "a checkpoint", []
+    facts: list[tuple[str, str]] = []
     if not (path / NAME).exists():
         there = contents(path)
         if not there.found:
-            wrong = "".join(f"; {each}" for each in there.damaged.values())
-            raise CheckpointError(f"{path} is no checkpoint of a Checkpointer, and holds none{wrong}")
+            damaged = "".join(f"; {each}" for each in there.damaged.values())
+            raise CheckpointError(f"{path} is no checkpoint of a Checkpointer, and holds none{damaged}")
         steps = [one.manifest.step for one in there.found]
         of = f"of {'step' if len(steps) == 1 else 'steps'} {text.listed(map(str, steps))}"
         facts = [("checkpoints", f"{len(steps):,}, {of}; this is the latest")]
-        facts += [("damaged", wrong) for wrong in there.damaged.values()]
+        facts += [("damaged", said) for said in there.damaged.values()]
         path = there.found[-1].path
     try:
         manifest = read_manifest(path)
@@ -177,7 +177,7 @@ def _of_folder(path: Path) -> StateReport:
     ]
     if manifest.metrics:
         facts.append(("metrics", ", ".join(f"{name} {value:.6g}" for name, value in manifest.metrics.items())))
-    return StateReport(path, kind, states, facts)
+    return StateReport(path, "a checkpoint", states, facts)
 
 
 def _of_parts(path: Path, manifest: Manifest) -> tuple[list[FoundState], list[tuple[str, str]]]:
