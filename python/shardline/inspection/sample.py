@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from shardline.footers.columns import ColumnFacts
 from shardline.footers.opening import Open
@@ -82,6 +81,8 @@ def _read(open_file: Open, group: Group, columns: list[str]) -> dict[str, Any]:
 
 
 def _look(facts: ColumnFacts, arrays: list[Any]) -> Sampled:
+    import pyarrow.compute as pc
+
     rows, groups = sum(map(len, arrays)), len(arrays)
     distinct, length = None, None
     are_whole = fit = False
