@@ -137,7 +137,8 @@ def _of_columns(survey: Survey, sampled: Mapping[str, Sampled]) -> Iterator[Advi
         yield Advice(
             "lists of one length",
             f"lists of one length: {said} (the average in every footer, and each of {rows:,} rows that were read)",
-            "fixed-size lists become (rows, length) tensors: shardline rewrite IN OUT --fixed-size-lists, which checks every list",
+            "fixed-size lists become (rows, length) tensors: shardline rewrite IN OUT --fixed-size-lists, which checks "
+            "every list",
             tuple(lists),
         )
     narrow = [name for name, one in sampled.items() if one.fit_float32 and one.rows >= _SAMPLE]
