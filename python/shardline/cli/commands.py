@@ -20,6 +20,7 @@ def run() -> None:
             complain(record.levelname.lower(), record.getMessage())
 
     warnings.showwarning = cast(Any, say)
+    warnings.simplefilter("ignore", ResourceWarning)  # of a file that Ctrl-C left open
     logging.getLogger("shardline").addHandler(Lines(logging.WARNING))
     logging.getLogger("torch.fx").setLevel(logging.ERROR)  # of torch's own features
     app(prog_name="shardline")
