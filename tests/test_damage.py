@@ -1,5 +1,8 @@
 """Pages and values that cannot be read: damage, nulls, errors among what was read ahead."""
 
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -116,6 +119,31 @@ def test_damaged_files_neither_crash_nor_hang(tmp_path_factory, small_file, data
             continue
         assert "a.parquet" in message
         assert "internal error" not in message
+
+
+PROGRAM = """
+import sys, shardline
+try:
+    list(shardline.DataLoader(sys.argv[1]))
+except shardline.ShardlineError as error:
+    sys.exit(f"ended by: {error}")
+"""
+
+
+def test_a_decoder_that_panics_over_damage_prints_nothing(tmp_path):
+    """The dictionary's page says that it is one of an index: the decoder that meets its codes has no dictionary."""
+    pq.write_table(pa.table({"m": [[{"x": 1}], [{"x": 2}, {"x": 1}]]}), tmp_path / "a.parquet", compression="none")
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    assert data[4:6] == b"\x15\x04"
+    data[5] = 2
+    (tmp_path / "a.parquet").write_bytes(data)
+    env = {name: value for name, value in os.environ.items() if name != "RUST_BACKTRACE"}
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, str(tmp_path)]
+    done = subprocess.run(command, env=env, check=False, timeout=100, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("ended by: ")
+    assert 'a.parquet: column "m", row group 0: ' in done.stderr
+    assert "panicked" not in done.stderr
 
 
 # Nulls

@@ -15,8 +15,8 @@
 //! | [`tensor`] | Arrow memory as tensors |
 //!
 //! What several of them use is beside them: errors, memory that is reused (`buffer_pool`), the files that are open
-//! (`descriptors`), a bounded map (`lru`),
-//! threads that share a list of tasks (`parallel`) and locks ([`sync`]).
+//! (`descriptors`), a bounded map (`lru`), threads that share a list of tasks (`parallel`), locks ([`sync`]) and what
+//! catches the panics of decoders that are not ours (`third_party`).
 
 mod buffer_pool;
 mod descriptors;
@@ -36,5 +36,6 @@ pub mod schedule;
 pub mod select;
 pub mod store;
 pub mod tensor;
+mod third_party;
 
 pub use error::{Error, ErrorKind, Result};

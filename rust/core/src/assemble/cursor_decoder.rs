@@ -1,7 +1,6 @@
 //! The open decoders of a cursor, and the rows that they have decoded ahead.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow_array::ArrayRef;
@@ -15,7 +14,7 @@ use crate::files::Plan;
 use crate::order::RowSet;
 use crate::schedule::ChunkSize;
 use crate::select::Selections;
-use crate::{Error, Result};
+use crate::{Error, Result, third_party};
 
 /// Chunks of so many bytes in all are read at once.
 const TOGETHER_BYTES: u64 = 512 << 10;
@@ -110,14 +109,14 @@ impl CursorDecoder {
         let file = files.open(index)?;
         let group = key.group as usize - plan.groups(index).start;
         let sources: Vec<&decode::SourceColumn> = key.sources.clone().map(|source| projection.source(source)).collect();
-        let arrays = catch_unwind(AssertUnwindSafe(|| {
+        let arrays = third_party::guarded(|| {
             let set = selections.map(|selections| selections.rows(files, key.group as usize)).transpose()?;
             if let Some(set) = &set {
                 file.restrict_to(group, set);
             }
             let set = set.as_deref().filter(|set| set.words().is_some());
             self.decode(&file, &RowGroupRef { plan, index, group, set, pool }, &sources, rows)
-        }));
+        });
         // Damaged pages make decoders panic that are not ours.
         let arrays = arrays.unwrap_or_else(|panic| {
             let detail = format!(

@@ -4,8 +4,6 @@
 //! which hold them all ([`int96`]), and a column with text that is not UTF-8 is read once more as bytes, for
 //! `source_text` to say what becomes of it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{Field, FieldRef, Fields};
 use parquet::arrow::ProjectionMask;
@@ -20,11 +18,11 @@ use super::group_column::GroupColumn;
 use super::int96;
 use super::pages::pages;
 use super::source_text::{as_bytes, bytes_type, has_text};
-use crate::Result;
 use crate::error::panic_words;
 use crate::fetch::FileMetadata;
 use crate::files::readable_schema::map_leaves;
 use crate::order::RowSet;
+use crate::{Result, third_party};
 
 /// Rows that arrow-rs decodes at a time: few enough for the cache.
 const STEP_ROWS: u64 = 8192;
@@ -127,7 +125,7 @@ impl FallbackColumn {
     fn decode(&mut self, of: &GroupColumn<'_>, set: Option<&RowSet>) -> Result<Option<Part>> {
         let part = loop {
             // Where a dictionary's values overflow, it panics.
-            let next = catch_unwind(AssertUnwindSafe(|| self.readers.next()));
+            let next = third_party::guarded(|| self.readers.next());
             let error = match next.unwrap_or_else(|panic| Err(ParquetError::General(panic_words(panic.as_ref())))) {
                 Ok(part) => break part,
                 Err(error) => error,

@@ -1,7 +1,6 @@
 //! One column of one row group: where it is in its file, and what is not in its pages.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
@@ -15,7 +14,7 @@ use super::source_column::SourceColumn;
 use crate::error::panic_words;
 use crate::fetch::{FileHandle, FileMetadata, Leaves, OpenFile};
 use crate::files::Plan;
-use crate::{Error, Result};
+use crate::{Error, Result, third_party};
 
 /// A source column in a row group.
 #[derive(Debug, Clone, Copy)]
@@ -120,7 +119,7 @@ impl<'a> GroupColumn<'a> {
 
     /// The result of reading it: damaged pages make third-party decoders panic.
     pub(crate) fn guarded<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
-        catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        third_party::guarded(read).unwrap_or_else(|panic| {
             Err(self.corrupt(&format_args!("a decoder gave up ({})", panic_words(panic.as_ref()))))
         })
     }

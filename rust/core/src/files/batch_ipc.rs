@@ -1,12 +1,11 @@
 //! A record batch as an Arrow IPC stream.
 
 use std::io::Cursor;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow_array::RecordBatch;
 use arrow_ipc::{reader::StreamReader, writer::StreamWriter};
 
-use crate::{Error, Result};
+use crate::{Error, Result, third_party};
 
 /// Rows as bytes: an Arrow IPC stream of one batch.
 pub fn batch_to_bytes(batch: &RecordBatch) -> Result<Vec<u8>> {
@@ -26,5 +25,5 @@ pub fn batch_from_bytes(bytes: &[u8]) -> Result<RecordBatch> {
         reader.next().ok_or_else(|| bad(&"there is no batch"))?.map_err(|error| bad(&error))
     };
     // The reader (arrow-ipc 60.1) trusts the offsets in a batch, and panics where they lie outside of it.
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(bad(&"an offset lies outside of them")))
+    third_party::guarded(read).unwrap_or_else(|_| Err(bad(&"an offset lies outside of them")))
 }

@@ -3,13 +3,13 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex};
 
 use super::Selections;
 use crate::fetch::Files;
 use crate::order::GroupSlice;
 use crate::sync::{lock, wait};
+use crate::third_party;
 
 /// Rows that will be read, of those that pass.
 #[derive(Debug, Clone)]
@@ -64,12 +64,12 @@ impl FilterPrefetch {
             }
             let Some(Wanted { turn, group, rows }) = coming.pop_front() else { continue };
             // A third-party decoder may panic.
-            drop(catch_unwind(AssertUnwindSafe(|| {
+            drop(third_party::guarded(|| {
                 let index = files.plan().file_of_group(group);
                 let (Ok(set), Ok(file)) = (selections.rows(files, group), files.open(index)) else { return };
                 file.restrict_to(group - files.plan().groups(index).start, &set);
                 files.prefetch_set(turn, group, &set, rows);
-            })));
+            }));
         }
     }
 

@@ -1,6 +1,5 @@
 //! The sets of rows that pass: found when a row group is read, cached, and compared with the rows that were counted.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use super::evaluate;
@@ -12,7 +11,7 @@ use crate::files::Plan;
 use crate::lru::LruByBytes;
 use crate::order::{RowSet, Sample};
 use crate::sync::lock;
-use crate::{Error, Result};
+use crate::{Error, Result, third_party};
 
 /// Rows that a filter is evaluated over at a time: few enough for the CPU cache, and whole words of bits.
 ///
@@ -137,7 +136,7 @@ impl Selector {
                     Verdict::None => return Ok(RowSet::from_words(rows, Vec::new())),
                     Verdict::All => RowSet::all(rows),
                     Verdict::Some => {
-                        let found = catch_unwind(AssertUnwindSafe(|| filtered(plan, &file, group, predicate, columns)));
+                        let found = third_party::guarded(|| filtered(plan, &file, group, predicate, columns));
                         // Damaged pages make decoders panic that are not ours.
                         let found = found.unwrap_or_else(|_| {
                             let number = group - plan.groups(index).start;

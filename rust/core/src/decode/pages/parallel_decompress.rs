@@ -4,7 +4,6 @@
 //! would wait for it, and most of what it does is to decompress.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use parquet::errors::{ParquetError, Result};
 
 use crate::error::panic_words;
 use crate::sync::{lock, wait};
+use crate::third_party;
 
 /// Bytes of pages that are made before their turn, in all and for each thread that could make them: no more are of use.
 const MAX_BYTES: usize = 8 << 20;
@@ -143,8 +143,8 @@ impl DecompressTask {
             }
         };
         drop(state);
-        let made = catch_unwind(AssertUnwindSafe(make))
-            .unwrap_or_else(|panic| Err(ParquetError::General(panic_words(panic.as_ref()))));
+        let made =
+            third_party::guarded(make).unwrap_or_else(|panic| Err(ParquetError::General(panic_words(panic.as_ref()))));
         *lock(&self.state) = TaskState::Done(made);
         self.done.notify_all();
         true
