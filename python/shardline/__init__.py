@@ -24,6 +24,7 @@ from shardline.errors import (
 from shardline.loader import DataLoader
 from shardline.options.columns import ColumnOptions
 from shardline.quality import ShuffleQuality, shuffle_quality
+from shardline.rewrite import RewriteProgress, RewriteReport, rewrite
 from shardline.schema import ColumnSchema, Schema
 from shardline.state.format import describe
 from shardline.state.torchdata import job_state
@@ -40,6 +41,8 @@ __all__ = [
     "Plan",
     "RankTimeoutError",
     "Restored",
+    "RewriteProgress",
+    "RewriteReport",
     "SavedCheckpoint",
     "Schema",
     "ShardlineError",
@@ -55,6 +58,7 @@ __all__ = [
     "__version__",
     "describe",
     "job_state",
+    "rewrite",
     "shuffle_quality",
 ]
 
