@@ -29,12 +29,14 @@ def check_partition_types(schema: pa.Schema, names: Sequence[str]) -> None:
 
 def cut_by_folder(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
     """(folder with a "/" at its end, rows without the columns `names`); one folder "" where there are no names."""
+    if not batch.num_rows:
+        return
     if not names:
         yield "", batch
         return
     rest = batch.select([name for name in batch.schema.names if name not in names])
     cuts = np.zeros(batch.num_rows, bool)
-    cuts[:1] = True
+    cuts[0] = True
     for name in names:
         codes = pc.dictionary_encode(batch.column(name), null_encoding="encode").indices.to_numpy()
         cuts[1:] |= codes[1:] != codes[:-1]

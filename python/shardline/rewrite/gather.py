@@ -13,7 +13,7 @@ from shardline.rewrite.order import Order
 from shardline.rewrite.parallel import Tell
 from shardline.rewrite.scatter import Contents, read_bucket
 from shardline.rewrite.verify import digest_of_files
-from shardline.rewrite.write import WrittenFile
+from shardline.rewrite.write import FileWriter, WrittenFile
 
 
 class Budget:
@@ -47,7 +47,7 @@ def gather_file(job: Job, file: int, held: Contents, order: Order, budget: Budge
         group_rows = -(-rows // -(-rows // sizes.row_group))
     chunks = [job.chunk_path(chunk) for chunk in range(sizes.chunks)]
     written: list[WrittenFile] = []
-    writer = None if folders else job.new_file(job.file_name(file), group_rows)
+    writer: FileWriter | None = None
     for bucket in buckets:
         with budget.taken(int(held.bytes[bucket]) * 5 // 2):
             for above, part in cut_by_folder(_ordered(job, chunks, bucket, order), folders):

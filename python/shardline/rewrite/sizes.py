@@ -42,7 +42,7 @@ def sizes_of(source: Source, layout: Layout, memory: int, threads: int) -> Sizes
         row_group = max(1, min(int(layout.row_group_bytes / mean), most))
     else:
         row_group = layout.row_group_rows
-    row_group = min(row_group, max(rows, 1))
+    row_group = min(row_group, rows)
     if row_group > max(most, 1):
         needed = int(row_group * widest * _GROUPS_HELD / SHARE)
         raise ShardlineValueError(
@@ -50,16 +50,12 @@ def sizes_of(source: Source, layout: Layout, memory: int, threads: int) -> Sizes
             f"memory={needed:,} or more, or fewer rows"
         )
     file_rows = layout.file_rows or max(1, int(layout.file_bytes / mean))
-    # The fewest row groups that hold file_rows, so that a file of 100 rows does not become one of 64 and one of 36.
-    row_group = min(row_group, file_rows)
-    groups = max(1, file_rows // row_group)
-    if layout.file_rows is not None and groups * row_group != file_rows:
-        row_group = -(-file_rows // -(-file_rows // row_group))
-        groups = -(-file_rows // row_group)
+    groups = -(-file_rows // row_group)
+    row_group = max(1, file_rows // groups)  # all of one size, so that 100 rows do not become 64 and 36
     per_file = row_group * groups
-    files = max(1, -(-rows // per_file))
+    files = -(-rows // per_file)
     chunk_bytes = min(_CHUNK_BYTES, room // 8)
-    chunk = max(1, min(int(chunk_bytes / widest), max(rows, 1)))
+    chunk = max(1, min(int(chunk_bytes / widest), rows))
     buckets = max(1, min(-(-int(per_file * mean) // chunk_bytes), _MOST_BUCKETS // files)) if layout.two_passes else 1
     needs = row_group * widest * _GROUPS_HELD
     if layout.two_passes:

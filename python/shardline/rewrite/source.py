@@ -76,8 +76,8 @@ class Source:
         """The decoded bytes of a row, over all columns: the mean, and the most that a row group has on average."""
         sizes = [(rows, size) for rows, size in zip(self.plan.group_rows, self.plan.decoded_bytes, strict=True) if rows]
         total = sum(rows for rows, _ in sizes)
-        mean = sum(size for _, size in sizes) / total if total else 1.0
-        return max(1.0, mean), max((size / rows for rows, size in sizes), default=mean)
+        mean = sum(size for _, size in sizes) / total
+        return max(1.0, mean), max(1.0, *(size / rows for rows, size in sizes))
 
     def check_columns(self, argument: str, names: Sequence[str]) -> None:
         """ColumnNotFoundError where one of `names` is no column."""
@@ -93,8 +93,6 @@ class Source:
 
         `columns`: of these columns only. The thread that iterates does not decode: `threads` others do.
         """
-        if count <= 0 or self.num_rows == 0:
-            return
         chosen = {} if columns is None else {"columns": list(columns)}
         dataset = self._dataset(plan=self.plan, batch_size=rows, num_threads=threads, **chosen)
         dataset.seek(first)
@@ -112,9 +110,8 @@ class Source:
 
     def _delivered(self, dataset: StructuredDataset) -> pa.Schema:
         schema = pa.schema(dataset.schema.arrow)
-        for batch in self._dataset(plan=self.plan, batch_size=1, num_threads=1) if self.num_rows else ():
-            return batch.schema.with_metadata(schema.metadata)
-        return schema
+        first = next(iter(self._dataset(plan=self.plan, batch_size=1, num_threads=1)))
+        return first.schema.with_metadata(schema.metadata)
 
 
 def read_file(path: Path, rows: int) -> Iterator[pa.RecordBatch]:

@@ -16,8 +16,7 @@ def digest_of_files(folder: Path, files: Sequence[WrittenFile], schema: pa.Schem
     """The digest of all rows in files, with the columns of their folders. `schema`: of the input."""
     found = Digest()
     for file in files:
-        rows = max(1, -(-file.rows // max(1, file.row_groups)))
-        for batch in read_file(folder / file.name, rows) if file.rows else ():
+        for batch in read_file(folder / file.name, -(-file.rows // file.row_groups)):
             found += digest(with_folders(batch, file.name, schema))
     return found
 
