@@ -40,7 +40,13 @@ def test_order_and_cuts_do_not_count_and_values_do(type_, nulls, seed, cut):
     one = mixed.slice(0, 39)
     assert digest(one) != whole
     assert digest(one) + digest(mixed.slice(39)) == whole
-    assert keep[replaced] is None or digest(pa.record_batch({"x": pa.concat_arrays([array[:replaced], pa.nulls(1, type_), array[replaced + 1 :]])})) != whole
+    assert (
+        keep[replaced] is None
+        or digest(
+            pa.record_batch({"x": pa.concat_arrays([array[:replaced], pa.nulls(1, type_), array[replaced + 1 :]])})
+        )
+        != whole
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,7 +59,10 @@ def test_order_and_cuts_do_not_count_and_values_do(type_, nulls, seed, cut):
         ((["a", None, ""], pa.string()), (["a", None, ""], pa.dictionary(pa.int32(), pa.string()))),
         (([[1, 2], [3, 4]], pa.list_(pa.int64())), ([[1, 2], [3, 4]], pa.list_(pa.int16(), 2))),
         (([5], pa.timestamp("s")), ([5_000], pa.timestamp("ms"))),
-        (([Decimal("1.5"), Decimal("-1.5")], pa.decimal128(9, 1)), ([Decimal("1.5"), Decimal("-1.5")], pa.decimal256(60, 1))),
+        (
+            ([Decimal("1.5"), Decimal("-1.5")], pa.decimal128(9, 1)),
+            ([Decimal("1.5"), Decimal("-1.5")], pa.decimal256(60, 1)),
+        ),
         (([Decimal("-0.1")], pa.decimal32(3, 1)), ([Decimal("-0.1")], pa.decimal128(30, 1))),
     ],
 )

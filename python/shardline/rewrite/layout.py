@@ -83,7 +83,7 @@ def check_layout(
     return Layout(
         row_group_rows=rows("row_group_rows", row_group_rows),
         row_group_bytes=validate.parse_bytes(
-            "row_group_bytes", "32MiB" if row_group_bytes is None else row_group_bytes
+            "row_group_bytes", "16MiB" if row_group_bytes is None else row_group_bytes
         ),
         file_rows=files("file_rows", file_rows),
         file_bytes=validate.parse_bytes("file_bytes", "256MiB" if file_bytes is None else file_bytes),

@@ -101,7 +101,7 @@ def check_sortable(schema: pa.Schema, keys: list[tuple[str, str]], argument: str
     """ShardlineTypeError names the column of a type that has no order."""
     for name, direction in keys:
         try:
-            table = pa.schema([schema.field(name), pa.field(ROW, pa.uint64())]).empty_table()
+            table = pa.table({name: pa.nulls(2, schema.field(name).type), ROW: pa.array([0, 1], pa.uint64())})
             pc.sort_indices(table, sort_keys=[(name, direction), (ROW, "ascending")])
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid, pa.ArrowTypeError):
             raise ShardlineTypeError(

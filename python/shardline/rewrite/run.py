@@ -61,7 +61,7 @@ def rewrite(
         sort_by: Columns, or `(column, "descending")`. Stable; nulls last.
         partition_by: Columns that become `key=value` folders instead of columns. In each, rows keep their order.
         row_group_rows: Rows of a row group.
-        row_group_bytes: Decoded bytes of a row group, about, instead of rows; 32MiB by default.
+        row_group_bytes: Decoded bytes of a row group, about, instead of rows; 16MiB by default.
         file_rows: Rows of a file. About as many where rows change places.
         file_bytes: Decoded bytes of a file, about, instead of rows; 256MiB by default.
         codec: "none", "snappy", "zstd", "lz4", "gzip" or "brotli".

@@ -9,7 +9,7 @@ from shardline.rewrite.source import Source
 _CHUNK_BYTES = 16 * 2**20  # of pass one: decoded rows that are scattered at a time
 _MOST_BUCKETS = 2**16 - 1  # a row's bucket fits 16 bits, which sort in linear time
 _GROUPS_HELD = 3  # row groups in one worker: read ahead, in hand, encoded
-SHARE = 0.75  # of the memory; the rest is the allocators'
+SHARE = 0.5  # of the memory; the rest is the allocators' and what the loader keeps for reuse
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,10 @@ def sizes_of(source: Source, layout: Layout, memory: int, threads: int) -> Sizes
     files = -(-rows // per_file)
     chunk_bytes = min(_CHUNK_BYTES, room // 8)
     chunk = max(1, min(int(chunk_bytes / widest), rows))
-    buckets = max(1, min(-(-int(per_file * mean) // chunk_bytes), _MOST_BUCKETS // files)) if layout.two_passes else 1
+    file_bytes = -(-rows // files) * mean  # where rows change places, files are equal shares
+    buckets = max(1, min(-(-int(file_bytes) // chunk_bytes), _MOST_BUCKETS // files)) if layout.two_passes else 1
     needs = row_group * widest * _GROUPS_HELD
     if layout.two_passes:
-        needs = max(4.0 * chunk_bytes, row_group * widest * 2 + 2.5 * max(chunk_bytes, per_file * mean / buckets))
+        needs = max(4.0 * chunk_bytes, row_group * widest * 2 + 2.5 * max(chunk_bytes, file_bytes / buckets))
     workers = max(1, min(threads, int(room // needs)))
     return Sizes(row_group, groups, files, chunk, -(-rows // chunk), buckets, workers)
