@@ -21,6 +21,20 @@ from shardline.errors import (
     ShardlineTypeError,
     ShardlineValueError,
 )
+from shardline.footers.stats import ColumnStats, Stats
+from shardline.inspection import (
+    Advice,
+    BatchReport,
+    Explanation,
+    FilesReport,
+    StateComparison,
+    StateReport,
+    compare_states,
+    describe_batch,
+    explain,
+    inspect,
+    read_state,
+)
 from shardline.loader import DataLoader
 from shardline.options.columns import ColumnOptions
 from shardline.quality import ShuffleQuality, shuffle_quality
@@ -30,14 +44,19 @@ from shardline.state.format import describe
 from shardline.state.torchdata import job_state
 
 __all__ = [
+    "Advice",
+    "BatchReport",
     "CheckpointError",
     "CheckpointMismatchError",
     "Checkpointer",
     "ColumnNotFoundError",
     "ColumnOptions",
     "ColumnSchema",
+    "ColumnStats",
     "DataLoader",
+    "Explanation",
     "FileChangedError",
+    "FilesReport",
     "Plan",
     "RankTimeoutError",
     "Restored",
@@ -54,10 +73,18 @@ __all__ = [
     "ShardlineTypeError",
     "ShardlineValueError",
     "ShuffleQuality",
+    "StateComparison",
+    "StateReport",
+    "Stats",
     "StructuredDataset",
     "__version__",
+    "compare_states",
     "describe",
+    "describe_batch",
+    "explain",
+    "inspect",
     "job_state",
+    "read_state",
     "rewrite",
     "shuffle_quality",
 ]

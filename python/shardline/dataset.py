@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from torch.utils.data import IterableDataset
@@ -11,10 +12,15 @@ from shardline.arguments import DatasetArguments
 from shardline.distributed.plan_broadcast import broadcast_plan, open_channels
 from shardline.distributed.ranks import find_ranks
 from shardline.distributed.state_check import StateCheck
+from shardline.errors import ShardlineOSError
+from shardline.footers.opening import opener
+from shardline.footers.stats import Stats
+from shardline.footers.survey import survey
 from shardline.iteration.context import EpochContext
 from shardline.iteration.epoch import MakeBar, start_epoch
 from shardline.iteration.guard import check_not_dispatched, check_ranks_known
 from shardline.iteration.iterator import BatchIterator, Finish
+from shardline.iteration.one_column import value_counts
 from shardline.iteration.pipeline import MakePool
 from shardline.iteration.shared_dict import being_sent
 from shardline.iteration.torch_workers import check_unmoved, read_entry
@@ -353,6 +359,74 @@ class StructuredDataset(IterableDataset[Any]):
             rows = order.selector.resolve(order.plan, rows)
         found = [(order.names[file], group, first, end) for file, group, first, end in rows]
         return [row for row in found if row[0] not in order.left_out]
+
+    def head(self, n: int = 5) -> Any:
+        """The first `n` rows of the epoch in hand, over all ranks, as one batch; the place stays where it is.
+
+        >>> import pyarrow as pa, pyarrow.parquet as pq, tempfile, os
+        >>> path = os.path.join(tempfile.mkdtemp(), "x.parquet")
+        >>> pq.write_table(pa.table({"x": range(10)}), path)
+        >>> StructuredDataset(path).head(3)
+        {'x': tensor([0, 1, 2])}
+        """
+        order = self._order
+        n = validate.check_int("n", n, 1, 2**40)
+        settings = replace(self._context.settings, batch_size=n, drop_last=False, rank=0, num_ranks=1, num_shards=1)
+        context = EpochContext(settings, order.plan, order.seed, 1, order.shuffle)
+        if order.left_out:
+            context.sources = context.sources.leaving_out(order.left_out, order.left_out)
+        context.set_epoch(self.epoch)
+        batches = start_epoch(context, None)
+        try:
+            return next(batches)
+        finally:
+            batches.close()
+
+    def stats(self) -> Stats:
+        """Rows, nulls, least and greatest value of every column as stored, from footers: no data is read.
+
+        All rows of the files count, whatever filter or sample is set.
+
+        Returns:
+            `ColumnStats` by column: `rows`, `nulls`, `min`, `max`, and `exact`, with a note where they are not. `print`
+            shows a table.
+
+        Raises:
+            ShardlineOSError: A file cannot be read any more.
+            ShardlineValueError: pyarrow cannot read this kind of store.
+
+        >>> import pyarrow as pa, pyarrow.parquet as pq, tempfile, os
+        >>> path = os.path.join(tempfile.mkdtemp(), "x.parquet")
+        >>> pq.write_table(pa.table({"x": [3, None, 1]}), path)
+        >>> x = StructuredDataset(path, output_format="arrow").stats()["x"]
+        >>> x.rows, x.nulls, x.min, x.max, x.exact
+        (3, 1, 1, 3, True)
+        """
+        order, settings = self._order, self._context.settings
+        names = (name for name in order.names if name not in order.left_out)
+        found = survey(names, opener(order.plan.root, settings.storage), settings.num_threads)
+        for name, wrong in found.damaged.items():
+            raise ShardlineOSError(f"{order.plan.root}/{name}: {wrong}")
+        rule = settings.row_filter
+        return Stats(found, f"All rows of the files are meant, not only those that pass {rule}." if rule.rule else "")
+
+    def value_counts(self, column: str) -> dict[Any, int]:
+        """How many rows have each value of a column, the most frequent first: reads that column, once.
+
+        Rows are those that pass the filter and the sample, over all ranks. None stands for null.
+
+        Raises:
+            ColumnNotFoundError: There is no such column.
+            ShardlineTypeError: The column holds lists or structs.
+            ShardlineValueError: It has more than 1,048,576 values.
+
+        >>> import pyarrow as pa, pyarrow.parquet as pq, tempfile, os
+        >>> path = os.path.join(tempfile.mkdtemp(), "x.parquet")
+        >>> pq.write_table(pa.table({"label": ["a", "b", "a"]}), path)
+        >>> StructuredDataset(path).value_counts("label")
+        {'a': 2, 'b': 1}
+        """
+        return value_counts(self._order, self._context.settings, column)
 
     def measured(self) -> tuple[EpochOrder, Settings]:
         """For `shardline.shuffle_quality`: the order of the epoch in hand, and the settings to read a column with."""

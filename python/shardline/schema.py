@@ -1,5 +1,6 @@
 """What each key of a batch holds."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 
+from shardline import text
 from shardline._core import Projection
 from shardline.errors import ColumnNotFoundError
 from shardline.options.columns import ColumnOptions
@@ -87,9 +89,54 @@ class Schema(Mapping[str, ColumnSchema]):
     def __len__(self) -> int:
         return len(self._columns)
 
+    def text(self, width: int = text.WIDTH) -> str:
+        """As a table of at most `width` columns: what each key is stored as, and what it is delivered as."""
+        rows = [row for column in self._columns.values() for row in _lines_of(column, "")]
+        return "\n".join(text.table(["key", "stored as", "delivered as", "row", "nulls", "ids"], rows, width))
+
     def __repr__(self) -> str:
-        lines = (f"  {column!r}" for column in self._columns.values())
-        return "Schema(\n" + "\n".join(lines) + "\n)"
+        return f"Schema, {text.counted(len(self), 'key')}\n{self.text()}"
+
+
+def words_of(column: ColumnSchema) -> tuple[str, str]:
+    """What a key is delivered as, and the shape of a row of it: `("jagged float32", "(…)")`."""
+    dtype = "" if column.dtype is None else str(column.dtype).removeprefix("torch.")
+    unit = f"[{column.unit}]" if column.unit else ""
+    kind = "" if column.kind == "dense" else _KINDS.get(column.kind, column.kind)
+    if column.kind == "text":
+        kind = "list of bytes" if "binary" in str(column.type) else "list of str"
+    shape = ", ".join("…" if size is None else str(size) for size in column.shape)
+    return " ".join(filter(None, (kind, dtype + unit))), f"({shape})" if shape else ""
+
+
+def _lines_of(column: ColumnSchema, indent: str) -> Iterator[list[str]]:
+    """The cells of a key, and of its fields."""
+    delivered, row = words_of(column)
+    stored = text.printable(_short(column.type), 40)
+    if len(column.columns) > 1:
+        stored = f"{len(column.columns):,} columns"
+    ids = column.encode or ""
+    if column.buckets is not None:
+        ids += f", {column.buckets:,} buckets"
+    role = "" if column.role == "value" else column.role.replace("_", " ")
+    yield [
+        indent + text.printable(column.name),
+        role or stored,
+        delivered,
+        row,
+        "" if role else column.nulls,
+        ids,
+    ]
+    for each in column.fields:
+        yield from _lines_of(each, indent + "  ")
+
+
+_KINDS = {"objects": "list of objects", "ragged": "bytes and offsets"}
+
+
+def _short(kind: Any) -> str:
+    """A type without the names that writers give to items."""
+    return "" if kind is None else re.sub(r"<(item|element|array): ", "<", str(kind)).replace(" not null", "")
 
 
 def describe_columns(projection: Projection, settings: Settings, vocabulary: Callable[[str], list[Any]]) -> Schema:

@@ -1,20 +1,15 @@
 """A column's figure: its values in sampled batches, from one pass over the column in file order."""
 
-from dataclasses import replace
-
 import numpy as np
 import pyarrow as pa
 
 from shardline.errors import ShardlineTypeError, ShardlineValueError
-from shardline.iteration.context import EpochContext
-from shardline.iteration.epoch import start_epoch
-from shardline.options.columns import ColumnOptions
+from shardline.iteration.one_column import read_column
 from shardline.planning.epoch_order import EpochOrder
 from shardline.quality.figures import label_ratio, mean_ratio
 from shardline.quality.sampling import Rows
 from shardline.settings import Settings
 
-_BATCH = 2**16
 _LABELS = 2**20
 
 
@@ -41,7 +36,7 @@ def column_ratio(order: EpochOrder, settings: Settings, column: str, rows: Rows)
     labels = _Labels(column, len(wanted))
     kept: _Numbers | _Labels | None = None
     start = 0
-    for batch in _read(order, settings, column):
+    for batch in read_column(order, settings, column):
         array = batch.column(0)
         if kept is None:
             kept = values if _is_number(array.type, column) else labels
@@ -51,26 +46,6 @@ def column_ratio(order: EpochOrder, settings: Settings, column: str, rows: Rows)
     if kept is None or start != order.num_rows:
         raise ShardlineValueError(f"column={column!r}: {start:,} of {order.num_rows:,} rows were read")
     return kept.ratio(back.reshape(rows.shape), start)
-
-
-def _read(order: EpochOrder, settings: Settings, column: str) -> "pa.RecordBatchReader":
-    """The column's values on the line, in file order, in this process."""
-    reading = replace(
-        settings,
-        columns=(column,),
-        column_options={},
-        column_defaults=ColumnOptions(),
-        matrices=(),
-        output_format="arrow",
-        transform=None,
-        batch_size=_BATCH,
-        drop_last=False,
-        shuffle=False,
-        rank=0,
-        num_ranks=1,
-        num_shards=1,
-    )
-    return start_epoch(EpochContext(reading, order.plan, order.seed, 1), None)
 
 
 def _is_number(kind: pa.DataType, column: str) -> bool:

@@ -65,13 +65,13 @@ class ShuffleQuality:
             ),
             ("position in a row group", f"{self.in_row_group:.2f}"),
             ("position in a file", f"{self.in_file:.2f}"),
-            ("pairs that meet again in the next epoch", f"{self.pairs_again:.2f}"),
+            ("pairs that meet again next epoch", f"{self.pairs_again:.2f}"),
             ("effective batch size for sorted labels", f"{self.effective_batch_size:,.0f} of {self.batch_size:,}"),
         ]
         if self.column_values is not None:
             lines.insert(0, (f"column {self.column!r}", f"{self.column_values:.2f}"))
         head = f"{self.num_rows:,} rows, {self.order}; {self.sampled_batches:,} batches; 1.00 is a uniform shuffle"
-        return "\n".join([head, *(f"  {name:<40} {figure}" for name, figure in lines)])
+        return "\n".join([head, *(f"  {name:<39} {figure}" for name, figure in lines)])
 
 
 def shuffle_quality(
