@@ -151,9 +151,7 @@ def main() -> None:
             for key in keys[turn % len(keys) :] + keys[: turn % len(keys)]:
                 progress(f"{name}, round {turn + 1}: {key}")
                 found[key].append(child.run("rewrite", specs[key], 2))
-        say(
-            f"{name} ({data.about}): {data.rows:,} rows, {data.parquet_bytes / 2**20:,.0f} MiB in {len(data.paths)} files"
-        )
+        say(f"{name} ({data.about}): {data.rows:,} rows in {len(data.paths)} files")
         print("| writer | s | M rows/s | of pyarrow, as it is | processor s | peak, MiB | MiB written |")
         print("|---|" + "---:|" * 6)
         base = [r["seconds"] for r in found["pyarrow, as it is"] if "seconds" in r]

@@ -161,7 +161,9 @@ def test_what_stands_under_the_name_stays_until_all_is_written(data, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "mine").write_text("kept")
-    with pytest.raises(shardline.ShardlineValueError, match=r"out exists; give overwrite=True to replace it"):
+    with pytest.raises(
+        shardline.ShardlineValueError, match=r"out exists; give overwrite=True \(--overwrite\) to replace it"
+    ):
         shardline.rewrite(data, out, **SIZES)
     with pytest.raises(Stop):
         shardline.rewrite(data, out, overwrite=True, progress=halfway, **SIZES)

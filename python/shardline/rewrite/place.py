@@ -51,7 +51,9 @@ class Place:
             self._replaced.rename(self.out)
             log.info("%s was about to be replaced when a run ended; it is put back", self.out)
         if not self.overwrite and (self.out.exists() or self.out.is_symlink()):
-            raise ShardlineValueError(f"{self.out} exists; give overwrite=True to replace it, or another folder")
+            raise ShardlineValueError(
+                f"{self.out} exists; give overwrite=True (--overwrite) to replace it, or another folder"
+            )
         self.work.mkdir(parents=True, exist_ok=True)
         self._lock = (self.work / "lock").open("w")
         try:

@@ -49,9 +49,14 @@ def sizes_of(source: Source, layout: Layout, memory: int, threads: int) -> Sizes
             f"row_group_rows={row_group:,}: such row groups take {row_group * widest / 2**20:,.0f} MiB, decoded. Give "
             f"memory={needed:,} or more, or fewer rows"
         )
-    file_rows = layout.file_rows or max(1, int(layout.file_bytes / mean))
-    groups = -(-file_rows // row_group)
-    row_group = max(1, file_rows // groups)  # all of one size, so that 100 rows do not become 64 and 36
+    if layout.file_rows is None:
+        file_rows = max(1, int(layout.file_bytes / mean))
+        row_group = min(row_group, file_rows)
+        groups = file_rows // row_group
+    else:  # row groups of one size, so that 100 rows do not become 64 and 36
+        file_rows = min(layout.file_rows, rows)
+        groups = -(-file_rows // row_group)
+        row_group = file_rows // groups
     per_file = row_group * groups
     files = -(-rows // per_file)
     chunk_bytes = min(_CHUNK_BYTES, room // 8)
