@@ -122,7 +122,7 @@ def rewrite(
     if progress is not None and not callable(progress):
         raise ShardlineTypeError(f"progress must be a function of a RewriteProgress, not {progress!r}")
     threads, limit = validate.check_num_threads(num_threads), validate.parse_bytes("memory", memory)
-    source = Source(path, reading, threads)
+    source = Source(path, reading, threads, ahead=max(1, limit // 64))
     _check_columns(source, layout)
     sizes = sizes_of(source, layout, limit, threads)
     place = Place(out, _folders(path), source.paths, overwrite=overwrite)

@@ -27,6 +27,8 @@ READING = (
 )
 """The loader's arguments that say which rows and columns are the input."""
 
+_ALWAYS: dict[str, Any] = {"output_format": "arrow", "rank": 0, "num_ranks": 1}
+
 
 class Source:
     """An input that was listed, and whose rows were counted."""
@@ -36,13 +38,14 @@ class Source:
     schema: pa.Schema
     """As the rows are delivered."""
 
-    def __init__(self, path: Paths, reading: Mapping[str, Any], threads: int) -> None:
+    def __init__(self, path: Paths, reading: Mapping[str, Any], threads: int, ahead: int) -> None:
+        """`ahead`: the bytes that a reader decodes ahead, at most."""
         unknown = sorted(set(reading) - set(READING))
         if unknown:
             raise ShardlineTypeError(
                 f"rewrite() has no argument {unknown[0]!r}; of the loader's it takes {', '.join(READING)}"
             )
-        self._reading = dict(reading)
+        self._reading, self._ahead = dict(reading), ahead
         dataset = self._dataset(path=path, batch_size=1, num_threads=threads)
         self.plan, self.num_rows = dataset.plan, dataset.num_rows
         self.schema = self._delivered(dataset)
@@ -104,9 +107,7 @@ class Source:
 
     def _dataset(self, **arguments: Any) -> StructuredDataset:
         kept = {key: value for key, value in self._reading.items() if key != "columns" or "columns" not in arguments}
-        # What is read ahead is small: there are several readers, and each one's batches are large.
-        ahead: dict[str, Any] = {"prefetch_bytes": "8MiB", "output_format": "arrow", "rank": 0, "num_ranks": 1}
-        return StructuredDataset(**(kept | ahead | arguments))
+        return StructuredDataset(prefetch_bytes=self._ahead, **_ALWAYS, **(kept | arguments))
 
     def _delivered(self, dataset: StructuredDataset) -> pa.Schema:
         schema = pa.schema(dataset.schema.arrow)
@@ -116,12 +117,4 @@ class Source:
 
 def read_file(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
     """The rows of a file that was written."""
-    yield from StructuredDataset(
-        os.fspath(path),
-        batch_size=rows,
-        num_threads=1,
-        prefetch_bytes="8MiB",
-        output_format="arrow",
-        rank=0,
-        num_ranks=1,
-    )
+    yield from StructuredDataset(os.fspath(path), batch_size=rows, num_threads=1, prefetch_bytes=1, **_ALWAYS)
