@@ -39,6 +39,7 @@ from shardline.iteration.report import EpochReport
 from shardline.loader import DataLoader
 from shardline.options.columns import ColumnOptions
 from shardline.quality import ShuffleQuality, shuffle_quality
+from shardline.rewrite import RewriteProgress, RewriteReport, rewrite
 from shardline.schema import ColumnSchema, Schema
 from shardline.state.format import describe
 from shardline.state.torchdata import job_state
@@ -61,6 +62,8 @@ __all__ = [
     "Plan",
     "RankTimeoutError",
     "Restored",
+    "RewriteProgress",
+    "RewriteReport",
     "SavedCheckpoint",
     "Schema",
     "ShardlineError",
@@ -84,6 +87,7 @@ __all__ = [
     "inspect",
     "job_state",
     "read_state",
+    "rewrite",
     "shuffle_quality",
 ]
 

@@ -1,0 +1,125 @@
+"""The digest: the same for the same rows in any order and storage, another one for any other rows."""
+
+import math
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import columns as t
+from support import examples
+
+from shardline.errors import ShardlineTypeError
+from shardline.rewrite.digest import Digest, digest
+from shardline.rewrite.types import stored_schema
+
+
+def of(values, type_=None, name="x"):
+    return digest(pa.record_batch({name: pa.array(values, type_)}))
+
+
+@examples(150)
+@given(type_=st.sampled_from(t.ALL), nulls=st.sampled_from([0, 0.3]), seed=st.integers(0, 1000), cut=st.integers(0, 40))
+def test_order_and_cuts_do_not_count_and_values_do(type_, nulls, seed, cut):
+    """By a row that is another one by Python's word, and for any type."""
+    rng = np.random.default_rng(seed)
+    array = t.random_array(rng, type_, 40, nulls)
+    whole = digest(pa.record_batch({"x": array}))
+    assert whole.rows == 40
+    assert digest(pa.record_batch({"x": array[:cut]})) + digest(pa.record_batch({"x": array[cut:]})) == whole
+    stored = pa.Table.from_arrays([array], ["x"]).cast(stored_schema(pa.schema([("x", type_)])))
+    order = rng.permutation(40)
+    mixed = stored.combine_chunks().to_batches()[0].take(pa.array(order))
+    assert digest(mixed) == whole  # and without dictionaries and views
+    other = t.random_array(rng, type_, 40, nulls)
+    rows, others = sorted(map(repr, array.to_pylist())), sorted(map(repr, other.to_pylist()))
+    assert (digest(pa.record_batch({"x": other})) == whole) == (rows == others)
+    keep, replaced = array.to_pylist(), int(rng.integers(40))
+    one = mixed.slice(0, 39)
+    assert digest(one) != whole
+    assert digest(one) + digest(mixed.slice(39)) == whole
+    assert (
+        keep[replaced] is None
+        or digest(
+            pa.record_batch({"x": pa.concat_arrays([array[:replaced], pa.nulls(1, type_), array[replaced + 1 :]])})
+        )
+        != whole
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (([1, 2, None], pa.int64()), ([1, 2, None], pa.int8())),
+        (([1.5, None, math.nan], pa.float64()), ([1.5, None, math.nan], pa.float32())),
+        (([0.0, -0.0], pa.float32()), ([-0.0, 0.0], pa.float16())),
+        ((["a", None, ""], pa.string()), (["a", None, ""], pa.large_string())),
+        ((["a", None, ""], pa.string()), (["a", None, ""], pa.dictionary(pa.int32(), pa.string()))),
+        (([[1, 2], [3, 4]], pa.list_(pa.int64())), ([[1, 2], [3, 4]], pa.list_(pa.int16(), 2))),
+        (([5], pa.timestamp("s")), ([5_000], pa.timestamp("ms"))),
+        (
+            ([Decimal("1.5"), Decimal("-1.5")], pa.decimal128(9, 1)),
+            ([Decimal("1.5"), Decimal("-1.5")], pa.decimal256(60, 1)),
+        ),
+        (([Decimal("-0.1")], pa.decimal32(3, 1)), ([Decimal("-0.1")], pa.decimal128(30, 1))),
+    ],
+)
+def test_storage_does_not_count(one, other):
+    assert of(*one) == of(*other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([0.0], [-0.0]),
+        ([None], [0]),
+        (["ab", "c"], ["a", "bc"]),
+        (["a"], ["a\0"]),
+        ([""], [None]),
+        (["12345678", ""], ["1234567", "8"]),
+        ([[1], [2, 3]], [[1, 2], [3]]),
+        ([[]], [None]),
+        ([[None]], [[]]),
+        ([[1, 2]], [[2, 1]]),
+        ([{"a": 1, "b": 2}], [{"a": 2, "b": 1}]),
+        ([{"a": None}], [None]),
+        ([1, 1, 2], [1, 2, 2]),
+        ([2**63, 1], [2**63 + 1, 0]),
+    ],
+)
+def test_other_rows_are_others(one, other):
+    kind = pa.uint64() if one == [2**63, 1] else None
+    kind = pa.float64() if one == [0.0] else pa.array(one + other).type if kind is None else kind
+    assert of(one, kind) != of(other, kind)
+
+
+def test_values_that_change_places_between_columns_or_rows_are_seen():
+    rows = pa.record_batch({"x": [1, 2], "y": [3, 4]})
+    assert digest(rows) != digest(pa.record_batch({"y": [1, 2], "x": [3, 4]}))
+    assert digest(rows) != digest(pa.record_batch({"x": [1, 2], "y": [4, 3]}))
+    assert digest(rows) == digest(rows.select(["y", "x"]))
+    signs = np.array([[1.0, -1.0], [-1.0, 1.0]])  # both signs turned: the bits that a product loses first
+    assert of(signs[0], name="x") != of(signs[1] * [1, 1], name="y")
+    pair = digest(pa.record_batch({"x": [1.0], "y": [1.0]}))
+    assert pair != digest(pa.record_batch({"x": [-1.0], "y": [-1.0]}))
+
+
+def test_sums_are_uniform():
+    """Hashes of 20,000 small numbers: every bit of both sums of pairs is set half the time."""
+    sums = [digest(pa.record_batch({"x": [i]})) for i in range(2_000)]
+    bits = np.array([[d.low >> b & 1 for b in range(64)] + [d.high >> b & 1 for b in range(64)] for d in sums])
+    assert abs(bits.mean(0) - 0.5).max() < 5 * 0.5 / math.sqrt(len(sums))
+    assert len({(d.low, d.high) for d in sums}) == len(sums)
+
+
+def test_what_has_no_value_is_named():
+    intervals = pa.array([pa.MonthDayNano([1, 2, 3])])
+    with pytest.raises(ShardlineTypeError, match=r"column 'when': month_day_nano_interval has no digest"):
+        digest(pa.record_batch({"when": intervals}))
+
+
+def test_no_rows():
+    assert digest(pa.record_batch({"x": pa.array([], pa.int64())})) == Digest()
+    assert str(Digest()) == "0" * 32
