@@ -17,6 +17,7 @@ from shardline.checkpoint.capture import StateCapture
 from shardline.checkpoint.coordinator import Coordinator
 from shardline.checkpoint.directory import Best, Found, SavedCheckpoint, contents
 from shardline.checkpoint.discovery import CheckpointFinder, Restored, Which
+from shardline.checkpoint.opening import open_directory
 from shardline.checkpoint.parts import RNG, make_parts
 from shardline.checkpoint.restore import load
 from shardline.checkpoint.save import Saver
@@ -57,6 +58,7 @@ class Checkpointer:
         self,
         directory: str | os.PathLike[str],
         *,
+        storage_options: Mapping[str, Any] | None = None,
         model: Any = None,
         optimizer: Any = None,
         scheduler: Any = None,
@@ -80,8 +82,7 @@ class Checkpointer:
         timeout: float = 300,
         **parts: Any,
     ) -> None:
-        if not isinstance(directory, str | os.PathLike):
-            raise ShardlineTypeError(f"directory must be a path, not {directory!r}")
+        backend = open_directory(directory, storage_options)
         usual = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler, "data": data}
         own = make_parts(dict(per_rank or {}), own=True)
         known = inspect.signature(Checkpointer).parameters
@@ -102,9 +103,9 @@ class Checkpointer:
             )
         _check_group()
         self._coordinator = Coordinator(process_group, sorted(self._parts), validate.check_seconds("timeout", timeout))
-        self._directory = Path(directory).absolute()  # the same, wherever the process goes
-        self._saver = Saver(self._directory, self._coordinator, keep, best)
-        self._chooser = CheckpointFinder(self._directory, self._coordinator, best)
+        self._backend = backend
+        self._saver = Saver(backend, self._coordinator, keep, best)
+        self._chooser = CheckpointFinder(backend, self._coordinator, best)
         self._generators = rng_state.check(generators)
         self._taker = StateCapture(self._parts, self._generators, self._coordinator, self._data)
         self._background = AsyncSave()
@@ -210,6 +211,10 @@ class Checkpointer:
         for name in wanted or ():
             if name not in self._parts and name != RNG:
                 raise ShardlineValueError(f"only= names {name!r}: the parts are {', '.join([*self._parts, RNG])}")
+        with self._backend.session():
+            return self._restore(which, wanted, map_location, strict=strict)
+
+    def _restore(self, which: Which, wanted: "list[str] | None", map_location: Any, *, strict: bool) -> Restored:
         chosen = self._chooser.choose(which, wanted, self._parts)
         self._saver.corrupt |= self._chooser.corrupt
         if chosen is None:
@@ -237,7 +242,7 @@ class Checkpointer:
             step=known.step,
             saved_epoch=known.epoch if position is None else position[0],
             path=chosen.path,
-            time=Found(chosen.path, known).public().time,
+            time=Found(chosen.backend, chosen.folder, known).public().time,
             metrics=dict(known.metrics),
             values=dict(known.values),
             skipped=chosen.skipped,
@@ -246,7 +251,7 @@ class Checkpointer:
 
     def list(self) -> "list[SavedCheckpoint]":
         """The checkpoints that this process sees, in the order in which they were saved."""
-        return [one.public() for one in contents(self._directory).found]
+        return [one.public() for one in contents(self._backend).found]
 
     def close(self) -> None:
         """Waits for a save in the background; signals do again what they did before."""
@@ -262,7 +267,7 @@ class Checkpointer:
 
     def __repr__(self) -> str:
         ranks = f"rank {self._coordinator.rank} of {self._coordinator.ranks}"
-        return f"Checkpointer({str(self._directory)!r}: {', '.join(self._parts)}; {ranks})"
+        return f"Checkpointer({str(self._backend)!r}: {', '.join(self._parts)}; {ranks})"
 
     def _completed(self) -> int | None:
         """How many epochs are complete, where the data knows."""
