@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support import examples
+from support.small import names
 
 from shardline import Checkpointer, CheckpointError, DataLoader
 
@@ -35,8 +36,8 @@ class Two:
 
 
 @pytest.fixture
-def two(hundred, tmp_path):
-    pair = Two(tmp_path / "ck", hundred)
+def two(hundred, place):
+    pair = Two(place / "ck", hundred)
     assert pair.ck.restore().step == 2
     return pair
 
@@ -83,13 +84,13 @@ def test_none_is_whole(two):
         two.ck.restore(2)
 
 
-def test_what_is_not_whole_does_not_count_as_kept(hundred, tmp_path):
-    Two(tmp_path / "ck", hundred)
-    ck = Checkpointer(tmp_path / "ck", extra={}, keep_last=1, keep_best=0)
-    (tmp_path / "ck" / "step-2" / "extra.json").write_bytes(b"")
+def test_what_is_not_whole_does_not_count_as_kept(hundred, place):
+    Two(place / "ck", hundred)
+    ck = Checkpointer(place / "ck", extra={}, keep_last=1, keep_best=0)
+    (place / "ck" / "step-2" / "extra.json").write_bytes(b"")
     assert ck.restore(only="extra").step == 1
     ck.save(5)
-    assert [path.name for path in (tmp_path / "ck").iterdir()] == ["step-5"]
+    assert names(place / "ck") == ["step-5"]
 
 
 def test_the_wanted_files_only(two):

@@ -12,6 +12,7 @@ __all__ = [
     "ColumnNotFoundError",
     "FileChangedError",
     "Legs",
+    "ObjectStore",
     "Order",
     "Plan",
     "Projection",
@@ -26,6 +27,7 @@ __all__ = [
     "ShardlineTypeError",
     "ShardlineValueError",
     "Storage",
+    "Upload",
     "__version__",
     "end_calls",
     "schema_metadata",
@@ -73,7 +75,7 @@ class ObjectStore:
         """Keeps connections until as many `close` as `open`; a fork in between cannot read stores."""
     def close(self) -> None: ...
     def stop_after(self, seconds: float | None) -> None:
-        """Every wait ends so many seconds from now, with TimeoutError's kind of OSError; None: never."""
+        """Every wait ends so many seconds from now, with an error; None: never."""
     def put(self, key: str, data: bytes) -> None: ...
     def create(self, key: str, data: bytes) -> bool | None:
         """Whether it was put; False: another one was there; None: the store has no conditional puts."""
@@ -92,7 +94,7 @@ class ObjectStore:
 class Upload:
     """An object that is being written: in parts, side by side, if it is large."""
 
-    def write(self, data: Buffer) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Copies all of it; waits while too many parts are under way."""
     def finish(self) -> int:
         """Until it is there; how many parts it had."""

@@ -1,6 +1,7 @@
 """`Checkpointer`: the whole state of a training, saved at once and restored in one line."""
 
 import inspect
+import logging
 import os
 import sys
 import warnings
@@ -26,19 +27,22 @@ from shardline.checkpoint.signals import EXIT_CODE, SignalWatcher
 from shardline.errors import CheckpointError, ShardlineError, ShardlineTypeError, ShardlineValueError
 from shardline.options import validate
 
+log = logging.getLogger("shardline")
+
 
 class Checkpointer:
     """Saves model, optimizer, scheduler, scaler, random generators and the place in the data, and restores all of it.
 
-    `directory`: one a run; each checkpoint is a folder in it. `model`, `optimizer`, `scheduler`, `scaler`, `data`, and
+    `directory`: one a run, a path or the URL of a store (with `storage_options`, as for reading); each checkpoint is a
+    folder in it. `model`, `optimizer`, `scheduler`, `scaler`, `data`, and
     any other name (`ema=…`, `critic=…`): an object with state_dict and load_state_dict, or a dict of plain values,
     which `restore` changes in place; `extra` is the usual name for one. `keep_last`: checkpoints kept (None: all),
     beside the `keep_best` with the least (`mode="min"`) or greatest metric `monitor`. `every_steps`, `every_minutes`,
     `every_epochs`: when `step` saves. `generators`: random generators of your own, by name; python's, numpy's and
     torch's are always saved. `per_rank`: parts of which every rank has its own. `blocking=False`: written by a thread,
     from a copy. `on_error="warn"`: a save that fails does not end the training. `signals`: after one of these, `step`
-    saves and raises SystemExit(`exit_code`). In a process group, every rank makes it and calls its methods; `timeout`:
-    seconds that one waits for another.
+    saves and raises SystemExit(`exit_code`); `grace`: seconds from it to the end of the process. In a process group,
+    every rank makes it and calls its methods; `timeout`: seconds that one waits for another.
 
     Raises ShardlineTypeError or ShardlineValueError, naming the argument.
 
@@ -77,6 +81,7 @@ class Checkpointer:
         blocking: bool = True,
         on_error: Literal["raise", "warn"] = "raise",
         signals: Iterable[int] = (),
+        grace: float | None = None,
         exit_code: int = EXIT_CODE,
         process_group: Any = None,
         timeout: float = 300,
@@ -109,7 +114,8 @@ class Checkpointer:
         self._generators = rng_state.check(generators)
         self._taker = StateCapture(self._parts, self._generators, self._coordinator, self._data)
         self._background = AsyncSave()
-        self._preemption = SignalWatcher(signals)
+        grace = None if grace is None else validate.check_seconds("grace", grace)
+        self._preemption = SignalWatcher(signals, grace, backend.stop_after)
         self._clock = SaveClock(schedule, self._coordinator, signals=self._preemption.watches)
         self._clock.begin(self._completed())
         self._windows = AccumulationCheck(self._parts, self._data)
@@ -132,9 +138,16 @@ class Checkpointer:
         save, end = self._clock.due(step, self._completed(), self._preemption.came is not None)
         if not save:
             return False
-        saved = self.save(step, metrics=metrics, values=values, epoch=epoch)
+        try:
+            saved = self.save(step, metrics=metrics, values=values, epoch=epoch)
+            if end:
+                self.wait()
+        except CheckpointError as error:
+            if not (end and self._preemption.is_over):
+                raise
+            # the job is to be run again all the same: the checkpoint before is there
+            log.error("%s (grace=%g seconds after %s)", error, self._preemption.grace, self._preemption.came)
         if end:
-            self.wait()
             self._preemption.ignore()  # a second one would change the exit status
             self.close()
             sys.exit(self._exit_code)
@@ -219,6 +232,7 @@ class Checkpointer:
         self._saver.corrupt |= self._chooser.corrupt
         if chosen is None:
             return Restored()
+        self._saver.latest = chosen.manifest.step
         names = [*self._parts, RNG] if wanted is None else wanted
         failed: ShardlineError | None = None
         notes: tuple[str, ...] = ()

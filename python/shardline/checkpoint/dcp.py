@@ -66,6 +66,7 @@ class SafeReader(FileSystemReader):
     """torch's, which reads the metadata by pickle, made safe."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
+        """Without anything that pickle could run."""
         with self.fs.create_stream(self.fs.concat_path(self.path, _METADATA), "rb") as file:
             try:
                 metadata = _Unpickler(io.BytesIO(file.read())).load()

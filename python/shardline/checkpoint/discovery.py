@@ -119,7 +119,8 @@ class CheckpointFinder:
         wanted = [name for part in _wanted(manifest, names, mine) for name in manifest.parts[part]]
         if blind and any(name.startswith("sharded/") for name in wanted):
             raise CheckpointError(
-                f"rank {blind[0]} does not see {backend.place(folder)}: sharded parts need a directory that all ranks see"
+                f"rank {blind[0]} does not see {backend.place(folder)}: sharded parts need a directory that all ranks "
+                "see"
             )
         found = FoundCheckpoint(backend, folder, manifest, skipped, {}, coordinator.ranks)
         return replace(found, data=self._hand_out(found, sorted(set(wanted)))) if blind else found

@@ -63,6 +63,8 @@ class Saver:
         self._keep_last, self._keep_best = keep
         self._plans: set[str] = set()
         self._started: Started | None = None
+        self.latest: int | None = None
+        """The step that was saved or restored last."""
         self.corrupt: set[Place] = set()
         """Checkpoints that a restore found not to be whole: they do not count as kept."""
 
@@ -237,6 +239,7 @@ class Saver:
             )
             text = manifest.to_text().encode()
             folder = started.pending.commit(taken.step, text, started.files, self._coordinator.beat)
+            self.latest = taken.step
         except (OSError, RuntimeError) as error:
             raise self._failed(taken, started, error) from error
         except BaseException:
@@ -259,9 +262,10 @@ class Saver:
                 f"{error.filename} was removed while it was written, by another process that saves there too, perhaps: "
                 "give each run a directory of its own"
             )
+        latest = "" if self.latest is None else f"; the latest is of step {self.latest}"
         return CheckpointError(
             f"the checkpoint of step {taken.step} could not be written to {self.backend}: {why}. The earlier ones "
-            "are as they were"
+            f"are as they were{latest}"
         )
 
     def _prune(self, newest: str, step: int) -> None:

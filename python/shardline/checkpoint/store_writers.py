@@ -58,7 +58,8 @@ class Writers:
             self._store.put(f"{WRITERS}/{self.name}", about_me(replaced=True))  # so that it hears of this one
             raise CheckpointError(
                 f"two processes save to {self._store.url}: {_who(about_me())} (this one), and "
-                f"{self._describe(newest)}, which began to later. This one saves there no more; give each run a directory of its own"
+                f"{self._describe(newest)}, which began to later. This one saves there no more; give each run a "
+                "directory of its own"
             )
         for name, one in claims.items():
             if name != self.name and self._known.get(name) != one.tag:

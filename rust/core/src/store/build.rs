@@ -89,7 +89,8 @@ fn is_plain(endpoint: Option<&String>) -> bool {
 }
 
 fn s3(location: &Location, options: &Options, mut secrets: Secrets) -> Result<Built> {
-    let mut builder = AmazonS3Builder::from_env().with_url(&location.base);
+    // Object by object: not every server that speaks like S3 knows how to delete many at once.
+    let mut builder = AmazonS3Builder::from_env().with_url(&location.base).with_disable_bulk_delete(true);
     for (key, value) in limits(options) {
         builder = builder.with_config(AmazonS3ConfigKey::Client(key), value);
     }
