@@ -130,7 +130,8 @@ def test_a_store_that_fails_for_good_at_any_request(bucket, kind):
         outcomes.append(outcome)
         if done:
             break
-    assert {1, 2} == set(outcomes) and outcomes == sorted(outcomes)
+    assert {1, 2} == set(outcomes)
+    assert outcomes == sorted(outcomes)
 
 
 def test_what_a_killed_save_left_is_removed_a_day_later(bucket):
@@ -242,8 +243,10 @@ def test_of_two_that_save_the_later_one_does_and_both_are_named(bucket, caplog):
             said = other(3)
             ck.save(4)
         for one in (f"process {process.pid} on ", f"process {os.getpid()} on "):
-            assert one in said and one in caplog.text
-        assert "saves there no more" in said and "a directory of its own" in caplog.text
+            assert one in said
+            assert one in caplog.text
+        assert "saves there no more" in said
+        assert "a directory of its own" in caplog.text
         assert [one.step for one in ck.list()] == [1, 2, 4]
     finally:
         process.kill()
@@ -280,7 +283,8 @@ def test_a_preemption_knows_its_time_and_says_what_it_could_not_do(bucket, caplo
     assert time.monotonic() - begin < 3
     assert "the checkpoint of step 2 could not be written to s3://bucket/run" in caplog.text
     assert "the time that was given for it is over" in caplog.text
-    assert "the latest is of step 1" in caplog.text and "grace=0.5" in caplog.text
+    assert "the latest is of step 1" in caplog.text
+    assert "grace=0.5" in caplog.text
     bucket.faults = lambda request: None
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     assert large(bucket)[1].restore().step == 1
@@ -297,4 +301,5 @@ def test_a_large_checkpoint_takes_no_more_memory_than_parts_under_way(bucket):
         bucket.objects["run/step-1/model.pt"]
     )
     assert not [key for key in bucket.objects if ".uploads" in key]
-    assert isinstance(bucket, WritableStore) and model.weight.nbytes > 2 * PART
+    assert isinstance(bucket, WritableStore)
+    assert model.weight.nbytes > 2 * PART
