@@ -153,7 +153,8 @@ impl ObjectStore {
 
     fn create(&self, py: Python<'_>, key: &str, data: &[u8]) -> PyResult<Option<bool>> {
         let (key, data) = (self.key(key), data.to_vec());
-        let created = self.run(py, |client, metrics| async move { client.create(&key, data.into(), &metrics).await })?;
+        let created =
+            self.run(py, |client, metrics| async move { client.create(&key, data.into(), &metrics).await })?;
         Ok(match created {
             Created::Yes => Some(true),
             Created::Exists => Some(false),
@@ -183,7 +184,7 @@ impl ObjectStore {
 
     fn list(&self, py: Python<'_>, prefix: &str) -> PyResult<Vec<(String, u64, String, String)>> {
         let (prefix, cut) = (self.key(prefix), self.key("").len());
-        let list = |client: Arc<Client>, metrics| async move { client.list(&prefix, |_| true, &metrics).await };
+        let list = |client: Arc<Client>, metrics| async move { client.list_all(&prefix, &metrics).await };
         let of = |object: store::Object| {
             let key = object.key[cut..].trim_start_matches('/').to_owned();
             (key, object.stamp.size, object.stamp.text(), object.stamp.written().to_owned())

@@ -301,7 +301,7 @@ impl Client {
         Error::Io { path: url.to_owned(), kind: std::io::ErrorKind::Other, message: message.to_owned() }
     }
 
-    fn container(&self) -> &'static str {
+    pub(super) fn container(&self) -> &'static str {
         match self.scheme {
             Scheme::S3 | Scheme::Gcs => "bucket",
             Scheme::Azure => "container",

@@ -11,9 +11,9 @@ use object_store::{Error as StoreError, PutPayload};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
+use super::StoreMetrics;
 use super::client::Client;
 use super::retry::within;
-use super::StoreMetrics;
 use crate::sync::lock;
 use crate::{Error, Result, buffer_pool};
 
@@ -35,7 +35,6 @@ impl Default for Uploads {
 }
 
 /// An object that is being written.
-#[derive(Debug)]
 pub struct Upload {
     client: Arc<Client>,
     metrics: Arc<StoreMetrics>,
@@ -48,7 +47,6 @@ pub struct Upload {
     begun: Option<Begun>,
 }
 
-#[derive(Debug)]
 struct Begun {
     store: Arc<dyn MultipartStore>,
     id: String,
@@ -140,7 +138,8 @@ impl Upload {
         let Some(store) = self.client.parts.clone() else { return Err(Error::internal("a store without parts")) };
         let (url, path) = (self.client.url(&self.key), self.client.path(&self.key)?);
         let client = &self.client;
-        let created = client.request(&url, "the begin of an upload", &self.metrics).run(|attempt| {
+        let request = client.request(&url, "the begin of an upload", &self.metrics);
+        let created = request.run(|attempt| {
             let (url, path, store) = (&url, &path, &store);
             async move {
                 let created = within(&client.tuning, "the store", store.create_multipart(path)).await?;
@@ -173,7 +172,8 @@ impl Upload {
         }
         let count = parts.len() as u64;
         let (client, url, path) = (&self.client, self.client.url(&self.key), self.client.path(&self.key)?);
-        let completed = client.request(&url, "the end of an upload", &self.metrics).run(|attempt| {
+        let request = client.request(&url, "the end of an upload", &self.metrics);
+        let completed = request.run(|attempt| {
             let (url, path, begun, parts) = (&url, &path, (&begun.store, &begun.id), parts.clone());
             async move {
                 let completed = begun.0.complete_multipart(path, begun.1, parts);
@@ -215,7 +215,8 @@ struct PartTask {
 impl PartTask {
     async fn run(self, slot: OwnedSemaphorePermit) -> Result<PartId> {
         let (client, url, path) = (&self.client, self.client.url(&self.key), self.client.path(&self.key)?);
-        let sent = client.request(&url, "writing a part", &self.metrics).run(|attempt| {
+        let request = client.request(&url, "writing a part", &self.metrics);
+        let sent = request.run(|attempt| {
             let (url, path, part) = (&url, &path, PutPayload::from_bytes(self.part.clone()));
             let (store, id, index) = (&self.store, &self.id, self.index);
             async move {
@@ -240,7 +241,8 @@ impl Client {
     pub async fn abort(&self, key: &str, id: &str, metrics: &Arc<StoreMetrics>) -> Result<()> {
         let Some(store) = &self.parts else { return Ok(()) };
         let (url, path, id) = (self.url(key), self.path(key)?, id.to_owned());
-        let aborted = self.request(&url, "the abort of an upload", metrics).run(|attempt| {
+        let request = self.request(&url, "the abort of an upload", metrics);
+        let aborted = request.run(|attempt| {
             let (url, path, id) = (&url, &path, &id);
             async move {
                 match within(&self.tuning, "the store", store.abort_multipart(path, id)).await? {

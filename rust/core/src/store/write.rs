@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use object_store::{GetOptions, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use super::client::Client;
@@ -25,7 +25,12 @@ pub enum Created {
 }
 
 impl Client {
-    pub(super) fn request<'a>(&'a self, url: &'a str, what: &'static str, metrics: &'a Arc<StoreMetrics>) -> Request<'a> {
+    pub(super) fn request<'a>(
+        &'a self,
+        url: &'a str,
+        what: &'static str,
+        metrics: &'a Arc<StoreMetrics>,
+    ) -> Request<'a> {
         Request { url, what, tuning: &self.tuning, metrics, answered: &self.answered }
     }
 
@@ -85,7 +90,8 @@ impl Client {
     pub async fn read(&self, key: &str, metrics: &Arc<StoreMetrics>) -> Result<Option<(Bytes, Stamp)>> {
         let (url, path) = (self.url(key), self.path(key)?);
         let _slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;
-        let read = self.request(&url, "reading", metrics).run(|attempt| {
+        let request = self.request(&url, "reading", metrics);
+        let read = request.run(|attempt| {
             let (url, path) = (&url, &path);
             async move {
                 let found = within(&self.tuning, "the store", self.store.get_opts(path, GetOptions::default())).await?;
@@ -115,25 +121,28 @@ impl Client {
     /// # Errors
     /// Whatever the store says of the first that stays.
     pub async fn delete(&self, keys: &[String], metrics: &Arc<StoreMetrics>) -> Result<()> {
-        stream::iter(keys)
-            .map(|key| async move {
-                let (url, path) = (self.url(key), self.path(key)?);
-                let _slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;
-                let deleted = self.request(&url, "deleting", metrics).run(|attempt| {
-                    let (url, path) = (&url, &path);
-                    async move {
-                        let deleted = within(&self.tuning, "the store", self.store.delete(path)).await?;
-                        deleted.map_err(|error| self.fault(url, &error, &attempt))
-                    }
-                });
-                match deleted.await {
-                    Err(Error::NotFound { .. }) => Ok(()),
-                    other => other,
-                }
-            })
-            .buffer_unordered(self.tuning.max_requests)
-            .try_collect()
-            .await
+        let mut deleting: FuturesUnordered<_> = keys.iter().map(|key| self.delete_one(key, metrics)).collect();
+        while let Some(deleted) = deleting.next().await {
+            deleted?;
+        }
+        Ok(())
+    }
+
+    async fn delete_one(&self, key: &str, metrics: &Arc<StoreMetrics>) -> Result<()> {
+        let (url, path) = (self.url(key), self.path(key)?);
+        let _slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;
+        let request = self.request(&url, "deleting", metrics);
+        let deleted = request.run(|attempt| {
+            let (url, path) = (&url, &path);
+            async move {
+                let deleted = within(&self.tuning, "the store", self.store.delete(path)).await?;
+                deleted.map_err(|error| self.fault(url, &error, &attempt))
+            }
+        });
+        match deleted.await {
+            Err(Error::NotFound { .. }) => Ok(()),
+            other => other,
+        }
     }
 
     /// What an error of a write means: a key need not be there, but its bucket must.
