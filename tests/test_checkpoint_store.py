@@ -30,10 +30,10 @@ def keys(bucket, prefix="run"):
     return sorted(key.removeprefix(f"{prefix}/") for key in bucket.objects if key.startswith(prefix))
 
 
-def large(bucket, folder="run", **options):
-    """A state of three parts, and its checkpointer."""
+def large(bucket, folder="run", rows=3000, **options):
+    """A state of three parts (of two, with 1,400 rows), and its checkpointer."""
     torch.manual_seed(0)
-    model = nn.Linear(1024, 3000)
+    model = nn.Linear(1024, rows)
     options = {"storage_options": {**QUICK, "request_bytes": PART}, **options}
     return model, Checkpointer(bucket.root / folder, model=model, **options)
 
@@ -95,19 +95,21 @@ def test_every_third_request_fails(bucket, kind):
     assert (again.restore().step, again.restore().skipped) == (2, ())
     assert same(dict(other.state_dict()), model.state_dict())
     assert names(bucket.root / "run") == ["step-2"]
-    assert bucket.uploads == {}
+    # where the answer to its begin was lost, nobody knows an upload's name; no part of it was sent
+    assert kind == LOST or bucket.uploads == {}
+    assert not any(bucket.uploads.values())
 
 
-@pytest.mark.parametrize("kind", [500, 403, LOST])
+@pytest.mark.parametrize("kind", [500, LOST])
 def test_a_store_that_fails_for_good_at_any_request(bucket, kind):
     """However far it came: what counts as saved is whole, and what is not is said."""
-    large(bucket)[1].save(1)
+    large(bucket, rows=1400)[1].save(1)
     saved = dict(bucket.objects)
     outcomes = []
     for at in count():
         bucket.objects.clear(), bucket.objects.update(saved), bucket.uploads.clear()
         bucket.faults = lambda request: None
-        model, ck = large(bucket, keep_last=1, storage_options={**ONCE, "request_bytes": PART})
+        model, ck = large(bucket, rows=1400, keep_last=1, storage_options={**ONCE, "request_bytes": PART})
         with torch.no_grad():
             model.bias.fill_(at)
         begin = len(bucket.requests)
@@ -120,7 +122,7 @@ def test_a_store_that_fails_for_good_at_any_request(bucket, kind):
             outcome = 1
         done = len(bucket.requests) - begin <= at
         bucket.faults = lambda request: None
-        other, again = large(bucket)
+        other, again = large(bucket, rows=1400)
         restored = again.restore()
         # a manifest whose answer was lost is there, though nobody could say so
         assert restored.step in ((outcome,) if kind != LOST else (outcome, 2))
@@ -294,7 +296,7 @@ def test_a_large_checkpoint_takes_no_more_memory_than_parts_under_way(bucket):
     """The state itself is streamed; nothing lies on the local disk."""
     model, ck = large(bucket)
     ck.save(1)
-    parts = [request for request in bucket.requests if request.method == "PUT" and request.key.endswith("model.pt")]
+    parts = [request for request in bucket.requests if (request.method, request.key) == ("PUT", "run/step-1/model.pt")]
     assert len(parts) == 3
     assert bucket.begun == ["run/step-1/model.pt"]
     assert json.loads(bucket.objects["run/step-1/manifest.json"])["files"]["model.pt"]["bytes"] == len(

@@ -26,6 +26,7 @@ from shardline.checkpoint.schedule import SaveClock, Schedule
 from shardline.checkpoint.signals import EXIT_CODE, SignalWatcher
 from shardline.errors import CheckpointError, ShardlineError, ShardlineTypeError, ShardlineValueError
 from shardline.options import validate
+from shardline.options.storage import is_remote
 
 log = logging.getLogger("shardline")
 
@@ -219,7 +220,8 @@ class Checkpointer:
         self.wait()
         if isinstance(which, bool) or not isinstance(which, str | int | os.PathLike):
             raise ShardlineTypeError(f'which must be "latest", "best", a step or a path, not {which!r}')
-        which = Path(which) if isinstance(which, os.PathLike) else which
+        if isinstance(which, os.PathLike):
+            which = os.fspath(which) if is_remote(os.fspath(which)) else Path(which)
         wanted = None if only is None else [only] if isinstance(only, str) else list(only)
         for name in wanted or ():
             if name not in self._parts and name != RNG:

@@ -19,32 +19,26 @@ from shardline.errors import CheckpointError
 log = logging.getLogger("shardline")
 
 _tokens: dict[int, str] = {}  # of this process; a fork is another one
-_claims: dict[tuple[str, str], str] = {}  # by its token and the URL: the object's name
 
 
 class Writers:
-    """The claim of this process, shared by all that it saves there."""
+    """The claim of this process. `name`: of its object; "" before the first save."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._known: dict[str, str] = {}
-
-    @property
-    def name(self) -> str:
-        """Of this process's object; "" before its first save."""
-        return _claims.get((_token(), self._store.url), "")
+        self.name = ""
 
     def claim(self, look: Callable[[], Listing]) -> Listing:
         """What lies there, when this process is the one that saves; CheckpointError where another one is."""
-        if self.name:
+        if _process_of(self.name) == _token():
             objects = look()
             self.check(objects)
             return objects
         others = [key.partition("/")[2] for key, *_ in self._store.list(WRITERS)]
         number = max((_number(name) for name in others), default=0) + 1
-        name = f"{number:08}-{_token()}.json"
-        self._store.put(f"{WRITERS}/{name}", about_me())
-        _claims[_token(), self._store.url] = name
+        self.name = f"{number:08}-{_token()}.json"
+        self._store.put(f"{WRITERS}/{self.name}", about_me())
         objects = look()
         self._known = {name: one.tag for name, one in objects.get(WRITERS, {}).items() if name in others}
         self.check(objects)
@@ -54,7 +48,7 @@ class Writers:
         """CheckpointError where another process saves there in the place of this one; warns of one that wanted to."""
         claims = objects.get(WRITERS, {})
         newest = max(claims, default="")
-        if newest > self.name:
+        if newest > self.name and _process_of(newest) != _token():
             self._store.put(f"{WRITERS}/{self.name}", about_me(replaced=True))  # so that it hears of this one
             raise CheckpointError(
                 f"two processes save to {self._store.url}: {_who(about_me())} (this one), and "
@@ -62,7 +56,7 @@ class Writers:
                 "directory of its own"
             )
         for name, one in claims.items():
-            if name != self.name and self._known.get(name) != one.tag:
+            if _process_of(name) != _token() and self._known.get(name) != one.tag:
                 self._known[name] = one.tag
                 log.warning(
                     "%s tried to save a checkpoint to %s after %s (this one) had begun to: it was refused. Give each "
@@ -93,6 +87,10 @@ def _who(text: bytes) -> str:
 
 def _token() -> str:
     return _tokens.setdefault(os.getpid(), uuid.uuid4().hex)
+
+
+def _process_of(name: str) -> str:
+    return name.rpartition("-")[2].removesuffix(".json")
 
 
 def _number(name: str) -> int:

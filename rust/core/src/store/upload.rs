@@ -86,13 +86,12 @@ impl Upload {
     }
 
     /// Takes bytes, [`room`](Self::room) at most.
-    pub fn fill(&mut self, bytes: impl Iterator<Item = u8>) {
+    pub fn fill(&mut self, bytes: &[u8]) {
         if self.part.capacity() == 0 {
             self.part = buffer_pool::vec(self.part_bytes);
         }
-        let before = self.part.len();
-        self.part.extend(bytes);
-        self.bytes += (self.part.len() - before) as u64;
+        self.part.extend_from_slice(bytes);
+        self.bytes += bytes.len() as u64;
     }
 
     /// Sends a full part on its way, as soon as fewer are under way; nothing where there is room.
