@@ -138,9 +138,11 @@ def main() -> None:
     parser.add_argument("--way", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.way:
-        return measure(given.way, given.url, given.mebibytes)
+        measure(given.way, given.url, given.mebibytes)
+        return
     if given.url:
-        return compare(given.url, given.mebibytes, given.rounds, dict(os.environ))
+        compare(given.url, given.mebibytes, given.rounds, dict(os.environ))
+        return
     from support import servers
 
     with tempfile.TemporaryDirectory() as folder, servers.seaweed(Path(folder)) as server:

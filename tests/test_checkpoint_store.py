@@ -117,8 +117,7 @@ def test_a_store_that_fails_for_good_at_any_request(bucket, kind):
         try:
             ck.save(2)
             outcome = 2
-        except CheckpointError as error:
-            assert "could not be written" in str(error) or "cannot be looked at" in str(error)
+        except CheckpointError:
             outcome = 1
         done = len(bucket.requests) - begin <= at
         bucket.faults = lambda request: None

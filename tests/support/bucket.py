@@ -6,7 +6,6 @@ deletes. `BucketPath` is a path for tests that look at files, whether they lie o
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -238,7 +237,7 @@ class KeptStore(WritableStore):
     def write(self, key: str, body: bytes) -> None:
         hidden = self.folder / f".{threading.get_ident()}"
         hidden.write_bytes(body)
-        os.replace(hidden, self.folder / quote(key, safe="").replace(".", "%2E"))
+        hidden.replace(self.folder / quote(key, safe="").replace(".", "%2E"))
         super().write(key, body)
 
     def remove(self, key: str) -> None:

@@ -68,10 +68,10 @@ class _Reading(_Files):
 
     @contextmanager
     def create_stream(self, path: str | os.PathLike[str], mode: str) -> Iterator[Any]:
-        key = f"{self._folder}/{path}"
-        if key not in self._objects:
+        name, key = str(path), f"{self._folder}/{path}"
+        if name not in self._objects:
             raise ShardlineFileNotFoundError(f"there is no object {self._store.url}/{key}: it was removed")
-        yield _Object(self._store, key, self._objects[key])
+        yield _Object(self._store, key, self._objects[name])
 
 
 class _Object:

@@ -51,8 +51,10 @@ class Started:
     """A checkpoint that is being written."""
 
     pending: Pending
-    files: dict[str, Written]
-    parts: dict[str, list[str]]
+    messages: list[Message]
+    """What the ranks gave to it."""
+    files: dict[str, Written] = field(default_factory=dict)
+    parts: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Saver:
@@ -72,7 +74,7 @@ class Saver:
         """On every rank: durable when it returns; CheckpointError where it could not be written."""
         with self.backend.session():
             if not taken.sharded:
-                self._together(taken, lambda started: self._end(started, taken))
+                self._together(taken, lambda started: self._end(self._write(started, taken), taken))
                 return
             self.save_pieces(taken, self.begin(taken))
 
@@ -82,6 +84,12 @@ class Saver:
         if self._coordinator.leads and self._started is not None:
             return self._started.pending
         return self.backend.join(name, about(taken.sharded))
+
+    def _begin(self, taken: CapturedState, messages: list[Message]) -> Started:
+        try:
+            return Started(self.backend.begin(taken.step, about([taken.shared, taken.sharded])), messages)
+        except (OSError, RuntimeError) as error:
+            raise self._failed(taken, None, error) from error
 
     def _together(self, taken: CapturedState, then: Callable[[Started], dict[str, Any]]) -> dict[str, Any]:
         own = {
@@ -102,16 +110,22 @@ class Saver:
             _check_places(messages)
             if not taken.sharded and self._is_saved(taken, messages):
                 return {}
-            return then(self._write(taken, messages))
+            return then(self._begin(taken, messages))
 
         return self._coordinator.round(f"save(step={taken.step})", message, decide)
 
     def save_pieces(self, taken: CapturedState, pending: Pending, write: Callable[[], object] | None = None) -> None:
         """The second half: this rank's pieces, by `write` if they are under way already; then the manifest."""
+        with self.backend.session():
+            self._save_pieces(taken, pending, write)
+
+    def _save_pieces(self, taken: CapturedState, pending: Pending, write: Callable[[], object] | None) -> None:
         from shardline.checkpoint import dcp
 
         coordinator, error, pieces = self._coordinator, "", {}
         try:
+            if coordinator.leads and self._started is not None:
+                self._write(self._started, taken)
             if write is None:
                 dcp.save(taken.sharded, pending, coordinator.group)
             else:
@@ -123,31 +137,27 @@ class Saver:
         try:
             coordinator.round(f"save(step={taken.step})", message, lambda messages: self._end_pieces(taken, messages))
         except ShardlineError:
-            if coordinator.leads:
-                pending.discard()
+            pending.discard()
             raise
 
     # What the first rank does
 
-    def _write(self, taken: CapturedState, messages: list[Message]) -> Started:
+    def _write(self, started: Started, taken: CapturedState) -> Started:
         """Everything but sharded pieces and the manifest."""
-        beat, started = self._coordinator.beat, None
+        beat = self._coordinator.beat
         try:
-            started = Started(self.backend.begin(taken.step, about([taken.shared, taken.sharded])), {}, {})
             for name, state in taken.shared.items():
                 ending, fill = to_file(name, state, json_if_plain=name in taken.plain)
                 started.files[name + ending] = started.pending.write(name + ending, fill, beat)
                 started.parts[name] = [name + ending]
-            for message in messages:
+            for message in started.messages:
                 self._write_own(started, message)
             self._write_plans(taken)
         except (OSError, RuntimeError) as error:
             raise self._failed(taken, started, error) from error
         except BaseException:
-            if started is not None:
-                started.pending.discard()
+            started.pending.discard()
             raise
-        self._started = started
         return started
 
     def _is_saved(self, taken: CapturedState, messages: list[Message]) -> bool:
@@ -200,6 +210,7 @@ class Saver:
                 self._plans.add(name)
 
     def _keep_open(self, started: Started) -> dict[str, Any]:
+        self._started = started
         return {"folder": started.pending.name}
 
     def _end_pieces(self, taken: CapturedState, messages: list[Message]) -> dict[str, Any]:
