@@ -6,9 +6,10 @@ from typing import Any
 import torch.distributed as dist
 
 from shardline.checkpoint import rng_state, serialization
+from shardline.checkpoint.captured_state import CapturedState
 from shardline.checkpoint.coordinator import Coordinator
 from shardline.checkpoint.parts import RNG, Part
-from shardline.checkpoint.save import CapturedState, Saver
+from shardline.checkpoint.save import Saver
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.options import validate
 

@@ -9,13 +9,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import torch.distributed as dist
-
 from shardline.checkpoint import rng_state
 from shardline.checkpoint.accumulation import AccumulationCheck
 from shardline.checkpoint.async_save import AsyncSave
 from shardline.checkpoint.capture import StateCapture
-from shardline.checkpoint.coordinator import Coordinator
+from shardline.checkpoint.coordinator import Coordinator, check_group
 from shardline.checkpoint.directory import Best, Found, SavedCheckpoint, contents
 from shardline.checkpoint.discovery import CheckpointFinder, Restored, Which
 from shardline.checkpoint.opening import open_directory
@@ -107,7 +105,7 @@ class Checkpointer:
             raise ShardlineValueError(
                 "every_epochs needs a shardline loader as data=, which knows where an epoch ends: call save() there"
             )
-        _check_group()
+        check_group()
         self._coordinator = Coordinator(process_group, sorted(self._parts), validate.check_seconds("timeout", timeout))
         self._backend = backend
         self._saver = Saver(backend, self._coordinator, keep, best)
@@ -139,6 +137,7 @@ class Checkpointer:
         save, end = self._clock.due(step, self._completed(), self._preemption.came is not None)
         if not save:
             return False
+        saved = False
         try:
             saved = self.save(step, metrics=metrics, values=values, epoch=epoch)
             if end:
@@ -292,13 +291,3 @@ class Checkpointer:
             return None
         epoch, index, remaining = position
         return epoch + (remaining == 0 and index > 0)
-
-
-def _check_group() -> None:
-    """ShardlineValueError where this is one process of several, and none of them would know of the others."""
-    world = os.environ.get("WORLD_SIZE", "1")
-    if world.isdigit() and int(world) > 1 and not (dist.is_available() and dist.is_initialized()):
-        raise ShardlineValueError(
-            f"WORLD_SIZE={world} says that this is one process of several, but no process group was made yet, so that "
-            "all would write the same checkpoints: call torch.distributed.init_process_group() first"
-        )

@@ -3,17 +3,28 @@
 import io
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import IO, Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import IO, Any, Protocol
 
 from torch.distributed.checkpoint.filesystem import FileSystemBase, FileSystemWriter
 
 from shardline._core import ObjectStore
+from shardline.checkpoint.atomic_write import Written
+from shardline.checkpoint.backend import Beat
 from shardline.checkpoint.dcp import FOLDER, SafeReader
-from shardline.checkpoint.store_pending import StorePending
 from shardline.errors import ShardlineFileNotFoundError
 
 _TEMPORARY = ".tmp"
+
+
+class Streams(Protocol):
+    """A checkpoint that is being written to a store."""
+
+    def stream(self, name: str, beat: Beat) -> AbstractContextManager[Any]:
+        """An object to be written."""
+
+    def wrote_piece(self, name: str, written: Written) -> None:
+        """What was written."""
 
 
 class _Files(FileSystemBase):
@@ -43,7 +54,7 @@ class _Files(FileSystemBase):
 
 
 class _Writing(_Files):
-    def __init__(self, pending: StorePending) -> None:
+    def __init__(self, pending: Streams) -> None:
         self._pending = pending
 
     @contextmanager
@@ -57,9 +68,10 @@ class _Writing(_Files):
 class PieceWriter(FileSystemWriter):
     """torch's, into objects."""
 
-    def __init__(self, pending: StorePending) -> None:
+    def __init__(self, pending: Streams) -> None:
         super().__init__(FOLDER, single_file_per_rank=True, sync_files=False)
-        self.fs, self.path = _Writing(pending), FOLDER
+        self.fs = _Writing(pending)  # type: ignore[assignment]  # torch takes any FileSystemBase
+        self.path = FOLDER
 
 
 class _Reading(_Files):
@@ -93,7 +105,8 @@ class PieceReader(SafeReader):
 
     def __init__(self, store: ObjectStore, folder: str, objects: Mapping[str, Any]) -> None:
         super().__init__(FOLDER)
-        self.fs, self.path = _Reading(store, folder, objects), FOLDER
+        self.fs = _Reading(store, folder, objects)  # type: ignore[assignment]  # torch takes any FileSystemBase
+        self.path = FOLDER
 
     def _slice_file(self, file: Any, sinfo: Any) -> IO[bytes]:
         return io.BytesIO(file.range(sinfo.offset, sinfo.offset + sinfo.length))

@@ -6,17 +6,16 @@ of their own (generators, states of loaders of theirs): small. Sharded tensors e
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from shardline.checkpoint import atomic_write
 from shardline.checkpoint.atomic_write import Written
 from shardline.checkpoint.backend import Backend, Pending, Place
+from shardline.checkpoint.captured_state import CapturedState, about, check_places
 from shardline.checkpoint.coordinator import Coordinator, Message
 from shardline.checkpoint.directory import Best, contents, has_step, replaced, to_be_pruned
 from shardline.checkpoint.manifest import Manifest
@@ -24,26 +23,6 @@ from shardline.checkpoint.parts import RNG, to_bytes, to_file
 from shardline.errors import CheckpointError, ShardlineError
 
 log = logging.getLogger("shardline")
-_NAMED = 64
-
-
-@dataclass
-class CapturedState:
-    """What one rank saves: states by the names of parts."""
-
-    step: int
-    epoch: int | None
-    metrics: Mapping[str, float]
-    values: Mapping[str, Any]
-    shared: dict[str, Any]
-    own: dict[str, Any]
-    plain: frozenset[str]
-    """Parts that are written as JSON if JSON gives them back as they are."""
-    sharded: dict[str, Any] = field(default_factory=dict)
-    plans: dict[str, Any] = field(default_factory=dict)
-    """Plans that lie beside the checkpoints, by their names there."""
-    places: dict[str, list[int]] = field(default_factory=dict)
-    """The epoch and the step of each loader whose state the ranks share."""
 
 
 @dataclass
@@ -107,7 +86,7 @@ class Saver:
         )
 
         def decide(messages: list[Message]) -> dict[str, Any]:
-            _check_places(messages)
+            check_places(messages)
             if not taken.sharded and self._is_saved(taken, messages):
                 return {}
             return then(self._begin(taken, messages))
@@ -291,32 +270,6 @@ class Saver:
         for one in found:
             if one.path in self.corrupt and one.manifest.serial < oldest:
                 backend.remove(one.folder)
-
-
-def about(state: Any) -> int:
-    """How many bytes a state has, about: its tensors."""
-    if isinstance(state, torch.Tensor):
-        return state.nbytes
-    if isinstance(state, Mapping):
-        return sum(map(about, state.values()))
-    return sum(map(about, state)) if isinstance(state, list | tuple) else 0
-
-
-def _check_places(messages: list[Message]) -> None:
-    """One state is saved for all ranks, so that all must have taken the same number of batches."""
-    for name, place in messages[0].plain["places"].items():
-        places = {rank: message.plain["places"].get(name) for rank, message in enumerate(messages)}
-        if any(other != place for other in places.values()):
-            lines = "".join(
-                f"\n  - rank {rank}: " + ("does not know" if there is None else f"epoch {there[0]}, step {there[1]}")
-                for rank, there in list(places.items())[:_NAMED]
-            )
-            raise CheckpointError(
-                f"the ranks have taken different numbers of batches from the loader {name!r}, so that a state saved "
-                f"now would lose rows or deliver them twice:{lines}\n"
-                "Save when every rank has taken the same number of batches (len(loader) is the same on all), or give "
-                "the loader in per_rank= if each rank goes its own way"
-            )
 
 
 def _put(data: bytes, file: atomic_write.Writer) -> None:
