@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from support import ids, write_rows
+from support.bucket import BucketPath, WritableStore
 from support.store import Store
 
 from shardline import DataLoader
@@ -93,3 +94,18 @@ def store(data: Path) -> Iterator[Store]:
     """A server that has them."""
     with Store(data) as server:
         yield server
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[WritableStore]:
+    """An empty store that can be written to; the environment names it."""
+    with WritableStore() as server:
+        for name, value in server.environ.items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture(params=["disk", "store"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | BucketPath:
+    """A directory for checkpoints, on a disk and in a store: the laws are the same."""
+    return tmp_path if request.param == "disk" else request.getfixturevalue("bucket").root / "run"

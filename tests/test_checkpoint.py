@@ -1,5 +1,6 @@
 """One process: what is saved, how it lies there, and how it is put back."""
 
+import io
 import json
 import math
 import random
@@ -16,33 +17,35 @@ from demo import same
 from shardline import Checkpointer, CheckpointError, DataLoader
 
 
-def test_layout_is_read_by_torch_and_json_alone(hundred, tmp_path):
+def test_layout_is_read_by_torch_and_json_alone(hundred, place):
     loader = DataLoader(hundred, batch_size=10)
     next(iter(loader))
-    model, optimizer, ck = make(tmp_path / "ck", data=loader, extra={"patience": 2})
+    model, optimizer, ck = make(place / "ck", data=loader, extra={"patience": 2})
     assert ck.save(7, metrics={"val_loss": torch.tensor(0.5), "worst": math.inf}, values={"note": "x", "seen": [1, 2]})
-    folder = tmp_path / "ck" / "step-7"
-    assert names(tmp_path / "ck") == ["step-7"]
+    folder = place / "ck" / "step-7"
+    assert names(place / "ck") == ["step-7"]
     assert names(folder) == ["data.json", "extra.json", "manifest.json", "model.pt", "optimizer.pt", "rng_0.pt"]
-    assert same(torch.load(folder / "model.pt", weights_only=True), model.state_dict())
-    assert same(torch.load(folder / "optimizer.pt", weights_only=True), optimizer.state_dict())
+    assert same(torch.load(io.BytesIO((folder / "model.pt").read_bytes()), weights_only=True), model.state_dict())
+    assert same(
+        torch.load(io.BytesIO((folder / "optimizer.pt").read_bytes()), weights_only=True), optimizer.state_dict()
+    )
     assert json.loads((folder / "data.json").read_text()) == loader.state_dict()
     manifest = json.loads((folder / "manifest.json").read_text())
     assert (manifest["step"], manifest["epoch"], manifest["metrics"]["worst"]) == (7, 0, "inf")
     assert {name: file["bytes"] for name, file in manifest["files"].items()} == {
-        path.name: path.stat().st_size for path in folder.iterdir() if path.name != "manifest.json"
+        path.name: len(path.read_bytes()) for path in folder.iterdir() if path.name != "manifest.json"
     }
     [saved] = ck.list()
     assert (saved.step, saved.path, saved.metrics) == (7, folder, {"val_loss": 0.5, "worst": math.inf})
-    assert saved.bytes == sum(path.stat().st_size for path in folder.glob("*[tn]") if path.name != "manifest.json")
+    assert saved.bytes == sum(len(path.read_bytes()) for path in folder.glob("*[tn]") if path.name != "manifest.json")
     assert abs(saved.time.timestamp() - time.time()) < 60
 
     # the weights alone, for inference
     served = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
-    served.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
+    served.load_state_dict(torch.load(io.BytesIO((folder / "model.pt").read_bytes()), weights_only=True))
 
     other, its_optimizer, ck = make(
-        tmp_path / "ck", 1, data=(again := DataLoader(hundred, batch_size=10)), extra=(extra := {})
+        place / "ck", 1, data=(again := DataLoader(hundred, batch_size=10)), extra=(extra := {})
     )
     restored = ck.restore()
     assert restored
@@ -53,17 +56,17 @@ def test_layout_is_read_by_torch_and_json_alone(hundred, tmp_path):
     assert same(its_optimizer.state_dict(), optimizer.state_dict())
 
 
-def test_a_first_start_is_false(tmp_path):
-    _, _, ck = make(tmp_path / "nowhere" / "yet")
+def test_a_first_start_is_false(place):
+    _, _, ck = make(place / "nowhere" / "yet")
     for which in ("latest", "best"):
         restored = ck.restore(which)
         assert not restored
         assert (restored.step, restored.epoch, restored.path, restored.metrics) == (0, 0, None, {})
     assert ck.list() == []
-    assert not (tmp_path / "nowhere").exists()
+    assert not (place / "nowhere").exists()
 
 
-def test_generators_go_on(tmp_path):
+def test_generators_go_on(place):
     ours = {"torch": torch.Generator(), "py": random.Random(3), "old": np.random.RandomState(1)}
     kinds = (np.random.PCG64, np.random.Philox, np.random.SFC64, np.random.MT19937)
     ours |= {kind.__name__: np.random.Generator(kind(5)) for kind in kinds}
@@ -72,22 +75,22 @@ def test_generators_go_on(tmp_path):
         found = [torch.rand(3, generator=ours["torch"]).tolist(), ours["py"].gauss(0, 1), ours["old"].normal()]
         return found + [ours[kind.__name__].normal() for kind in kinds]
 
-    _, _, ck = make(tmp_path, generators=ours)
+    _, _, ck = make(place, generators=ours)
     draws(), more()
     ck.save(1)
     expected = draws(), more()
     assert (draws(), more()) != expected
     assert ck.restore().notes == ()
     assert (draws(), more()) == expected
-    torch.load(tmp_path / "step-1" / "rng_0.pt", weights_only=True)
+    torch.load(io.BytesIO((place / "step-1" / "rng_0.pt").read_bytes()), weights_only=True)
 
-    _, _, ck = make(tmp_path, generators={"new": torch.Generator()})
+    _, _, ck = make(place, generators={"new": torch.Generator()})
     assert "'new' was not saved" in ck.restore().notes[0]
-    _, _, ck = make(tmp_path, generators={"PCG64": np.random.Generator(np.random.MT19937())})
+    _, _, ck = make(place, generators={"PCG64": np.random.Generator(np.random.MT19937())})
     with pytest.raises(CheckpointError, match="'PCG64' is of another kind"):
         ck.restore()
     with pytest.raises(TypeError, match=r"generators\['x'\]"):
-        make(tmp_path, generators={"x": 3})
+        make(place, generators={"x": 3})
 
 
 def test_another_number_of_devices_is_said(tmp_path, monkeypatch):
@@ -145,7 +148,7 @@ def test_a_module_called_module_keeps_its_name(tmp_path):
     assert same(dict(outer.state_dict()), before)
 
 
-def test_several_of_each_and_any_name(tmp_path):
+def test_several_of_each_and_any_name(place):
     def parts():
         model, critic = nn.Linear(2, 2), nn.Linear(2, 1)
         one, two = torch.optim.SGD(model.parameters(), momentum=0.9), torch.optim.Adam(critic.parameters())
@@ -162,9 +165,9 @@ def test_several_of_each_and_any_name(tmp_path):
     torch.manual_seed(1)
     first = parts()
     first["plateau"].step(np.float64(0.5))
-    Checkpointer(tmp_path, **first).save(1)
+    Checkpointer(place, **first).save(1)
     second = parts()
-    assert Checkpointer(tmp_path, **second).restore().step == 1
+    assert Checkpointer(place, **second).restore().step == 1
     for name in first:
         assert same(first[name].state_dict(), second[name].state_dict()), name
 

@@ -1,5 +1,6 @@
 """Which checkpoints are kept, and which one is restored."""
 
+import itertools
 import logging
 import math
 
@@ -12,42 +13,44 @@ from torch import nn
 
 from shardline import Checkpointer, CheckpointError
 
+_numbers = itertools.count()
 
-def test_latest_is_what_was_saved_last(tmp_path):
-    model, _, ck = make(tmp_path, keep_last=None)
+
+def test_latest_is_what_was_saved_last(place):
+    model, _, ck = make(place, keep_last=None)
     for step in (10, 20, 30):
         nn.init.constant_(model[0].weight, step)
         ck.save(step)
     assert ck.restore(10).step == 10
     ck.save(15)  # a new branch
     assert [one.step for one in ck.list()] == [10, 20, 30, 15]
-    assert make(tmp_path)[2].restore().step == 15
+    assert make(place)[2].restore().step == 15
     nn.init.constant_(model[0].weight, 2000)
     ck.save(20)
     assert [one.step for one in ck.list()] == [10, 30, 15, 20]
-    assert names(tmp_path) == ["step-10", "step-15", "step-20.1", "step-30"]
-    other, _, ck = make(tmp_path)
-    assert ck.restore(tmp_path / "step-30").step == 30
+    assert names(place) == ["step-10", "step-15", "step-20.1", "step-30"]
+    other, _, ck = make(place)
+    assert ck.restore(place / "step-30").step == 30
     assert other[0].weight[0, 0] == 30
-    assert ck.restore(str(tmp_path)).step == 20
+    assert ck.restore(str(place)).step == 20
     assert other[0].weight[0, 0] == 2000
     with pytest.raises(CheckpointError, match="no checkpoint of step 7 .*there are 10, 30, 15, 20"):
         ck.restore(7)
     with pytest.raises(CheckpointError, match="is no checkpoint, and holds none"):
-        ck.restore(tmp_path / "elsewhere")
+        ck.restore(place / "elsewhere")
     with pytest.raises(TypeError, match="which must be"):
         ck.restore(True)
 
 
-@examples(25)
+@examples(15)
 @given(
     st.lists(st.one_of(st.none(), st.integers(0, 5), st.just(math.nan)), min_size=1, max_size=12),
     st.integers(1, 3),
     st.integers(0, 2),
     st.sampled_from(["min", "max"]),
 )
-def test_what_is_kept(tmp_path_factory, losses, keep_last, keep_best, mode):
-    folder = tmp_path_factory.mktemp("kept")
+def test_what_is_kept(place, losses, keep_last, keep_best, mode):
+    folder = place / str(next(_numbers))
     ck = Checkpointer(folder, extra={}, keep_last=keep_last, keep_best=keep_best, monitor="loss", mode=mode)
     kept, sign = [], 1 if mode == "min" else -1
     for step, loss in enumerate(losses):
@@ -65,11 +68,11 @@ def test_what_is_kept(tmp_path_factory, losses, keep_last, keep_best, mode):
             ck.restore("best")
 
 
-def test_what_is_skipped_is_logged(tmp_path, caplog):
-    _, _, ck = make(tmp_path)
+def test_what_is_skipped_is_logged(place, caplog):
+    _, _, ck = make(place)
     ck.save(1)
     ck.save(2)
-    (tmp_path / "step-2" / "optimizer.pt").unlink()
+    (place / "step-2" / "optimizer.pt").unlink()
     with caplog.at_level(logging.WARNING, "shardline"):
         restored = ck.restore()
     assert restored.step == 1

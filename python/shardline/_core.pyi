@@ -12,6 +12,7 @@ __all__ = [
     "ColumnNotFoundError",
     "FileChangedError",
     "Legs",
+    "ObjectStore",
     "Order",
     "Plan",
     "Projection",
@@ -26,6 +27,7 @@ __all__ = [
     "ShardlineTypeError",
     "ShardlineValueError",
     "Storage",
+    "Upload",
     "__version__",
     "end_calls",
     "schema_metadata",
@@ -57,6 +59,45 @@ class Storage:
     def planning(self) -> dict[str, float]:
         """What was asked of the store before an epoch: to plan, to count rows, to learn vocabularies."""
     def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class ObjectStore:
+    """The objects under a URL: what checkpoints are written and read with. Keys are those under it.
+
+    Each call is tried again as reads are, waits without the GIL, and answers signals. A key that is not there is None,
+    or no error; OSErrors name the object, and show no secret.
+    """
+
+    def __new__(cls, storage: Storage, url: str) -> ObjectStore: ...
+    @property
+    def url(self) -> str: ...
+    def open(self) -> None:
+        """Keeps connections until as many `close` as `open`; a fork in between cannot read stores."""
+    def close(self) -> None: ...
+    def stop_after(self, seconds: float | None) -> None:
+        """Every wait ends so many seconds from now, with an error; None: never."""
+    def put(self, key: str, data: bytes) -> None: ...
+    def create(self, key: str, data: bytes) -> bool | None:
+        """Whether it was put; False: another one was there; None: the store has no conditional puts."""
+    def get(self, key: str) -> bytes | None: ...
+    def read(self, key: str, start: int, end: int, size: int, tag: str) -> bytes:
+        """A range of an object that was listed with this size and tag."""
+    def list(self, prefix: str) -> list[tuple[str, int, str, str]]:
+        """(key, size, tag, time as 2026-01-31T12:00:00Z or ""), in any order."""
+    def delete(self, keys: Sequence[str]) -> None: ...
+    def abort(self, key: str, id: str) -> None:
+        """Ends an upload that was begun, by any process."""
+    def upload(self, key: str, journal: str, about: int = ...) -> Upload:
+        """An object of about so many bytes; `journal`: the object that names the upload while it is under way."""
+
+@final
+class Upload:
+    """An object that is being written: in parts, side by side, if it is large."""
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Copies all of it; waits while too many parts are under way."""
+    def finish(self) -> int:
+        """Until it is there; how many parts it had."""
 
 @final
 class Plan:

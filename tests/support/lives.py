@@ -14,10 +14,11 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,7 +62,7 @@ class Model(torch.nn.Module):
         return result
 
 
-def train(data: str, folder: Path, setting: Setting, log: int, say: Say) -> None:
+def train(data: str, folder: Path | str, setting: Setting, log: int, say: Say) -> None:
     """One life: from the last checkpoint to the end, if nobody kills it."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
@@ -108,7 +109,7 @@ def train(data: str, folder: Path, setting: Setting, log: int, say: Say) -> None
 
 def live(data: str, folder: str, log: str, setting: dict[str, Any], say: Say) -> None:
     """As `train`, with what JSON can say."""
-    train(data, Path(folder), Setting(**setting), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), say)
+    train(data, folder, Setting(**setting), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), say)
 
 
 def lines(log: Path) -> list[list[Any]]:
@@ -135,6 +136,26 @@ def save_for_ever(folder: str, say: Say) -> None:
         say(step)
 
 
+def save_through_faults(url: str, server: int, after: float, say: Say) -> None:
+    """As `save_for_ever`, while the store's process is killed after so many seconds; ends soon after it."""
+    torch.set_num_threads(1)
+    model = torch.nn.Linear(4, 4)
+    options = {"timeout": 2, "retry": {"max_retries": 2, "init_backoff": 0.01, "max_backoff": 0.05}}
+    ck = shardline.Checkpointer(url, storage_options=options, model=model, keep_last=2, keep_best=0)
+    restored = ck.restore()
+    weights = {float(value) for value in model.weight.detach().flatten()}
+    say([restored.step, bool(restored), sorted(weights) if restored else [0.0], list(restored.skipped)])
+    threading.Timer(after, os.kill, (server, signal.SIGKILL)).start()
+    for step in range(restored.step + 1, 10**9):
+        with torch.no_grad():
+            model.weight.fill_(step)
+        try:
+            ck.save(step)
+        except shardline.CheckpointError:
+            return
+        say(step)
+
+
 def save_without_rights(folder: str, say: Say) -> None:
     """Where permissions hold for root too: without its capabilities."""
     version, this_thread = 0x20080522, 0
@@ -149,8 +170,6 @@ def save_without_rights(folder: str, say: Say) -> None:
 
 def save_and_end(folder: str, say: Say) -> None:
     """Ends while a save in the background is under way."""
-    import threading
-
     ck = shardline.Checkpointer(folder, extra={"x": 1}, blocking=False)
     write = ck._saver.save
 
@@ -170,9 +189,9 @@ def save_and_end(folder: str, say: Say) -> None:
 class Server:
     """Runs functions of this module in processes of their own, each a fork of one that has imported all."""
 
-    def __init__(self) -> None:
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         command = [sys.executable, "-m", "support.lives"]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        env = {**os.environ, **(environ or {}), "PYTHONPATH": os.pathsep.join(sys.path)}
         self._process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def run(self, function: Any, *args: Any, kill_after: float | None = None) -> list[Any]:

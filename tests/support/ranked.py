@@ -23,6 +23,12 @@ def own(folder: Path, rank: int, private: bool) -> Path:
     return folder / f"rank-{rank}" if private else folder / "shared"
 
 
+def in_store(rank: int, environ: dict[str, str], function: Any, *args: Any) -> Any:
+    """A function of these, where the environment names a store."""
+    os.environ.update(environ)
+    return function(rank, *args)
+
+
 def numbers(model: nn.Module) -> list[float]:
     return [
         value for p in model.parameters() for value in getattr(p, "full_tensor", lambda p=p: p)().flatten().tolist()

@@ -4,7 +4,6 @@ import random
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import nn
 from shardline import Checkpointer
 
 
-def make(folder: Path, seed: int = 0, **options: Any) -> tuple[nn.Sequential, torch.optim.AdamW, Checkpointer]:
+def make(folder: Any, seed: int = 0, **options: Any) -> tuple[nn.Sequential, torch.optim.AdamW, Checkpointer]:
     """A small model and optimizer that have taken a step, and their checkpointer."""
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
@@ -25,7 +24,7 @@ def make(folder: Path, seed: int = 0, **options: Any) -> tuple[nn.Sequential, to
     return model, optimizer, Checkpointer(folder, model=model, optimizer=optimizer, **options)
 
 
-def names(folder: Path) -> list[str]:
+def names(folder: Any) -> list[str]:
     """What lies in a folder."""
     return sorted(path.name for path in folder.iterdir())
 

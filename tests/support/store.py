@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -66,7 +68,11 @@ def etag(data: bytes) -> str:
 class Store:
     """The server. A context manager; `stall` is how long it holds a stalled connection."""
 
-    def __init__(self, folder: Path | None = None, *, page: int = 1000, stall: float = 30, latency: float = 0) -> None:
+    handler: "type[BaseHTTPRequestHandler]"
+
+    def __init__(
+        self, folder: Path | None = None, *, page: int = 1000, stall: float = 30, latency: float = 0, port: int = 0
+    ) -> None:
         self.objects: dict[str, bytes] = {}
         self.faults: Faults = lambda request: None
         self.requests: list[Request] = []
@@ -87,7 +93,7 @@ class Store:
         self._stop = threading.Event()
         if folder is not None:
             self.put_folder(folder)
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = _Server(("127.0.0.1", port), self.handler)
         self._server.store = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -119,6 +125,10 @@ class Store:
             "timeout": 1.0,
             "retry": {"init_backoff": 0.001, "max_backoff": 0.02, "max_retries": 10},
         }
+
+    def time(self, key: str) -> datetime:
+        """When an object was written."""
+        return datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds.get(key, 0))
 
     def count(self, method: str | None = None) -> int:
         return sum(method is None or request.method == method for request in self.requests)
@@ -169,7 +179,7 @@ class _Server(ThreadingHTTPServer):
         """A client that went away is no news."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Server
@@ -220,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
         if "answers" in store.tagged:
             headers["ETag"] = etag(data)
         if store.dated:
-            headers["Last-Modified"] = f"Mon, 01 Jan 2024 00:00:{store.seconds.get(key, 0):02} GMT"
+            headers["Last-Modified"] = format_datetime(store.time(key), usegmt=True)
         status, body = 200, data
         if span is not None:
             if span[0] >= len(data):
@@ -286,7 +296,7 @@ class _Handler(BaseHTTPRequestHandler):
         found = ""
         for key in keys:
             tag = f"<ETag>{escape(etag(objects[key]))}</ETag>" if "listing" in store.tagged else ""
-            when = f"<LastModified>2024-01-01T00:00:{store.seconds.get(key, 0):02}.750Z</LastModified>"
+            when = f"<LastModified>{store.time(key):%Y-%m-%dT%H:%M:%S}.750Z</LastModified>"
             found += f"<Contents><Key>{escape(key)}</Key>{when}{tag}<Size>{len(objects[key])}</Size></Contents>"
         found += "".join(f"<CommonPrefixes><Prefix>{escape(key)}</Prefix></CommonPrefixes>" for key in prefixes)
         # Some servers send an empty one at the end.
@@ -312,3 +322,6 @@ class _Handler(BaseHTTPRequestHandler):
             f'<?xml version="1.0"?><EnumerationResults><Blobs>{found}</Blobs>'
             f"<NextMarker>{escape(more)}</NextMarker></EnumerationResults>"
         ).encode()
+
+
+Store.handler = Handler

@@ -13,8 +13,14 @@ What is saved:
 
 How it is written:
 
-- `capture`: the states of one step; `save`: into files; `async_save`: in the background.
-- `atomic_write`, `manifest`, `directory`: files that are complete or absent, what they should hold, and where they are.
+- `capture`, `captured_state`: the states of one step; `save`: into files; `async_save`: in the background.
+- `manifest`, `directory`: what the files should hold, and which checkpoints there are.
+
+Where it stands (`backend`; `opening` tells which):
+
+- `disk_backend`: on a disk; `atomic_write`: files that are complete or absent.
+- `store_backend`: in an object store; `store_objects`: what lies there; `store_pending`: uploads; `store_read`:
+  downloads; `store_writers`: who else saves there; `dcp_store`: sharded states.
 
 How it is read:
 

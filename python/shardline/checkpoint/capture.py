@@ -1,15 +1,15 @@
 """What is saved, taken at one moment on one rank: the states of all parts, and of the random generators last."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
 
 from shardline.checkpoint import rng_state, serialization
+from shardline.checkpoint.captured_state import CapturedState
 from shardline.checkpoint.coordinator import Coordinator
 from shardline.checkpoint.parts import RNG, Part
-from shardline.checkpoint.save import CapturedState, Saver
+from shardline.checkpoint.save import Saver
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.options import validate
 
@@ -88,14 +88,14 @@ class StateCapture:
             return lambda: saver.save(taken)
         from shardline.checkpoint import dcp
 
-        folder = saver.begin(taken)  # all ranks are here after it: what follows cannot miss one
+        pending = saver.begin(taken)  # all ranks are here after it: what follows cannot miss one
         if self._group is None:
             members = (
                 dist.get_process_group_ranks(self._coordinator.group) if self._coordinator.group is not None else None
             )
             self._group = dist.new_group(members, backend="gloo", use_local_synchronization=members is not None)
-        future = dcp.begin_to_save(taken.sharded, folder, self._group)
-        return lambda: saver.save_pieces(taken, folder, lambda: getattr(future, "upload_completion", future).result())
+        future = dcp.begin_to_save(taken.sharded, pending, self._group)
+        return lambda: saver.save_pieces(taken, pending, lambda: getattr(future, "upload_completion", future).result())
 
     def _epoch(self, given: int | None) -> int | None:
         position = self._data.position if self._data is not None else None
@@ -105,15 +105,15 @@ class StateCapture:
             return position[0]
         return None if given is None else validate.check_int("epoch", given, 0, 2**62)
 
-    def _plans(self, states: Mapping[str, Any]) -> dict[str, Callable[[Path], object]]:
+    def _plans(self, states: Mapping[str, Any]) -> dict[str, Any]:
         """Of loaders whose state is too large to name its files."""
-        plans: dict[str, Callable[[Path], object]] = {}
+        plans: dict[str, Any] = {}
         for name, state in states.items():
             part = self._parts[name]
             if part.is_loader and isinstance(state, Mapping) and "shardline" in state:
                 dataset = getattr(part.stateful, "dataset", part.stateful)
                 if state["files"]["packed"] is None and dataset.plan.digest == state["files"]["digest"]:
-                    plans[f"plan-{dataset.plan.digest}"] = dataset.plan.save
+                    plans[f"plan-{dataset.plan.digest}"] = dataset.plan
         return plans
 
 

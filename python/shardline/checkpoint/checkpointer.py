@@ -1,6 +1,7 @@
 """`Checkpointer`: the whole state of a training, saved at once and restored in one line."""
 
 import inspect
+import logging
 import os
 import sys
 import warnings
@@ -8,15 +9,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import torch.distributed as dist
-
 from shardline.checkpoint import rng_state
 from shardline.checkpoint.accumulation import AccumulationCheck
 from shardline.checkpoint.async_save import AsyncSave
 from shardline.checkpoint.capture import StateCapture
-from shardline.checkpoint.coordinator import Coordinator
+from shardline.checkpoint.coordinator import Coordinator, check_group
 from shardline.checkpoint.directory import Best, Found, SavedCheckpoint, contents
 from shardline.checkpoint.discovery import CheckpointFinder, Restored, Which
+from shardline.checkpoint.opening import open_directory
 from shardline.checkpoint.parts import RNG, make_parts
 from shardline.checkpoint.restore import load
 from shardline.checkpoint.save import Saver
@@ -24,20 +24,24 @@ from shardline.checkpoint.schedule import SaveClock, Schedule
 from shardline.checkpoint.signals import EXIT_CODE, SignalWatcher
 from shardline.errors import CheckpointError, ShardlineError, ShardlineTypeError, ShardlineValueError
 from shardline.options import validate
+from shardline.options.storage import is_remote
+
+log = logging.getLogger("shardline")
 
 
 class Checkpointer:
     """Saves model, optimizer, scheduler, scaler, random generators and the place in the data, and restores all of it.
 
-    `directory`: one a run; each checkpoint is a folder in it. `model`, `optimizer`, `scheduler`, `scaler`, `data`, and
+    `directory`: one a run, a path or the URL of a store (with `storage_options`, as for reading); each checkpoint is a
+    folder in it. `model`, `optimizer`, `scheduler`, `scaler`, `data`, and
     any other name (`ema=…`, `critic=…`): an object with state_dict and load_state_dict, or a dict of plain values,
     which `restore` changes in place; `extra` is the usual name for one. `keep_last`: checkpoints kept (None: all),
     beside the `keep_best` with the least (`mode="min"`) or greatest metric `monitor`. `every_steps`, `every_minutes`,
     `every_epochs`: when `step` saves. `generators`: random generators of your own, by name; python's, numpy's and
     torch's are always saved. `per_rank`: parts of which every rank has its own. `blocking=False`: written by a thread,
     from a copy. `on_error="warn"`: a save that fails does not end the training. `signals`: after one of these, `step`
-    saves and raises SystemExit(`exit_code`). In a process group, every rank makes it and calls its methods; `timeout`:
-    seconds that one waits for another.
+    saves and raises SystemExit(`exit_code`); `grace`: seconds from it to the end of the process. In a process group,
+    every rank makes it and calls its methods; `timeout`: seconds that one waits for another.
 
     Raises ShardlineTypeError or ShardlineValueError, naming the argument.
 
@@ -57,6 +61,7 @@ class Checkpointer:
         self,
         directory: str | os.PathLike[str],
         *,
+        storage_options: Mapping[str, Any] | None = None,
         model: Any = None,
         optimizer: Any = None,
         scheduler: Any = None,
@@ -75,13 +80,13 @@ class Checkpointer:
         blocking: bool = True,
         on_error: Literal["raise", "warn"] = "raise",
         signals: Iterable[int] = (),
+        grace: float | None = None,
         exit_code: int = EXIT_CODE,
         process_group: Any = None,
         timeout: float = 300,
         **parts: Any,
     ) -> None:
-        if not isinstance(directory, str | os.PathLike):
-            raise ShardlineTypeError(f"directory must be a path, not {directory!r}")
+        backend = open_directory(directory, storage_options)
         usual = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler, "data": data}
         own = make_parts(dict(per_rank or {}), own=True)
         known = inspect.signature(Checkpointer).parameters
@@ -100,15 +105,16 @@ class Checkpointer:
             raise ShardlineValueError(
                 "every_epochs needs a shardline loader as data=, which knows where an epoch ends: call save() there"
             )
-        _check_group()
+        check_group()
         self._coordinator = Coordinator(process_group, sorted(self._parts), validate.check_seconds("timeout", timeout))
-        self._directory = Path(directory).absolute()  # the same, wherever the process goes
-        self._saver = Saver(self._directory, self._coordinator, keep, best)
-        self._chooser = CheckpointFinder(self._directory, self._coordinator, best)
+        self._backend = backend
+        self._saver = Saver(backend, self._coordinator, keep, best)
+        self._chooser = CheckpointFinder(backend, self._coordinator, best)
         self._generators = rng_state.check(generators)
         self._taker = StateCapture(self._parts, self._generators, self._coordinator, self._data)
         self._background = AsyncSave()
-        self._preemption = SignalWatcher(signals)
+        grace = None if grace is None else validate.check_seconds("grace", grace)
+        self._preemption = SignalWatcher(signals, grace, backend.stop_after)
         self._clock = SaveClock(schedule, self._coordinator, signals=self._preemption.watches)
         self._clock.begin(self._completed())
         self._windows = AccumulationCheck(self._parts, self._data)
@@ -131,9 +137,17 @@ class Checkpointer:
         save, end = self._clock.due(step, self._completed(), self._preemption.came is not None)
         if not save:
             return False
-        saved = self.save(step, metrics=metrics, values=values, epoch=epoch)
+        saved = False
+        try:
+            saved = self.save(step, metrics=metrics, values=values, epoch=epoch)
+            if end:
+                self.wait()
+        except CheckpointError as error:
+            if not (end and self._preemption.is_over):
+                raise
+            # the job is to be run again all the same: the checkpoint before is there
+            log.error("%s (grace=%g seconds after %s)", error, self._preemption.grace, self._preemption.came)
         if end:
-            self.wait()
             self._preemption.ignore()  # a second one would change the exit status
             self.close()
             sys.exit(self._exit_code)
@@ -205,15 +219,21 @@ class Checkpointer:
         self.wait()
         if isinstance(which, bool) or not isinstance(which, str | int | os.PathLike):
             raise ShardlineTypeError(f'which must be "latest", "best", a step or a path, not {which!r}')
-        which = Path(which) if isinstance(which, os.PathLike) else which
+        if isinstance(which, os.PathLike):
+            which = os.fspath(which) if is_remote(os.fspath(which)) else Path(which)
         wanted = None if only is None else [only] if isinstance(only, str) else list(only)
         for name in wanted or ():
             if name not in self._parts and name != RNG:
                 raise ShardlineValueError(f"only= names {name!r}: the parts are {', '.join([*self._parts, RNG])}")
+        with self._backend.session():
+            return self._restore(which, wanted, map_location, strict=strict)
+
+    def _restore(self, which: Which, wanted: "list[str] | None", map_location: Any, *, strict: bool) -> Restored:
         chosen = self._chooser.choose(which, wanted, self._parts)
         self._saver.corrupt |= self._chooser.corrupt
         if chosen is None:
             return Restored()
+        self._saver.latest = chosen.manifest.step
         names = [*self._parts, RNG] if wanted is None else wanted
         failed: ShardlineError | None = None
         notes: tuple[str, ...] = ()
@@ -237,7 +257,7 @@ class Checkpointer:
             step=known.step,
             saved_epoch=known.epoch if position is None else position[0],
             path=chosen.path,
-            time=Found(chosen.path, known).public().time,
+            time=Found(chosen.backend, chosen.folder, known).public().time,
             metrics=dict(known.metrics),
             values=dict(known.values),
             skipped=chosen.skipped,
@@ -246,7 +266,7 @@ class Checkpointer:
 
     def list(self) -> "list[SavedCheckpoint]":
         """The checkpoints that this process sees, in the order in which they were saved."""
-        return [one.public() for one in contents(self._directory).found]
+        return [one.public() for one in contents(self._backend).found]
 
     def close(self) -> None:
         """Waits for a save in the background; signals do again what they did before."""
@@ -262,7 +282,7 @@ class Checkpointer:
 
     def __repr__(self) -> str:
         ranks = f"rank {self._coordinator.rank} of {self._coordinator.ranks}"
-        return f"Checkpointer({str(self._directory)!r}: {', '.join(self._parts)}; {ranks})"
+        return f"Checkpointer({str(self._backend)!r}: {', '.join(self._parts)}; {ranks})"
 
     def _completed(self) -> int | None:
         """How many epochs are complete, where the data knows."""
@@ -271,13 +291,3 @@ class Checkpointer:
             return None
         epoch, index, remaining = position
         return epoch + (remaining == 0 and index > 0)
-
-
-def _check_group() -> None:
-    """ShardlineValueError where this is one process of several, and none of them would know of the others."""
-    world = os.environ.get("WORLD_SIZE", "1")
-    if world.isdigit() and int(world) > 1 and not (dist.is_available() and dist.is_initialized()):
-        raise ShardlineValueError(
-            f"WORLD_SIZE={world} says that this is one process of several, but no process group was made yet, so that "
-            "all would write the same checkpoints: call torch.distributed.init_process_group() first"
-        )

@@ -7,6 +7,7 @@ first rank is at work (it says so, once a second) do the others go on waiting.
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -37,6 +38,16 @@ class Message(NamedTuple):
         """The inverse."""
         plain, _, data = packed.partition(b"\n")
         return Message(json.loads(plain), data)
+
+
+def check_group() -> None:
+    """ShardlineValueError where this is one process of several, and none of them would know of the others."""
+    world = os.environ.get("WORLD_SIZE", "1")
+    if world.isdigit() and int(world) > 1 and not (dist.is_available() and dist.is_initialized()):
+        raise ShardlineValueError(
+            f"WORLD_SIZE={world} says that this is one process of several, but no process group was made yet, so that "
+            "all would write the same checkpoints: call torch.distributed.init_process_group() first"
+        )
 
 
 class Coordinator:

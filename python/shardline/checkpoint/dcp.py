@@ -4,6 +4,7 @@ Each rank writes its own pieces, and reads what it needs of all of them, whateve
 checkpoint can be restored into a model that is not sharded, and on one process.
 """
 
+import io
 import pickle
 import warnings
 from pathlib import Path
@@ -13,12 +14,13 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.checkpoint import state_dict as by_name
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
+from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
 from torch.distributed.checkpoint.state_dict_loader import load as load_pieces
 from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.distributed.checkpoint.state_dict_saver import save as save_pieces
 
+from shardline.checkpoint.backend import Pending, Place
 from shardline.checkpoint.module_names import sharded
 from shardline.checkpoint.parts import Part
 from shardline.errors import CheckpointError, ShardlineValueError
@@ -60,13 +62,14 @@ class _Unpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-class _Reader(FileSystemReader):
+class SafeReader(FileSystemReader):
     """torch's, which reads the metadata by pickle, made safe."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
-        with (Path(self.path) / _METADATA).open("rb") as file:
+        """Without anything that pickle could run."""
+        with self.fs.create_stream(self.fs.concat_path(self.path, _METADATA), "rb") as file:
             try:
-                metadata = _Unpickler(file).load()
+                metadata = _Unpickler(io.BytesIO(file.read())).load()
             except (pickle.UnpicklingError, EOFError, AttributeError) as error:
                 raise CheckpointError(f"{self.path}/{_METADATA} cannot be loaded: {error}") from error
         assert isinstance(metadata, Metadata)
@@ -100,18 +103,14 @@ def states(chosen: dict[str, Part], parts: dict[str, Part]) -> dict[str, Any]:
     }
 
 
-def save(states: dict[str, Any], folder: Path, group: Any) -> None:
-    """Every rank's pieces, synced to the disk."""
-    save_pieces(states, storage_writer=_writer(folder), process_group=group)
+def save(states: dict[str, Any], pending: Pending, group: Any) -> None:
+    """Every rank's pieces."""
+    save_pieces(states, storage_writer=pending.pieces_writer(), process_group=group)
 
 
-def begin_to_save(states: dict[str, Any], folder: Path, group: Any) -> Any:
+def begin_to_save(states: dict[str, Any], pending: Pending, group: Any) -> Any:
     """The same in the background, from copies: a future. `group`: one of its own, by gloo."""
-    return async_save(states, storage_writer=_writer(folder), process_group=group)
-
-
-def _writer(folder: Path) -> FileSystemWriter:
-    return FileSystemWriter(folder / FOLDER, single_file_per_rank=True, sync_files=True)
+    return async_save(states, storage_writer=pending.pieces_writer(), process_group=group)
 
 
 def written_by(folder: Path, rank: int) -> list[str]:
@@ -120,14 +119,16 @@ def written_by(folder: Path, rank: int) -> list[str]:
     return [f"{FOLDER}/{name}" for name in sorted([*mine, *([_METADATA] if rank == 0 else [])])]
 
 
-def load(chosen: dict[str, Part], parts: dict[str, Part], folder: Path, group: Any, *, strict: bool) -> None:
+def load(
+    chosen: dict[str, Part], parts: dict[str, Part], reader: SafeReader, place: Place, group: Any, *, strict: bool
+) -> None:
     """Puts them back, sharded as they are now."""
     now = states(chosen, parts)
     alone = not (dist.is_available() and dist.is_initialized())
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "torch.distributed is disabled")  # one process: as it is meant
-            load_pieces(now, storage_reader=_Reader(folder / FOLDER), process_group=group, no_dist=alone)
+            load_pieces(now, storage_reader=reader, process_group=group, no_dist=alone)
         for name, part in chosen.items():
             if part.is_model:
                 options = by_name.StateDictOptions(strict=strict)
@@ -135,7 +136,7 @@ def load(chosen: dict[str, Part], parts: dict[str, Part], folder: Path, group: A
             else:
                 by_name.set_optimizer_state_dict(_model_of(part, parts), part.target, now[name])
     except (RuntimeError, ValueError, KeyError, CheckpointException) as error:
-        raise CheckpointError(f"{', '.join(chosen)} of {folder} does not fit: {error}") from error
+        raise CheckpointError(f"{', '.join(chosen)} of {place} does not fit: {error}") from error
 
 
 def _model_of(optimizer: Part, parts: dict[str, Part]) -> nn.Module:

@@ -11,10 +11,9 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
-from shardline.checkpoint import atomic_write
+from shardline.checkpoint.backend import Backend, Place
 from shardline.checkpoint.manifest import NAME, Manifest
 from shardline.errors import CheckpointError
 
@@ -31,7 +30,7 @@ class SavedCheckpoint:
     time: datetime
     metrics: dict[str, float]
     bytes: int
-    path: Path
+    path: Place
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,14 @@ class Best:
 class Found:
     """A directory with a manifest that can be read."""
 
-    path: Path
+    backend: Backend
+    folder: str
     manifest: Manifest
+
+    @property
+    def path(self) -> Place:
+        """Where it is."""
+        return self.backend.place(self.folder)
 
     def metric(self, name: str | None) -> float:
         """NaN where it has none."""
@@ -73,24 +78,24 @@ class Contents:
     """What lies in a directory: checkpoints, the latest last, and what is wrong with the others."""
 
     found: list[Found]
-    damaged: dict[Path, str]
+    damaged: dict[Place, str]
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(backend: Backend, folder: str) -> Manifest:
     """Of a checkpoint; ValueError where it is damaged, OSError where it cannot be read."""
-    return Manifest.from_text((path / NAME).read_text(encoding="utf-8"))
+    return Manifest.from_text(backend.read_text(folder, NAME))
 
 
-def contents(directory: Path) -> Contents:
+def contents(backend: Backend) -> Contents:
     """What lies there; CheckpointError where it cannot be looked at."""
     found: dict[int, Found] = {}
-    damaged: dict[Path, str] = {}
-    for path in sorted(_folders(directory), key=_order):
+    damaged: dict[Place, str] = {}
+    for folder in sorted(_folders(backend), key=_order):
         try:
-            one = Found(path, read_manifest(path))
+            one = Found(backend, folder, read_manifest(backend, folder))
         except (ValueError, OSError) as error:
-            if path.exists():  # or it was removed at this moment
-                damaged[path] = f"{path / NAME}: {error}"
+            if backend.exists(folder):  # or it was removed at this moment
+                damaged[backend.place(folder)] = f"{backend.place(folder)}/{NAME}: {error}"
             continue
         other = found.get(one.manifest.step)
         if other is None or other.manifest.serial < one.manifest.serial:
@@ -98,37 +103,38 @@ def contents(directory: Path) -> Contents:
     return Contents(sorted(found.values(), key=lambda one: one.manifest.serial), damaged)
 
 
-def has_step(directory: Path, step: int) -> bool:
+def has_step(backend: Backend, step: int) -> bool:
     """Whether there is a folder for a step, whatever it holds; CheckpointError where that cannot be looked at."""
-    return any(_order(path)[0] == step for path in _folders(directory))
+    return any(_order(folder)[0] == step for folder in _folders(backend))
 
 
-def _folders(directory: Path) -> list[Path]:
+def _folders(backend: Backend) -> list[str]:
     try:
-        return [path for path in directory.iterdir() if _FOLDER.fullmatch(path.name)] if directory.exists() else []
+        return [folder for folder in backend.folders() if _FOLDER.fullmatch(folder)]
     except OSError as error:
-        raise CheckpointError(f"the checkpoints in {directory} cannot be looked at: {error}") from error
+        raise CheckpointError(f"the checkpoints in {backend} cannot be looked at: {error}") from error
 
 
-def _order(path: Path) -> tuple[int, int]:
-    match = _FOLDER.fullmatch(path.name)
+def _order(folder: str) -> tuple[int, int]:
+    match = _FOLDER.fullmatch(folder)
     assert match is not None
     return int(match[1]), int((match[2] or ".0")[1:])
 
 
 def what_is_wrong(found: Found, names: Collection[str], beat: Callable[[], None]) -> str:
     """Of these files: the first that is not as it was written, or "". Reads all of them."""
+    backend, folder = found.backend, found.folder
 
     def check(name: str) -> str:
-        path, expected = found.path / name, found.manifest.files[name]
+        place, expected = f"{found.path}/{name}", found.manifest.files[name]
         try:
-            size = path.stat().st_size
+            size = backend.size(folder, name)
             if size != expected.bytes:
-                return f"{path} has {size:,} bytes, and was written with {expected.bytes:,}"
-            if atomic_write.read_back(path, beat).sha256 != expected.sha256:
-                return f"{path} is not as it was written: its checksum differs"
+                return f"{place} has {size:,} bytes, and was written with {expected.bytes:,}"
+            if backend.written(folder, name, beat).sha256 != expected.sha256:
+                return f"{place} is not as it was written: its checksum differs"
         except OSError as error:
-            return f"{path} cannot be read: {error}"
+            return f"{place} cannot be read: {error}"
         return ""
 
     with ThreadPoolExecutor(_READERS) as pool:
@@ -143,7 +149,6 @@ def to_be_pruned(found: list[Found], keep_last: int | None, keep_best: int, best
     return [one for one in found if one not in kept]
 
 
-def replaced(directory: Path, by: Path, step: int) -> list[Path]:
+def replaced(backend: Backend, by: str, step: int) -> list[str]:
     """Other directories of the same step."""
-    folders = [path for path in directory.iterdir() if _FOLDER.fullmatch(path.name)]
-    return [path for path in folders if path != by and _order(path)[0] == step]
+    return [folder for folder in _folders(backend) if folder != by and _order(folder)[0] == step]

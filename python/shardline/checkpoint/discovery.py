@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from shardline.checkpoint.backend import Backend, Beat, Place
 from shardline.checkpoint.coordinator import Coordinator, Message
 from shardline.checkpoint.directory import Best, Found, contents, read_manifest, what_is_wrong
 from shardline.checkpoint.manifest import NAME, Manifest
+from shardline.checkpoint.opening import directory_of, elsewhere
 from shardline.checkpoint.parts import RNG, Part, from_file
 from shardline.checkpoint.save import own_is_of
 from shardline.errors import CheckpointError
@@ -35,7 +37,7 @@ class Restored:
 
     step: int = 0
     saved_epoch: int | None = 0
-    path: Path | None = None
+    path: Place | None = None
     time: datetime | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
@@ -57,14 +59,20 @@ class Restored:
 class FoundCheckpoint:
     """The checkpoint that all ranks restore. `data`: its files, where this rank does not see them."""
 
-    path: Path
+    backend: Backend
+    folder: str
     manifest: Manifest
     skipped: tuple[str, ...]
     data: dict[str, bytes]
     ranks: int
     """How many there are now."""
 
-    def state(self, part: Part | None, rank: int, map_location: Any) -> Any:
+    @property
+    def path(self) -> Place:
+        """Where it is."""
+        return self.backend.place(self.folder)
+
+    def state(self, part: Part | None, rank: int, map_location: Any, beat: Beat) -> Any:
         """Of a part that is not sharded, as this rank loads it; None for what a rank of a smaller job had not."""
         name = RNG if part is None else part.name
         files = self.manifest.parts[name]
@@ -72,15 +80,22 @@ class FoundCheckpoint:
             if rank >= len(files) or (part is not None and len(files) != self.ranks):
                 return None
             files = files[rank : rank + 1]
-        return from_file(self.path / files[0], self.data.get(files[0]), map_location)
+        [file] = files[:1]
+        source: Any = self.data.get(file)
+        if source is None:
+            try:
+                source = self.backend.source(self.folder, file, self.manifest.files[file], beat)
+            except OSError as error:
+                raise CheckpointError(f"{self.path}/{file} cannot be read: {error}") from error
+        return from_file(f"{self.path}/{file}", source, map_location)
 
 
 class CheckpointFinder:
     """Finds a checkpoint in a directory, and sees that all ranks have it."""
 
-    def __init__(self, directory: Path, coordinator: Coordinator, best: Best) -> None:
-        self._directory, self._coordinator, self._best = directory, coordinator, best
-        self.corrupt: set[Path] = set()
+    def __init__(self, backend: Backend, coordinator: Coordinator, best: Best) -> None:
+        self._backend, self._coordinator, self._best = backend, coordinator, best
+        self.corrupt: set[Place] = set()
 
     def choose(self, which: Which, names: Collection[str] | None, mine: Collection[str]) -> FoundCheckpoint | None:
         """None where there is no checkpoint yet. `names`: the parts wanted, of those that are `mine`; None: all."""
@@ -89,24 +104,26 @@ class CheckpointFinder:
         if answer["folder"] is None:
             return None
         manifest = Manifest.from_text(answer["manifest"])
-        path = Path(answer["folder"]) if answer["outside"] else self._directory / answer["folder"]
+        backend = directory_of(answer["outside"], self._backend) if answer["outside"] else self._backend
+        folder = answer["folder"]
         skipped = tuple(answer["skipped"])
         for one in skipped if coordinator.leads else ():
             log.warning("a checkpoint is not whole, and was passed over: %s", one)
         if coordinator.ranks == 1:
-            return FoundCheckpoint(path, manifest, skipped, {}, 1)
+            return FoundCheckpoint(backend, folder, manifest, skipped, {}, 1)
         try:
-            sees = (path / NAME).read_text(encoding="utf-8") == answer["manifest"]
+            sees = backend.read_text(folder, NAME) == answer["manifest"]
         except (OSError, ValueError):
             sees = False
         blind = coordinator.round(call, Message({"sees": sees}), _who_is_blind)["blind"]
         wanted = [name for part in _wanted(manifest, names, mine) for name in manifest.parts[part]]
         if blind and any(name.startswith("sharded/") for name in wanted):
             raise CheckpointError(
-                f"rank {blind[0]} does not see {path}: sharded parts need a directory that all ranks see"
+                f"rank {blind[0]} does not see {backend.place(folder)}: sharded parts need a directory that all ranks "
+                "see"
             )
-        data = self._hand_out(path, manifest, sorted(set(wanted))) if blind else {}
-        return FoundCheckpoint(path, manifest, skipped, data, coordinator.ranks)
+        found = FoundCheckpoint(backend, folder, manifest, skipped, {}, coordinator.ranks)
+        return replace(found, data=self._hand_out(found, sorted(set(wanted)))) if blind else found
 
     def agree(self, which: Which, error: str) -> None:
         """After the load: CheckpointError on every rank if it failed on any."""
@@ -131,10 +148,9 @@ class CheckpointFinder:
             wanted = {name for part in _wanted(one.manifest, names, mine) for name in one.manifest.parts[part]}
             wrong = what_is_wrong(one, sorted(wanted), self._coordinator.beat)
             if not wrong:
-                outside = one.path.parent != self._directory
                 return {
-                    "folder": str(one.path.absolute()) if outside else one.path.name,
-                    "outside": outside,
+                    "folder": one.folder,
+                    "outside": "" if str(one.backend) == str(self._backend) else str(one.backend),
                     "manifest": one.manifest.to_text(),
                     "skipped": skipped,
                 }
@@ -143,30 +159,33 @@ class CheckpointFinder:
         if skipped:
             lines = "".join(f"\n  - {one}" for one in skipped)
             raise CheckpointError(
-                f"none of the checkpoints in {self._directory} is whole:{lines}\nMove them away to start afresh"
+                f"none of the checkpoints in {self._backend} is whole:{lines}\nMove them away to start afresh"
             )
         return {"folder": None}
 
     def _candidates(self, which: Which) -> tuple[list[Found], list[str]]:
         """(what to try, in order; what was found damaged before that)."""
         if which not in ("latest", "best") and not isinstance(which, int):
-            path = Path(which).absolute()
-            if not (path / NAME).exists():
-                there = contents(path)
+            try:
+                backend, folder = elsewhere(which, self._backend)
+            except OSError as error:
+                raise CheckpointError(f"{which} cannot be looked at: {error}") from error
+            if folder is None:
+                there = contents(backend)
                 if not there.found and not there.damaged:
-                    raise CheckpointError(f"{path} is no checkpoint, and holds none: give a folder with a {NAME}")
+                    raise CheckpointError(f"{backend} is no checkpoint, and holds none: give a folder with a {NAME}")
                 return there.found[::-1], list(there.damaged.values())
             try:
-                return [Found(path, read_manifest(path))], []
+                return [Found(backend, folder, read_manifest(backend, folder))], []
             except (ValueError, OSError) as error:
-                raise CheckpointError(f"{path / NAME}: {error}") from error
-        there = contents(self._directory)
+                raise CheckpointError(f"{backend.place(folder)}/{NAME}: {error}") from error
+        there = contents(self._backend)
         if isinstance(which, int):
             found = [one for one in there.found if one.manifest.step == which]
             if not found:
                 steps = ", ".join(str(one.manifest.step) for one in there.found) or "none"
                 wrong = "".join(f"; {text}" for text in there.damaged.values())
-                raise CheckpointError(f"no checkpoint of step {which} in {self._directory}: there are {steps}{wrong}")
+                raise CheckpointError(f"no checkpoint of step {which} in {self._backend}: there are {steps}{wrong}")
             return found, []
         damaged = list(there.damaged.values())
         if which == "latest":
@@ -184,7 +203,7 @@ class CheckpointFinder:
         elif saved is not None and saved[0] == best.monitor and saved[1] != best.mode:
             log.warning(
                 "the checkpoints in %s were saved with mode=%r for %r, and the best is chosen with mode=%r",
-                *(self._directory, saved[1], best.monitor, best.mode),
+                *(self._backend, saved[1], best.monitor, best.mode),
             )
         ranked = best.ranked(found)
         if found and not ranked:
@@ -193,27 +212,30 @@ class CheckpointFinder:
                 f"they have {', '.join(map(repr, names))}: give monitor= one of these" if names else "they have none"
             )
             raise CheckpointError(
-                f"no checkpoint in {self._directory} was saved with the metric {best.monitor!r}"
+                f"no checkpoint in {self._backend} was saved with the metric {best.monitor!r}"
                 f"{near(best.monitor, names)}; {there}, or metrics= when you save"
             )
         return ranked
 
-    def _hand_out(self, path: Path, manifest: Manifest, names: list[str]) -> dict[str, bytes]:
+    def _hand_out(self, found: FoundCheckpoint, names: list[str]) -> dict[str, bytes]:
         """The files, from the first rank to all. All ranks are here, so that a broadcast finds them all."""
         coordinator, data = self._coordinator, {}
         cpu = "cpu:" in str(dist.get_backend_config(coordinator.group)) or dist.get_backend(coordinator.group) == "gloo"
         device = torch.device("cpu") if cpu else torch.accelerator.current_accelerator()
-        source = dist.get_process_group_ranks(coordinator.group)[0] if coordinator.group is not None else 0
+        leader = dist.get_process_group_ranks(coordinator.group)[0] if coordinator.group is not None else 0
         for name in names:
-            content = (path / name).read_bytes() if coordinator.leads else b""
+            expected, content = found.manifest.files[name], b""
+            if coordinator.leads:
+                source = found.backend.source(found.folder, name, expected, coordinator.beat)
+                content = source.read_bytes() if isinstance(source, Path) else source[:]
             parts = []
-            for start in range(0, manifest.files[name].bytes, _PIECE):
-                size = min(_PIECE, manifest.files[name].bytes - start)
+            for start in range(0, expected.bytes, _PIECE):
+                size = min(_PIECE, expected.bytes - start)
                 if coordinator.leads:
                     piece = torch.frombuffer(bytearray(content[start : start + size]), dtype=torch.uint8).to(device)
                 else:
                     piece = torch.empty(size, dtype=torch.uint8, device=device)
-                dist.broadcast(piece, source, group=coordinator.group)
+                dist.broadcast(piece, leader, group=coordinator.group)
                 parts.append(piece.cpu().numpy().tobytes())
             data[name] = b"".join(parts)
         return data

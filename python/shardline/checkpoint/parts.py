@@ -16,6 +16,7 @@ import torch
 
 from shardline.checkpoint import module_names, serialization
 from shardline.checkpoint.atomic_write import Writer
+from shardline.checkpoint.backend import Place
 from shardline.errors import CheckpointError, CheckpointMismatchError, ShardlineTypeError, ShardlineValueError
 from shardline.options.near import near
 
@@ -149,12 +150,16 @@ def to_bytes(state: Any, *, json_if_plain: bool) -> tuple[str, bytes]:
     return ".pt", buffer.getvalue()
 
 
-def from_file(path: Path, data: bytes | None, map_location: Any) -> Any:
-    """A state out of a file, or of what was in it; CheckpointError where it is none that may be loaded."""
+def from_file(place: Place, source: Any, map_location: Any) -> Any:
+    """A state out of a file, by its path, or open, or its bytes; CheckpointError where it is none that may be loaded.
+
+    `place`: what it is called.
+    """
     try:
-        if path.suffix == ".json":
-            return json.loads(path.read_bytes() if data is None else data)
-        source: Any = path if data is None else io.BytesIO(data)
+        if str(place).endswith(".json"):
+            return json.loads(source.read_bytes() if isinstance(source, Path) else bytes(source))
+        if isinstance(source, bytes):
+            source = io.BytesIO(source)
         return torch.load(source, map_location="cpu" if map_location is None else map_location, weights_only=True)
     except Exception as error:  # torch.load raises of many kinds
-        raise CheckpointError(f"{path} cannot be loaded: {error}") from error
+        raise CheckpointError(f"{place} cannot be loaded: {error}") from error

@@ -26,7 +26,7 @@ def load(
     """Loads these parts; what was left as it is, in sentences. Loaders come first: they change nothing if they fail."""
     pieces = {name: parts[name] for name in names if _in_pieces(chosen, name)}
     whole = [parts[name] for name in names if name != RNG and name not in pieces]
-    states = {part.name: chosen.state(part, coordinator.rank, map_location) for part in whole}
+    states = {part.name: chosen.state(part, coordinator.rank, map_location, coordinator.beat) for part in whole}
     notes = []
     for part in sorted(whole, key=lambda part: not part.is_loader):
         state = states[part.name]
@@ -38,7 +38,8 @@ def load(
     if pieces:
         from shardline.checkpoint import dcp
 
-        dcp.load(pieces, parts, chosen.path, coordinator.group, strict=strict)
+        reader = chosen.backend.pieces_reader(chosen.folder)
+        dcp.load(pieces, parts, reader, chosen.path, coordinator.group, strict=strict)
     if RNG in names:
         notes += _load_generators(chosen, parts, names, states, generators, coordinator)
     return tuple(note for note in notes if note)
@@ -71,7 +72,7 @@ def _check_ranks(part: Part, state: Any, chosen: FoundCheckpoint) -> None:
 def _with_plan(error: CheckpointMismatchError, chosen: FoundCheckpoint) -> CheckpointMismatchError:
     if not chosen.manifest.beside:
         return error
-    plans = ", ".join(str(chosen.path.parent / name) for name in chosen.manifest.beside)
+    plans = ", ".join(str(chosen.backend.place(name)) for name in chosen.manifest.beside)
     return CheckpointMismatchError(
         f"{error}\nThe plan that the run began with lies in {plans}: give DataLoader plan=shardline.Plan.load(…)"
     )
@@ -85,7 +86,7 @@ def _load_generators(
     generators: Mapping[str, rng_state.Given],
     coordinator: Coordinator,
 ) -> list[str]:
-    state = chosen.state(None, coordinator.rank, "cpu")
+    state = chosen.state(None, coordinator.rank, "cpu", coordinator.beat)
     if state is None:
         saved = f"a checkpoint of {chosen.manifest.ranks} ranks"
         return [f"rank {coordinator.rank} has no random generators in {saved}: they are left as they are"]

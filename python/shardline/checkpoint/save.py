@@ -6,7 +6,7 @@ of their own (generators, states of loaders of theirs): small. Sharded tensors e
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,66 +14,61 @@ from typing import Any
 
 from shardline.checkpoint import atomic_write
 from shardline.checkpoint.atomic_write import Written
+from shardline.checkpoint.backend import Backend, Pending, Place
+from shardline.checkpoint.captured_state import CapturedState, about, check_places
 from shardline.checkpoint.coordinator import Coordinator, Message
 from shardline.checkpoint.directory import Best, contents, has_step, replaced, to_be_pruned
-from shardline.checkpoint.manifest import NAME, Manifest
+from shardline.checkpoint.manifest import Manifest
 from shardline.checkpoint.parts import RNG, to_bytes, to_file
 from shardline.errors import CheckpointError, ShardlineError
 
 log = logging.getLogger("shardline")
-_NAMED = 64
-
-
-@dataclass
-class CapturedState:
-    """What one rank saves: states by the names of parts."""
-
-    step: int
-    epoch: int | None
-    metrics: Mapping[str, float]
-    values: Mapping[str, Any]
-    shared: dict[str, Any]
-    own: dict[str, Any]
-    plain: frozenset[str]
-    """Parts that are written as JSON if JSON gives them back as they are."""
-    sharded: dict[str, Any] = field(default_factory=dict)
-    plans: dict[str, Callable[[Path], object]] = field(default_factory=dict)
-    """What lies beside the checkpoints: by its name, what writes it."""
-    places: dict[str, list[int]] = field(default_factory=dict)
-    """The epoch and the step of each loader whose state the ranks share."""
 
 
 @dataclass
 class Started:
-    """A directory that is being filled."""
+    """A checkpoint that is being written."""
 
-    folder: Path
-    files: dict[str, Written]
-    parts: dict[str, list[str]]
+    pending: Pending
+    messages: list[Message]
+    """What the ranks gave to it."""
+    files: dict[str, Written] = field(default_factory=dict)
+    parts: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Saver:
     """Writes into one directory."""
 
-    def __init__(self, directory: Path, coordinator: Coordinator, keep: tuple[int | None, int], best: Best) -> None:
-        self.directory, self._coordinator, self._best = directory, coordinator, best
+    def __init__(self, backend: Backend, coordinator: Coordinator, keep: tuple[int | None, int], best: Best) -> None:
+        self.backend, self._coordinator, self._best = backend, coordinator, best
         self._keep_last, self._keep_best = keep
-        self._swept = False
         self._plans: set[str] = set()
-        self._started = Started(directory, {}, {})
-        self.corrupt: set[Path] = set()
+        self._started: Started | None = None
+        self.latest: int | None = None
+        """The step that was saved or restored last."""
+        self.corrupt: set[Place] = set()
         """Checkpoints that a restore found not to be whole: they do not count as kept."""
 
     def save(self, taken: CapturedState) -> None:
         """On every rank: durable when it returns; CheckpointError where it could not be written."""
-        if not taken.sharded:
-            self._together(taken, lambda started: self._end(started, taken))
-            return
-        self.save_pieces(taken, self.begin(taken))
+        with self.backend.session():
+            if not taken.sharded:
+                self._together(taken, lambda started: self._end(self._write(started, taken), taken))
+                return
+            self.save_pieces(taken, self.begin(taken))
 
-    def begin(self, taken: CapturedState) -> Path:
+    def begin(self, taken: CapturedState) -> Pending:
         """The first half of a sharded save: where the pieces are to lie."""
-        return self.directory / str(self._together(taken, self._keep_open)["folder"])
+        name = str(self._together(taken, self._keep_open)["folder"])
+        if self._coordinator.leads and self._started is not None:
+            return self._started.pending
+        return self.backend.join(name, about(taken.sharded))
+
+    def _begin(self, taken: CapturedState, messages: list[Message]) -> Started:
+        try:
+            return Started(self.backend.begin(taken.step, about([taken.shared, taken.sharded])), messages)
+        except (OSError, RuntimeError) as error:
+            raise self._failed(taken, None, error) from error
 
     def _together(self, taken: CapturedState, then: Callable[[Started], dict[str, Any]]) -> dict[str, Any]:
         own = {
@@ -91,58 +86,57 @@ class Saver:
         )
 
         def decide(messages: list[Message]) -> dict[str, Any]:
-            _check_places(messages)
+            check_places(messages)
             if not taken.sharded and self._is_saved(taken, messages):
                 return {}
-            return then(self._write(taken, messages))
+            return then(self._begin(taken, messages))
 
         return self._coordinator.round(f"save(step={taken.step})", message, decide)
 
-    def save_pieces(self, taken: CapturedState, folder: Path, write: Callable[[], object] | None = None) -> None:
+    def save_pieces(self, taken: CapturedState, pending: Pending, write: Callable[[], object] | None = None) -> None:
         """The second half: this rank's pieces, by `write` if they are under way already; then the manifest."""
+        with self.backend.session():
+            self._save_pieces(taken, pending, write)
+
+    def _save_pieces(self, taken: CapturedState, pending: Pending, write: Callable[[], object] | None) -> None:
         from shardline.checkpoint import dcp
 
         coordinator, error, pieces = self._coordinator, "", {}
         try:
+            if coordinator.leads and self._started is not None:
+                self._write(self._started, taken)
             if write is None:
-                dcp.save(taken.sharded, folder, coordinator.group)
+                dcp.save(taken.sharded, pending, coordinator.group)
             else:
                 write()
-            names = dcp.written_by(folder, coordinator.rank)
-            pieces = {name: atomic_write.read_back(folder / name, coordinator.beat) for name in names}
+            pieces = pending.pieces(coordinator.rank, coordinator.beat)
         except Exception as failed:  # whatever it was, the others must hear of it
             error = f"rank {coordinator.rank}: {failed}"
         message = Message({"pieces": pieces, "error": error})
         try:
             coordinator.round(f"save(step={taken.step})", message, lambda messages: self._end_pieces(taken, messages))
         except ShardlineError:
-            atomic_write.discard(folder)
+            pending.discard()
             raise
 
     # What the first rank does
 
-    def _write(self, taken: CapturedState, messages: list[Message]) -> Started:
+    def _write(self, started: Started, taken: CapturedState) -> Started:
         """Everything but sharded pieces and the manifest."""
-        beat, started = self._coordinator.beat, None
+        beat = self._coordinator.beat
         try:
-            if not self._swept:
-                self._warn_of(atomic_write.sweep(self.directory))
-                self._swept = True
-            started = Started(atomic_write.begin(self.directory), {}, {})
             for name, state in taken.shared.items():
                 ending, fill = to_file(name, state, json_if_plain=name in taken.plain)
-                started.files[name + ending] = atomic_write.write_file(started.folder / (name + ending), fill, beat)
+                started.files[name + ending] = started.pending.write(name + ending, fill, beat)
                 started.parts[name] = [name + ending]
-            for message in messages:
+            for message in started.messages:
                 self._write_own(started, message)
             self._write_plans(taken)
         except (OSError, RuntimeError) as error:
             raise self._failed(taken, started, error) from error
         except BaseException:
-            if started is not None:
-                atomic_write.discard(started.folder)
+            started.pending.discard()
             raise
-        self._started = started
         return started
 
     def _is_saved(self, taken: CapturedState, messages: list[Message]) -> bool:
@@ -153,7 +147,7 @@ class Saver:
         beat = self._coordinator.beat
         try:
             # Most saves are of a new step: then no manifest is read.
-            found = contents(self.directory).found if has_step(self.directory, taken.step) else []
+            found = contents(self.backend).found if has_step(self.backend, taken.step) else []
         except CheckpointError:  # to write there says what is wrong
             return False
         latest = found[-1].manifest if found else None
@@ -174,49 +168,42 @@ class Saver:
             ending, fill = to_file(name, state, json_if_plain=name in taken.plain)
             files[name + ending] = atomic_write.as_written(fill, beat)
         try:
-            sizes = {name: (found[-1].path / name).stat().st_size for name in files}
+            sizes = {name: self.backend.size(found[-1].folder, name) for name in files}
         except OSError:
             return False
         return files == dict(latest.files) and all(sizes[name] == size for name, (size, _) in files.items())
-
-    def _warn_of(self, writers: list[str]) -> None:
-        if writers:
-            log.warning(
-                "%s is writing a checkpoint to %s too: two runs in one directory restore and remove each other's "
-                "checkpoints. Give each run a directory of its own",
-                *(" and ".join(writers), self.directory),
-            )
 
     def _write_own(self, started: Started, message: Message) -> None:
         place = 0
         for name, size in message.plain["own"].items():
             data = message.data[place : place + size]
-            started.files[name] = atomic_write.write_file(
-                started.folder / name, partial(_put, data), self._coordinator.beat
-            )
+            started.files[name] = started.pending.write(name, partial(_put, data), self._coordinator.beat)
             started.parts.setdefault(name.rpartition("_")[0], []).append(name)
             place += size
 
     def _write_plans(self, taken: CapturedState) -> None:
         """Once a process: a plan that was written by another one is not trusted unread, and written again."""
-        for name, write in taken.plans.items():
+        for name, plan in taken.plans.items():
             if name not in self._plans:
-                write(self.directory / name)
+                self.backend.write_beside(name, plan)
                 self._plans.add(name)
 
     def _keep_open(self, started: Started) -> dict[str, Any]:
-        return {"folder": started.folder.name}
+        self._started = started
+        return {"folder": started.pending.name}
 
     def _end_pieces(self, taken: CapturedState, messages: list[Message]) -> dict[str, Any]:
         started = self._started
+        assert started is not None
         errors = [message.plain["error"] for message in messages if message.plain["error"]]
         for message in messages:
             for name, (size, sha) in message.plain["pieces"].items():
                 started.files[name] = Written(size, sha)
-                if not (started.folder / name).exists():
-                    errors.append(
-                        f"{name} was written on another machine: sharded parts need a directory that all ranks see"
-                    )
+        if not errors:
+            errors = [
+                f"{name} was written on another machine: sharded parts need a directory that all ranks see"
+                for name in started.pending.missing(started.files)
+            ]
         pieces = [name for message in messages for name in message.plain["pieces"]]
         if errors:
             raise self._failed(taken, started, RuntimeError("; ".join(errors)))
@@ -226,7 +213,7 @@ class Saver:
     def _end(self, started: Started, taken: CapturedState) -> dict[str, Any]:
         """The manifest, the name, and what may go."""
         try:
-            found = contents(self.directory).found
+            found = contents(self.backend).found
             manifest = Manifest(
                 step=taken.step,
                 epoch=taken.epoch,
@@ -241,60 +228,48 @@ class Saver:
                 best=None if self._best.monitor is None else (self._best.monitor, self._best.mode),
             )
             text = manifest.to_text().encode()
-            atomic_write.write_file(started.folder / NAME, lambda file: file.write(text), self._coordinator.beat)
-            path = atomic_write.commit(started.folder, f"step-{taken.step}")
+            folder = started.pending.commit(taken.step, text, started.files, self._coordinator.beat)
+            self.latest = taken.step
         except (OSError, RuntimeError) as error:
             raise self._failed(taken, started, error) from error
+        except BaseException:
+            started.pending.discard()
+            raise
         try:
-            self._prune(path, taken.step)
+            self._prune(folder, taken.step)
         except (OSError, CheckpointError) as error:
-            log.warning("older checkpoints in %s could not be removed: %s", self.directory, error)
+            log.warning("older checkpoints in %s could not be removed: %s", self.backend, error)
         return {}
 
     def _failed(self, taken: CapturedState, started: Started | None, error: Exception) -> ShardlineError:
         if started is not None:
-            atomic_write.discard(started.folder)
+            started.pending.discard()
         if isinstance(error, ShardlineError) and not isinstance(error, OSError):
             return error
         why = str(error)
-        if isinstance(error, FileNotFoundError) and self.directory.is_dir():
+        if isinstance(error, FileNotFoundError) and error.filename and Path(str(self.backend)).is_dir():
             why = (
                 f"{error.filename} was removed while it was written, by another process that saves there too, perhaps: "
                 "give each run a directory of its own"
             )
+        latest = "" if self.latest is None else f"; the latest is of step {self.latest}"
         return CheckpointError(
-            f"the checkpoint of step {taken.step} could not be written to {self.directory}: {why}. The earlier ones "
-            "are as they were"
+            f"the checkpoint of step {taken.step} could not be written to {self.backend}: {why}. The earlier ones "
+            f"are as they were{latest}"
         )
 
-    def _prune(self, newest: Path, step: int) -> None:
-        for path in replaced(self.directory, newest, step):
-            atomic_write.remove(path)
-        found = contents(self.directory).found
+    def _prune(self, newest: str, step: int) -> None:
+        backend = self.backend
+        for folder in replaced(backend, newest, step):
+            backend.remove(folder)
+        found = contents(backend).found
         whole = [one for one in found if one.path not in self.corrupt]
         for one in to_be_pruned(whole, self._keep_last, self._keep_best, self._best):
-            atomic_write.remove(one.path)
+            backend.remove(one.folder)
         oldest = whole[-self._keep_last :][0].manifest.serial if self._keep_last else 0
         for one in found:
             if one.path in self.corrupt and one.manifest.serial < oldest:
-                atomic_write.remove(one.path)
-
-
-def _check_places(messages: list[Message]) -> None:
-    """One state is saved for all ranks, so that all must have taken the same number of batches."""
-    for name, place in messages[0].plain["places"].items():
-        places = {rank: message.plain["places"].get(name) for rank, message in enumerate(messages)}
-        if any(other != place for other in places.values()):
-            lines = "".join(
-                f"\n  - rank {rank}: " + ("does not know" if there is None else f"epoch {there[0]}, step {there[1]}")
-                for rank, there in list(places.items())[:_NAMED]
-            )
-            raise CheckpointError(
-                f"the ranks have taken different numbers of batches from the loader {name!r}, so that a state saved "
-                f"now would lose rows or deliver them twice:{lines}\n"
-                "Save when every rank has taken the same number of batches (len(loader) is the same on all), or give "
-                "the loader in per_rank= if each rank goes its own way"
-            )
+                backend.remove(one.folder)
 
 
 def _put(data: bytes, file: atomic_write.Writer) -> None:

@@ -4,6 +4,7 @@ mod calls;
 mod capsule;
 mod error;
 mod legs;
+mod object_store;
 mod order;
 mod plan;
 mod projection;
@@ -34,5 +35,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<select::Selector>()?;
     module.add_function(wrap_pyfunction!(schema_metadata::schema_metadata, module)?)?;
     module.add_class::<storage::Storage>()?;
+    module.add_class::<object_store::ObjectStore>()?;
+    module.add_class::<object_store::Upload>()?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::list::PaginatedListStore;
+use object_store::multipart::MultipartStore;
 use object_store::{ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
 
 use super::connect::Connector;
@@ -22,6 +23,8 @@ pub(super) struct Built {
     pub(super) store: Arc<dyn ObjectStore>,
     /// The same, to be listed page by page; None of a web server.
     pub(super) pages: Option<Arc<dyn PaginatedListStore>>,
+    /// The same, to be written in parts; None of a web server.
+    pub(super) parts: Option<Arc<dyn MultipartStore>>,
     /// Who asks: in words for a message, without a secret.
     pub(super) identity: String,
     pub(super) secrets: Secrets,
@@ -86,7 +89,8 @@ fn is_plain(endpoint: Option<&String>) -> bool {
 }
 
 fn s3(location: &Location, options: &Options, mut secrets: Secrets) -> Result<Built> {
-    let mut builder = AmazonS3Builder::from_env().with_url(&location.base);
+    // Object by object: not every server that speaks like S3 knows how to delete many at once.
+    let mut builder = AmazonS3Builder::from_env().with_url(&location.base).with_disable_bulk_delete(true);
     for (key, value) in limits(options) {
         builder = builder.with_config(AmazonS3ConfigKey::Client(key), value);
     }
@@ -116,7 +120,8 @@ fn s3(location: &Location, options: &Options, mut secrets: Secrets) -> Result<Bu
     let store =
         builder.with_retry(once()).with_http_connector(Connector).build().map_err(failed(location, &secrets))?;
     let store = Arc::new(store);
-    Ok(Built { pages: Some(Arc::clone(&store) as Arc<dyn PaginatedListStore>), store, identity, secrets })
+    let (pages, parts) = (Some(Arc::clone(&store) as Arc<dyn PaginatedListStore>), Some(Arc::clone(&store) as _));
+    Ok(Built { pages, parts, store, identity, secrets })
 }
 
 fn gcs(location: &Location, options: &Options, mut secrets: Secrets) -> Result<Built> {
@@ -160,7 +165,8 @@ fn gcs(location: &Location, options: &Options, mut secrets: Secrets) -> Result<B
     let store =
         builder.with_retry(once()).with_http_connector(Connector).build().map_err(failed(location, &secrets))?;
     let store = Arc::new(store);
-    Ok(Built { pages: Some(Arc::clone(&store) as Arc<dyn PaginatedListStore>), store, identity, secrets })
+    let (pages, parts) = (Some(Arc::clone(&store) as Arc<dyn PaginatedListStore>), Some(Arc::clone(&store) as _));
+    Ok(Built { pages, parts, store, identity, secrets })
 }
 
 fn azure(location: &Location, options: &Options, mut secrets: Secrets) -> Result<Built> {
@@ -198,7 +204,8 @@ fn azure(location: &Location, options: &Options, mut secrets: Secrets) -> Result
     let store =
         builder.with_retry(once()).with_http_connector(Connector).build().map_err(failed(location, &secrets))?;
     let store = Arc::new(store);
-    Ok(Built { pages: Some(Arc::clone(&store) as Arc<dyn PaginatedListStore>), store, identity, secrets })
+    let (pages, parts) = (Some(Arc::clone(&store) as Arc<dyn PaginatedListStore>), Some(Arc::clone(&store) as _));
+    Ok(Built { pages, parts, store, identity, secrets })
 }
 
 fn web(location: &Location, options: &Options, secrets: Secrets) -> Result<Built> {
@@ -228,5 +235,5 @@ fn web(location: &Location, options: &Options, secrets: Secrets) -> Result<Built
         .with_retry(once())
         .with_http_connector(Connector);
     let store = store.build().map_err(failed(location, &secrets))?;
-    Ok(Built { store: Arc::new(store), pages: None, identity: identity.to_owned(), secrets })
+    Ok(Built { store: Arc::new(store), pages: None, parts: None, identity: identity.to_owned(), secrets })
 }

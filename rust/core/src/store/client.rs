@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use object_store::list::PaginatedListStore;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::sync::Semaphore;
@@ -44,10 +45,11 @@ impl Object {
 pub struct Client {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) pages: Option<Arc<dyn PaginatedListStore>>,
+    pub(super) parts: Option<Arc<dyn MultipartStore>>,
     pub(super) scheme: Scheme,
     /// `s3://bucket`.
     pub(super) base: String,
-    bucket: String,
+    pub(super) bucket: String,
     identity: String,
     secrets: Secrets,
     pub(super) tuning: Tuning,
@@ -66,14 +68,14 @@ impl std::fmt::Debug for Client {
 
 impl Client {
     pub(super) fn new(location: &Location, options: &Options) -> Result<Self> {
-        let Built { store, pages, identity, secrets } = build(location, options)?;
+        let Built { store, pages, parts, identity, secrets } = build(location, options)?;
         let tuning = options.tuning.clone();
         let slots = Semaphore::new(tuning.max_requests);
         let cache_bytes = options.cache_bytes.unwrap_or(CACHE_BYTES);
         let cache = options.cache_dir.as_deref().map(|folder| Arc::new(Cache::new(folder, cache_bytes)));
         let (base, bucket) = (location.base.clone(), location.bucket().to_owned());
         let (scheme, answered) = (location.scheme, AtomicBool::new(false));
-        Ok(Self { store, pages, scheme, base, bucket, identity, secrets, tuning, slots, cache, answered })
+        Ok(Self { store, pages, parts, scheme, base, bucket, identity, secrets, tuning, slots, cache, answered })
     }
 
     /// How often, how long and how much at a time.
@@ -299,7 +301,7 @@ impl Client {
         Error::Io { path: url.to_owned(), kind: std::io::ErrorKind::Other, message: message.to_owned() }
     }
 
-    fn container(&self) -> &'static str {
+    pub(super) fn container(&self) -> &'static str {
         match self.scheme {
             Scheme::S3 | Scheme::Gcs => "bucket",
             Scheme::Azure => "container",
@@ -308,7 +310,7 @@ impl Client {
     }
 
     /// The innermost words of an error: those around it repeat the request, and each other.
-    fn said(&self, error: &(dyn std::error::Error + 'static), attempt: &Attempt) -> String {
+    pub(super) fn said(&self, error: &(dyn std::error::Error + 'static), attempt: &Attempt) -> String {
         let clean = attempt.scrub(&self.secrets.scrub(&innermost(error).to_string()));
         let mut said: String = clean.split_whitespace().collect::<Vec<_>>().join(" ");
         if said.len() > 300 {

@@ -59,6 +59,14 @@ impl Client {
         Ok(objects)
     }
 
+    /// All objects under a prefix, as one list, for few of them: a request for every page.
+    ///
+    /// # Errors
+    /// Whatever the store says; a web server that lists nothing.
+    pub async fn list_all(&self, prefix: &str, metrics: &Arc<StoreMetrics>) -> Result<Vec<Object>> {
+        Ok(self.pages(prefix, false, metrics).await?.0)
+    }
+
     async fn each<T, F>(
         self: &Arc<Self>,
         prefixes: Vec<String>,

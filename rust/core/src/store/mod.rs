@@ -2,7 +2,8 @@
 //!
 //! The way of a request: `location` (which store) → `options` → `build` (an `object_store`, with `credentials`) →
 //! `client` (retries over `connect`, which sees every response; `cache` on a local disk) on `runtime` (one for a
-//! process, made by whoever reads and dropped by the last). Nothing here knows Parquet.
+//! process, made by whoever reads and dropped by the last). `write` and `upload` put objects there. Nothing here knows
+//! Parquet.
 
 mod build;
 mod cache;
@@ -18,6 +19,8 @@ mod retry;
 mod runtime;
 mod scrub;
 mod stamp;
+mod upload;
+mod write;
 
 pub use cache::{Cache, Entry};
 pub use client::{Client, Object};
@@ -27,6 +30,8 @@ pub use metrics::{Note, StoreMetrics, Totals};
 pub use options::{Options, Tuning};
 pub use runtime::{Cancel, Runtime};
 pub use stamp::Stamp;
+pub use upload::{Upload, Uploads};
+pub use write::Created;
 
 /// A kind of store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -37,6 +37,11 @@ impl Stamp {
         format!("{} {}", self.etag, self.written)
     }
 
+    /// The second it was written in, by the store's clock, as `2026-01-31T12:00:00Z`; empty where it is not known.
+    pub fn written(&self) -> &str {
+        &self.written
+    }
+
     /// What tells its content from another of the same size, if anything does.
     pub fn tag(&self) -> Option<&str> {
         [&self.etag, &self.written].into_iter().map(String::as_str).find(|tag| !tag.is_empty())
