@@ -236,7 +236,7 @@ def test_what_is_written_wrong_does_not_get_the_name(data, tmp_path, fault, opti
             table = table.slice(1)
         elif fault == "a row twice":
             table = pa.concat_tables([table, table.slice(0, 1)])
-        elif "i" in table.schema.names:
+        elif len(table) and "i" in table.schema.names:
             values = table["i"].to_numpy().copy()
             values[-1] += 1
             table = table.set_column(table.schema.get_field_index("i"), "i", pa.array(values))
