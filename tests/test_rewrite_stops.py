@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,8 @@ def stop(data, out, options, after, number):
         for _ in range(after):
             if not program.stdout.readline():
                 break
-        program.send_signal(number)
+        with suppress(ProcessLookupError):  # it came to its end
+            program.send_signal(number)
         rest, errors = program.communicate()
     if program.returncode == 0:
         return True
@@ -77,24 +79,22 @@ def check_kills(data, folder, options, kills, seed):
     whole = lines(data, folder / "whole", options)
     run = 0
     while kills > 0:
-        out, lives = folder / f"run-{run}", 0
-        while not stop(data, out, options, chance.randint(1, len(whole) - 1), signal.SIGKILL) and kills > 0:
-            assert not out.exists() or content(out) == content(folder / "whole")
-            kills, lives = kills - 1, lives + 1
-            if lives == 3:
+        out = folder / f"run-{run}"
+        for _ in range(chance.randint(1, 3)):
+            kills -= not stop(data, out, options, chance.randint(1, len(whole) - 1), signal.SIGKILL)
+            if out.exists():
                 break
         if not out.exists():
             said, errors = start(data, out, options).communicate()
             assert whole[-1].split()[1] in said, errors
         assert content(out) == content(folder / "whole")
+        assert not (folder / f".run-{run}.unfinished" / "out").exists()
         run += 1
-    left = [path.name for path in folder.iterdir() if path.name.startswith(".")]
-    assert all(folder / name[1:].removesuffix(".unfinished") for name in left)
 
 
 @pytest.mark.parametrize("options", ORDERS, ids=str)
 def test_killed_at_random_moments(data, tmp_path, options):
-    check_kills(data, tmp_path, options, 3, 1)
+    check_kills(data, tmp_path, options, 2, 1)
 
 
 @pytest.mark.long
@@ -236,7 +236,7 @@ def test_what_is_written_wrong_does_not_get_the_name(data, tmp_path, fault, opti
             table = table.slice(1)
         elif fault == "a row twice":
             table = pa.concat_tables([table, table.slice(0, 1)])
-        elif "i" in table.schema.names:
+        elif len(table) and "i" in table.schema.names:
             values = table["i"].to_numpy().copy()
             values[-1] += 1
             table = table.set_column(table.schema.get_field_index("i"), "i", pa.array(values))

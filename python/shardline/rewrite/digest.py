@@ -58,25 +58,31 @@ def digest(batch: pa.RecordBatch) -> Digest:
     rows = batch.num_rows
     if rows == 0:
         return Digest()
-    widest = max((column.nbytes for column in batch.columns), default=0)
+    columns = {name: _without_views(batch.column(name)) for name in batch.schema.names}
+    widest = max((column.nbytes for column in columns.values()), default=0)
     step = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES * rows // max(1, widest)))
     for start in range(0, rows, step):
-        hashes = _row_hashes(batch.slice(start, step))
+        hashes = _row_hashes({name: column.slice(start, step) for name, column in columns.items()})
         low += int(_finish(hashes, _A).sum(dtype=np.uint64))
         high += int(_finish(hashes, _B).sum(dtype=np.uint64))
     return Digest(rows, low & _MASK, high & _MASK)
 
 
-def _row_hashes(batch: pa.RecordBatch) -> Hashes:
-    total = np.zeros(batch.num_rows, np.uint64)
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+def _without_views(array: pa.Array) -> pa.Array:
+    """Texts end to end: a slice of views counts, and casts, all that they point into."""
+    return array.cast(pa.large_binary()) if array.type in (pa.string_view(), pa.binary_view()) else array
+
+
+def _row_hashes(columns: dict[str, pa.Array]) -> Hashes:
+    total: Any = np.uint64(0)
+    for name, column in columns.items():
         try:
-            total += _weigh(_values_of(column), _constant(name))
+            total = total + _weigh(_values_of(column), _constant(name))
         except NotImplementedError:
             raise ShardlineTypeError(
                 f"column {name!r}: {column.type} has no digest; leave it out by columns="
             ) from None
-    return total
+    return np.asarray(total)
 
 
 def _finish(hashes: Hashes, factor: np.uint64) -> Hashes:
@@ -109,6 +115,8 @@ def _weights(size: int) -> Hashes:
 
 
 _TABLE = _weights(4096)
+_SHORT = np.array([2 ** (8 * i) - 1 for i in range(9)], np.uint64)
+"""The bits of a word's first bytes."""
 
 
 def _values_of(array: pa.Array) -> Hashes:
@@ -130,7 +138,7 @@ def _kind(type_: pa.DataType) -> "Callable[[Any], Hashes]":
         (types.is_temporal(type_) and not types.is_interval(type_), _times),
         (types.is_decimal(type_), _decimals),
         (types.is_fixed_size_binary(type_), lambda array: _texts(array.cast(pa.binary()))),
-        (type_ in (pa.string_view(), pa.binary_view()), lambda array: _texts(array.cast(pa.large_binary()))),
+        (type_ in (pa.string_view(), pa.binary_view()), lambda array: _texts(_without_views(array))),
         (types.is_string(type_) or types.is_binary(type_), _texts),
         (types.is_large_string(type_) or types.is_large_binary(type_), _texts),
         (types.is_struct(type_), _structs),
@@ -213,15 +221,18 @@ def _texts(array: pa.Array) -> Hashes:
     text = np.zeros(last - first + 8, np.uint8)
     if last > first:
         text[: last - first] = np.frombuffer(stored, np.uint8, last)[first:]
+    words_at = np.ndarray((len(text) - 7,), "<u8", text, strides=(1,))
     lengths = np.diff(offsets)
+    if lengths.max() <= 8:
+        words = words_at[offsets[:-1] - first] & _SHORT[lengths]
+        return _finish(_weigh(words, _TABLE[0]), _B) + lengths.astype(np.uint64) * _A
     counts = (lengths + 7) >> 3
     ends = np.cumsum(counts)
     at = np.repeat(offsets[:-1] - first - 8 * (ends - counts), counts)
     at += 8 * np.arange(len(at))
-    words = np.ndarray((len(text) - 7,), "<u8", text, strides=(1,))[at]
-    rest = lengths & 7
-    partly = np.flatnonzero(rest)  # the last word of these has bytes of the next text
-    words[ends[partly] - 1] &= np.uint64(_MASK) >> ((8 - rest[partly]) * 8).astype(np.uint64)
+    words = words_at[at]
+    partly = np.flatnonzero(lengths & 7)  # the last word of these has bytes of the next text
+    words[ends[partly] - 1] &= _SHORT[lengths[partly] & 7]
     folded = _folded(words, counts, ends)
     folded += lengths.astype(np.uint64) * _A
     return folded

@@ -149,7 +149,7 @@ class Passes:
         before = self._source.num_bytes
         self._place.publish()
         return RewriteReport(
-            path=str(self._place.out),
+            path=self._place.given,
             rows=written.rows,
             digest=str(written),
             files=len(files),

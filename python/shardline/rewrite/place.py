@@ -30,6 +30,7 @@ class Place:
             raise ShardlineValueError(
                 f"out={str(out)!r}: rewrite() writes to a local or mounted folder; copy it from there"
             )
+        self.given = str(out)
         self.out = Path.cwd() / out
         self.overwrite = overwrite
         if self.out.name in ("", ".."):

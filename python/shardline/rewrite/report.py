@@ -20,7 +20,7 @@ class RewriteReport:
     """What was written. `print` shows it as a table; `to_dict()` is for machines."""
 
     path: str
-    """The folder."""
+    """The folder, as it was given."""
     rows: int
     digest: str
     """The digest of the multiset of rows, of input and output: 32 hex digits."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from shardline._core import Plan
 from shardline.dataset import StructuredDataset
@@ -48,7 +49,7 @@ class Source:
         self._reading, self._ahead = dict(reading), ahead
         dataset = self._dataset(path=path, batch_size=1, num_threads=threads)
         self.plan, self.num_rows = dataset.plan, dataset.num_rows
-        self.schema = self._delivered(dataset)
+        self.schema = self._delivered()
         if len(self.schema) == 0:
             raise ShardlineValueError("there is no column to write")
         for name in self.schema.names:
@@ -109,10 +110,11 @@ class Source:
         kept = {key: value for key, value in self._reading.items() if key != "columns" or "columns" not in arguments}
         return StructuredDataset(prefetch_bytes=self._ahead, **_ALWAYS, **(kept | arguments))
 
-    def _delivered(self, dataset: StructuredDataset) -> pa.Schema:
-        schema = pa.schema(dataset.schema.arrow)
+    def _delivered(self) -> pa.Schema:
+        """With the first file's metadata, where it is local: what pandas or Hugging Face datasets need to know."""
         first = next(iter(self._dataset(plan=self.plan, batch_size=1, num_threads=1)))
-        return first.schema.with_metadata(schema.metadata)
+        path = next(iter(self.paths), None)
+        return first.schema.with_metadata(None if path is None else pq.read_schema(path).metadata)
 
 
 def read_file(path: Path, rows: int) -> Iterator[pa.RecordBatch]:

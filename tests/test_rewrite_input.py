@@ -192,3 +192,20 @@ def test_the_report_and_what_is_in_the_files(data, tmp_path):
     assert pq.read_table(tmp_path / "out")["i"].to_pylist() == list(range(100))
     fewer = shardline.rewrite(data, tmp_path / "fewer", filters=[("i", "<", 30)])
     assert fewer.rows == 30
+
+
+def test_metadata_of_files_and_fields_is_kept(tmp_path):
+    field = pa.field("i", pa.int64(), nullable=False, metadata={"unit": "m"})
+    schema = pa.schema([field], metadata={"huggingface": "{}"})
+    pq.write_table(pa.table({"i": range(10)}, schema=schema), tmp_path / "in.parquet")
+    shardline.rewrite(tmp_path / "in.parquet", tmp_path / "out", narrow=True, shuffle=True)
+    found = pq.read_schema(tmp_path / "out" / "part-00000.parquet")
+    assert found.metadata == {b"huggingface": b"{}"}
+    assert found.field("i").metadata[b"unit"] == b"m"
+
+
+def test_an_input_in_a_store(store, data, tmp_path):
+    report = shardline.rewrite(store.url, tmp_path / "out", storage_options=store.options, shuffle=True)
+    assert report.bytes_before is None
+    assert "in a store" in str(report)
+    assert sorted(pq.read_table(tmp_path / "out")["i"].to_pylist()) == list(range(100))
