@@ -145,7 +145,7 @@ def main() -> None:
         return
     from support import servers
 
-    with tempfile.TemporaryDirectory() as folder, servers.seaweed(Path(folder)) as server:
+    with tempfile.TemporaryDirectory() as folder, servers.seaweed(Path(folder), volumes=1000) as server:
         compare("s3://laws/checkpoints", given.mebibytes, given.rounds, {**os.environ, **server.environ})
 
 

@@ -103,9 +103,9 @@ def until_ready(process: subprocess.Popen[Any], ready: Callable[[], Any], log: P
 
 
 @contextmanager
-def seaweed(folder: Path) -> Iterator[Server]:
-    """The `weed` binary, without credentials: whoever signs may do everything."""
-    with _tried(lambda: _seaweed(folder)) as server:
+def seaweed(folder: Path, volumes: int = 20) -> Iterator[Server]:
+    """The `weed` binary, without credentials: whoever signs may do everything. `volumes`: of 64 MiB each."""
+    with _tried(lambda: _seaweed(folder, volumes)) as server:
         yield server
 
 
@@ -124,7 +124,7 @@ def _tried(start: Callable[[], Any], times: int = 5) -> Iterator[Server]:
 
 
 @contextmanager
-def _seaweed(folder: Path) -> Iterator[Server]:
+def _seaweed(folder: Path, volumes: int) -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(dir=folder))
     weed = shutil.which("weed")
     if weed is None:
@@ -133,7 +133,7 @@ def _seaweed(folder: Path) -> Iterator[Server]:
         weed = str(Path(sys.executable).with_name("weed"))
     master, volume, filer, s3 = free_ports(4)
     ports = [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}"]
-    limits = ["-volume.max=20", "-master.volumeSizeLimitMB=64", "-volume.minFreeSpace=0"]
+    limits = [f"-volume.max={volumes}", "-master.volumeSizeLimitMB=64", "-volume.minFreeSpace=0"]
     command = [
         weed,
         "server",
