@@ -112,7 +112,7 @@ def same(one: Any, other: Any) -> bool:
 
 def final_states(out: Path) -> dict[str, Any]:
     """What the last checkpoint holds, read by torch and json alone; of the generators, the one that dropout uses."""
-    last = shardline.Checkpointer(out / "checkpoints").list()[-1].path
+    last = Path(shardline.Checkpointer(out / "checkpoints").list()[-1].path)
     states = {path.stem: torch.load(path, weights_only=True) for path in last.glob("*.pt")}
     states |= {name: state["torch"] for name, state in states.items() if name.startswith("rng")}
     return {**states, "data": json.loads((last / "data.json").read_text())}

@@ -12,6 +12,7 @@ import torch
 
 from shardline import text
 from shardline.checkpoint.directory import contents, read_manifest
+from shardline.checkpoint.disk_backend import DiskBackend
 from shardline.checkpoint.manifest import NAME, Manifest
 from shardline.checkpoint.parts import from_file
 from shardline.errors import CheckpointError, CheckpointMismatchError, ShardlineError, ShardlineFileNotFoundError
@@ -152,7 +153,7 @@ def _load(path: Path) -> Any:
 def _of_folder(path: Path) -> StateReport:
     facts: list[tuple[str, str]] = []
     if not (path / NAME).exists():
-        there = contents(path)
+        there = contents(DiskBackend(path))
         if not there.found:
             damaged = "".join(f"; {each}" for each in there.damaged.values())
             raise CheckpointError(f"{path} is no checkpoint of a Checkpointer, and holds none{damaged}")
@@ -160,9 +161,9 @@ def _of_folder(path: Path) -> StateReport:
         of = f"of {'step' if len(steps) == 1 else 'steps'} {text.listed(map(str, steps))}"
         facts = [("checkpoints", f"{len(steps):,}, {of}; this is the latest")]
         facts += [("damaged", said) for said in there.damaged.values()]
-        path = there.found[-1].path
+        path = path / there.found[-1].folder
     try:
-        manifest = read_manifest(path)
+        manifest = read_manifest(DiskBackend(path.parent), path.name)
     except (ValueError, OSError) as error:
         raise CheckpointError(f"{path / NAME}: {error}") from error
     states, wrong = _of_parts(path, manifest)
@@ -187,7 +188,7 @@ def _of_parts(path: Path, manifest: Manifest) -> tuple[list[FoundState], list[tu
     for part, files in manifest.parts.items():
         if files and files[0].endswith(".json"):
             try:
-                states += _states_in(from_file(path / files[0], None, None), part)
+                states += _states_in(from_file(path / files[0], path / files[0], None), part)
             except CheckpointError as error:
                 wrong.append((part, str(error)))
     return states, wrong
