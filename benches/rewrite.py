@@ -63,8 +63,12 @@ def by_pyarrow(spec: Result) -> Result:
     options = format_.make_write_options(
         compression="snappy", write_page_index=True, write_page_checksum=True, **spec["writer"]
     )
+    data = ds.dataset(spec["paths"])
+    if spec["partition"]:  # it cannot partition rows that hold views
+        plain = [f.with_type(pa.string()) if f.type == pa.string_view() else f for f in data.schema]
+        data = data.replace_schema(pa.schema(plain))
     ds.write_dataset(
-        ds.dataset(spec["paths"]),
+        data,
         spec["out"],
         format=format_,
         file_options=options,
