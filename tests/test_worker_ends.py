@@ -134,7 +134,9 @@ def test_a_worker_killed_from_outside(data, tmp_path):
     loader = make(data, 2, transform=f.Held(tmp_path / "go on"), shuffle=False)
     iterator = iter(loader)
     next(iterator)
-    os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+    # The first worker has made a batch; the second may still be starting.
+    [first] = [child for child in multiprocessing.active_children() if "shardline-worker-0" in child.name]
+    os.kill(first.pid, signal.SIGKILL)
     (tmp_path / "go on").touch()
     start = time.monotonic()
     with pytest.raises(RuntimeError, match="died on batch .*killed by SIGKILL"):
