@@ -241,3 +241,13 @@ def test_work_grows_with_the_columns_and_not_with_their_square(tmp_path):
         calls(50, matrix)  # what is imported and kept at first use
         few, many = calls(200, matrix), calls(800, matrix)
         assert many < 5 * few, (few, many)
+
+
+@pytest.mark.timeout(50)
+def test_thirty_thousand_columns_in_a_matrix(tmp_path):
+    """Work with the square of the columns, in the core too, would take minutes, where this takes about a second."""
+    names = [f"x{i}" for i in range(30_000)]
+    pq.write_table(pa.table({name: [1.0, 2.0] for name in names}), tmp_path / "x.parquet")
+    loader = DataLoader(tmp_path, batch_size=2, matrices={"m": names})
+    loader.load_state_dict(loader.state_dict())
+    assert len(loader) == 1
