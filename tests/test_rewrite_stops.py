@@ -16,14 +16,20 @@ from support import programs
 import shardline
 
 PROGRAM = """
-import json, resource, sys
-source, out, options, limit = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4])
+import json, os, resource, sys, time
+source, out, options, limit, hold = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
 import shardline
+
+def say(progress):
+    print(*progress, flush=True)
+    while hold and not os.path.exists(hold):
+        time.sleep(0.005)
+
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 print("ready", flush=True)
 report = shardline.rewrite(source, out, memory="200kB", row_group_bytes="10kB", file_bytes="30kB",
-                           progress=lambda p: print(*p, flush=True), **options)
+                           progress=say, **options)
 print("resumed" if report.resumed else "anew", report.digest, flush=True)
 """
 ORDERS = [{}, {"shuffle": True}, {"sort_by": "text", "partition_by": "few"}]
@@ -42,8 +48,9 @@ def data(tmp_path_factory):
     return folder
 
 
-def start(data, out, options, limit=0):
-    return programs.start("-c", PROGRAM, data, out, json.dumps(options), limit)
+def start(data, out, options, limit=0, hold=""):
+    """`limit`: of a file's bytes. `hold`: a file that a run waits for once it has begun."""
+    return programs.start("-c", PROGRAM, data, out, json.dumps(options), limit, hold)
 
 
 def content(folder: Path):
@@ -216,12 +223,11 @@ def test_a_piece_that_was_damaged_meanwhile_is_made_again(data, tmp_path):
 
 def test_two_processes_do_not_write_the_same(data, tmp_path):
     out = tmp_path / "out"
-    with start(data, out, {}) as program:
+    with start(data, out, {}, hold=tmp_path / "go on") as program:
         program.stdout.readline(), program.stdout.readline()
-        program.send_signal(signal.SIGSTOP)
         with pytest.raises(shardline.ShardlineRuntimeError, match=f"another process is writing {out} now"):
             shardline.rewrite(data, out, **SIZES)
-        program.send_signal(signal.SIGCONT)
+        (tmp_path / "go on").touch()
         said, errors = program.communicate()
     assert "anew" in said, errors
 
