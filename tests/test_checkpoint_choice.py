@@ -42,7 +42,7 @@ def test_latest_is_what_was_saved_last(place):
         ck.restore(True)
 
 
-@examples(15)
+@examples(25)
 @given(
     st.lists(st.one_of(st.none(), st.integers(0, 5), st.just(math.nan)), min_size=1, max_size=12),
     st.integers(1, 3),

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from shardline._core import Plan, Projection, Selector, Storage
-from shardline.errors import ColumnNotFoundError, ShardlineValueError
+from shardline.errors import ColumnNotFoundError, ShardlineTypeError, ShardlineValueError
 from shardline.filters.compile import Filter
 from shardline.filters.fallback import PyarrowEvaluator
 from shardline.filters.hive import Partitioning, to_bytes
@@ -67,7 +67,12 @@ class RowFilter:
             for name in self.filter.columns:
                 if name not in types:
                     raise missing_column(name, plan, types)
-            program = self.filter.program(types)
+            try:
+                program = self.filter.program(types)
+            except ShardlineTypeError as error:
+                raise ShardlineTypeError(
+                    f"{error} (types as {plan.files()[0][0]} under {plan.root} has them)"
+                ) from None
             if any(step.name == "unknown" for step in program.steps):
                 evaluate = PyarrowEvaluator(self.filter.expression)
         return Selector(plan, sample=self.sample, filter=program, evaluate=evaluate, storage=self.storage)
