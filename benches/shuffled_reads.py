@@ -2,7 +2,8 @@
 
 resume: a state of 10, 50 and 90 % of an epoch of 16 M shuffled rows of 96 bytes, loaded, to its first batch; row groups
     of 125,000 and of 1 M rows, with and without a page index, at the default buffer and at 32 MiB.
-stores: the same over a store of 30 ms a request and 100 MB/s in all.
+stores: the same over a store of 30 ms a request and 100 MB/s in all; also without dictionaries, which are most of the
+    bytes of such random numbers and which every part of a row group needs.
 bytes: what an epoch of 40 M rows fetches from a store beside the bytes of the files, by shards and row groups.
 
 The states are made by arithmetic (`state_at`); planning is not in the times. Medians over rounds. Prints Markdown.
@@ -28,13 +29,13 @@ from stores import serve
 
 FOLDER = HOME / "shuffled-reads"
 SHARES = (0.1, 0.5, 0.9)
-LATENCY, RATE, CONNECTIONS = 0.03, 100e6, 8
+LATENCY, RATE, PAGE = 0.03, 100e6, 20_000
 Result = dict[str, Any]
 
 
-def files(rows: int, group: int, index: bool) -> list[Path]:
+def files(rows: int, group: int, index: bool, dictionary: bool = True) -> list[Path]:
     """Rows of 96 bytes in files of 2 M rows, made once."""
-    folder = FOLDER / f"{rows}-{group}-{'index' if index else 'plain'}"
+    folder = FOLDER / f"{rows}-{group}-{'index' if index else 'plain'}{'' if dictionary else '-values'}"
     found = [folder / f"{number:03}.parquet" for number in range(rows // 2_000_000)]
     folder.mkdir(parents=True, exist_ok=True)
     for number, path in enumerate(found):
@@ -43,7 +44,7 @@ def files(rows: int, group: int, index: bool) -> list[Path]:
             new = path.with_name("unfinished")
             # Of few different files, since their values take long to make.
             table = flat(2_000_000, number % 4, number * 2_000_000)
-            pq.write_table(table, new, row_group_size=group, write_page_index=index)
+            pq.write_table(table, new, row_group_size=group, write_page_index=index, use_dictionary=dictionary)
             new.rename(path)
     return found
 
@@ -60,6 +61,30 @@ def load(spec: Result) -> Result:
     next(iter(fresh))
     took = time.perf_counter() - start
     return {"seconds": took, "bytes": fresh.get_metrics().get("store_bytes", 0)}
+
+
+def needed(loader: Any, share: float, made: list[Path], index: bool) -> float:
+    """The bytes that the windows of a batch are stored in, if pages have 20,000 rows, as pyarrow writes them: the
+    dictionary and the pages that hold rows of the windows, or without an index all before these."""
+    dataset, step = loader.dataset, int(len(loader) * share)
+    rows, windows = dataset.num_rows, dataset.measured()[0].shuffle.windows
+    touched: dict[tuple[str, int], set[int]] = {}
+    for window in {step * 1024 * windows // rows, min((step + 1) * 1024, rows) * windows // rows}:
+        # Every tenth batch of a window has rows from all of its pages.
+        for each in range(window * rows // windows // 1024 + 1, (window + 1) * rows // windows // 1024, 10):
+            for name, group, first, end in dataset.rows_at(each):
+                touched.setdefault((name, group), set()).update(range(first // PAGE, (end - 1) // PAGE + 1))
+    found = 0.0
+    metadata = {path.name: pq.read_metadata(path) for path in made}
+    for (name, group), pages in touched.items():
+        of = metadata[name].row_group(group)
+        read = pages if index else range(max(pages) + 1)
+        part = sum(min(PAGE, of.num_rows - page * PAGE) for page in read) / of.num_rows
+        for column in map(of.column, range(of.num_columns)):
+            size = column.total_compressed_size
+            dictionary = column.data_page_offset - column.dictionary_page_offset if column.has_dictionary_page else 0
+            found += dictionary + (size - dictionary) * part
+    return found
 
 
 def fetch(spec: Result) -> Result:
@@ -101,15 +126,20 @@ def resume(rounds: int) -> None:
 
 
 def stores(rounds: int) -> None:
-    head("row groups", "page index", "at 10 %", "at 50 %", "at 90 %, s", "MB fetched")
-    for group, index in ((125_000, False), (125_000, True), (1_000_000, False), (1_000_000, True)):
-        made = files(16_000_000, group, index)
-        with serve(LATENCY, RATE / CONNECTIONS, [("rows", 1, path) for path in made]) as endpoint:
-            options = {"storage_options": store_options(endpoint, max_requests=CONNECTIONS)}
+    from shardline import DataLoader
+
+    head("row groups", "dictionaries", "page index", "at 10 %", "at 50 %", "at 90 %, s", "MB fetched", "MB needed")
+    for group, dictionary, index in product((125_000, 1_000_000), (True, False), (False, True)):
+        made = files(16_000_000, group, index, dictionary)
+        with serve(LATENCY, RATE, [("rows", 1, path) for path in made], RATE) as endpoint:
+            options = {"storage_options": store_options(endpoint)}
             runs = {s: [ask("load", "s3://bench/rows", options, share=s) for _ in range(rounds)] for s in SHARES}
-        cells = [f"{median(run['seconds'] for run in of):.2f}" for of in runs.values()]
-        fetched = max(run["bytes"] for of in runs.values() for run in of)
-        print(f"| {group:,} | {'yes' if index else 'no'} | {' | '.join(cells)} | {fetched / 1e6:,.0f} |", flush=True)
+        cells = [f"{group:,}", "yes" if dictionary else "no", "yes" if index else "no"]
+        cells += [f"{median(run['seconds'] for run in of):.2f}" for of in runs.values()]
+        cells += [" ".join(f"{max(run['bytes'] for run in of) / 1e6:,.0f}" for of in runs.values())]
+        loader = DataLoader(str(made[0].parent), batch_size=1024, shuffle=True)
+        cells += [" ".join(f"{needed(loader, share, made, index) / 1e6:,.0f}" for share in SHARES)]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def fetched(_rounds: int) -> None:

@@ -1,10 +1,11 @@
 """A store as far away as a real one: every request takes so long, and every connection gives so many bytes a second.
 
-`python benches/slow_store.py LATENCY BYTES_PER_SECOND` reads lines of `prefix count path` (that many more objects of
-one file under a prefix) from standard input up to an empty line, then prints its port and serves S3's listings and
-ranges, and plain HTTP.
+`python benches/slow_store.py LATENCY BYTES_PER_SECOND [ALL_TOGETHER]` reads lines of `prefix count path` (that many
+more objects of one file under a prefix) from standard input up to an empty line, then prints its port and serves S3's
+listings and ranges, and plain HTTP.
 
-A body's byte n is sent no sooner than the latency and n / rate after its request. The kernel copies bodies from the
+A body's byte n is sent no sooner than the latency and n / rate after its request. With ALL_TOGETHER the connections
+share a link of so many bytes a second, instead, and take turns on it. The kernel copies bodies from the
 page cache (sendfile), so that the store takes little of the cores that its clients are measured on.
 """
 
@@ -23,9 +24,21 @@ PAGE = 1000
 BURST = 4 * PIECE
 
 
+class Link:
+    """What all connections send through, piece after piece."""
+
+    def __init__(self, rate):
+        self.rate, self.free = rate, 0.0
+
+    def reserve(self, now, length):
+        """When the last of these bytes has left, if they are sent after all that was reserved before."""
+        self.free = max(self.free, now) + length / self.rate
+        return self.free
+
+
 class Store(asyncio.Protocol):
-    def __init__(self, objects, latency, rate):
-        self.objects, self.latency, self.rate = objects, latency, rate
+    def __init__(self, objects, latency, rate, link=None):
+        self.objects, self.latency, self.rate, self.link = objects, latency, rate, link
         self.keys = sorted(objects)
         self.buffer = b""
 
@@ -61,6 +74,9 @@ class Store(asyncio.Protocol):
             status = "206 Partial Content"
         if method == "HEAD":
             return self.send(begin, status, extra, b"", size)
+        if self.link:
+            self.loop.call_at(begin, self.transport.write, self.head(status, extra, end - start))
+            return self.loop.call_at(begin, self.share, file, start, end)
         if end - start <= PIECE:
             return self.send(begin, status, extra, os.pread(file, end - start, start))
         head = self.head(status, extra, end - start)
@@ -95,6 +111,27 @@ class Store(asyncio.Protocol):
         if at < end:
             self.loop.call_at(begin + min(end, at + PIECE) / self.rate, self.pour, file, at, end, begin)
 
+    def share(self, file, at, end):
+        """Sends the bytes from `at` to `end` through the link."""
+        until = min(end, at + PIECE)
+        due = self.link.reserve(self.loop.time(), until - at)
+        self.loop.call_at(due, self.give, file, at, until, end)
+
+    def give(self, file, at, until, end):
+        if self.transport.is_closing():
+            return
+        try:
+            while at < until:
+                at += os.sendfile(self.socket.fileno(), file, at, until - at)
+        except BlockingIOError:
+            self.loop.call_later(0.002, self.give, file, at, until, end)
+            return
+        except OSError:
+            self.transport.abort()
+            return
+        if at < end:
+            self.share(file, at, end)
+
     def listing(self, query):
         def get(name):
             return query.get(name, [""])[0]
@@ -114,7 +151,8 @@ class Store(asyncio.Protocol):
 
 
 async def main():
-    latency, rate = map(float, sys.argv[1:])
+    latency, rate, *together = map(float, sys.argv[1:])
+    link = Link(*together) if together else None
     objects, counts = {}, Counter()
     for line in iter(lambda: sys.stdin.readline().strip(), ""):
         prefix, count, path = line.split(" ", 2)
@@ -123,7 +161,7 @@ async def main():
             objects[f"{prefix}/{counts[prefix]:06}.parquet"] = file
             counts[prefix] += 1
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Store(objects, latency, rate), "127.0.0.1", 0, backlog=512)
+    server = await loop.create_server(lambda: Store(objects, latency, rate, link), "127.0.0.1", 0, backlog=512)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

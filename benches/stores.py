@@ -31,9 +31,10 @@ FOOTER_CONNECTIONS = 64
 
 
 @contextmanager
-def serve(latency, rate, objects):
-    """The store of `(prefix, count, path)`: so many objects of a file each."""
+def serve(latency, rate, objects, together=None):
+    """The store of `(prefix, count, path)`: so many objects of a file each; `together`, the rate of all connections."""
     command = [sys.executable, str(Path(__file__).with_name("slow_store.py")), str(latency), str(rate)]
+    command += [] if together is None else [str(together)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         process.stdin.write("".join(f"{prefix} {count} {path}\n" for prefix, count, path in objects) + "\n")
         process.stdin.flush()

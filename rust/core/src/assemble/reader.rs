@@ -121,7 +121,8 @@ impl Reader {
         let columns = wanted(projection.sources());
         let filters = wanted(of_filter().flat_map(|column| &column.sources));
         let files = if selector.is_some() { Files::with_statistics(plan) } else { Files::new(plan) };
-        let files = files.reading(options.store, Demand { columns, filters, streams, budget });
+        let in_windows = line.strands() > 1;
+        let files = files.reading(options.store, Demand { columns, filters, streams, in_windows, budget });
         let selections = selector.map(Selections::new);
         let ahead = decode_ahead(&line, schedule.num_slots() as u64, options.prefetch_bytes);
         let limits = Limits { budget, size, ahead, num_threads: options.num_threads };

@@ -35,6 +35,8 @@ pub(super) struct ColumnChunk {
     /// The column, numbered among the leaves.
     pub(super) leaf: usize,
     pub(super) bytes: Range<u64>,
+    /// Bytes of the dictionary that it begins with: all of its rows need it.
+    pub(super) dictionary: u64,
     pub(super) filters: bool,
     pub(super) delivers: bool,
     /// Bytes of a part; the last one may have less.
@@ -56,16 +58,33 @@ impl ColumnChunk {
         self.delivers && !self.filters
     }
 
-    /// Where a row's share of the bytes ends, if all rows have equal shares.
-    pub(super) fn share(&self, row: u64, all: u64) -> u64 {
-        let length = self.bytes.end - self.bytes.start;
-        (u128::from(length) * u128::from(row) / u128::from(all.max(1))) as u64
+    /// The bytes of so many rows, without the dictionary, if all rows take the same.
+    pub(super) fn share(&self, rows: u64, all: u64) -> u64 {
+        let data = self.bytes.end - self.bytes.start - self.dictionary;
+        (u128::from(data) * u128::from(rows) / u128::from(all.max(1))) as u64
     }
 
-    /// How many parts, from the first on, rows up to this one are likely stored in: a page is read as a whole.
-    fn upto(&self, row: u64, all: u64) -> u64 {
-        let page = PAGE_BYTES.min(2 * self.part).max(self.part / 2);
-        (self.share(row, all) + page).div_ceil(self.part)
+    /// The part that a byte of the object is in.
+    fn part_of(&self, byte: u64) -> u64 {
+        byte.saturating_sub(self.bytes.start) / self.part
+    }
+
+    /// The parts from the one that a row is likely in to the last that the rows before another are likely in, whose
+    /// page is read as a whole. `pages`: the chunk's offset index, or none.
+    fn parts_of(&self, rows: &Range<u64>, all: u64, pages: &[PageLocation]) -> Range<u64> {
+        let start = self.bytes.start + self.dictionary;
+        let from = self.part_of(start + self.share(rows.start, all));
+        let until = if rows.end >= all {
+            u64::MAX
+        } else {
+            let page = PAGE_BYTES.min(2 * self.part).max(self.part / 2);
+            (self.dictionary + self.share(rows.end, all) + page).div_ceil(self.part)
+        };
+        if pages.is_empty() {
+            return from..until;
+        }
+        let bytes = range_of_rows(pages, rows);
+        self.part_of(bytes.start)..self.part_of(bytes.end.max(bytes.start + 1) - 1) + 1
     }
 
     /// The parts of these numbers, as far as they exist.
@@ -96,21 +115,92 @@ impl ColumnChunk {
             wanted.extend(ranges.iter().filter(is_read).cloned());
             return;
         }
-        let count = if rows.end >= *all { u64::MAX } else { self.upto(rows.end, *all) };
-        let before = pages.partition_point(|page| page.first_row_index <= rows.start as i64);
+        let these = self.parts_of(rows, *all, pages);
         if !is_new {
             // The rows before were likely to need parts of these rows, and requested them.
-            let requested = self.upto(rows.start, *all);
-            known.extend(self.parts(self.share(rows.start, *all) / self.part..requested));
-            wanted.extend(self.parts(requested..count));
-        } else if let (Some(first), Some(page)) = (pages.first(), before.checked_sub(1).and_then(|at| pages.get(at))) {
-            // The dictionary, and the page that the first row is on.
-            let part = |byte: i64| byte.unsigned_abs().saturating_sub(self.bytes.start) / self.part;
-            let dictionary = part(first.offset - 1) + u64::from(first.offset.unsigned_abs() > self.bytes.start);
-            wanted.extend(self.parts(0..dictionary.min(part(page.offset))));
-            wanted.extend(self.parts(part(page.offset)..count));
+            let requested = self.parts_of(&(0..rows.start), *all, pages).end;
+            known.extend(self.parts(these.start..requested));
+            wanted.extend(self.parts(requested..these.end));
+        } else if pages.is_empty() {
+            wanted.extend(self.parts(0..these.end));
         } else {
-            wanted.extend(self.parts(0..count));
+            let first = pages.first().map_or(0, |first| first.offset.unsigned_abs());
+            let dictionary = first.saturating_sub(self.bytes.start).div_ceil(self.part);
+            wanted.extend(self.parts(0..dictionary.min(these.start)));
+            wanted.extend(self.parts(these));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A chunk at byte 50 with a dictionary and equal pages, and its offset index.
+    fn chunk(dictionary: u64, page: u64, page_rows: u64, pages: u64, part: u64) -> (ColumnChunk, Vec<PageLocation>) {
+        let data = 50 + dictionary;
+        let places = (0..pages).map(|number| PageLocation {
+            offset: (data + number * page) as i64,
+            compressed_page_size: page as i32,
+            first_row_index: (number * page_rows) as i64,
+        });
+        let bytes = 50..data + pages * page;
+        let (filters, delivers, pages) = (false, true, OnceLock::new());
+        (ColumnChunk { leaf: 0, bytes, dictionary, filters, delivers, part, pages }, places.collect())
+    }
+
+    fn ranges(
+        chunk: &ColumnChunk,
+        rows: Range<u64>,
+        all: u64,
+        is_new: bool,
+        pages: &[PageLocation],
+    ) -> [Vec<Range<u64>>; 2] {
+        let (mut wanted, mut known) = (Vec::new(), Vec::new());
+        chunk.ranges_of(&RowsAhead { group: 0, rows, all, is_new }, pages, &mut wanted, &mut known);
+        [wanted, known]
+    }
+
+    fn has_all(ranges: &[Range<u64>], bytes: Range<u64>) -> bool {
+        bytes.clone().all(|byte| ranges.iter().any(|range| range.contains(&byte)))
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_rows_are_stored_in_is_asked_for_and_little_else(
+            dictionary in prop_oneof![Just(0_u64), 1_u64..400],
+            page in 1_u64..60, page_rows in 1_u64..20, pages in 1_u64..20, part in 30_u64..100,
+            from in 0.0..1.0_f64, to in 0.0..1.0_f64, is_indexed: bool,
+        ) {
+            let (chunk, places) = chunk(dictionary, page, page_rows, pages, part);
+            let all = pages * page_rows;
+            let start = ((all as f64 * from.min(to)) as u64).min(all - 1);
+            let end = ((all as f64 * from.max(to)) as u64).max(start + 1);
+            let index = if is_indexed { places.as_slice() } else { &[] };
+            let [wanted, known] = ranges(&chunk, start..end, all, true, index);
+            prop_assert!(known.is_empty());
+            prop_assert!(has_all(&wanted, 50..50 + dictionary), "the dictionary");
+            let stored = range_of_rows(&places, &(start..end));
+            prop_assert!(has_all(&wanted, stored.clone()), "the pages");
+            prop_assert!(wanted.windows(2).all(|pair| pair[0].end <= pair[1].start), "nothing twice");
+            let asked: u64 = wanted.iter().map(|range| range.end - range.start).sum();
+            if is_indexed {
+                prop_assert!(asked < dictionary + stored.end - stored.start + 3 * part, "{asked}");
+            } else {
+                // From the start of the chunk on, and of a page that may be large two parts more.
+                prop_assert!(asked < stored.end - 50 + 3 * part, "{asked}");
+            }
+            // The pages that follow: what was asked for before is not asked for again, and nothing is left out.
+            let next = end.div_ceil(page_rows) * page_rows;
+            if next < all {
+                let [more, known] = ranges(&chunk, end..all, all, false, index);
+                prop_assert!(known.iter().all(|range| wanted.contains(range)));
+                prop_assert!(more.iter().all(|range| !wanted.contains(range)));
+                let both: Vec<_> = known.into_iter().chain(more).collect();
+                prop_assert!(has_all(&both, range_of_rows(&places, &(next..all))));
+            }
         }
     }
 }

@@ -13,6 +13,8 @@ pub struct Demand {
     pub filters: Leaves,
     /// Column chunks that are read side by side.
     pub streams: u64,
+    /// Whether rows come in windows, which take some of every row group that is open.
+    pub in_windows: bool,
     /// Bytes that may be kept.
     pub budget: u64,
 }

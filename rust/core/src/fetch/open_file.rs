@@ -59,6 +59,11 @@ impl OpenFile {
         self.indexed.get_or_init(read).await.as_ref().unwrap_or(&self.metadata)
     }
 
+    /// The footer with the offset index, if that was fetched before.
+    pub(super) fn known(&self) -> &FileMetadata {
+        self.indexed.get().and_then(Option::as_ref).unwrap_or(&self.metadata)
+    }
+
     /// How much of it was read: 1 for its footer, 2 for its offset index too.
     pub(super) fn stage(&self) -> u32 {
         1 + u32::from(self.indexed.initialized())

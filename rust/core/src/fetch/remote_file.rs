@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::column_chunk::{ColumnChunk, ReadPurpose, RowsAhead};
 use super::fault::keep_fault;
@@ -36,6 +37,7 @@ struct Inner {
     /// How many of them a row group has.
     columns: usize,
     groups: Vec<RowGroup>,
+    in_windows: bool,
     /// The chunks by their first byte: row groups need not stand in the order of the file.
     by_start: Vec<u32>,
 }
@@ -67,7 +69,8 @@ impl RemoteFile {
                 // Parts of a chunk are of one size, so that none is too small to be a request.
                 let part = if length <= most { length } else { length.div_ceil(length.div_ceil(part_bytes)) }.max(1);
                 let (bytes, pages) = (start..start + length, OnceLock::new());
-                ColumnChunk { leaf, bytes, filters: filters[leaf], delivers: delivers[leaf], part, pages }
+                let dictionary = dictionary_bytes(group.column(leaf), &bytes);
+                ColumnChunk { leaf, bytes, dictionary, filters: filters[leaf], delivers: delivers[leaf], part, pages }
             }));
             chunks[first..].sort_by_key(|chunk| (chunk.bytes.start, chunk.bytes.end));
         }
@@ -81,7 +84,15 @@ impl RemoteFile {
         }
         let group = |rows: i64| RowGroup { rows: rows.unsigned_abs(), is_paged: OnceLock::new() };
         let groups = metadata.metadata().row_groups().iter().map(|of| group(of.num_rows())).collect();
-        Self(Arc::new(Inner { fetcher, object, chunks, columns: leaves, groups, by_start }))
+        Self(Arc::new(Inner {
+            fetcher,
+            object,
+            chunks,
+            columns: leaves,
+            groups,
+            in_windows: demand.in_windows,
+            by_start,
+        }))
     }
 
     /// The object's size.
@@ -117,6 +128,13 @@ impl RemoteFile {
     pub(super) fn is_far(&self, group: usize, row: u64) -> bool {
         let all = self.rows(group);
         self.chunks(group).iter().any(|chunk| chunk.is_for(ReadPurpose::Deliver) && chunk.share(row, all) >= chunk.part)
+    }
+
+    /// Whether the offset index saves reading parts before the rows, or after them: where rows come in windows, these are
+    /// not needed soon.
+    pub(super) fn is_partial(&self, ahead: &RowsAhead) -> bool {
+        let after = self.rows(ahead.group).saturating_sub(ahead.rows.end);
+        self.is_far(ahead.group, ahead.rows.start) || (self.0.in_windows && self.is_far(ahead.group, after))
     }
 
     /// Whether rows of the set lie so far apart that the offset index saves a request's worth of bytes between them.
@@ -234,6 +252,12 @@ impl RemoteFile {
         }
         Ok(buffer_pool::bytes(whole))
     }
+}
+
+/// The bytes before a chunk's data pages, which some writers do not say.
+fn dictionary_bytes(column: &ColumnChunkMetaData, chunk: &Range<u64>) -> u64 {
+    let data = u64::try_from(column.data_page_offset()).ok().filter(|data| chunk.contains(data));
+    data.map_or(0, |data| data - chunk.start)
 }
 
 fn failed(error: Error) -> ParquetError {

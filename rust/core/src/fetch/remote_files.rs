@@ -57,11 +57,10 @@ impl RemoteFiles {
             let Ok(file) = objects.open(index).await else { return };
             let FileHandle::Remote(remote) = &file.handle else { return };
             let needs_index = |ahead: &RowsAhead| {
-                remote.is_paged(ahead.group) == Some(true)
-                    || (ahead.is_new && remote.is_far(ahead.group, ahead.rows.start))
+                remote.is_paged(ahead.group) == Some(true) || (ahead.is_new && remote.is_partial(ahead))
             };
             // The offset index takes one more request.
-            let metadata = if slices.iter().any(needs_index) { file.indexed(remote).await } else { &file.metadata };
+            let metadata = if slices.iter().any(needs_index) { file.indexed(remote).await } else { file.known() };
             remote.prefetch(&slices, metadata, turn, purpose);
             objects.weigh(index, &file);
         });

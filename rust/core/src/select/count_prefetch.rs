@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Selector;
 use crate::decode::wanted;
-use crate::fetch::{Demand, Files, Leaves};
+use crate::fetch::{Demand, Files};
 use crate::files::Plan;
 
 /// Bytes that may be here before they are counted.
@@ -38,7 +38,7 @@ impl<'a> CountPrefetch<'a> {
         let columns = self.selector.columns();
         let streams = (self.depth * columns.len()) as u64;
         let filters = wanted(columns.iter().flat_map(|column| &column.sources));
-        Demand { columns: Leaves::default(), filters, streams, budget: BUDGET }
+        Demand { filters, streams, budget: BUDGET, ..Demand::default() }
     }
 
     /// Asks for what is needed soon after the `at`-th row group: footers first, then the columns of row groups whose
