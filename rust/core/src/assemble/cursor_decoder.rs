@@ -111,9 +111,7 @@ impl CursorDecoder {
         let sources: Vec<&decode::SourceColumn> = key.sources.clone().map(|source| projection.source(source)).collect();
         let arrays = third_party::guarded(|| {
             let set = selections.map(|selections| selections.rows(files, key.group as usize)).transpose()?;
-            if let Some(set) = &set {
-                file.restrict_to(group, set);
-            }
+            file.restrict_to(group, set.as_deref());
             let set = set.as_deref().filter(|set| set.words().is_some());
             self.decode(&file, &RowGroupRef { plan, index, group, set, pool }, &sources, rows)
         });

@@ -108,11 +108,16 @@ impl ColumnChunk {
         let RowsAhead { rows, all, is_new, .. } = ahead;
         if let Some(ranges) = self.pages.get() {
             let of_rows = range_of_rows(pages, rows);
-            let dictionary = pages.first().map_or(0, |first| first.offset.unsigned_abs());
-            let is_read = |range: &&Range<u64>| {
-                range.start < dictionary || (range.start < of_rows.end && of_rows.start < range.end)
-            };
-            wanted.extend(ranges.iter().filter(is_read).cloned());
+            let data = pages.first().map_or(0, |first| first.offset.unsigned_abs());
+            // The rows before have requested the dictionary, and the page that they end on.
+            let requested = if *is_new { 0 } else { range_of_rows(pages, &(0..rows.start)).end };
+            for range in ranges {
+                if range.start < data {
+                    wanted.extend(is_new.then(|| range.clone()));
+                } else if range.start < of_rows.end && of_rows.start < range.end {
+                    if range.start < requested { &mut *known } else { &mut *wanted }.push(range.clone());
+                }
+            }
             return;
         }
         let these = self.parts_of(rows, *all, pages);
@@ -136,7 +141,9 @@ impl ColumnChunk {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::page_ranges::page_ranges;
     use super::*;
+    use crate::order::RowSet;
 
     /// A chunk at byte 50 with a dictionary and equal pages, and its offset index.
     fn chunk(dictionary: u64, page: u64, page_rows: u64, pages: u64, part: u64) -> (ColumnChunk, Vec<PageLocation>) {
@@ -172,13 +179,17 @@ mod tests {
         fn what_the_rows_are_stored_in_is_asked_for_and_little_else(
             dictionary in prop_oneof![Just(0_u64), 1_u64..400],
             page in 1_u64..60, page_rows in 1_u64..20, pages in 1_u64..20, part in 30_u64..100,
-            from in 0.0..1.0_f64, to in 0.0..1.0_f64, is_indexed: bool,
+            from in 0.0..1.0_f64, to in 0.0..1.0_f64, is_indexed: bool, is_paged: bool,
         ) {
             let (chunk, places) = chunk(dictionary, page, page_rows, pages, part);
             let all = pages * page_rows;
             let start = ((all as f64 * from.min(to)) as u64).min(all - 1);
             let end = ((all as f64 * from.max(to)) as u64).max(start + 1);
-            let index = if is_indexed { places.as_slice() } else { &[] };
+            let index = if is_indexed || is_paged { places.as_slice() } else { &[] };
+            if is_paged {
+                let ranges = page_ranges(&places, &chunk.bytes, &RowSet::all(all), part);
+                chunk.pages.set(ranges).expect("they are set once");
+            }
             let [wanted, known] = ranges(&chunk, start..end, all, true, index);
             prop_assert!(known.is_empty());
             prop_assert!(has_all(&wanted, 50..50 + dictionary), "the dictionary");
@@ -186,7 +197,9 @@ mod tests {
             prop_assert!(has_all(&wanted, stored.clone()), "the pages");
             prop_assert!(wanted.windows(2).all(|pair| pair[0].end <= pair[1].start), "nothing twice");
             let asked: u64 = wanted.iter().map(|range| range.end - range.start).sum();
-            if is_indexed {
+            if is_paged {
+                prop_assert!(asked <= dictionary + stored.end - stored.start + 2 * part, "{asked}");
+            } else if is_indexed {
                 prop_assert!(asked < dictionary + stored.end - stored.start + 3 * part, "{asked}");
             } else {
                 // From the start of the chunk on, and of a page that may be large two parts more.

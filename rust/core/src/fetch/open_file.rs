@@ -43,14 +43,24 @@ impl OpenFile {
         }
     }
 
-    /// Restricts the reading of a row group to the rows of a set: where an object has an offset index and the rows lie
-    /// far apart, only their pages are fetched. Blocks.
-    pub fn restrict_to(&self, group: usize, set: &RowSet) {
+    /// Restricts the reading of a row group to the rows of a set, if there is one: where an object has an offset index
+    /// and its rows lie far apart, or are needed at distant times, only their pages are fetched. Blocks.
+    pub fn restrict_to(&self, group: usize, set: Option<&RowSet>) {
         let FileHandle::Remote(object) = &self.handle else { return };
         if object.is_paged(group).is_none() {
-            let is_sparse = set.words().is_some() && object.is_sparse(group, set);
-            object.restrict_to(group, is_sparse.then(|| (set, object.wait(self.indexed(object)))));
+            object.wait(self.choose_pages(object, group, set));
         }
+    }
+
+    /// The same: decided once, by whoever needs rows of the row group first.
+    pub(super) async fn choose_pages(&self, object: &RemoteFile, group: usize, set: Option<&RowSet>) {
+        if object.is_paged(group).is_some() {
+            return;
+        }
+        let set = set.filter(|set| set.words().is_some());
+        let is_worth_it = set.map_or_else(|| object.is_cut(group), |set| object.is_sparse(group, set));
+        let metadata = if is_worth_it { Some(self.indexed(object).await) } else { None };
+        object.restrict_to(group, set, metadata);
     }
 
     /// The footer of an object with its offset index; without it, where the object has none.

@@ -130,11 +130,10 @@ impl RemoteFile {
         self.chunks(group).iter().any(|chunk| chunk.is_for(ReadPurpose::Deliver) && chunk.share(row, all) >= chunk.part)
     }
 
-    /// Whether the offset index saves reading parts before the rows, or after them: where rows come in windows, these are
-    /// not needed soon.
-    pub(super) fn is_partial(&self, ahead: &RowsAhead) -> bool {
-        let after = self.rows(ahead.group).saturating_sub(ahead.rows.end);
-        self.is_far(ahead.group, ahead.rows.start) || (self.0.in_windows && self.is_far(ahead.group, after))
+    /// Whether the rows of a row group are needed at distant times, and its chunks are worth reading page by page.
+    pub(super) fn is_cut(&self, group: usize) -> bool {
+        let mut chunks = self.chunks(group).iter().filter(|chunk| chunk.may_be_paged());
+        self.0.in_windows && chunks.any(|chunk| chunk.bytes.end - chunk.bytes.start > chunk.part)
     }
 
     /// Whether rows of the set lie so far apart that the offset index saves a request's worth of bytes between them.
@@ -151,10 +150,12 @@ impl RemoteFile {
     }
 
     /// Decides whether only the pages that hold rows of a set are read of a row group: where `metadata` has their
-    /// places.
-    pub(super) fn restrict_to(&self, group: usize, rows: Option<(&RowSet, &FileMetadata)>) {
+    /// places. No set: all rows.
+    pub(super) fn restrict_to(&self, group: usize, set: Option<&RowSet>, metadata: Option<&FileMetadata>) {
         let mut is_paged = false;
-        if let Some((set, metadata)) = rows {
+        if let Some(metadata) = metadata {
+            let all = RowSet::all(self.rows(group));
+            let set = set.unwrap_or(&all);
             let pages = metadata.metadata().page_index_for_row_group(group);
             for chunk in self.chunks(group).iter().filter(|chunk| chunk.may_be_paged()) {
                 if let Some(pages) = pages.page_locations(chunk.leaf) {

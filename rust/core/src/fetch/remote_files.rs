@@ -57,8 +57,14 @@ impl RemoteFiles {
             let Ok(file) = objects.open(index).await else { return };
             let FileHandle::Remote(remote) = &file.handle else { return };
             let needs_index = |ahead: &RowsAhead| {
-                remote.is_paged(ahead.group) == Some(true) || (ahead.is_new && remote.is_partial(ahead))
+                remote.is_paged(ahead.group) == Some(true)
+                    || (ahead.is_new && remote.is_far(ahead.group, ahead.rows.start))
             };
+            if purpose == ReadPurpose::Deliver {
+                for ahead in &slices {
+                    file.choose_pages(remote, ahead.group, None).await;
+                }
+            }
             // The offset index takes one more request.
             let metadata = if slices.iter().any(needs_index) { file.indexed(remote).await } else { file.known() };
             remote.prefetch(&slices, metadata, turn, purpose);

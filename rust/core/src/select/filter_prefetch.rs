@@ -67,7 +67,7 @@ impl FilterPrefetch {
             drop(third_party::guarded(|| {
                 let index = files.plan().file_of_group(group);
                 let (Ok(set), Ok(file)) = (selections.rows(files, group), files.open(index)) else { return };
-                file.restrict_to(group - files.plan().groups(index).start, &set);
+                file.restrict_to(group - files.plan().groups(index).start, Some(&set));
                 files.prefetch_set(turn, group, &set, rows);
             }));
         }
