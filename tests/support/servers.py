@@ -133,6 +133,7 @@ def _seaweed(folder: Path, volumes: int) -> Iterator[Server]:
         weed = str(Path(sys.executable).with_name("weed"))
     master, volume, filer, s3 = free_ports(4)
     ports = [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}"]
+    ports += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # none: by default two servers would take the same
     limits = [f"-volume.max={volumes}", "-master.volumeSizeLimitMB=64", "-volume.minFreeSpace=0"]
     command = [
         weed,
