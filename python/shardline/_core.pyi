@@ -198,9 +198,10 @@ class Projection:
         default: dict[str, Any],
         specs: dict[str, dict[str, Any]],
         groups: Sequence[tuple[str, Sequence[str], bool]],
+        row_id: bool = ...,
     ) -> Projection:
         """`tensors`: torch and numpy output. `default`, `specs` (by column or dotted path): what `core_spec` makes.
-        `groups`: (key, columns, whether they make a matrix)."""
+        `groups`: (key, columns, whether they make a matrix). `row_id`: each row's file and number there, too."""
     @property
     def names(self) -> list[str]:
         """The keys of a batch."""

@@ -277,6 +277,16 @@ class _AsWhat(TypedDict, total=False):
             CONTENT,
         ),
     ]
+    row_id: Annotated[
+        bool,
+        Argument(
+            False,
+            validate.check_bool,
+            "Whether each row says where it comes from: `row_id__file`, a number in `plan.files()`, and `row_id__row`, "
+            "the number of the row in that file, both from 0.",
+            CONTENT,
+        ),
+    ]
     transform: Annotated[
         Callable[[Any], Any] | None,
         Argument(

@@ -36,6 +36,7 @@ class Settings:
     column_options: Mapping[str, ColumnOptions]
     column_defaults: ColumnOptions
     matrices: tuple[Matrix, ...]
+    row_id: bool
     transform: Callable[[Any], Any] | None
     rank: int
     num_ranks: int

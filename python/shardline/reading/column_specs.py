@@ -41,6 +41,7 @@ def project(plan: Plan, settings: Settings) -> Projection:
         default=default,
         specs=specs,
         groups=settings.matrices,
+        row_id=settings.row_id,
     )
 
 

@@ -17,7 +17,7 @@ pub(crate) struct Projection(pub(crate) decode::Projection);
 #[pymethods]
 impl Projection {
     #[new]
-    #[pyo3(signature = (plan, columns, *, tensors, default, specs, groups))]
+    #[pyo3(signature = (plan, columns, *, tensors, default, specs, groups, row_id=false))]
     fn new(
         plan: &Plan,
         columns: Option<Vec<String>>,
@@ -25,12 +25,13 @@ impl Projection {
         default: PySpec<'_>,
         specs: &Bound<'_, PyDict>,
         groups: Vec<(String, Vec<String>, bool)>,
+        row_id: bool,
     ) -> PyResult<Self> {
         let mut by_path = HashMap::new();
         for (path, spec) in specs {
             by_path.insert(path.extract::<String>()?, spec.extract::<PySpec<'_>>()?.unpack()?);
         }
-        let asked = ProjectionSpec::new(columns, tensors, by_path, default.unpack()?, groups);
+        let asked = ProjectionSpec::new(columns, tensors, by_path, default.unpack()?, groups, row_id);
         decode::Projection::new(&plan.0, &asked).or_raise().map(Self)
     }
 

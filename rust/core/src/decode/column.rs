@@ -1,7 +1,7 @@
 //! A column to deliver, made of one source or of several.
 
 use super::convert::{ArrayLayout, Node, OutputKey, Role};
-use super::source_column::{Delivered, SourceColumn, source};
+use super::source_column::{self, Delivered, SourceColumn, VirtualColumn, source};
 use super::spec::{ColumnSpec, ProjectionSpec};
 use super::{Nulls, Number};
 use crate::{Error, Result};
@@ -27,7 +27,7 @@ impl Column {
 
     /// The names of the top-level columns of the files that it is read from.
     pub fn roots(&self) -> impl Iterator<Item = &str> {
-        self.sources.iter().filter(|source| source.partition.is_none()).map(|source| source.path.root.as_str())
+        self.sources.iter().filter(|source| source.virtual_column.is_none()).map(|source| source.path.root.as_str())
     }
 }
 
@@ -48,6 +48,17 @@ pub(super) fn single(
     let keys =
         source.conversion.keys().iter().map(|made| OutputKey { name: format!("{key}{}", made.name), ..made.clone() });
     Ok(Column { name: key.to_owned(), keys: keys.collect(), sources: vec![source], is_matrix: false })
+}
+
+/// Where each row comes from: its file, and its number there.
+pub(super) fn row_id(asked: &ProjectionSpec) -> Result<[Column; 2]> {
+    let column = |name: &str, of| {
+        let source = source_column::row_id(name, of, asked)?;
+        let named = |made: &OutputKey| OutputKey { name: format!("{name}{}", made.name), ..made.clone() };
+        let keys = source.conversion.keys().iter().map(named).collect();
+        Ok::<_, Error>(Column { name: name.to_owned(), keys, sources: vec![source], is_matrix: false })
+    };
+    Ok([column("row_id__file", VirtualColumn::File)?, column("row_id__row", VirtualColumn::Row)?])
 }
 
 /// Several columns of one number each, beside one another.

@@ -3,17 +3,18 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, UInt32Array, new_null_array};
 use arrow_select::take::take;
 use parquet::arrow::ProjectionMask;
 
 use super::convert::RowLocation;
 use super::pages::DecompressPool;
 use super::path::Path;
-use super::source_column::SourceColumn;
+use super::source_column::{SourceColumn, VirtualColumn};
 use crate::error::panic_words;
 use crate::fetch::{FileHandle, FileMetadata, Leaves, OpenFile};
 use crate::files::Plan;
+use crate::order::RowSet;
 use crate::{Error, Result, third_party};
 
 /// A source column in a row group.
@@ -25,6 +26,8 @@ pub struct GroupColumn<'a> {
     pub bytes: &'a FileHandle,
     /// The row group, numbered in the file.
     pub group: usize,
+    /// The file, numbered in the plan.
+    pub number: usize,
     /// The first row of the row group, numbered in the file.
     pub first_row: u64,
     /// The bytes of a row, decoded, of all columns and in the mean.
@@ -44,12 +47,11 @@ pub struct GroupColumn<'a> {
 pub(crate) struct Folder<'a> {
     values: &'a RecordBatch,
     column: usize,
-    file: usize,
 }
 
 impl Folder<'_> {
-    fn rows(&self, rows: usize) -> Result<ArrayRef> {
-        let indices = UInt32Array::from(vec![self.file as u32; rows]);
+    fn rows(&self, file: usize, rows: usize) -> Result<ArrayRef> {
+        let indices = UInt32Array::from(vec![file as u32; rows]);
         take(self.values.column(self.column), &indices, None).map_err(Error::from)
     }
 }
@@ -71,14 +73,17 @@ impl<'a> GroupColumn<'a> {
         }
         let start = plan.groups(index).start;
         let first_row = plan.group_rows()[start..start + group].iter().sum();
-        let folder = match (source.partition, plan.partitions()) {
-            (None, _) => None,
-            (Some(column), Some(values)) => Some(Folder { values, column, file: index }),
-            (Some(_), None) => return Err(Error::internal("a partition column without values")),
+        let folder = match (source.virtual_column, plan.partitions()) {
+            (Some(VirtualColumn::Partition(column)), Some(values)) => Some(Folder { values, column }),
+            (Some(VirtualColumn::Partition(_)), None) => {
+                return Err(Error::internal("a partition column without values"));
+            }
+            _ => None,
         };
-        let root = root(&file.metadata, &source.path, source.index).filter(|_| folder.is_none());
+        let is_virtual = source.virtual_column.is_some();
+        let root = root(&file.metadata, &source.path, source.index).filter(|_| !is_virtual);
         let row_bytes = plan.row_bytes(start + group).max(1);
-        Ok(Self { file, bytes: &file.handle, group, first_row, row_bytes, source, root, folder, pool: None })
+        Ok(Self { file, bytes: &file.handle, group, number: index, first_row, row_bytes, source, root, folder, pool: None })
     }
 
     /// The leaves in this file that hold the source.
@@ -109,12 +114,20 @@ impl<'a> GroupColumn<'a> {
         Ok(ProjectionMask::leaves(schema, self.leaves(root)?))
     }
 
-    /// Values that are not in pages: nulls, or that of the folders.
-    pub(crate) fn constant(&self, rows: usize) -> Result<ArrayRef> {
-        match &self.folder {
-            Some(folder) => folder.rows(rows),
-            None => Ok(new_null_array(self.source.field.data_type(), rows)),
-        }
+    /// Values that are not in pages: nulls, that of the folders, or where the rows are. `rows`: of the row group, or of
+    /// the set, where there is one.
+    pub(crate) fn not_in_pages(&self, set: Option<&RowSet>, rows: Range<u64>) -> Result<ArrayRef> {
+        let count = (rows.end - rows.start) as usize;
+        let numbers = |row: u64| (self.first_row + row) as i64;
+        Ok(match (self.source.virtual_column, &self.folder) {
+            (Some(VirtualColumn::File), _) => Arc::new(Int64Array::from_value(self.number as i64, count)),
+            (Some(VirtualColumn::Row), _) => Arc::new(match set {
+                None => Int64Array::from_iter_values(rows.map(numbers)),
+                Some(set) => Int64Array::from_iter_values(set.runs(rows).flatten().map(numbers)),
+            }),
+            (_, Some(folder)) => folder.rows(self.number, count)?,
+            (_, None) => new_null_array(self.source.field.data_type(), count),
+        })
     }
 
     /// The result of reading it: damaged pages make third-party decoders panic.
@@ -152,7 +165,7 @@ fn leaves(metadata: &FileMetadata, path: &Path, root: usize) -> Result<Option<Ve
 
 /// The leaves to fetch for these sources. None of a file that changed since it was planned: reading it reports that.
 pub(crate) fn wanted<'a>(sources: impl Iterator<Item = &'a SourceColumn>) -> Leaves {
-    let sources = sources.filter(|source| source.partition.is_none());
+    let sources = sources.filter(|source| source.virtual_column.is_none());
     let paths: Vec<(Path, usize)> = sources.map(|source| (source.path.clone(), source.index)).collect();
     Leaves::new(move |metadata| {
         let of = |(path, index): &(Path, usize)| leaves(metadata, path, root(metadata, path, *index)?).ok().flatten();

@@ -50,7 +50,7 @@ pub use pages::DecompressPool;
 pub use path::Path;
 pub use projection::Projection;
 pub use scalar::Scalar;
-pub use source_column::SourceColumn;
+pub use source_column::{SourceColumn, VirtualColumn};
 pub(crate) use source_reader::SourceReader;
 pub(crate) use source_text::TextPolicy;
 pub use spec::{ColumnSpec, Encode, Lists, Nulls, Padding, ProjectionSpec, Side, Strings};

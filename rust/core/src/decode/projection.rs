@@ -7,7 +7,7 @@ use arrow_array::ArrayRef;
 use arrow_schema::{Field, Schema};
 
 use super::Vocabulary;
-use super::column::{Column, matrix, single};
+use super::column::{Column, matrix, row_id, single};
 use super::convert::{check_clash, null_error, nulls_error};
 use super::source_column::{Delivered, SourceColumn};
 use super::spec::ProjectionSpec;
@@ -74,6 +74,9 @@ impl Projection {
                 ([only], false) => single(name, &delivered, only, asked, spec)?,
                 _ => matrix(name, &delivered, members, asked, spec)?,
             });
+        }
+        if asked.row_id {
+            columns.extend(row_id(asked)?);
         }
         check_clash("columns", columns.iter().flat_map(|c| &c.keys).map(|key| key.name.as_str()))?;
         check_nulls(plan, &columns)?;

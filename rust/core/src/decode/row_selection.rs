@@ -77,7 +77,7 @@ impl SourceReader {
     pub(super) fn decode_set(&mut self, of: &GroupColumn<'_>, set: &RowSet, rows: Range<u64>) -> Result<ArrayRef> {
         let mut parts = Vec::new();
         let count = (rows.end - rows.start) as usize;
-        let Some(root) = of.root else { return of.constant(count) };
+        let Some(root) = of.root else { return of.not_in_pages(Some(set), rows) };
         if let Decoder::Set(fallback) = &mut self.decoder {
             parts.push(of.source.path.take(fallback.read(of, Some(set), count)?)?);
         } else if is_sparse(set, &rows, of.source) {

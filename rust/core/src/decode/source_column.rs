@@ -29,8 +29,8 @@ pub struct SourceColumn {
     pub field: FieldRef,
     /// What is done to it.
     pub conversion: Conversion,
-    /// Which of the plan's partition columns it is, if it is no column of the files.
-    pub partition: Option<usize>,
+    /// What it is, if it is no column of the files.
+    pub virtual_column: Option<VirtualColumn>,
     /// The first file that has nulls of it, as footers or folders say, where it may have none.
     pub(super) refused_null: Option<usize>,
     /// What becomes of its text that is not UTF-8, in the order of its leaves.
@@ -52,6 +52,17 @@ impl SourceColumn {
         }
         self.conversion.number().map(|number| number.width() as u64).or_else(|| of(self.field.data_type()))
     }
+}
+
+/// A column whose values are not in the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VirtualColumn {
+    /// One of the plan's partition columns.
+    Partition(usize),
+    /// The number of a row's file in the plan.
+    File,
+    /// The number of a row in its file.
+    Row,
 }
 
 /// Where a column's values are.
@@ -165,15 +176,32 @@ pub(super) fn source(
     policies(name, &data_type, spec, asked, &mut texts);
     let refuses = spec.nulls.map_or(asked.tensors && spec.encode.is_none(), |nulls| nulls == Nulls::Error);
     // Of the rows with nulls, none may pass: then it is seen when they are read.
-    let (index, partition, first_null) = match origin {
+    let (index, virtual_column, first_null) = match origin {
         ColumnOrigin::File(column) => (column, None, plan.first_null()[column].map(|file| file as usize)),
-        ColumnOrigin::Partition(partition) => (usize::MAX, Some(partition), first_null(plan, partition)),
+        ColumnOrigin::Partition(partition) => {
+            (usize::MAX, Some(VirtualColumn::Partition(partition)), first_null(plan, partition))
+        }
     };
     let first_null = first_null.filter(|_| plan.passing().is_none());
     let refused_null = first_null.filter(|_| path.is_whole() && refuses && !asked.has_specs_within(name));
     let field = accepted(root).with_name(name).with_data_type(data_type);
     let (name, field) = (name.to_owned(), Arc::new(field));
-    Ok(SourceColumn { name, path, index, field, conversion, partition, refused_null, texts })
+    Ok(SourceColumn { name, path, index, field, conversion, virtual_column, refused_null, texts })
+}
+
+/// The numbers of rows, or of their files.
+pub(super) fn row_id(name: &str, of: VirtualColumn, asked: &ProjectionSpec) -> Result<SourceColumn> {
+    let field = Arc::new(Field::new(name, DataType::Int64, false));
+    Ok(SourceColumn {
+        name: name.to_owned(),
+        path: Path::whole(name),
+        index: usize::MAX,
+        conversion: resolve(name, field.data_type(), &ColumnSpec::default(), asked)?,
+        field,
+        virtual_column: Some(of),
+        refused_null: None,
+        texts: Vec::new(),
+    })
 }
 
 /// A column, or a field in one, as it stands in the files; `replace`: with text that is not UTF-8.

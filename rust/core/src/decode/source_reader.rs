@@ -57,7 +57,7 @@ impl SourceReader {
         }
         match &mut self.decoder {
             Decoder::Fallback(fallback) => fallback.read(of, None, rows).and_then(|array| of.source.path.take(array)),
-            Decoder::Missing => of.constant(rows),
+            Decoder::Missing => of.not_in_pages(None, self.next_row..self.next_row + rows as u64),
             Decoder::Set(_) => Err(Error::internal("rows of a set are read with it")),
             Decoder::Dense(_) => Err(Error::internal("a dense decoder gave nothing")),
         }

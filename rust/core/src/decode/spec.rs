@@ -163,6 +163,8 @@ pub struct ProjectionSpec {
     pub default: ColumnSpec,
     /// Several columns as one matrix, or one column under another name (`false`).
     pub groups: Vec<(String, Vec<String>, bool)>,
+    /// Whether each row's file, and its number there, are delivered too.
+    pub row_id: bool,
     /// What every path in `specs` lies in, if it is a path: made of `specs` once.
     pub(crate) outer: OnceLock<HashSet<String>>,
 }
@@ -175,8 +177,9 @@ impl ProjectionSpec {
         specs: HashMap<String, ColumnSpec>,
         default: ColumnSpec,
         groups: Vec<(String, Vec<String>, bool)>,
+        row_id: bool,
     ) -> Self {
-        Self { columns, tensors, specs, default, groups, outer: OnceLock::new() }
+        Self { columns, tensors, specs, default, groups, row_id, outer: OnceLock::new() }
     }
 
     /// Whether something was asked of a field in the column, or field, of this path.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::evaluate;
 use super::predicate::Predicate;
 use super::pruning::{self, ColumnStats};
-use crate::decode::{Column, GroupColumn, SourceReader};
+use crate::decode::{Column, GroupColumn, SourceReader, VirtualColumn};
 use crate::fetch::{Files, OpenFile};
 use crate::files::Plan;
 use crate::lru::LruByBytes;
@@ -96,8 +96,8 @@ impl Selector {
         let of = metadata.row_group(group - plan.groups(index).start);
         let stats: Vec<ColumnStats> = columns
             .iter()
-            .map(|column| match (column.sources[0].partition, plan.partitions()) {
-                (Some(partition), Some(values)) => ColumnStats::of_partition(values, partition, index),
+            .map(|column| match (column.sources[0].virtual_column, plan.partitions()) {
+                (Some(VirtualColumn::Partition(partition)), Some(values)) => ColumnStats::of_partition(values, partition, index),
                 _ => ColumnStats::of_row_group(of, leaves, file.metadata.schema(), &column.sources[0].field),
             })
             .collect();
