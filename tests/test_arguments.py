@@ -17,7 +17,7 @@ from shardline.signature import declared
 ALL = declared(DatasetArguments)
 # What `Settings` holds in another form.
 ELSEWHERE = {
-    *("filters", "sample", "subset", "sample_seed", "partitioning"),  # in row_filter
+    *("filters", "sample", "subset", "subset_by", "sample_seed", "partitioning"),  # in row_filter
     *("storage_options", "format", "plan", "mesh", "process_group", "show_progress"),
 }
 

@@ -232,7 +232,7 @@ def test_a_sample_of_another_version_or_of_columns_is_a_mismatch(make):
     state = make(sample=0.9).state_dict()
     assert "sample version: saved 2, here 1" in refused(make(sample=0.9), with_rows(state, "sample", version=2))
     by_user = with_rows(state, "sample", columns=["user"])
-    assert "columns that the sample goes by: saved ['user'], here None" in refused(make(sample=0.9), by_user)
+    assert "subset_by: saved ['user'], here None" in refused(make(sample=0.9), by_user)
     assert "must be null or a list of names" in refused(make(sample=0.9), with_rows(state, "sample", columns="user"))
 
 

@@ -271,11 +271,12 @@ class Selector:
         plan: Plan,
         *,
         sample: tuple[float, float, int] | None = ...,
+        subset: tuple[list[str], float, float, int] | None = ...,
         filter: _Program | None = ...,
         evaluate: Callable[[Any], Any] | None = ...,
         storage: Storage | None = ...,
     ) -> Selector:
-        """`sample`: (low, high, seed). ColumnNotFoundError or ShardlineTypeError for a filter that the columns do not fit.
+        """`sample`: (low, high, seed). `subset`: (key, low, high, seed). ColumnNotFoundError or ShardlineTypeError for a filter that the columns do not fit.
 
         `evaluate`: of the filter's columns (with `__arrow_c_array__`), a bool array: for a filter with an "unknown" step.
         """

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 from shardline._core import Plan
 from shardline.filters.compile import check_filters
 from shardline.filters.hive import check_partitioning
+from shardline.filters.sample import check_key
 from shardline.options import validate
 from shardline.options.columns import ColumnOptions, check_column_defaults, check_column_options, check_matrices
 from shardline.options.validate import MAX_ROWS, OutputFormat, choice, integer, optional, takes_value, unchecked
@@ -131,6 +132,16 @@ class _WhichRows(TypedDict, total=False):
             None,
             unchecked,
             "An interval of fractions of the rows: `(0.0, 0.9)` and `(0.9, 1.0)` have no row in common.",
+            OWN,
+        ),
+    ]
+    subset_by: Annotated[
+        str | Sequence[str] | None,
+        Argument(
+            None,
+            optional(check_key),
+            "The column, or columns, whose equal values stay together: `subset` and `sample` are then fractions of the "
+            "distinct values, not of the rows.",
             OWN,
         ),
     ]
@@ -332,6 +343,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "shuffle_buffer_size": ("shuffle",),
     "shuffle_strands": ("shuffle",),
     "sample_seed": ("sample", "subset"),
+    "subset_by": ("sample", "subset"),
 }
 """Arguments that do nothing unless one of these is given too; `shuffle=False` will do."""
 

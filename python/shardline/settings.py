@@ -49,7 +49,7 @@ class Settings:
     @staticmethod
     def of(values: Mapping[str, Any], *, rank: int, num_ranks: int, storage: Storage | None) -> "Settings":
         """The settings that checked arguments come to, of one rank."""
-        sample = check_sample(values["sample"], values["subset"], values["sample_seed"])
+        sample = check_sample(values["sample"], values["subset"], values["sample_seed"], values["subset_by"])
         found = {
             **{each.name: values[each.name] for each in fields(Settings) if each.name in values},
             "rank": rank,

@@ -34,11 +34,15 @@ class RowFilter:
         """What rows must pass, as JSON; "" where all do. Counts are known by it."""
         if self.filter is None and self.sample is None:
             return ""
-        rule: dict[str, Any] = {"filter": None if self.filter is None else self.filter.text, "sample": self.sample}
+        rule: dict[str, Any] = {"filter": None if self.filter is None else self.filter.text, "sample": self._sampled()}
         given = self.partitioning.types if self.partitioning is not None else None
         of_filter = set(self.filter.columns) if self.filter is not None else set()
         rule["folders"] = {name: str(dtype) for name, dtype in given or () if name in of_filter}
         return json.dumps(rule)
+
+    def _sampled(self) -> tuple[Any, ...] | None:
+        sample = self.sample
+        return sample if sample is None or sample.columns is not None else sample[:3]
 
     @property
     def topic(self) -> str:
@@ -49,7 +53,8 @@ class RowFilter:
         parts = [] if self.filter is None else [f"filters={self.filter.text}"]
         if self.sample is not None:
             sample = self.sample
-            parts.append(f"subset=({sample.low}, {sample.high}) (sample_seed={sample.seed})")
+            by = "" if sample.columns is None else f" by {', '.join(sample.columns)}"
+            parts.append(f"subset=({sample.low}, {sample.high}){by} (sample_seed={sample.seed})")
         return " and ".join(parts) or "no filter or sample"
 
     def selector(self, plan: Plan) -> Selector | None:
@@ -60,10 +65,10 @@ class RowFilter:
         if not self.rule:
             return None
         program, evaluate = None, None
+        types = {field.name: field.type for field in pa.schema(plan.schema)}
+        if plan.partition_schema is not None:
+            types |= {field.name: field.type for field in pa.schema(plan.partition_schema)}
         if self.filter is not None:
-            types = {field.name: field.type for field in pa.schema(plan.schema)}
-            if plan.partition_schema is not None:
-                types |= {field.name: field.type for field in pa.schema(plan.partition_schema)}
             for name in self.filter.columns:
                 if name not in types:
                     raise missing_column(name, plan, types)
@@ -75,7 +80,15 @@ class RowFilter:
                 ) from None
             if any(step.name == "unknown" for step in program.steps):
                 evaluate = PyarrowEvaluator(self.filter.expression)
-        return Selector(plan, sample=self.sample, filter=program, evaluate=evaluate, storage=self.storage)
+        of_rows, of_keys = None, None
+        if self.sample is not None:
+            low, high, seed, columns = self.sample
+            for name in columns or ():
+                if name not in types:
+                    raise missing_column(name, plan, types, "subset_by")
+            of_rows = (low, high, seed) if columns is None else None
+            of_keys = None if columns is None else (list(columns), low, high, seed)
+        return Selector(plan, sample=of_rows, subset=of_keys, filter=program, evaluate=evaluate, storage=self.storage)
 
     def kept_files(self, names: Sequence[str], values: pa.RecordBatch | None) -> list[int]:
         """The indices of the files that the filter does not rule out by their folders' values, one row a file."""
@@ -103,12 +116,16 @@ def rule_in_words(rule: str) -> str:
     return ", ".join(parts)
 
 
-def missing_column(name: str, plan: Plan, types: Mapping[str, pa.DataType]) -> ColumnNotFoundError:
+def missing_column(
+    name: str, plan: Plan, types: Mapping[str, pa.DataType], argument: str = "filters"
+) -> ColumnNotFoundError:
     """`types`: of the plan's columns, which have no `name`."""
     try:  # the core knows names that are near, and the dotted paths that `columns=` takes
         Projection(plan, [name], tensors=False, default=core_spec(ColumnOptions()), specs={}, groups=[])
     except ColumnNotFoundError as error:
-        return ColumnNotFoundError(f"filters=: {error.args[0]}")
+        return ColumnNotFoundError(f"{argument}=: {error.args[0]}")
+    if argument == "subset_by":
+        return ColumnNotFoundError(f"subset_by={name!r} is a field in a column: a key is made of whole columns")
     for column, type_ in types.items():
         fields = _fields(type_, name.removeprefix(f"{column}.")) if name.startswith(f"{column}.") else None
         if fields is not None:

@@ -71,7 +71,8 @@ def facts_of(saved: SavedState) -> list[tuple[str, str]]:
     if rows.filter is not None:
         found.append(("filter", str(rows.filter["rows"])))
     if rows.sample is not None:
-        found.append(("sample", f"{rows.sample['low']} to {rows.sample['high']}, seed {rows.sample['seed']}"))
+        of = "" if rows.sample["columns"] is None else f" of the keys in {', '.join(rows.sample['columns'])}"
+        found.append(("sample", f"{rows.sample['low']} to {rows.sample['high']}{of}, seed {rows.sample['seed']}"))
     if rows.left_out:
         found.append(("left out", text.listed(sorted(rows.left_out))))
     named = text.listed([name for name, _, _ in saved.files.table], 3) if saved.files.table else "by digest only"
@@ -93,6 +94,8 @@ def needs_of(saved: SavedState) -> dict[str, Any]:
         found["filters"] = str(rows.filter["rows"])
     if rows.sample is not None:
         found |= {"subset": (rows.sample["low"], rows.sample["high"]), "sample_seed": rows.sample["seed"]}
+        if rows.sample["columns"] is not None:
+            found["subset_by"] = rows.sample["columns"]
     return found
 
 

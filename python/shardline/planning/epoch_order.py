@@ -147,5 +147,6 @@ def _entries(rows: RowFilter, plan: Plan) -> tuple[dict[str, Any] | None, dict[s
         folders = {name: types[name] for name in rows.filter.columns if name in types}
         filtered = {"rows": rows.filter.text, "folders": folders, "counts": plan.passing[1]}
     if rows.sample is not None:
-        sampled = {"version": SAMPLE_VERSION, "columns": None, **rows.sample._asdict()}
+        columns = rows.sample.columns
+        sampled = {"version": SAMPLE_VERSION, **rows.sample._asdict(), "columns": columns and list(columns)}
     return filtered, sampled

@@ -216,9 +216,9 @@ def describe(state: Any) -> str:
     if rows.filter is not None:
         lines.append(f"  rows that pass the filter {rows.filter['rows']}")
     if sample is not None:
+        of = "every row group" if sample["columns"] is None else f"the keys in {', '.join(sample['columns'])}"
         lines.append(
-            f"  of a sample: the fractions {sample['low']} to {sample['high']} of every row group, by the "
-            f"seed {sample['seed']}"
+            f"  of a sample: the fractions {sample['low']} to {sample['high']} of {of}, by the seed {sample['seed']}"
         )
     if rows.left_out:
         lines.append(f"  {_counted(len(rows.left_out), 'file')} left out: {', '.join(sorted(rows.left_out))}")

@@ -16,7 +16,7 @@ _SAMPLE_NAMES = {
     "low": "subset (from)",
     "high": "subset or sample (up to)",
     "seed": "sample_seed",
-    "columns": "columns that the sample goes by",
+    "columns": "subset_by",
 }
 
 
@@ -123,7 +123,9 @@ def _row_differences(saved: SavedRows, order: EpochOrder) -> list[Difference]:
     if was and here:
         compare("sample version", was["version"], here["version"], "use the shardline that saved the state")
     for name, called in _SAMPLE_NAMES.items():
-        compare(called, was.get(name), here.get(name), "give sample= or subset=, and sample_seed=, as it was")
+        compare(
+            called, was.get(name), here.get(name), "give sample= or subset=, subset_by= and sample_seed=, as it was"
+        )
     return found
 
 

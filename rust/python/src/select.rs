@@ -94,10 +94,11 @@ pub(crate) struct Selector(pub(crate) Arc<select::Selector>, remote::StoreAccess
 #[pymethods]
 impl Selector {
     #[new]
-    #[pyo3(signature = (plan, *, sample=None, filter=None, evaluate=None, storage=None))]
+    #[pyo3(signature = (plan, *, sample=None, subset=None, filter=None, evaluate=None, storage=None))]
     fn new(
         plan: &Plan,
         sample: Option<(f64, f64, u64)>,
+        subset: Option<(Vec<String>, f64, f64, u64)>,
         filter: Option<(Vec<String>, Vec<EncodedOp>)>,
         evaluate: Option<Py<PyAny>>,
         storage: Option<&Storage>,
@@ -107,6 +108,10 @@ impl Selector {
             let mut filter = filter.map(predicate).transpose()?;
             if let Some(evaluate) = evaluate {
                 filter = filter.map(|filter| filter.evaluated_by(Arc::new(PyEvaluator(evaluate))));
+            }
+            if let Some((key, low, high, seed)) = subset {
+                let all = || Predicate::new(Vec::new(), vec![FilterOp::Constant(Some(true))]);
+                filter = Some(filter.map_or_else(all, Ok)?.within(key, low, high, seed)?);
             }
             select::Selector::new(&plan.0, sample, filter)
         };

@@ -83,7 +83,18 @@ impl<'a> GroupColumn<'a> {
         let is_virtual = source.virtual_column.is_some();
         let root = root(&file.metadata, &source.path, source.index).filter(|_| !is_virtual);
         let row_bytes = plan.row_bytes(start + group).max(1);
-        Ok(Self { file, bytes: &file.handle, group, number: index, first_row, row_bytes, source, root, folder, pool: None })
+        Ok(Self {
+            file,
+            bytes: &file.handle,
+            group,
+            number: index,
+            first_row,
+            row_bytes,
+            source,
+            root,
+            folder,
+            pool: None,
+        })
     }
 
     /// The leaves in this file that hold the source.

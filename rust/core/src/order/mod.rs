@@ -34,6 +34,7 @@ pub use progress::{LegRequest, Legs, Outcome};
 pub use resolve::{DEFAULT_BUFFER_BYTES, DEFAULT_STRANDS, resolve};
 pub use rowset::{RowSet, Runs};
 pub use sample::Sample;
+pub(crate) use sample::fixed_fraction;
 pub use spec::{Buffer, Groups, MAX_STRANDS, Order, OrderSpec, Resolved};
 pub use split::{SplitLimits, Splits};
 pub use split_sequence::{GroupSlice, SplitSequence};

@@ -29,9 +29,7 @@ impl Sample {
                 "split=({low}, {high}) must be an interval in 0 … 1, the first smaller"
             )));
         }
-        // A power of two is a factor without rounding; what is below 2⁻⁶⁴ is cut off.
-        let fixed = |fraction: f64| (fraction * 2_f64.powi(64)) as u128;
-        Ok(Self { low: fixed(low), high: fixed(high), seed })
+        Ok(Self { low: fixed_fraction(low), high: fixed_fraction(high), seed })
     }
 
     /// The values of the permutation that are in the sample; as many rows as there are of these.
@@ -67,6 +65,11 @@ impl Sample {
         });
         Ok(RowSet::from_words(rows, words.collect()))
     }
+}
+
+/// A fraction in units of 2⁻⁶⁴. A power of two is a factor without rounding; what is below 2⁻⁶⁴ is cut off.
+pub(crate) fn fixed_fraction(fraction: f64) -> u128 {
+    (fraction * 2_f64.powi(64)) as u128
 }
 
 fn permutable(rows: u64) -> Result<u32> {

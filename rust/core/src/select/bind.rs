@@ -7,6 +7,7 @@ use arrow_schema::DataType;
 
 use super::comparable::{ComparableKind, comparable_kind};
 use super::evaluate;
+use super::key_subset::{KeySubset, can_be_key};
 use super::predicate::{Condition, FilterOp, Literal, Predicate, Test};
 use crate::decode::{Column, Projection, ProjectionSpec, TextPolicy};
 use crate::files::Plan;
@@ -33,6 +34,16 @@ impl Predicate {
                 return Err(Error::Unsupported(format!(
                     "filters compare column {:?}, which is {data_type}, with what it cannot be compared with",
                     self.names[*column]
+                )));
+            }
+        }
+        for &column in self.subset.iter().flat_map(KeySubset::columns) {
+            let data_type = projection.columns()[column].sources[0].field.data_type();
+            if !can_be_key(data_type) {
+                return Err(Error::Unsupported(format!(
+                    "subset_by: column {:?} is {data_type}, and a key is made of numbers, texts, bytes, dates and times; \
+                     give other columns",
+                    self.names[column]
                 )));
             }
         }

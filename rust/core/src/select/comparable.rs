@@ -55,7 +55,7 @@ pub(super) fn comparable_kind(data_type: &DataType) -> Option<ComparableKind> {
 }
 
 /// The scale of a decimal.
-fn scale(data_type: &DataType) -> Option<i8> {
+pub(super) fn scale(data_type: &DataType) -> Option<i8> {
     match data_type {
         DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal128(_, scale) => Some(*scale),
         _ => None,

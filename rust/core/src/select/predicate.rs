@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{BooleanArray, RecordBatch};
 
+use super::key_subset::KeySubset;
 use crate::{Error, Result};
 
 /// A value that columns are compared with, in the column's own unit.
@@ -94,6 +95,7 @@ pub struct Predicate {
     pub(super) names: Vec<String>,
     pub(super) steps: Vec<FilterOp>,
     pub(super) evaluator: Option<Arc<dyn Evaluator>>,
+    pub(super) subset: Option<KeySubset>,
 }
 
 impl Predicate {
@@ -121,13 +123,29 @@ impl Predicate {
                 }
             }
         }
-        if depth == 1 { Ok(Self { names, steps, evaluator: None }) } else { Err(bad()) }
+        if depth == 1 { Ok(Self { names, steps, evaluator: None, subset: None }) } else { Err(bad()) }
     }
 
     /// The same, evaluated by another: then its steps serve only to leave out what none of, or all of which passes.
     #[must_use]
     pub fn evaluated_by(self, evaluator: Arc<dyn Evaluator>) -> Self {
         Self { evaluator: Some(evaluator), ..self }
+    }
+
+    /// The same, of rows whose keys in these columns have fractions from `low` up to `high`.
+    ///
+    /// # Errors
+    /// As [`KeySubset::new`].
+    pub fn within(mut self, key: Vec<String>, low: f64, high: f64, seed: u64) -> Result<Self> {
+        let mut columns = Vec::with_capacity(key.len());
+        for name in key {
+            columns.push(self.names.iter().position(|known| *known == name).unwrap_or(self.names.len()));
+            if columns.last() == Some(&self.names.len()) {
+                self.names.push(name);
+            }
+        }
+        self.subset = Some(KeySubset::new(columns, low, high, seed)?);
+        Ok(self)
     }
 
     /// The names of its columns.

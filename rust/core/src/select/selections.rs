@@ -97,12 +97,14 @@ impl Selector {
         let stats: Vec<ColumnStats> = columns
             .iter()
             .map(|column| match (column.sources[0].virtual_column, plan.partitions()) {
-                (Some(VirtualColumn::Partition(partition)), Some(values)) => ColumnStats::of_partition(values, partition, index),
+                (Some(VirtualColumn::Partition(partition)), Some(values)) => {
+                    ColumnStats::of_partition(values, partition, index)
+                }
                 _ => ColumnStats::of_row_group(of, leaves, file.metadata.schema(), &column.sources[0].field),
             })
             .collect();
         let outcomes = pruning::outcomes(predicate, &stats);
-        match (outcomes.may_pass(), outcomes.all_pass()) {
+        match (outcomes.may_pass(), outcomes.all_pass() && predicate.subset.is_none()) {
             (false, _) => Verdict::None,
             (true, true) => Verdict::All,
             (true, false) => Verdict::Some,
@@ -193,6 +195,10 @@ fn filtered(plan: &Plan, file: &OpenFile, group: usize, predicate: &Predicate, c
                     Error::Data { path: file.path.clone(), detail: format!("among rows {first} to {last}: {detail}") }
                 })?
             }
+        };
+        let passing = match &predicate.subset {
+            None => passing,
+            Some(subset) => &passing & &subset.rows(&arrays, count)?,
         };
         words.extend(passing.bit_chunks().iter_padded().take(count.div_ceil(64)));
     }
