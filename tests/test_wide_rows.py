@@ -81,6 +81,21 @@ def test_a_dictionary_of_large_words_is_bounded_by_what_it_decodes_to(tmp_path):
 
 
 @linux
+def test_dictionaries_of_the_row_groups_that_many_shards_have_open(tmp_path):
+    rng = np.random.default_rng(0)
+    groups, rows = 64, 40_000
+    with pq.ParquetWriter(tmp_path / "a.parquet", pa.schema([(f"x{n}", pa.float32()) for n in range(12)])) as writer:
+        for _ in range(groups):
+            columns = {f"x{n}": rng.standard_normal(rows, dtype="f4") for n in range(12)}
+            writer.write_table(pa.table(columns), row_group_size=rows)
+    # 16 shards of 4 strands have all row groups open, with 110 MiB of dictionaries. Windows are 8 buffers in all.
+    options = {"shuffle_strands": 4, "shuffle_buffer_bytes": "1MiB", "prefetch_bytes": "8MiB", "batch_size": 256}
+    found, most = peak(tmp_path, shuffle=True, num_shards=16, **options)
+    assert found == groups * rows
+    assert most < 96 * MIB
+
+
+@linux
 def test_one_file_of_wide_rows_among_narrow_ones(tmp_path):
     path = wide(tmp_path / "data", 1, 200, MIB // 2)
     narrow = pa.table({"i": np.arange(200, 400_200), "image": pa.array([b"x"] * 400_000, pa.binary())})

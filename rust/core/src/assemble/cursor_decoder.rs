@@ -84,6 +84,16 @@ impl CursorDecoder {
         (0..key.sources.len()).map(|source| join(name(source), &of_source(source))).collect()
     }
 
+    /// The bytes that its open decoders hold until the next task.
+    pub(crate) fn held(&self) -> u64 {
+        self.readers.iter().flatten().map(SourceReader::held).sum()
+    }
+
+    /// Closes them: the next task opens them again.
+    pub(crate) fn close(&mut self) {
+        self.readers = None;
+    }
+
     /// Decodes these rows, and keeps those after them that it decodes with them.
     fn more(&mut self, reading: Reading<'_>, key: &CursorKey, rows: &Range<u64>) -> Result<Vec<ArrayRef>> {
         let group_rows = reading.files.plan().line_rows()[key.group as usize];

@@ -15,6 +15,8 @@ pub(crate) struct RowGroupCursor {
     decoder: Option<CursorDecoder>,
     /// The turn in which a task was last added.
     touched: u64,
+    /// The bytes that its decoder held after its last task.
+    held: u64,
 }
 
 /// All open cursors.
@@ -26,6 +28,8 @@ pub(crate) struct Cursors {
     turn: u64,
     /// The turn in which idle cursors were last closed.
     swept: u64,
+    /// The bytes that all decoders hold.
+    held: u64,
 }
 
 impl Cursors {
@@ -41,6 +45,7 @@ impl Cursors {
                 tasks: VecDeque::new(),
                 decoder: Some(CursorDecoder::default()),
                 touched: self.turn,
+                held: 0,
             };
             self.cursors.insert(self.next, cursor);
             self.next
@@ -64,10 +69,19 @@ impl Cursors {
         Some((cursor.key.clone(), task, decoder))
     }
 
+    /// Whether the decoder of a cursor may hold so many bytes until its next task, of `most` for all.
+    pub(crate) fn may_hold(&self, number: u64, bytes: u64, most: u64) -> bool {
+        let before = self.cursors.get(&number).map_or(0, |cursor| cursor.held);
+        (self.held - before).saturating_add(bytes) <= most
+    }
+
     /// Returns the decoders to the cursor, and the chunk for which it has to be queued again, if any; closes it at the
     /// end of its row group.
     pub(crate) fn stop(&mut self, number: u64, decoder: CursorDecoder, group_rows: u64) -> Option<u64> {
         let cursor = self.cursors.get_mut(&number)?;
+        let held = decoder.held();
+        self.held = self.held - cursor.held + held;
+        cursor.held = held;
         cursor.decoder = Some(decoder);
         if let Some(task) = cursor.tasks.front() {
             return Some(task.chunk);
@@ -80,6 +94,7 @@ impl Cursors {
 
     fn close(&mut self, number: u64) {
         if let Some(cursor) = self.cursors.remove(&number) {
+            self.held -= cursor.held;
             let place = (cursor.key, cursor.next_row);
             if self.by_place.get(&place) == Some(&number) {
                 self.by_place.remove(&place);

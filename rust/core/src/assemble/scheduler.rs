@@ -22,6 +22,9 @@ use crate::{Error, Result};
 
 /// The sources of a cursor have at least this many bytes in a row group, so that small row groups are few tasks.
 const CURSOR_BYTES: u64 = 256 << 10;
+/// Open row groups may hold so many times the budget: 32 of 12 MiB stay open at the defaults. To read all of them anew
+/// for each window takes a quarter more of the processor.
+const HELD: u64 = 2;
 /// One part in so many of the budget may be pages that are decompressed before their turn.
 const EARLY_PART: u64 = 4;
 
@@ -34,6 +37,8 @@ pub(crate) struct Scheduler {
     filter_prefetch: Option<FilterPrefetch>,
     pub(crate) line: Line,
     budget: u64,
+    /// Row groups that are read in turn.
+    open_groups: u64,
     quota: Quota,
     size: ChunkSize,
     ahead: DecodeAhead,
@@ -75,8 +80,10 @@ impl Scheduler {
         let pool = Arc::new(DecompressPool::new((budget / EARLY_PART) as usize));
         let done = Condvar::new();
         let filter_prefetch = (selections.is_some() && files.are_remote()).then(FilterPrefetch::default);
+        let open_groups = schedule.num_slots() as u64 * line.strands();
         Self {
             files,
+            open_groups,
             projection,
             selections,
             filter_prefetch,
@@ -94,6 +101,12 @@ impl Scheduler {
     /// Leave to decode, for which other readers' threads are waited for. Those that read a store mostly wait for it.
     pub(crate) fn turn(&self) -> Option<Turn<'_>> {
         (!self.files.are_remote()).then(|| self.quota.turn())
+    }
+
+    /// The bytes that open row groups may hold between their tasks: dictionaries and pages. One that is read on from at
+    /// once stays open; and those of a store, which would be fetched again.
+    pub(crate) fn most_held(&self) -> u64 {
+        if self.open_groups <= 1 || self.files.are_remote() { u64::MAX } else { HELD * self.budget }
     }
 
     /// What all cursors read with.

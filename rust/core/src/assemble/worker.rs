@@ -82,8 +82,15 @@ fn decode<'a>(
     let busy = begin.elapsed();
     drop(turn);
 
+    let held = decoder.held();
     let mut state = scheduler.lock();
     state.metrics.busy += busy;
+    if !state.cursors.may_hold(cursor, held, scheduler.most_held()) {
+        // Of cursors that are read in turn, to close those that come last keeps as many open as can be.
+        drop(state);
+        decoder.close();
+        state = scheduler.lock();
+    }
     if let Err(error) = result
         && let Some(builder) = state.builders.get_mut(&task.chunk)
     {

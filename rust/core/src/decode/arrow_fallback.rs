@@ -42,6 +42,8 @@ pub(crate) struct FallbackColumn {
     taken: u64,
     /// Decoded rows that nobody asked for yet.
     rest: Option<Part>,
+    /// About the bytes of its dictionaries and open pages.
+    open_bytes: u64,
 }
 
 /// The readers of one column, which go on side by side.
@@ -81,7 +83,14 @@ impl FallbackColumn {
     pub(crate) fn open(of: &GroupColumn<'_>, root: usize, set: Option<&RowSet>, from: u64) -> Result<Self> {
         let manner = Manner { text_as_bytes: false, step: step(of.row_bytes), in_parts: true };
         let readers = Readers::open(of, root, set, from, manner).map_err(|error| of.corrupt(&error))?;
-        Ok(Self { root, from, readers, decoded: 0, taken: 0, rest: None })
+        let open_bytes = of.open_bytes(root)?;
+        Ok(Self { root, from, readers, decoded: 0, taken: 0, rest: None, open_bytes })
+    }
+
+    /// About the bytes that it holds between two calls.
+    pub(crate) fn held(&self) -> u64 {
+        let rest = self.rest.as_ref().map_or(0, |rest| rest.values.get_buffer_memory_size());
+        self.open_bytes + rest as u64
     }
 
     /// The next `rows` rows (of the set that it was opened with); text may come as bytes.

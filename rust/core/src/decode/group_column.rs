@@ -17,6 +17,9 @@ use crate::files::Plan;
 use crate::order::RowSet;
 use crate::{Error, Result, third_party};
 
+/// Most writers' pages are no larger.
+const PAGE_BYTES: u64 = 1 << 20;
+
 /// A source column in a row group.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupColumn<'a> {
@@ -109,6 +112,18 @@ impl<'a> GroupColumn<'a> {
         let chunks = self.leaves(root)?.into_iter().map(|leaf| group.column(leaf).byte_range());
         let ranges = chunks.map(|(start, length)| start..start.saturating_add(length));
         Ok(ranges.reduce(|one, other| one.start.min(other.start)..one.end.max(other.end)))
+    }
+
+    /// About the bytes of the dictionaries, and of a page of every leaf, of a column at this place.
+    pub(super) fn open_bytes(&self, root: usize) -> Result<u64> {
+        let group = self.file.metadata.metadata().row_group(self.group);
+        let of = |leaf: usize| {
+            let column = group.column(leaf);
+            let (start, length) = column.byte_range();
+            let data = u64::try_from(column.data_page_offset()).unwrap_or(start).saturating_sub(start).min(length);
+            data + (length - data).min(PAGE_BYTES)
+        };
+        Ok(self.leaves(root)?.into_iter().map(of).sum())
     }
 
     /// Where the rows from this one of the row group on come from, for messages.

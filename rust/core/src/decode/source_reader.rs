@@ -38,6 +38,15 @@ impl SourceReader {
         Ok(Self { decoder, next_row: row })
     }
 
+    /// The bytes that it holds between two readings, at least.
+    pub(crate) fn held(&self) -> u64 {
+        match &self.decoder {
+            Decoder::Dense(dense) => dense.held() as u64,
+            Decoder::Fallback(fallback) | Decoder::Set(fallback) => fallback.held(),
+            Decoder::Missing => 0,
+        }
+    }
+
     /// The next rows as they stand in the file, of the type that the plan gives all files.
     pub(crate) fn values(&mut self, of: &GroupColumn<'_>, rows: usize) -> Result<ArrayRef> {
         let array = self.decode(of, rows)?;

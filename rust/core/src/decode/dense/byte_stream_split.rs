@@ -23,6 +23,11 @@ impl Streams {
         self.count - self.next
     }
 
+    /// The bytes of the page.
+    pub(super) fn held(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Hands on the next `count` (no more than are left) values of `SIZE` bytes, put together again, in blocks.
     pub(super) fn take<const SIZE: usize>(&mut self, count: usize, mut each: impl FnMut(&[u8])) {
         let mut block = [[0_u8; SIZE]; BLOCK];

@@ -110,6 +110,11 @@ impl ChunkDecoder {
         Ok(array)
     }
 
+    /// The bytes of the dictionary and of the page in use.
+    pub(super) fn held(&self) -> usize {
+        self.values.held()
+    }
+
     pub(super) fn skip(&mut self, rows: usize) -> Result<()> {
         let step = self.advance(rows, None);
         self.lost |= step.is_err();

@@ -21,6 +21,11 @@ impl<T: ArrowNativeType> Dictionary<T> {
         Ok(Self { values })
     }
 
+    /// The bytes of its values.
+    pub(super) fn held(&self) -> usize {
+        self.values.inner().len()
+    }
+
     fn fill(&self, index: u32, count: usize, out: &mut Vec<T>) -> Result<()> {
         let Some(value) = self.values.get(index as usize) else { return self.beyond() };
         out.resize(out.len() + count, *value);
@@ -57,6 +62,11 @@ impl Indices {
                 Ok(Self { width: *width, bytes, at: 1, run: RleRun::Repeated { value: 0, len: 0 }, used: 0 })
             }
         }
+    }
+
+    /// The bytes of the page.
+    pub(super) fn held(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Appends the values of the next `count` indices to `out`.

@@ -80,6 +80,11 @@ impl DenseColumn {
         Ok(self.column.read_runs(runs, rows)?.map_or(Read::NotDense, Read::Array))
     }
 
+    /// The bytes that it holds between two calls: the dictionary's, and those of the page in use.
+    pub fn held(&self) -> usize {
+        self.column.held()
+    }
+
     /// Passes over exactly the next `rows` rows: whole pages without decompressing them where the page headers give
     /// their rows. Nulls and other encodings are no hindrance to it.
     pub fn skip(&mut self, rows: usize) -> Result<()> {

@@ -26,6 +26,8 @@ pub(super) trait Values: Send {
     fn skip(&mut self, count: usize) -> Result<()>;
     /// The output so far, with its number of values; the next begins empty.
     fn finish(&mut self) -> (Buffer, usize);
+    /// The bytes of the dictionary and of what is left of the page.
+    fn held(&self) -> usize;
 }
 
 pub(super) fn of_words_as_bytes() -> Box<dyn Values> {
@@ -210,6 +212,16 @@ impl<L: Physical> Values for FixedWidthValues<L> {
         }
         let count = out.len();
         (buffer_pool::buffer(out), count)
+    }
+
+    fn held(&self) -> usize {
+        let page = match &self.page {
+            Section::Plain(bytes) => bytes.len(),
+            Section::Stored(_) => 0,
+            Section::Indices(indices) => indices.held(),
+            Section::Streams(streams) => streams.held(),
+        };
+        page + self.dictionary.as_ref().map_or(0, Dictionary::held)
     }
 }
 
