@@ -63,16 +63,15 @@ def bench(
     for name in _OF_BENCH:
         if name in arguments:
             raise ShardlineTypeError(f"{name}= is not taken: bench measures one rank, from files that it lists itself")
+    # The transform is only ever called in the turns' processes.
+    dataset = StructuredDataset(path, **arguments, rank=0, num_ranks=1)
+    listed = time.monotonic() - began
+    given = {name: value for name, value in arguments.items() if name not in ("batch_size", "num_threads")}
+    given |= {"shuffle_seed": dataset.seed} if given.get("shuffle") else {}
+    order, settings = dataset.measured()
+    found = readers(order.plan, given, settings.num_threads, settings.batch_size, transform, num_workers, model_ms)
     with Server() as server:
-        listing = time.monotonic()
-        # The transform is only ever called in the turns' processes.
-        dataset = StructuredDataset(path, **arguments, rank=0, num_ranks=1)
-        listed = time.monotonic() - listing
-        given = {name: value for name, value in arguments.items() if name not in ("batch_size", "num_threads")}
-        given |= {"shuffle_seed": dataset.seed} if given.get("shuffle") else {}
-        order, settings = dataset.measured()
-        found = readers(order.plan, given, settings.num_threads, settings.batch_size, transform, num_workers, model_ms)
-        measured, rounds, turn = take_turns(found, began + seconds, server, progress or (lambda done, of: None))
+        measured, rounds, turn = take_turns(found, began + seconds, server, progress or _nobody)
     row_bytes = next((each.row_bytes for each in measured[ASKED].rounds.values() if each.row_bytes), 0.0)
     return BenchReport(
         path=str(path),
@@ -89,3 +88,7 @@ def bench(
         row_bytes=row_bytes,
         readers=measured,
     )
+
+
+def _nobody(done: int, of: int) -> None:
+    """Is told of progress, and does nothing."""

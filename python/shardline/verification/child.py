@@ -45,7 +45,7 @@ def _attempt(file: Any) -> Outcome:
         job = pickle.load(file)
         _run(job, found)
     except TransformError as error:
-        found.wrong = Wrong("transform", str(error.args[0]), str(error.args[1]))
+        found.wrong = Wrong("transform", *error.parts())
     except ShardlineError as error:
         found.wrong = Wrong("data", str(error), traceback.format_exc())
     except Exception as error:

@@ -128,4 +128,4 @@ def _arrow(array: Any, take: _Take) -> None:
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
         take(np.ascontiguousarray(array.drop_null().to_numpy(zero_copy_only=False)))
     else:
-        take(repr(array.drop_null().to_pylist()))
+        take(repr(array.to_pylist()))

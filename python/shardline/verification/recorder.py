@@ -16,7 +16,13 @@ _AGAIN = 40
 
 
 class TransformError(Exception):
-    """The user's transform raised: in a word, and the traceback. Only text, so that it comes out of any process."""
+    """The user's transform raised: in a line what, and then the traceback. Only text: it comes out of any process."""
+
+    def parts(self) -> tuple[str, str]:
+        """(the line, the traceback), whether it was raised here or in a worker process, which wraps it."""
+        said = str(self).rpartition(f"{type(self).__name__}: ")[2]
+        line, _, trace = said.partition("\n")
+        return line, trace
 
 
 class Recorder:
@@ -59,9 +65,9 @@ class Recorder:
         try:
             result = self._transform(batch)
         except Exception as error:
-            raise TransformError(f"{type(error).__name__}: {error}", traceback.format_exc()) from None
+            raise TransformError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}") from None
         if result is None:
-            raise TransformError("it returned None: it must return the batch that is to be delivered", "")
+            raise TransformError("it returned None: it must return the batch that is to be delivered")
         return result
 
 
