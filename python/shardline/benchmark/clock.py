@@ -8,7 +8,7 @@ from shardline.benchmark.memory import begin_peak, peak
 
 
 class Clock:
-    """Begins when it is made, and lasts so many seconds, but at least to the first batch."""
+    """Begins when it is made, and lasts so many seconds, but at least to the second batch."""
 
     def __init__(self, seconds: float, step_seconds: float | None = None) -> None:
         self.rows = self.batches = 0
@@ -21,8 +21,8 @@ class Clock:
 
     @property
     def over(self) -> bool:
-        """Whether the time is up."""
-        return self.first is not None and perf_counter() - self._start >= self._limit
+        """Whether the time is up, and there was a batch after the first one, so that there is a rate."""
+        return self.batches > 0 and perf_counter() - self._start >= self._limit
 
     def through(self, batches: Iterable[int]) -> bool:
         """Takes batches, by their rows; whether they came to their end before the time was up."""

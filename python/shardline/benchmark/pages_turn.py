@@ -19,6 +19,8 @@ from shardline.benchmark.page_walk import pages
 from shardline.benchmark.turn import Result, Turn
 from shardline.errors import ShardlineValueError
 
+_CODECS = ("snappy", "gzip", "brotli", "zstd", "lz4_raw")
+
 
 def run(turn: Turn) -> Result:
     """Row groups are taken by so many threads; the first of them is the first batch."""
@@ -104,8 +106,9 @@ def read_group(file: int, chunks: list[Any], memory: Memory) -> tuple[int, int]:
 
 
 def _codec(name: str) -> Any:
-    if name == "LZ4":
-        raise ShardlineValueError("pages of Hadoop's LZ4 are not decompressed here")
     if name == "UNCOMPRESSED":
         return None
-    return pa.Codec(name.lower())
+    name = "lz4_raw" if name == "LZ4" else name.lower()  # Hadoop's has another name
+    if name not in _CODECS:
+        raise ShardlineValueError(f"pages compressed by {name} are not decompressed here")
+    return pa.Codec(name)

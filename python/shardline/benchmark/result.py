@@ -34,16 +34,13 @@ class Measured:
         """Takes in a round."""
         if isinstance(result, Failed):
             self.why = result.why
-        elif not result.rows:
-            self.why = "only the first batch came within its time: give more --seconds"
-            self.rounds.setdefault(-1, result)
         else:
             self.rounds[number] = result
 
     @property
     def rates(self) -> dict[int, float]:
         """Rows a second, of each round."""
-        return {number: each.rows / each.seconds for number, each in self.rounds.items() if each.rows and each.seconds}
+        return {number: each.rows / each.seconds for number, each in self.rounds.items()}
 
     @property
     def rows_per_second(self) -> float | None:
@@ -63,12 +60,12 @@ class Measured:
     @property
     def waited(self) -> list[float]:
         """Seconds a batch that the loop waited, of each round."""
-        return [each.waited_seconds / each.batches for each in self.rounds.values() if each.batches]
+        return [each.waited_seconds / each.batches for each in self.rounds.values()]
 
     @property
     def waited_share(self) -> list[float]:
         """The share of its time that the loop waited, of each round."""
-        return [each.waited_seconds / each.seconds for each in self.rounds.values() if each.seconds]
+        return [each.waited_seconds / each.seconds for each in self.rounds.values()]
 
     @property
     def verdict(self) -> str:
