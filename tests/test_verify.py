@@ -33,7 +33,6 @@ from torch.utils.data import get_worker_info
 OWN = np.random.default_rng()
 ONCE = np.random.default_rng(7)
 CALLS = 0
-SEEN = []
 FIRST = None
 
 
@@ -59,11 +58,6 @@ def counts(batch):
     global CALLS
     CALLS += 1
     return {**batch, "x": batch["x"] + CALLS}
-
-
-def collects(batch):
-    SEEN.append(1)
-    return {**batch, "x": batch["x"] + len(SEEN)}
 
 
 def every_tenth(batch):
@@ -276,7 +270,6 @@ FAULTS = {
     "unseeded": ("generator", "came to"),
     "seeded_once": ("state", "the global ONCE is a generator of its own"),
     "counts": ("state", "the global CALLS changed between calls"),
-    "collects": ("state", "the global SEEN changed between calls"),
     "every_tenth": ("state", "the global CALLS changed"),
     "of_first": ("state", "after the batches before this one"),
     "running": ("state", "its attribute .total changed between calls"),

@@ -32,8 +32,8 @@ class Server:
         )
         try:
             self._ask([each or str(Path.cwd()) for each in sys.path])
-        except BaseException:
-            self.__exit__(None, None, None)
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
             raise
         return self
 
@@ -43,7 +43,7 @@ class Server:
         process = self._process
         process.stdin.close()  # its end; it ends the turn in hand with it
         try:
-            process.wait(5)
+            process.wait(0.5 if error else 5)
         except subprocess.TimeoutExpired:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

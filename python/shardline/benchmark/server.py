@@ -75,7 +75,7 @@ def _fork(kinds: dict[str, Any], body: bytes, limit: float) -> Any:
         os.close(here)
         _perform(kinds, body, there)
     os.close(there)
-    found: Any = Failed(f"no batch within {limit:.0f} s")
+    found: Any = Failed(f"no two batches within {limit:.3g} s")
     try:
         # The input's end, too: then nobody waits for the result.
         ready, _, _ = select.select([here, 0], [], [], limit)
