@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 
@@ -373,6 +374,7 @@ def test_what_the_figures_do_not_say():
     said = " ".join(report(asked=(4000, 6000, 9000), page=900).sentences)
     assert "The rounds lie far apart (4.00 k to 9.00 k rows/s)" in said
     assert "Pages have 900 bytes on average" in said
+    assert "more than 1 round was complete" in " ".join(replace(report(), rounds=1).sentences)
     loop = Measured("loop", "hand-written loop", why="it reads all rows")
     found = report(loop=loop)
     assert found.times_loop is None

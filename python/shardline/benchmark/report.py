@@ -7,7 +7,7 @@ from typing import Any
 
 from shardline import text
 from shardline.benchmark.readers import ASKED, LIMIT, LOOP, STEP
-from shardline.benchmark.result import Measured
+from shardline.benchmark.result import LEAST, Measured
 
 _WIDE = 96
 """Columns from which on one table has room for all figures."""
@@ -110,6 +110,11 @@ class BenchReport:
         """What follows from the figures, and what they do not say."""
         found = [*self._compared(), *self._faster(), *self._model()]
         found.append(f"Listing the files took {_seconds(self.listed_seconds)}, which is in no figure above.")
+        if self.rounds < LEAST:
+            found.append(
+                f"No more than {text.counted(self.rounds, 'round')} was complete, which says nothing of the spread: "
+                "give more --seconds."
+            )
         rates = self._asked.rates.values()
         if rates and max(rates) - min(rates) > _APART * median(rates):
             found.append(

@@ -7,6 +7,9 @@ from typing import Any
 from shardline.benchmark.readers import Reader
 from shardline.benchmark.turn import Failed, Result
 
+LEAST = 3
+"""Rounds, that a median may be said."""
+
 
 @dataclass
 class Measured:

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from shardline.benchmark.client import Server
 from shardline.benchmark.readers import ASKED, Reader
-from shardline.benchmark.result import Measured
+from shardline.benchmark.result import LEAST, Measured
 from shardline.benchmark.turn import Failed
 from shardline.errors import ShardlineRuntimeError
 
-MOST, LEAST = 5, 3
+MOST = 5
 _LONG = 0.6
 """Seconds of a turn from which on there are more rounds instead of longer turns."""
 _SHORT = 0.02
