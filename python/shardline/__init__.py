@@ -2,6 +2,7 @@
 
 import warnings as _warnings
 
+from shardline import plot
 from shardline._core import DEBUG_BUILD as _DEBUG_BUILD
 from shardline._core import Plan, __version__
 from shardline.benchmark import BenchReport, bench
@@ -92,6 +93,7 @@ __all__ = [
     "explain",
     "inspect",
     "job_state",
+    "plot",
     "read_state",
     "rewrite",
     "shuffle_quality",

@@ -57,7 +57,7 @@ def draw_course(
 
     >>> course = draw_course(20, 1000, 3, (1, 2), (0, 1, 2), seed=0)
     >>> course.start, course.stop, [(life.num_ranks, life.num_workers) for life in course.lives]
-    (0, 40, [(2, 1), (1, 2), (2, 0), (1, 1)])
+    (0, 40, [(2, 2), (1, 0), (2, 1), (1, 2)])
     """
     rng = random.Random(seed)
     step = lcm(*ranks)  # an epoch's batches are a multiple of the shards, and so of this
