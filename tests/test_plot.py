@@ -53,6 +53,7 @@ def test_row_groups_are_drawn_at_their_sizes(tmp_path):
     footers = [pq.read_metadata(path) for path in sorted(folder.iterdir())]
     wanted = [footer.row_group(n).total_byte_size for footer in footers for n in range(footer.num_row_groups)]
     assert points(sizes)[:, 1].tolist() == wanted
+    assert sizes.get_ylabel() == "decompressed bytes"
 
 
 def test_a_timeline_is_what_a_clock_says(tmp_path, monkeypatch):
@@ -78,6 +79,16 @@ def test_a_timeline_is_what_a_clock_says(tmp_path, monkeypatch):
     ]  # fmt: skip
     training = figure.axes[0].collections[0].get_paths()[0].vertices
     assert training[:, 1].max() == 4000
+
+
+def test_a_long_timeline_is_drawn_by_means_and_says_what_is_above():
+    times = plot.Timeline(DataLoader.__new__(DataLoader))
+    times.steps = [plot.Step(0.001, 0.0, 0.003, 0.0)] * 3999 + [plot.Step(0.0, 0.0, 3.0, 0.0)]
+    [axes] = plot.timeline(times).axes
+    assert "(means of 10 steps)" in axes.get_title()
+    assert axes.get_ylim() == (0, pytest.approx(8))
+    assert axes.collections[-1].get_label() == "1 higher, up to 304 ms"
+    assert points(axes, -1)[:, 0].tolist() == [3990]
 
 
 def test_what_cannot_be_drawn_is_an_error(hundred, tmp_path, monkeypatch):

@@ -15,14 +15,15 @@ from shardline.loader import DataLoader
 from shardline.options.validate import Paths
 from shardline.quality.column import column_means
 from shardline.quality.report import measured_order
-from shardline.quality.sampling import Layout, sample_batches
-from shardline.text import size
+from shardline.quality.sampling import EPOCHS, Layout, sample_batches
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _POINTS = 20_000
-_STRETCHES = 100
+_STRETCHES = 400
+_DRAWN = 400
+"""Steps that are drawn one by one; of more, means of as many as it takes."""
 _COLORS = {"training": "#9aa5b1", "transform": "#e0862f", "decoding": "#3b7dd8", "making tensors": "#58a55c"}
 
 
@@ -52,10 +53,10 @@ def shuffle_quality(loader: Any, column: str | None = None, *, batch_size: int |
     figure = _figure(10, 4.2)
     order, settings, shards, rows_of_batch, epoch = measured_order(loader, batch_size)
     total, layout = order.num_rows, Layout(order.plan)
-    length = max(1, min(total, _POINTS) // _STRETCHES)
+    length = total if total <= _POINTS else _POINTS // _STRETCHES
     starts = np.unique(np.linspace(0, total - length, _STRETCHES).astype(np.int64))
     positions = np.concatenate([np.arange(start, start + length) for start in starts])
-    rows = np.concatenate([layout.rows(order.core.rows(epoch, [(int(s), int(s) + length)])) for s in starts])
+    rows = layout.rows(order.core.rows(epoch, [(int(start), int(start) + length) for start in starts]))
     batches, _ = sample_batches(order.core, layout, epoch, shards, rows_of_batch)
     if column is None:
         means, center, variance = batches.mean(1), (total - 1) / 2, (total**2 - 1) / 12
@@ -69,8 +70,13 @@ def shuffle_quality(loader: Any, column: str | None = None, *, batch_size: int |
     left.set(xlim=(0, total), ylim=(0, total))
     right.axhspan(center - spread, center + spread, color=_COLORS["training"], alpha=0.4, label="95% if uniform")
     right.scatter(np.arange(len(means)), means, s=4, color=_COLORS["transform"], label=f"batches of {rows_of_batch:,}")
-    right.set(title=f"Means of batches: {column or 'row number'}", xlabel="sampled batch", ylabel="mean")
+    right.set(
+        title=f"Means of batches: {column or 'row number'}", xlabel=f"sampled batch, {EPOCHS} epochs", ylabel="mean"
+    )
     right.legend(loc="best", fontsize="small")
+    for axis in (left.xaxis, left.yaxis, right.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:,.6g}")
+    left.tick_params(axis="x", labelrotation=20)
     figure.suptitle(f"{total:,} rows, {order.describe()}", fontsize="medium")
     return figure
 
@@ -96,14 +102,14 @@ def row_groups(path: Paths, **options: Any) -> "Figure":
     groups = [group for group in inspect(path, sample=False, **options).survey.groups if group.rows]
     if not groups:
         raise ShardlineValueError(f"{path}: no row group has rows, so that there is nothing to draw")
-    figures = (("rows", [group.rows for group in groups]), ("bytes, decompressed", [g.uncompressed for g in groups]))
-    for axes, (what, values) in zip(figure.subplots(1, 2), figures, strict=True):
+    rows, sizes = [group.rows for group in groups], [group.uncompressed for group in groups]
+    unit = min(3, int(np.log2(max(sizes)) // 10)) if max(sizes) else 0
+    sized = (f"decompressed {('bytes', 'KiB', 'MiB', 'GiB')[unit]}", [each / 1024**unit for each in sizes])
+    for axes, (what, values) in zip(figure.subplots(1, 2), (("rows", rows), sized), strict=True):
         axes.scatter(range(len(values)), values, s=6, color=_COLORS["decoding"])
         axes.axhline(float(np.median(values)), color=_COLORS["transform"], linewidth=1)
-        axes.set(title=f"{what.capitalize()} of each row group", xlabel="row group, in file order", ylabel=what)
-        axes.set_ylim(bottom=0)
-        if what != "rows":
-            axes.yaxis.set_major_formatter(lambda value, _: size(value))
+        axes.set(title=f"{what[0].upper()}{what[1:]} of each row group", xlabel="row group, in file order", ylabel=what)
+        axes.set_ylim(0, 1.1 * max(values))
     figure.suptitle(f"{len(groups):,} row groups; the line is the median", fontsize="medium")
     return figure
 
@@ -177,9 +183,20 @@ def timeline(times: Timeline) -> "Figure":
         raise ShardlineValueError("the timeline has no steps: iterate over it first (for batch in times: …)")
     figure = _figure(10, 4)
     axes = figure.subplots()
-    parts = np.array(times.steps).T * 1000
-    axes.stackplot(np.arange(parts.shape[1]), parts, labels=list(_COLORS), colors=_COLORS.values(), step="mid")
-    axes.set(title="Where the time of each step went", xlabel="step", ylabel="ms")
+    together = -(-len(times.steps) // _DRAWN)
+    first = np.arange(0, len(times.steps), together)
+    counts = np.diff([*first, len(times.steps)])
+    parts = np.add.reduceat(np.array(times.steps) * 1000, first).T / counts
+    axes.stackplot(first, parts, labels=list(_COLORS), colors=_COLORS.values(), step="mid")
+    title = "Where the time of each step went" + (f" (means of {together} steps)" if together > 1 else "")
+    axes.set(title=title, xlabel="step", ylabel="ms")
+    heights = parts.sum(0)
+    top = 2 * float(np.quantile(heights, 0.98))
+    if 0 < top < heights.max():
+        axes.set_ylim(0, top)
+        above = heights > top
+        said = f"{above.sum():,} higher, up to {heights.max():,.0f} ms"
+        axes.scatter(first[above], np.full(above.sum(), 0.98 * top), marker="^", s=12, color="#444", label=said)
     axes.legend(loc="best", fontsize="small")
     axes.margins(x=0)
     return figure

@@ -40,9 +40,7 @@ def column_means(order: EpochOrder, settings: Settings, column: str, rows: Rows)
     """
     kept, back, num_rows = _read(order, settings, column, rows)
     if not isinstance(kept, _Numbers):
-        raise ShardlineTypeError(
-            f"column={column!r} holds no numbers, so that batches have no mean: give another column"
-        )
+        raise ShardlineTypeError(f"column={column!r} holds no numbers, so batches have no mean: give another column")
     values = np.where(np.isfinite(kept.kept), kept.kept, kept.mean)
     return values[back].mean(1), kept.mean, kept.squares / num_rows
 
