@@ -75,7 +75,7 @@ def shuffle_quality(loader: Any, column: str | None = None, *, batch_size: int |
     )
     right.legend(loc="best", fontsize="small")
     for axis in (left.xaxis, left.yaxis, right.yaxis):
-        axis.set_major_formatter(lambda value, _: f"{value:,.6g}")
+        axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     left.tick_params(axis="x", labelrotation=20)
     figure.suptitle(f"{total:,} rows, {order.describe()}", fontsize="medium")
     return figure

@@ -108,9 +108,10 @@ def start(arguments: Sequence[str], environ: dict[str, str], said: Path) -> Any:
 
 
 def _end(process: Any) -> None:
-    """And the workers that it has started."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    """And the workers that it has started, which are of its group; it has one once it is up."""
+    for end in (os.killpg, os.kill):
+        with suppress(ProcessLookupError, PermissionError):
+            end(process.pid, signal.SIGKILL)
     process.stdin.close()
     process.wait()
 
