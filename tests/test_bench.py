@@ -395,7 +395,7 @@ def test_the_report_fits_its_width(width):
 
 
 def test_the_command_measures_all_readers(one_server, hundred):
-    found = as_json("bench", hundred, "--seconds", 2, "--model-ms", 1, "-b", 8, "--shuffle")
+    found = as_json("bench", hundred, "--seconds", 1, "--model-ms", 1, "-b", 8, "--shuffle")
     assert found["rounds"] >= 1
     assert set(found["readers"]) == {
         *("asked", "batch 2", "batch 32", "order", "splits", "step", "loop", "pages"),

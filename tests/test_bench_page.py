@@ -28,7 +28,7 @@ def test_the_page_shows_the_lines_that_are_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(DATA.replace("500_000", "4_000"), "bench.md", "exec"), {})
     first, _, shown = COMMAND.partition("\n")
-    comes = printed(*shlex.split(first.removeprefix("$ shardline ")), "--seconds", "3")
+    comes = printed(*shlex.split(first.removeprefix("$ shardline ")), "--seconds", "1.5")
     heads = [
         text.splitlines().index(next(line for line in text.splitlines() if "rows/s  lowest" in line))
         for text in (shown, comes)

@@ -109,7 +109,7 @@ def start(arguments: Sequence[str], environ: dict[str, str], said: Path) -> Any:
 
 def _end(process: Any) -> None:
     """And the workers that it has started, which are of its group; it has one once it is up."""
-    for end in (os.killpg, os.kill):
+    for end in (os.killpg, os.kill) if process.poll() is None else ():
         with suppress(ProcessLookupError, PermissionError):
             end(process.pid, signal.SIGKILL)
     process.stdin.close()
