@@ -40,7 +40,7 @@ extras = $(BIN)/python -c 'import sys, tomllib; p = tomllib.load(open("pyproject
 	*(d for e in sys.argv[1:] for d in p["project"]["optional-dependencies"][e]), sep="\n")'
 
 $(BIN)/.deps: pyproject.toml | $(BIN)/.made
-	$(extras) cli demo test lint > $@.txt
+	$(extras) cli plot demo test lint > $@.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --requirement $@.txt
 	@touch $@
 

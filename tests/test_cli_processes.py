@@ -7,7 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
-from support import programs
+import pytest
+from support import programs, write_rows
 from support.command import call, fails, printed
 
 from shardline.cli.app import app
@@ -22,7 +23,7 @@ def names():
 
 def test_help_of_every_command_has_an_example():
     text = printed("--help", width=120)
-    assert {"head", "info", "plan", "shuffle-quality", "state", "stats"} <= set(names())
+    assert {"bench", "head", "info", "plan", "shuffle-quality", "state", "stats", "verify"} <= set(names())
     for name in names():
         assert f" {name} " in text
         assert f"Example: shardline {name} " in printed(name, "--help", width=120)
@@ -41,11 +42,33 @@ def test_an_error_is_one_message_and_no_traceback(tmp_path):
     assert done.stderr == f"error: no such file or directory: {tmp_path / 'none'}\n"
 
 
-def test_a_store_without_credentials(store):
+READING = ("head", "stats", "plan", "shuffle-quality", "verify", "bench")
+"""Commands that make a loader; `info` lists damaged files, and state is of another kind."""
+
+
+@pytest.mark.parametrize("command", READING)
+def test_paths_that_hold_no_data_are_one_error(tmp_path, command):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "x.csv").write_text("a,b\n" * 100)
+    (tmp_path / "x.parquet").write_text("a,b\n" * 100)
+    damaged = write_rows(tmp_path / "damaged", [[10], [20], [30]])
+    whole = (damaged / "part-0001.parquet").read_bytes()
+    (damaged / "part-0001.parquet").write_bytes(whole[: len(whole) // 2])
+    assert fails(command, tmp_path / "none").startswith("error: no such file or directory: ")
+    assert "no files in this directory" in fails(command, tmp_path / "empty")
+    for name in ("x.csv", "x.parquet"):
+        assert "not a Parquet file" in fails(command, tmp_path / name)
+    said = fails(command, damaged)
+    assert "part-0001.parquet" in said
+    assert "part-0000" not in said
+
+
+@pytest.mark.parametrize("command", ["info", "verify", "bench"])
+def test_a_store_without_credentials(store, command):
     env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     env["AWS_EC2_METADATA_DISABLED"] = "true"
     options = {"endpoint_url": store.endpoint, "timeout": 1.0, "retry": {"max_retries": 0}}
-    done = programs.run(*SHARDLINE, "info", store.url, "-o", f"storage_options={options}", env=env)
+    done = programs.run(*SHARDLINE, command, store.url, "-o", f"storage_options={options}", env=env)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "credentials" in done.stderr
@@ -69,6 +92,36 @@ def test_ctrl_c_ends_it_without_a_word(tmp_path):
         _, error = process.communicate()
         os.close(writer)
     assert (process.returncode, error) == (130, "")
+
+
+WAITS = """
+import os
+
+def wait(batch):
+    with open("pid", "w") as file:
+        file.write(str(os.getpid()))
+    open("never")
+"""
+
+
+@pytest.mark.parametrize("command", ["verify", "bench"])
+def test_ctrl_c_ends_the_processes_that_it_has_started(hundred, tmp_path, command):
+    os.mkfifo(tmp_path / "never")
+    (tmp_path / "waits.py").write_text(WAITS)
+    with programs.start(*SHARDLINE, command, hundred, "--transform", "waits.py:wait", cwd=tmp_path) as process:
+        writer = os.open(tmp_path / "never", os.O_WRONLY)  # returns when the transform has opened it
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate()
+        os.close(writer)
+    assert (process.returncode, error) == (130, "")
+    programs.wait_for_end(int((tmp_path / "pid").read_text()))
+
+
+def test_verify_starts_python_anew(hundred):
+    arguments = ("--stops", 1, "--ranks", 1, "--workers", "0,1", "-b", 5)
+    done = programs.run(*SHARDLINE, "verify", hundred, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "40 batches bit for bit those of a run that was never stopped" in " ".join(done.stdout.split())
 
 
 def in_terminal(*arguments, columns, **env):

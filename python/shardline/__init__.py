@@ -2,8 +2,10 @@
 
 import warnings as _warnings
 
+from shardline import plot
 from shardline._core import DEBUG_BUILD as _DEBUG_BUILD
 from shardline._core import Plan, __version__
+from shardline.benchmark import BenchReport, bench
 from shardline.checkpoint import Checkpointer, Restored, SavedCheckpoint
 from shardline.dataset import StructuredDataset
 from shardline.errors import (
@@ -43,10 +45,12 @@ from shardline.rewrite import RewriteProgress, RewriteReport, rewrite
 from shardline.schema import ColumnSchema, Schema
 from shardline.state.format import describe
 from shardline.state.torchdata import job_state
+from shardline.verification import ResumeFault, VerifyReport, verify
 
 __all__ = [
     "Advice",
     "BatchReport",
+    "BenchReport",
     "CheckpointError",
     "CheckpointMismatchError",
     "Checkpointer",
@@ -62,6 +66,7 @@ __all__ = [
     "Plan",
     "RankTimeoutError",
     "Restored",
+    "ResumeFault",
     "RewriteProgress",
     "RewriteReport",
     "SavedCheckpoint",
@@ -79,16 +84,20 @@ __all__ = [
     "StateReport",
     "Stats",
     "StructuredDataset",
+    "VerifyReport",
     "__version__",
+    "bench",
     "compare_states",
     "describe",
     "describe_batch",
     "explain",
     "inspect",
     "job_state",
+    "plot",
     "read_state",
     "rewrite",
     "shuffle_quality",
+    "verify",
 ]
 
 if _DEBUG_BUILD:

@@ -4,7 +4,7 @@
 - `app`: what they are added to; errors as one message, and exit codes
 - `output`: what is printed, as text or as JSON, for a terminal or for a pipe
 - `options`: the options that several commands have
-- `info`, `head`, `stats`, `plan`, `state`, `shuffle_quality`, `rewrite`: the commands
+- `info`, `head`, `stats`, `plan`, `state`, `shuffle_quality`, `rewrite`, `verify`, `bench`: the commands
 """
 
 import sys

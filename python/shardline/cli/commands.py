@@ -4,7 +4,7 @@ import logging
 import warnings
 from typing import Any, cast
 
-from shardline.cli import head, info, plan, rewrite, shuffle_quality, state, stats  # noqa: F401
+from shardline.cli import bench, head, info, plan, rewrite, shuffle_quality, state, stats, verify  # noqa: F401
 from shardline.cli.app import app
 from shardline.cli.output import complain
 

@@ -2,12 +2,14 @@
 
 import ast
 import re
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, cast
 
 import typer
 
 from shardline.arguments import DatasetArguments
-from shardline.errors import ShardlineError
+from shardline.errors import ShardlineError, ShardlineValueError
 from shardline.options.columns import ColumnOptions
 from shardline.options.near import near
 
@@ -41,6 +43,18 @@ Other = Annotated[
     ),
 ]
 
+Nulls = Annotated[
+    str | None, typer.Option("--nulls", metavar="POLICY", help="What nulls become: fill, nan, mask or keep.")
+]
+TransformPlace = Annotated[
+    str | None,
+    typer.Option(
+        "--transform",
+        metavar="FILE.py:NAME",
+        help="The transform: a function in a file, or in a module (package.module:name).",
+    ),
+]
+
 _CONDITION = re.compile(r"\s*(.+?)\s*(not in\b|\bin\b|==|!=|<=|>=|=|<|>)\s*(.+?)\s*$")
 _OF_COLUMNS = ("column_options", "column_defaults")
 
@@ -53,6 +67,7 @@ def loader_arguments(
     shuffle: bool = False,
     seed: int | None = None,
     other: list[str] | None = None,
+    nulls: str | None = None,
 ) -> dict[str, Any]:
     """What the options come to, for `StructuredDataset(path, **…)`: `path` and those that were given.
 
@@ -72,8 +87,35 @@ def loader_arguments(
         found["shuffle_seed"] = seed
     for each in other or ():
         name, value = _named(each)
+        if name == "transform":
+            raise typer.BadParameter("a function is given by --transform, where there is one", param_hint="--option")
         found[name] = value
+    if nulls is not None:
+        found.setdefault("column_defaults", ColumnOptions(nulls=cast(Any, nulls)))
     return found
+
+
+@contextmanager
+def nulls_explained() -> Iterator[None]:
+    """An error about nulls says what to give here."""
+    try:
+        yield
+    except ShardlineError as error:
+        if "ColumnOptions(nulls=" not in str(error):
+            raise
+        raise ShardlineValueError(f"{error} (here: --nulls mask)") from None
+
+
+def numbers(given: str, option: str) -> list[int]:
+    """The numbers of an option, between commas.
+
+    >>> numbers("0,1,2", "--workers")
+    [0, 1, 2]
+    """
+    try:
+        return [int(each) for each in given.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{given!r}: write numbers, as 1,2,4", param_hint=option) from None
 
 
 def _condition(text: str) -> tuple[str, str, Any]:

@@ -7,7 +7,7 @@ from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.iteration.one_column import read_column
 from shardline.planning.epoch_order import EpochOrder
 from shardline.quality.figures import label_ratio, mean_ratio
-from shardline.quality.sampling import Rows
+from shardline.quality.sampling import Reals, Rows
 from shardline.settings import Settings
 
 _LABELS = 2**20
@@ -29,6 +29,24 @@ def column_ratio(order: EpochOrder, settings: Settings, column: str, rows: Rows)
         ShardlineTypeError: The column holds lists or structs.
         ShardlineValueError: It has more than 1,048,576 distinct labels, or files are left out.
     """
+    kept, back, num_rows = _read(order, settings, column, rows)
+    return kept.ratio(back, num_rows)
+
+
+def column_means(order: EpochOrder, settings: Settings, column: str, rows: Rows) -> tuple[Reals, float, float]:
+    """(the means of a column of numbers in batches of rows, its mean and its variance over all rows).
+
+    Nulls, NaN and infinity count as the mean. Arguments and errors are those of `column_ratio`.
+    """
+    kept, back, num_rows = _read(order, settings, column, rows)
+    if not isinstance(kept, _Numbers):
+        raise ShardlineTypeError(f"column={column!r} holds no numbers, so batches have no mean: give another column")
+    values = np.where(np.isfinite(kept.kept), kept.kept, kept.mean)
+    return values[back].mean(1), kept.mean, kept.squares / num_rows
+
+
+def _read(order: EpochOrder, settings: Settings, column: str, rows: Rows) -> tuple["_Numbers | _Labels", Rows, int]:
+    """(the values of these rows, the places of the rows among them, how many rows there are)."""
     if order.left_out:
         raise ShardlineValueError(f"column={column!r}: files are left out of this run, so the column cannot be read")
     wanted, back = np.unique(rows, return_inverse=True)
@@ -45,7 +63,7 @@ def column_ratio(order: EpochOrder, settings: Settings, column: str, rows: Rows)
         start += len(array)
     if kept is None or start != order.num_rows:
         raise ShardlineValueError(f"column={column!r}: {start:,} of {order.num_rows:,} rows were read")
-    return kept.ratio(back.reshape(rows.shape), start)
+    return kept, back.reshape(rows.shape), start
 
 
 def _is_number(kind: pa.DataType, column: str) -> bool:

@@ -107,6 +107,14 @@ def shuffle_quality(
     >>> 0.8 < quality.column_values < 1.2
     True
     """
+    order, settings, num_shards, size, epoch = measured_order(loader, batch_size)
+    return measure(order, settings, num_shards, size, column, epoch)
+
+
+def measured_order(
+    loader: DataLoader | StructuredDataset | Plan, batch_size: int | None
+) -> tuple[EpochOrder, Settings, int, int, int]:
+    """(the order, the settings, the shards, the rows of a batch, the epoch) of what is measured, checked."""
     if isinstance(loader, Plan):
         loader = StructuredDataset(plan=loader, shuffle=True, rank=0, num_ranks=1)
     dataset = loader.dataset if isinstance(loader, DataLoader) else loader
@@ -116,7 +124,17 @@ def shuffle_quality(
         )
     size = dataset.batch_size if batch_size is None else validate.check_int("batch_size", batch_size, 1, 2**40)
     order, settings = dataset.measured()
-    return measure(order, settings, dataset.num_shards, size, column, dataset.epoch)
+    check_batches(order.num_rows, dataset.num_shards, size)
+    return order, settings, dataset.num_shards, size, dataset.epoch
+
+
+def check_batches(total: int, num_shards: int, batch_size: int) -> None:
+    """Two batches of a shard, at least, are what a figure can be made from."""
+    if total // num_shards < 2 * batch_size:
+        raise ShardlineValueError(
+            f"batch_size={batch_size:,}: a shard of {total // num_shards:,} rows has fewer than two full batches. Give "
+            "a smaller batch_size="
+        )
 
 
 def measure(
@@ -124,11 +142,7 @@ def measure(
 ) -> ShuffleQuality:
     """The report on an order, of the epochs from `epoch` on."""
     layout, total = Layout(order.plan), order.num_rows
-    if total // num_shards < 2 * batch_size:
-        raise ShardlineValueError(
-            f"batch_size={batch_size:,}: a shard of {total // num_shards:,} rows has fewer than two full batches. Give "
-            "a smaller batch_size="
-        )
+    check_batches(total, num_shards, batch_size)
     rows, follows = sample_batches(order.core, layout, epoch, num_shards, batch_size)
     ids = (rows.mean(1) + 0.5) / total - 0.5
     by_group, by_file = places_in(rows, layout.group_sizes), places_in(rows, layout.file_sizes)
