@@ -165,6 +165,7 @@ class Weed:
         binary = shutil.which("weed") or str(Path(sys.executable).with_name("weed"))
         ports = [f"-{name}.port={port}" for name, port in self._ports.items()]
         limits = [f"-volume.max={self._volumes}", "-master.volumeSizeLimitMB=64", "-volume.minFreeSpace=0"]
+        limits += ["-master.electionTimeout=1s"]  # it elects itself: one that is begun again waits so long
         place = [f"-dir={self._folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
         # what else it would listen for has ports of its own, the same for all servers of a machine
         gateway = [f"-{self._speaks}", f"-webdav.cacheDir={self._folder}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
