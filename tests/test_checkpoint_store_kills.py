@@ -3,8 +3,6 @@
 A few times by a store of these tests, and 100 times by a real server.
 """
 
-import io
-import json
 import os
 import random
 import subprocess
@@ -13,28 +11,13 @@ from contextlib import contextmanager
 from dataclasses import asdict
 
 import pytest
-import torch
 from support import lives, servers, write_rows
 from support.bucket import KeptStore, WritableStore, environ
+from support.manifests import last
 
 from demo import same
 
 ROWS = [[60, 100], [160], [90, 70], [80, 80]]  # 640 rows: 80 batches an epoch
-
-
-def last(objects, prefix):
-    """The newest manifest, and all that lies beside it, read with torch and json alone; None where there is none."""
-    manifests = {key: json.loads(data) for key, data in objects.items() if key.startswith(prefix + "/step-")
-                 and key.endswith("/manifest.json")}  # fmt: skip
-    if not manifests:
-        return None
-    folder = max(manifests, key=lambda key: manifests[key]["serial"]).removesuffix("manifest.json")
-    states = {
-        key.removeprefix(folder): torch.load(io.BytesIO(data), weights_only=True)
-        for key, data in objects.items()
-        if key.startswith(folder) and key.endswith(".pt")
-    }
-    return manifests[folder + "manifest.json"], states
 
 
 class Place:

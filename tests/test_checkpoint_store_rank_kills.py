@@ -7,15 +7,15 @@ import pytest
 from support import killed_ranks, servers, write_rows
 from support.bucket import WritableStore
 from support.job import DIED, LIMIT, job
-from test_checkpoint_store_kills import last
+from support.manifests import last
 
-ROWS = [[60, 100], [160], [90, 70], [80, 80]]  # 640 rows: 80 steps an epoch of 2 ranks
+ROWS = [[60, 100], [160], [90, 70], [80, 80]]  # 640 rows: 80 steps an epoch of 2 ranks; half of them: 40
 RANKS = 2
 
 
-def check_kills(environ, bucket, objects, tmp_path, kills, seed, span, blocking, limit=LIMIT):
+def check_kills(environ, bucket, objects, tmp_path, kills, seed, span, blocking, rows=ROWS, limit=LIMIT):
     """How many trainings it took, and how many lives ended with a checkpoint half written."""
-    data = write_rows(tmp_path / "data", ROWS)
+    data = write_rows(tmp_path / "data", rows)
 
     def live(prefix, log, **how):
         args = (environ, str(data), f"{bucket}/{prefix}", str(log), blocking)
@@ -31,7 +31,7 @@ def check_kills(environ, bucket, objects, tmp_path, kills, seed, span, blocking,
 
     expected = live("whole", tmp_path / "log")
     reference = steps(tmp_path / "log")
-    assert len(reference) == RANKS * 2 * 80
+    assert len(reference) == RANKS * 2 * 40 * len(rows) // 2
     chance, killed, cut = random.Random(seed), 0, 0
     run = 0
     while killed < kills:
@@ -68,7 +68,9 @@ def unfinished(objects):
 @pytest.mark.parametrize("blocking", [True, False])
 def test_any_ranks_killed(tmp_path, blocking):
     with WritableStore() as store:
-        check_kills(store.environ, "s3://bucket", lambda _: dict(store.objects), tmp_path, 2, 5, 1.0, blocking)
+        check_kills(
+            store.environ, "s3://bucket", lambda _: dict(store.objects), tmp_path, 2, 5, 1.0, blocking, ROWS[:2]
+        )
 
 
 @pytest.mark.long
@@ -80,7 +82,7 @@ def test_any_ranks_killed_100_times(tmp_path, blocking, say):
             server.environ,
             "s3://laws",
             lambda prefix: servers.objects(server, prefix + "/"),
-            *(tmp_path, 100, 6, 2.0, blocking, 300),
+            *(tmp_path, 100, 6, 2.0, blocking, ROWS, 300),
         )
     assert cut > 0
     say(f"2 ranks, one or both killed 100 times ({cut} in a save) in {runs} trainings, {blocking=}: all equal")
