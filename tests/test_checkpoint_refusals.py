@@ -123,6 +123,14 @@ def test_a_plan_lies_beside_where_the_state_names_no_files(rows, tmp_path, monke
     assert make(tmp_path / "ck", data=loader)[2].restore().step == 2
 
 
+def test_a_disk_that_fills_in_the_midst_of_a_file(tmp_path):
+    """torch.save has an error of its own then, which says nothing of the disk."""
+    ck = Checkpointer(tmp_path, model=nn.Linear(1024, 1024))
+    with full_disk(), pytest.raises(CheckpointError, match=r"step 1 could not be written to .*too large"):
+        ck.save(1)
+    assert names(tmp_path) == []
+
+
 @pytest.mark.parametrize("blocking", [True, False])
 def test_a_full_disk(tmp_path, blocking):
     _, _, ck = make(tmp_path, blocking=blocking, keep_last=1)

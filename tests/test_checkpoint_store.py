@@ -21,7 +21,7 @@ from demo import same
 from shardline import Checkpointer, CheckpointError, DataLoader
 
 PART = 5 << 20  # the smallest that stores take
-QUICK = {"timeout": 1.0, "retry": {"init_backoff": 0.001, "max_backoff": 0.01, "max_retries": 8}}
+QUICK = {"timeout": 20, "retry": {"init_backoff": 0.001, "max_backoff": 0.01, "max_retries": 8}}
 ONCE = {"retry": {"max_retries": 0}}
 DAY = 86_400
 
@@ -84,12 +84,14 @@ def test_every_third_request_fails(bucket, kind):
     numbers = count(1)
     bucket.stall = 1.5
     bucket.faults = lambda request: Fault(kind) if next(numbers) % (9 if kind == "stall" else 3) == 0 else None
-    model, ck = large(bucket, keep_last=1)
+    # only what is never answered is waited for so briefly
+    options = {"storage_options": {**QUICK, "request_bytes": PART, "timeout": 1.0 if kind == "stall" else 20}}
+    model, ck = large(bucket, keep_last=1, **options)
     for step in (1, 2):
         with torch.no_grad():
             model.bias.fill_(step)
         ck.save(step)
-    other, again = large(bucket)
+    other, again = large(bucket, **options)
     with torch.no_grad():
         other.bias.fill_(9)
     assert (again.restore().step, again.restore().skipped) == (2, ())

@@ -75,7 +75,7 @@ class ObjectStore:
         """Keeps connections until as many `close` as `open`; a fork in between cannot read stores."""
     def close(self) -> None: ...
     def stop_after(self, seconds: float | None) -> None:
-        """Every wait ends so many seconds from now, with an error; None: never."""
+        """Every wait ends so many seconds from now, with an error, and nothing is written after it; None: never."""
     def put(self, key: str, data: bytes) -> None: ...
     def create(self, key: str, data: bytes) -> bool | None:
         """Whether it was put; False: another one was there; None: the store has no conditional puts."""
@@ -98,6 +98,8 @@ class Upload:
         """Copies all of it; waits while too many parts are under way."""
     def finish(self) -> int:
         """Until it is there; how many parts it had."""
+    def cancel(self) -> None:
+        """Nothing more of it is sent; who waits for it gets an error at once."""
 
 @final
 class Plan:

@@ -50,7 +50,7 @@ class _Handler(Handler):
         bucket, _, key = unquote(parts.path).lstrip("/").partition("/")
         given = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
         length = int(self.headers.get("Content-Length") or 0)
-        request = store.log(self.command, key, None, dict(self.headers))
+        request = store.log(self.command, key, None, self)
         fault = store.faults(request)
         kind = None if fault is None else fault.kind
         if kind == "cut":

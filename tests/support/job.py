@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch.distributed as dist
@@ -24,14 +25,23 @@ def new_server() -> Any:
     return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
 
 
-def job(ranks: int, function: Callable[..., Any], *args: Any, limit: float = LIMIT, server: Any = None) -> list[Any]:
+def job(
+    ranks: int,
+    function: Callable[..., Any],
+    *args: Any,
+    limit: float = LIMIT,
+    server: Any = None,
+    started: Callable[[list[BaseProcess]], object] = lambda processes: None,
+) -> list[Any]:
     """What `function(rank, *args)` returned on each rank of a gloo job, or the (type's name, message) of its error.
 
     The store's server lives here, so that no rank's end takes it from the others. A job that takes longer than `limit`
-    seconds is killed, and fails. Where one rank dies, all are killed, and DIED is what each returned.
+    seconds is killed, and fails. Where one rank dies, all are killed, and DIED is what each returned. `started` is told
+    the processes of the ranks.
     """
     server, life = server or new_server(), str(time.time_ns())
-    pipes, processes = [], []
+    pipes: list[Any] = []
+    processes: list[BaseProcess] = []
     for rank in range(ranks):
         here, there = _context.Pipe(duplex=False)
         process = _context.Process(
@@ -43,6 +53,7 @@ def job(ranks: int, function: Callable[..., Any], *args: Any, limit: float = LIM
         processes.append(process)
     end = time.monotonic() + limit
     try:
+        started(processes)
         results: dict[int, Any] = {}
         while len(results) < ranks:
             waiting = [pipe for rank, pipe in enumerate(pipes) if rank not in results]

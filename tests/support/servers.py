@@ -5,11 +5,12 @@ import random
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,9 @@ def _s3(endpoint: str) -> Server:
         aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
     )
-    client.create_bucket(Bucket="laws")
+    # one that was killed and begun again has it
+    with suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
+        client.create_bucket(Bucket="laws")
 
     def publish(folder: Path, name: str) -> str:
         for key, body in files(folder):
@@ -124,48 +127,93 @@ def _tried(start: Callable[[], Any], times: int = 5) -> Iterator[Server]:
 
 
 @contextmanager
-def _seaweed(folder: Path, volumes: int) -> Iterator[Server]:
-    folder = Path(tempfile.mkdtemp(dir=folder))
-    weed = shutil.which("weed")
-    if weed is None:
-        import sys
+def webdav(folder: Path) -> Iterator[Server]:
+    """The same binary, as a web server that can be written to; `publish` says under which URL."""
+    with _tried(lambda: _seaweed(folder, 20, "webdav")) as server:
+        yield server
 
-        weed = str(Path(sys.executable).with_name("weed"))
-    master, volume, filer, s3 = free_ports(4)
-    ports = [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}"]
-    ports += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # none: by default two servers would take the same
-    limits = [f"-volume.max={volumes}", "-master.volumeSizeLimitMB=64", "-volume.minFreeSpace=0"]
-    command = [
-        weed,
-        "server",
-        f"-dir={folder}",
-        "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1",
-        "-filer",
-        "-s3",
-        *ports,
-        *limits,
-    ]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+
+def _webdav(endpoint: str) -> Server:
+    def publish(folder: Path, name: str) -> str:
+        for key, body in files(folder):
+            request = urllib.request.Request(f"{endpoint}/{name}/{quote(key)}", body, method="PUT")
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                answer.read()
+        return f"{endpoint}/{name}"
+
+    return Server(publish, {})
+
+
+@contextmanager
+def _seaweed(folder: Path, volumes: int, speaks: str = "s3") -> Iterator[Server]:
+    weed = Weed(folder, volumes, speaks)
     try:
-        probe = folder / "probe"
-        probe.mkdir()
+        yield weed.ready()
+    finally:
+        weed.end()
+
+
+class Weed:
+    """A process of SeaweedFS, which may be killed and begun again; `end` it. `speaks`: s3 or webdav."""
+
+    def __init__(self, folder: Path, volumes: int = 20, speaks: str = "s3") -> None:
+        self._folder, self._volumes, self._speaks = Path(tempfile.mkdtemp(dir=folder)), volumes, speaks
+        self._ports = dict(zip(("master", "volume", "filer", speaks), free_ports(4), strict=True))
+        self.process = self._begin()
+
+    def _begin(self) -> subprocess.Popen[Any]:
+        binary = shutil.which("weed") or str(Path(sys.executable).with_name("weed"))
+        ports = [f"-{name}.port={port}" for name, port in self._ports.items()]
+        limits = [f"-volume.max={self._volumes}", "-master.volumeSizeLimitMB=64", "-volume.minFreeSpace=0"]
+        limits += ["-master.electionTimeout=1s"]  # it elects itself: one that is begun again waits so long
+        place = [f"-dir={self._folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+        # what else it would listen for has ports of its own, the same for all servers of a machine
+        gateway = [f"-{self._speaks}", f"-webdav.cacheDir={self._folder}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+        command = [binary, "server", *place, "-filer", *gateway, *ports, *limits]
+        with (self._folder / "log").open("a") as log:
+            return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder)
+
+    def ready(self) -> Server:
+        """When it takes objects."""
+        probe = self._folder / "probe"
+        probe.mkdir(exist_ok=True)
         (probe / "x").write_bytes(b"x")
 
         def ready() -> Server:
-            server = _s3(f"http://127.0.0.1:{s3}")
+            endpoint = f"http://127.0.0.1:{self._ports[self._speaks]}"
+            server = _s3(endpoint) if self._speaks == "s3" else _webdav(endpoint)
             server.publish(probe, "probe")
             return server
 
-        yield until_ready(process, ready, folder / "log")
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        return until_ready(self.process, ready, self._folder / "log")  # type: ignore[no-any-return]
+
+    def begin_again(self) -> None:
+        """After SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+        self.process = self._begin()
+        self.ready()
+
+    def end(self) -> None:
+        """At once: an orderly end waits ten seconds for connections that stay open."""
+        self.process.kill()
+        self.process.wait()
+
+
+def objects(server: Server, prefix: str) -> dict[str, bytes]:
+    """What lies in a server of S3 under a prefix, read by boto3."""
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=server.environ["AWS_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+    )
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket="laws", Prefix=prefix)
+    keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
+    return {key: client.get_object(Bucket="laws", Key=key)["Body"].read() for key in keys}
 
 
 @contextmanager

@@ -77,6 +77,8 @@ class Store:
         self.faults: Faults = lambda request: None
         self.requests: list[Request] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
+        """With the queries."""
         self.page = page
         self.stall = stall
         self.latency = latency
@@ -133,11 +135,12 @@ class Store:
     def count(self, method: str | None = None) -> int:
         return sum(method is None or request.method == method for request in self.requests)
 
-    def log(self, method: str, key: str, span: tuple[int, int] | None, headers: dict[str, str]) -> Request:
+    def log(self, method: str, key: str, span: tuple[int, int] | None, handler: BaseHTTPRequestHandler) -> Request:
         with self._lock:
             request = Request(len(self.requests), method, key, span)
             self.requests.append(request)
-            self.headers.append(headers)
+            self.headers.append(dict(handler.headers))
+            self.paths.append(handler.path)
             return request
 
     def meet(self) -> None:
@@ -208,7 +211,7 @@ class Handler(BaseHTTPRequestHandler):
         if (self.headers.get("Range") or "").startswith("bytes=") and not store.no_ranges:
             first, _, last = self.headers["Range"][6:].partition("-")
             span = (int(first), int(last) + 1)
-        request = store.log(self.command, key, span, dict(self.headers))
+        request = store.log(self.command, key, span, self)
         if key and store.together:
             store.meet()
         fault = store.faults(request)

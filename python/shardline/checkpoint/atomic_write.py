@@ -11,7 +11,8 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,32 @@ class Written(NamedTuple):
     sha256: str
 
 
+class FirstFailure:
+    """The error of a write: `torch.save` ends its archive even then, and raises what that fails by."""
+
+    def __init__(self) -> None:
+        self._error: Exception | None = None
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Around each write."""
+        try:
+            yield
+        except Exception as error:
+            self._error = self._error or error
+            raise
+
+    @contextmanager
+    def raised(self) -> Iterator[None]:
+        """Around all of them: where one failed, its error instead of any other."""
+        try:
+            yield
+        except RuntimeError:
+            if self._error is not None:
+                raise self._error from None
+            raise
+
+
 class Writer:
     """A new file to be written from its beginning, for `torch.save`: hashes what passes, and calls `beat` now and then.
 
@@ -42,14 +69,16 @@ class Writer:
         self._sha = hashlib.sha256()
         self._bytes = 0
         self._beat = beat
+        self.failed = FirstFailure()
 
     def write(self, data: "bytes | memoryview") -> int:
         """All of it."""
-        self._sha.update(data)
-        if self._file is not None:
-            self._file.write(data)
-        self._bytes += len(data)
-        self._beat()
+        with self.failed.noted():
+            self._sha.update(data)
+            if self._file is not None:
+                self._file.write(data)
+            self._bytes += len(data)
+            self._beat()
         return len(data)
 
     def flush(self) -> None:
@@ -73,7 +102,8 @@ def write_file(path: Path, fill: Callable[[Writer], object], beat: Callable[[], 
     """Makes a file, fills it, and brings it to the disk."""
     writer = Writer(path, beat)
     try:
-        fill(writer)
+        with writer.failed.raised():
+            fill(writer)
         return writer.finish()
     finally:
         writer.close()

@@ -32,12 +32,19 @@ class CapturedState:
 
 
 def about(state: Any) -> int:
-    """How many bytes a state has, about: its tensors."""
+    """How many bytes a state has, about: its tensors, each with what `torch.save` writes of its storage."""
     if isinstance(state, torch.Tensor):
-        return state.nbytes
+        return 2 * state.nbytes if _is_view(state) else state.nbytes
     if isinstance(state, Mapping):
         return sum(map(about, state.values()))
     return sum(map(about, state)) if isinstance(state, list | tuple) else 0
+
+
+def _is_view(tensor: torch.Tensor) -> bool:
+    try:
+        return tensor.untyped_storage().nbytes() > tensor.nbytes
+    except (RuntimeError, NotImplementedError):  # it has none, or it is spread over ranks
+        return False
 
 
 def check_places(messages: list[Message]) -> None:

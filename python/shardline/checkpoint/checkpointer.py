@@ -266,7 +266,8 @@ class Checkpointer:
 
     def list(self) -> "list[SavedCheckpoint]":
         """The checkpoints that this process sees, in the order in which they were saved."""
-        return [one.public() for one in contents(self._backend).found]
+        with self._backend.session():
+            return [one.public() for one in contents(self._backend).found]
 
     def close(self) -> None:
         """Waits for a save in the background; signals do again what they did before."""

@@ -94,7 +94,7 @@ def contents(backend: Backend) -> Contents:
         try:
             one = Found(backend, folder, read_manifest(backend, folder))
         except (ValueError, OSError) as error:
-            if backend.exists(folder):  # or it was removed at this moment
+            if _exists(backend, folder):  # or it was removed at this moment
                 damaged[backend.place(folder)] = f"{backend.place(folder)}/{NAME}: {error}"
             continue
         other = found.get(one.manifest.step)
@@ -111,6 +111,13 @@ def has_step(backend: Backend, step: int) -> bool:
 def _folders(backend: Backend) -> list[str]:
     try:
         return [folder for folder in backend.folders() if _FOLDER.fullmatch(folder)]
+    except OSError as error:
+        raise CheckpointError(f"the checkpoints in {backend} cannot be looked at: {error}") from error
+
+
+def _exists(backend: Backend, folder: str) -> bool:
+    try:
+        return backend.exists(folder)
     except OSError as error:
         raise CheckpointError(f"the checkpoints in {backend} cannot be looked at: {error}") from error
 

@@ -59,7 +59,8 @@ class Saver:
 
     def begin(self, taken: CapturedState) -> Pending:
         """The first half of a sharded save: where the pieces are to lie."""
-        name = str(self._together(taken, self._keep_open)["folder"])
+        with self.backend.session():
+            name = str(self._together(taken, self._keep_open)["folder"])
         if self._coordinator.leads and self._started is not None:
             return self._started.pending
         return self.backend.join(name, about(taken.sharded))

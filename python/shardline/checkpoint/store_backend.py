@@ -9,6 +9,7 @@ There is no rename in a store: files lie at once where they stay. A folder witho
 left, or what another one is filling; the next save removes it when all of it is older than a day, by the store's clock.
 """
 
+import logging
 import mmap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,12 +20,13 @@ from shardline._core import ObjectStore, Storage
 from shardline.checkpoint.atomic_write import Written
 from shardline.checkpoint.backend import Backend, Beat
 from shardline.checkpoint.manifest import NAME
-from shardline.checkpoint.store_objects import Stored, StoreObjects
+from shardline.checkpoint.store_objects import Listing, Stored, StoreObjects
 from shardline.checkpoint.store_pending import StorePending
 from shardline.checkpoint.store_read import download, piece_reader
 from shardline.checkpoint.store_writers import Writers
 from shardline.errors import CheckpointError, ShardlineFileNotFoundError
 
+log = logging.getLogger("shardline")
 _READERS = 16
 
 
@@ -39,6 +41,7 @@ class StoreBackend:
         self._listed: dict[str, dict[str, Stored]] = {}
         self._manifests: dict[tuple[str, str], str] = {}
         self._held: dict[tuple[str, str], tuple[mmap.mmap | bytes, Written]] = {}
+        self._hurries = False
 
     def __str__(self) -> str:
         return self.url
@@ -55,6 +58,7 @@ class StoreBackend:
 
     def stop_after(self, seconds: float | None) -> None:
         """Every request ends then."""
+        self._hurries = seconds is not None
         self.store.stop_after(seconds)
 
     def folders(self) -> list[str]:
@@ -108,6 +112,8 @@ class StoreBackend:
 
     def written(self, folder: str, name: str, beat: Beat) -> Written:
         """Read in ranges, side by side, and kept for `source`; pieces, which several ranks read, are not kept."""
+        for key in [key for key in self._held if key[0] != folder]:  # of a checkpoint that turned out to be damaged
+            self._held.pop(key, None)
         one = self._object(folder, name)
         data, found = download(self.store, f"{folder}/{name}", one.bytes, one.tag, beat, keep="/" not in name)
         if data is not None:
@@ -130,8 +136,15 @@ class StoreBackend:
     def begin(self, step: int, about: int) -> StorePending:
         """In a folder that nobody has."""
         objects = self._writers.claim(self._objects.look)
-        self._objects.sweep(objects, self._writers.name)
+        if not self._hurries:
+            self._sweep(objects)
         return StorePending.begin(self._objects, self._writers, step, objects, about)
+
+    def _sweep(self, objects: Listing) -> None:
+        try:
+            self._objects.sweep(objects, self._writers.name)
+        except OSError as error:  # no right to delete, perhaps: that is no reason not to save
+            log.warning("what killed saves left in %s could not be removed: %s", self.url, error)
 
     def join(self, name: str, about: int) -> StorePending:
         """Every rank writes there itself."""

@@ -68,10 +68,16 @@ class StoreObjects:
         old_writers = [name for name, one in objects.get(WRITERS, {}).items() if 0 < one.time < now - _DAY]
         self.store.delete([f"{WRITERS}/{name}" for name in old_writers if name != mine])
 
-    def take_apart(self, folder: str, names: list[str]) -> None:
-        """Removes these objects of a folder: uploads are ended first, and what says whose it is goes last."""
+    def take_apart(self, folder: str, names: list[str], *, is_over: bool = True) -> None:
+        """Removes these objects of a folder: uploads are ended first, and what says whose it is goes last.
+
+        `is_over`: nobody writes to it any more. Else that stays, and what names uploads too, for a later `sweep`.
+        """
         for name in names:
             if name.startswith(f"{UPLOADS}/") and (upload := self.store.get(f"{folder}/{name}")) is not None:
                 self.store.abort(f"{folder}/{name.removeprefix(f'{UPLOADS}/')}", upload.decode())
-        self.store.delete([f"{folder}/{name}" for name in names if name != WRITER])
-        self.store.delete([f"{folder}/{name}" for name in names if name == WRITER])
+        needed = [name for name in names if name == WRITER or name.startswith(f"{UPLOADS}/")]
+        self.store.delete([f"{folder}/{name}" for name in names if name not in needed])
+        if is_over:
+            self.store.delete([f"{folder}/{name}" for name in needed if name != WRITER])
+            self.store.delete([f"{folder}/{name}" for name in needed if name == WRITER])

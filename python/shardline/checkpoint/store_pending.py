@@ -5,11 +5,11 @@ import logging
 import secrets
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from shardline._core import Upload
-from shardline.checkpoint.atomic_write import Written
+from shardline.checkpoint.atomic_write import FirstFailure, Written
 from shardline.checkpoint.backend import Beat, Fill
 from shardline.checkpoint.manifest import NAME
 from shardline.checkpoint.store_objects import UPLOADS, WRITER, Listing, StoreObjects
@@ -28,17 +28,23 @@ class UploadWriter:
         self._upload, self._beat = upload, beat
         self._sha = hashlib.sha256()
         self._bytes = 0
+        self._failed = FirstFailure()
 
     def write(self, data: Any) -> int:
         """All of it, in pieces, so that it is sent while the rest is hashed."""
         view = memoryview(data).cast("B")
-        for start in range(0, len(view), _PIECE):
-            piece = view[start : start + _PIECE]
-            self._sha.update(piece)
-            self._upload.write(piece)
-            self._beat()
+        with self._failed.noted():
+            for start in range(0, len(view), _PIECE):
+                piece = view[start : start + _PIECE]
+                self._sha.update(piece)
+                self._upload.write(piece)
+                self._beat()
         self._bytes += len(view)
         return len(view)
+
+    def filling(self) -> AbstractContextManager[None]:
+        """What fails within it fails by what `write` failed by at first."""
+        return self._failed.raised()
 
     def tell(self) -> int:
         """How much was written."""
@@ -60,9 +66,13 @@ class StorePending:
 
     def __init__(self, objects: StoreObjects, writers: Writers, name: str, about: int) -> None:
         self._objects, self._writers, self._name, self._about = objects, writers, name, about
+        self._uploads: list[Upload] = []
+        """Those that may not be complete."""
         self._finishing: list[Future[int]] = []
         self._pool = ThreadPoolExecutor(_FINISHING, thread_name_prefix="shardline-upload")
         self._pieces: dict[str, Written] = {}
+        self._shared, self._sealed = False, False
+        """Whether other processes write here too; whether the manifest may be there."""
 
     @staticmethod
     def begin(objects: StoreObjects, writers: Writers, step: int, taken: Listing, about: int) -> "StorePending":
@@ -73,10 +83,11 @@ class StorePending:
             count += 1
             if name in taken:
                 continue
-            created = objects.store.create(f"{name}/{WRITER}", about_me())
+            me = about_me(save=secrets.token_hex(8))  # no two saves say the same, of one process neither
+            created = objects.store.create(f"{name}/{WRITER}", me)
             if created is None:  # without conditional puts, another one's folder is avoided by chance
                 name = f"step-{step}.{secrets.randbelow(10**9)}" if taken else name
-                objects.store.put(f"{name}/{WRITER}", about_me())
+                objects.store.put(f"{name}/{WRITER}", me)
             if created is not False:
                 return StorePending(objects, writers, name, about)
 
@@ -90,7 +101,10 @@ class StorePending:
         """An object to be written; the last of it is sent while the next is being written."""
         journal = f"{self._name}/{UPLOADS}/{name}"
         upload = self._objects.store.upload(f"{self._name}/{name}", journal, self._about)
-        yield UploadWriter(upload, beat)
+        self._uploads.append(upload)
+        writer = UploadWriter(upload, beat)
+        with writer.filling():
+            yield writer
         self._finishing.append(self._pool.submit(upload.finish))
 
     def write(self, name: str, fill: Fill, beat: Beat) -> Written:
@@ -111,11 +125,13 @@ class StorePending:
                         break
                 beat()
             one.result()
+        self._uploads = []
 
     def pieces_writer(self) -> Any:
         """torch's, into objects."""
         from shardline.checkpoint.dcp_store import PieceWriter
 
+        self._shared = True
         return PieceWriter(self)
 
     def wrote_piece(self, name: str, written: Written) -> None:
@@ -147,6 +163,7 @@ class StorePending:
                     "lost it, or another process removed it"
                 )
         store, key = self._objects.store, f"{self._name}/{NAME}"
+        self._sealed = True
         created = store.create(key, manifest)
         if created is None:
             store.put(key, manifest)
@@ -159,11 +176,16 @@ class StorePending:
         return self._name
 
     def discard(self) -> None:
-        """What cannot be removed now is, a day later."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """What cannot be removed now is, a day later: what this process or another one has under way may come still."""
+        for upload in self._uploads:
+            upload.cancel()
+        self._pool.shutdown(cancel_futures=True)
+        if self._sealed:  # a manifest whose answer was lost makes it a checkpoint
+            return
         try:
             names = list(self._objects.folder(self._name))
             if NAME not in names:
-                self._objects.take_apart(self._name, names)
+                late = self._shared or bool(self._uploads)
+                self._objects.take_apart(self._name, names, is_over=not late)
         except (OSError, ShardlineError):
             return

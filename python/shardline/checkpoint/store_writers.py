@@ -71,9 +71,9 @@ class Writers:
             return "a process that cannot be named"
 
 
-def about_me(*, replaced: bool = False) -> bytes:
+def about_me(**more: object) -> bytes:
     """Who this process is."""
-    me = {"host": socket.gethostname(), "pid": os.getpid(), "process": _token(), "replaced": replaced}
+    me = {"host": socket.gethostname(), "pid": os.getpid(), "process": _token(), **more}
     return json.dumps(me).encode()
 
 

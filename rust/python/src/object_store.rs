@@ -1,6 +1,7 @@
 //! `ObjectStore`: the few operations on objects that checkpoints are written and read with.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -28,7 +29,33 @@ pub(crate) struct ObjectStore {
     metrics: Arc<StoreMetrics>,
     uploads: Uploads,
     open: Mutex<Open>,
+    limits: Limits,
+}
+
+/// What ends a wait before there is an answer.
+#[derive(Clone, Default)]
+struct Limits {
+    /// Of all waits of one store.
     deadline: Arc<Mutex<Option<Instant>>>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Limits {
+    /// # Errors
+    /// It was cancelled, or the time is over.
+    fn check(&self, url: &str) -> Result<()> {
+        if self.cancelled.load(Ordering::SeqCst) {
+            return Err(Error::Closed);
+        }
+        if lock(&self.deadline).is_some_and(|end| Instant::now() >= end) {
+            return Err(Error::Io {
+                path: url.to_owned(),
+                kind: std::io::ErrorKind::TimedOut,
+                message: "the time that was given for it is over".to_owned(),
+            });
+        }
+        Ok(())
+    }
 }
 
 impl ObjectStore {
@@ -57,7 +84,7 @@ impl ObjectStore {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let (runtime, client) = py.detach(|| self.client()).or_raise()?;
-        let done = wait(py, &runtime, &self.deadline, &self.place.url(), task(client, Arc::clone(&self.metrics)));
+        let done = wait(py, &runtime, &self.limits, &self.place.url(), task(client, Arc::clone(&self.metrics)));
         storage::log(py, &self.metrics.take_notes())?;
         py.detach(|| drop(runtime));
         done
@@ -67,7 +94,7 @@ impl ObjectStore {
 fn wait<T: Send + 'static>(
     py: Python<'_>,
     runtime: &Runtime,
-    deadline: &Mutex<Option<Instant>>,
+    limits: &Limits,
     url: &str,
     task: impl Future<Output = Result<T>> + Send + 'static,
 ) -> PyResult<T> {
@@ -83,13 +110,9 @@ fn wait<T: Send + 'static>(
                     task.abort();
                     return Err(signal);
                 }
-                if lock(deadline).is_some_and(|end| Instant::now() >= end) {
+                if let Err(over) = limits.check(url) {
                     task.abort();
-                    break Err(Error::Io {
-                        path: url.to_owned(),
-                        kind: std::io::ErrorKind::TimedOut,
-                        message: "the time that was given for it is over".to_owned(),
-                    });
+                    break Err(over);
                 }
             }
         }
@@ -109,7 +132,7 @@ impl ObjectStore {
             metrics: Arc::default(),
             uploads: Uploads::default(),
             open: Mutex::default(),
-            deadline: Arc::default(),
+            limits: Limits::default(),
         })
     }
 
@@ -143,15 +166,17 @@ impl ObjectStore {
     /// Every wait ends so many seconds from now, with an error; None: as long as its retries take.
     fn stop_after(&self, seconds: Option<f64>) {
         let end = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
-        *lock(&self.deadline) = end.and_then(|end| Instant::now().checked_add(end));
+        *lock(&self.limits.deadline) = end.and_then(|end| Instant::now().checked_add(end));
     }
 
     fn put(&self, py: Python<'_>, key: &str, data: &[u8]) -> PyResult<()> {
+        self.limits.check(&self.place.url()).or_raise()?;
         let (key, data) = (self.key(key), data.to_vec());
         self.run(py, |client, metrics| async move { client.put(&key, data.into(), &metrics).await })
     }
 
     fn create(&self, py: Python<'_>, key: &str, data: &[u8]) -> PyResult<Option<bool>> {
+        self.limits.check(&self.place.url()).or_raise()?;
         let (key, data) = (self.key(key), data.to_vec());
         let created =
             self.run(py, |client, metrics| async move { client.create(&key, data.into(), &metrics).await })?;
@@ -207,8 +232,9 @@ impl ObjectStore {
         let (runtime, client) = py.detach(|| self.client()).or_raise()?;
         let (key, journal) = (self.key(key), self.key(journal));
         let upload = store::Upload::new(&client, &self.metrics, &self.uploads, key, journal, about);
-        let (metrics, deadline, url) = (Arc::clone(&self.metrics), Arc::clone(&self.deadline), self.place.url());
-        Ok(Upload { upload: Mutex::new(Some(upload)), runtime, metrics, deadline, url })
+        let limits = Limits { deadline: Arc::clone(&self.limits.deadline), cancelled: Arc::default() };
+        let (metrics, url) = (Arc::clone(&self.metrics), self.place.url());
+        Ok(Upload { upload: Mutex::new(Some((upload, runtime))), metrics, limits, url })
     }
 
     /// Names only: values may be secrets.
@@ -220,27 +246,22 @@ impl ObjectStore {
 /// One object that is being written.
 #[pyclass(frozen, module = "shardline._core")]
 pub(crate) struct Upload {
-    upload: Mutex<Option<store::Upload>>,
-    runtime: Arc<Runtime>,
+    /// Neither is kept any longer than it is wanted: an error may keep this object for long.
+    upload: Mutex<Option<(store::Upload, Arc<Runtime>)>>,
     metrics: Arc<StoreMetrics>,
-    deadline: Arc<Mutex<Option<Instant>>>,
+    limits: Limits,
     url: String,
 }
 
 impl Upload {
-    fn take(&self) -> PyResult<store::Upload> {
-        lock(&self.upload).take().ok_or_else(|| Error::internal("an upload used after its end, or twice")).or_raise()
+    fn take(&self) -> PyResult<(store::Upload, Arc<Runtime>)> {
+        let taken = lock(&self.upload).take();
+        self.limits.check(&self.url).or_raise()?;
+        taken.ok_or_else(|| Error::internal("an upload used after its end, or twice")).or_raise()
     }
 
-    fn run<T, F>(&self, py: Python<'_>, task: impl FnOnce(store::Upload) -> F) -> PyResult<T>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T>> + Send + 'static,
-    {
-        let upload = self.take()?;
-        let done = wait(py, &self.runtime, &self.deadline, &self.url, task(upload));
-        storage::log(py, &self.metrics.take_notes())?;
-        done
+    fn put_back(&self, upload: store::Upload, runtime: Arc<Runtime>) {
+        *lock(&self.upload) = Some((upload, runtime));
     }
 }
 
@@ -252,23 +273,22 @@ impl Upload {
         };
         let mut at = 0;
         while at < bytes.len() {
-            let mut upload = self.take()?;
+            let (mut upload, runtime) = self.take()?;
             let end = bytes.len().min(at + upload.room());
             // SAFETY: `data` keeps the bytes where they are, and this thread is attached to Python as long as this slice
             // lives: nobody writes to them meanwhile.
             upload.fill(unsafe { &bytes.as_ref()[at..end] });
             at = end;
             if upload.room() > 0 {
-                *lock(&self.upload) = Some(upload);
+                self.put_back(upload, runtime);
                 continue;
             }
             let sending = async move {
                 let sent = upload.send().await;
                 Ok((upload, sent))
             };
-            let (upload, sent) = wait(py, &self.runtime, &self.deadline, &self.url, sending)?;
-            // Kept in any case: what was begun is to be aborted.
-            *lock(&self.upload) = Some(upload);
+            let (upload, sent) = wait(py, &runtime, &self.limits, &self.url, sending)?;
+            self.put_back(upload, runtime);
             storage::log(py, &self.metrics.take_notes())?;
             sent.or_raise()?;
         }
@@ -276,6 +296,17 @@ impl Upload {
     }
 
     fn finish(&self, py: Python<'_>) -> PyResult<u64> {
-        self.run(py, store::Upload::finish)
+        let (upload, runtime) = self.take()?;
+        let done = wait(py, &runtime, &self.limits, &self.url, upload.finish());
+        storage::log(py, &self.metrics.take_notes())?;
+        py.detach(|| drop(runtime));
+        done
+    }
+
+    /// No more is sent, and whoever waits for this upload waits no longer.
+    fn cancel(&self, py: Python<'_>) {
+        self.limits.cancelled.store(true, Ordering::SeqCst);
+        let taken = lock(&self.upload).take();
+        py.detach(|| drop(taken));
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Attempt {
     status: AtomicU64,
     /// Milliseconds that the server asked to wait.
     after: AtomicU64,
+    /// Milliseconds that it waited for its turn.
+    waited: AtomicU64,
     sent: Mutex<Sent>,
 }
 
@@ -69,7 +71,18 @@ tokio::task_local! {
 
 impl Attempt {
     pub(super) fn new(metrics: Arc<StoreMetrics>) -> Self {
-        Self { metrics, status: AtomicU64::new(0), after: AtomicU64::new(0), sent: Mutex::default() }
+        let (status, after, waited) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Self { metrics, status, after, waited, sent: Mutex::default() }
+    }
+
+    /// It waited for its turn before it was sent.
+    pub(super) fn waited(&self, time: Duration) {
+        self.waited.fetch_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// So long.
+    pub(super) fn has_waited(&self) -> Duration {
+        Duration::from_millis(self.waited.load(Ordering::Relaxed))
     }
 
     fn sent(&self) -> MutexGuard<'_, Sent> {

@@ -2,14 +2,16 @@
 //!
 //! The way of a request: `location` (which store) → `options` → `build` (an `object_store`, with `credentials`) →
 //! `client` (retries over `connect`, which sees every response; `cache` on a local disk) on `runtime` (one for a
-//! process, made by whoever reads and dropped by the last). `write` and `upload` put objects there. Nothing here knows
-//! Parquet.
+//! process, made by whoever reads and dropped by the last). `write` and `upload` put objects there, with
+//! as many parts at once as `window` lets them. Nothing here knows Parquet.
 
 mod build;
 mod cache;
 mod client;
 mod connect;
 mod credentials;
+#[cfg(test)]
+mod faulty;
 mod listing;
 mod location;
 mod metrics;
@@ -20,6 +22,7 @@ mod runtime;
 mod scrub;
 mod stamp;
 mod upload;
+mod window;
 mod write;
 
 pub use cache::{Cache, Entry};
@@ -30,7 +33,8 @@ pub use metrics::{Note, StoreMetrics, Totals};
 pub use options::{Options, Tuning};
 pub use runtime::{Cancel, Runtime};
 pub use stamp::Stamp;
-pub use upload::{Upload, Uploads};
+pub use upload::Upload;
+pub use window::Uploads;
 pub use write::Created;
 
 /// A kind of store.

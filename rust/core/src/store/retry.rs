@@ -38,14 +38,17 @@ impl Request<'_> {
         F: Future<Output = Result<T, Fault>>,
     {
         let tuning = self.tuning;
-        let begin = Instant::now();
+        let mut begin = Instant::now();
         let mut tries: u32 = 0;
         loop {
             let one = Arc::new(Attempt::new(Arc::clone(self.metrics)));
             let started = Instant::now();
             let result = ATTEMPT.scope(Arc::clone(&one), attempt(Arc::clone(&one))).await;
-            if started.elapsed() > tuning.slow {
-                let seconds = started.elapsed().as_secs_f64();
+            // Its turn came late: that is nobody's slowness.
+            begin += one.has_waited();
+            let took = started.elapsed().saturating_sub(one.has_waited());
+            if took > tuning.slow {
+                let seconds = took.as_secs_f64();
                 self.metrics.note(true, format!("{}: {} took {seconds:.1} s", self.url, self.what));
             }
             if one.status() > 0 {
@@ -91,7 +94,7 @@ impl Request<'_> {
 
 /// The pause before the next try: twice as long each time, from half of it to all of it, so that many do not come back
 /// at once.
-fn backoff(tuning: &Tuning, tries: u32) -> Duration {
+pub(super) fn backoff(tuning: &Tuning, tries: u32) -> Duration {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
     let longest = tuning.init_backoff.saturating_mul(1 << tries.min(20)).min(tuning.max_backoff);
     let seed = [DRAWN.fetch_add(1, Ordering::Relaxed), u64::from(std::process::id())].map(u64::to_le_bytes).concat();
@@ -105,6 +108,16 @@ pub(super) async fn within<T>(tuning: &Tuning, what: &str, future: impl Future<O
     tokio::time::timeout(tuning.timeout, future)
         .await
         .map_err(|_| Fault::Again(format!("{what} gave nothing for {seconds} s (timeout)")))
+}
+
+/// The same, so many times as long.
+pub(super) async fn within_times<T>(
+    tuning: &Tuning,
+    times: u32,
+    what: &str,
+    future: impl Future<Output = T>,
+) -> Result<T, Fault> {
+    within(&Tuning { timeout: tuning.timeout.saturating_mul(times), ..tuning.clone() }, what, future).await
 }
 
 #[cfg(test)]

@@ -4,16 +4,19 @@
 //! (the journal) names the upload, so that whoever finds it can abort what a killed process left unfinished.
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use bytes::Bytes;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::{Error as StoreError, PutPayload};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::StoreMetrics;
 use super::client::Client;
-use super::retry::within;
+use super::connect::Attempt;
+use super::retry::{Fault, within, within_times};
+use super::window::Uploads;
 use crate::sync::lock;
 use crate::{Error, Result, buffer_pool};
 
@@ -21,18 +24,9 @@ use crate::{Error, Result, buffer_pool};
 const SMALLEST_PART: u64 = 5 << 20;
 /// Stores take no more parts.
 const MOST_PARTS: u64 = 10_000;
-/// Parts under way, of all uploads that share one.
-const WINDOW: usize = 16;
-
-/// What the uploads of one save share: the parts that may be under way.
-#[derive(Debug, Clone)]
-pub struct Uploads(Arc<Semaphore>);
-
-impl Default for Uploads {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(WINDOW)))
-    }
-}
+/// The end of an upload may take so many times as long as another request: the store puts the parts together meanwhile,
+/// and says now and then that it is alive.
+const PATIENCE: u32 = 20;
 
 /// An object that is being written.
 pub struct Upload {
@@ -113,7 +107,7 @@ impl Upload {
         if self.begun.is_none() {
             self.begin().await?;
         }
-        let slot = Arc::clone(&self.uploads.0).acquire_owned().await.map_err(|_| Error::Closed)?;
+        let slot = self.uploads.slot().await?;
         let Some(begun) = &mut self.begun else { return Err(Error::internal("an upload that was not begun")) };
         if let Some(error) = lock(&begun.failed).clone() {
             return Err(error);
@@ -122,6 +116,7 @@ impl Upload {
         let task = PartTask {
             client: Arc::clone(&self.client),
             metrics: Arc::clone(&self.metrics),
+            uploads: self.uploads.clone(),
             store: Arc::clone(&begun.store),
             key: self.key.clone(),
             id: begun.id.clone(),
@@ -146,7 +141,11 @@ impl Upload {
             }
         });
         let id = created.await?;
-        self.client.put(&self.journal, Bytes::from(id.clone()), &self.metrics).await?;
+        if let Err(error) = self.client.put(&self.journal, Bytes::from(id.clone()), &self.metrics).await {
+            // Nobody else will know its name. What the abort meets does not matter: the error is that of the journal.
+            let _ = self.client.abort(&self.key, &id, &self.metrics).await;
+            return Err(error);
+        }
         self.begun = Some(Begun { store, id, parts: Vec::new(), failed: Arc::default() });
         Ok(())
     }
@@ -176,9 +175,9 @@ impl Upload {
             let (url, path, begun, parts) = (&url, &path, (&begun.store, &begun.id), parts.clone());
             async move {
                 let completed = begun.0.complete_multipart(path, begun.1, parts);
-                match within(&client.tuning, "the store", completed).await? {
+                match within_times(&client.tuning, PATIENCE, "the store", completed).await? {
                     Ok(_) => Ok(()),
-                    Err(error) => Err(client.write_fault(url, &error, &attempt)),
+                    Err(error) => Err(client.part_fault(url, &error, &attempt)),
                 }
             }
         });
@@ -203,6 +202,7 @@ impl Drop for Begun {
 struct PartTask {
     client: Arc<Client>,
     metrics: Arc<StoreMetrics>,
+    uploads: Uploads,
     store: Arc<dyn MultipartStore>,
     key: String,
     id: String,
@@ -213,18 +213,36 @@ struct PartTask {
 
 impl PartTask {
     async fn run(self, slot: OwnedSemaphorePermit) -> Result<PartId> {
+        // None after a try that took too long: it lets go of the window before it asks for more of it.
+        let slot = tokio::sync::Mutex::new(Some(slot));
         let (client, url, path) = (&self.client, self.client.url(&self.key), self.client.path(&self.key)?);
         let request = client.request(&url, "writing a part", &self.metrics);
         let sent = request.run(|attempt| {
             let (url, path, part) = (&url, &path, PutPayload::from_bytes(self.part.clone()));
-            let (store, id, index) = (&self.store, &self.id, self.index);
+            let (store, id, index, uploads, slot) = (&self.store, &self.id, self.index, &self.uploads, &slot);
             async move {
-                let sent = within(&client.tuning, "the store", store.put_part(path, id, index, part)).await?;
-                sent.map_err(|error| client.write_fault(url, &error, &attempt))
+                let mut slot = slot.lock().await;
+                if slot.is_none() {
+                    let asked = Instant::now();
+                    *slot = Some(uploads.slot().await.map_err(Fault::Final)?);
+                    attempt.waited(asked.elapsed());
+                }
+                let begun = Instant::now();
+                match within(&client.tuning, "the store", store.put_part(path, id, index, part)).await {
+                    Err(late) => {
+                        uploads.slower(slot.take().map_or(1, |slot| slot.num_permits()));
+                        Err(late)
+                    }
+                    Ok(sent) => {
+                        if begun.elapsed() < client.tuning.timeout / 4 {
+                            uploads.faster();
+                        }
+                        sent.map_err(|error| client.part_fault(url, &error, &attempt))
+                    }
+                }
             }
         });
         let sent = sent.await;
-        drop(slot);
         if let Err(error) = &sent {
             lock(&self.failed).get_or_insert_with(|| error.clone());
         }
@@ -252,4 +270,21 @@ impl Client {
         });
         aborted.await
     }
+
+    /// What an error of an upload that was begun means: it has a bucket.
+    fn part_fault(&self, url: &str, error: &StoreError, attempt: &Attempt) -> Fault {
+        match error {
+            StoreError::NotFound { .. } => Fault::Final(Error::NotFound {
+                path: format!(
+                    "{url} ({}): its upload is no longer known; another process, or a rule of the {}, ended it",
+                    self.said(error, attempt),
+                    self.container()
+                ),
+            }),
+            _ => self.write_fault(url, error, attempt),
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

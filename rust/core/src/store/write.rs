@@ -9,7 +9,7 @@ use object_store::{GetOptions, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use super::client::Client;
 use super::connect::Attempt;
-use super::retry::{Fault, Request, within};
+use super::retry::{Fault, Request, backoff, within};
 use super::{Stamp, StoreMetrics};
 use crate::{Error, Result};
 
@@ -47,14 +47,20 @@ impl Client {
     /// # Errors
     /// Whatever the store says after all tries.
     pub async fn create(&self, key: &str, data: Bytes, metrics: &Arc<StoreMetrics>) -> Result<Created> {
-        match self.put_as(key, data.clone(), &PutMode::Create, metrics).await? {
-            // A put whose answer was lost is refused when it is sent again: it was this one then.
-            Created::Exists => match self.read(key, metrics).await? {
-                Some((there, _)) if there == data => Ok(Created::Yes),
-                _ => Ok(Created::Exists),
-            },
-            other => Ok(other),
+        for tries in 0..=self.tuning.max_retries {
+            match self.put_as(key, data.clone(), &PutMode::Create, metrics).await? {
+                // A put whose answer was lost is refused when it is sent again: it was this one then.
+                Created::Exists => match self.read(key, metrics).await? {
+                    Some((there, _)) if there == data => return Ok(Created::Yes),
+                    Some(_) => return Ok(Created::Exists),
+                    // Refused because of another put that is under way, which may be an earlier try of this one.
+                    None => tokio::time::sleep(backoff(&self.tuning, tries)).await,
+                },
+                other => return Ok(other),
+            }
         }
+        let url = self.url(key);
+        Err(self.io(&url, "the store refuses to write it because it is there, and does not find it when it is read"))
     }
 
     async fn put_as(&self, key: &str, data: Bytes, mode: &PutMode, metrics: &Arc<StoreMetrics>) -> Result<Created> {
@@ -166,3 +172,6 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
