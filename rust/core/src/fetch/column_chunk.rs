@@ -170,8 +170,8 @@ mod tests {
         [wanted, known]
     }
 
-    fn has_all(ranges: &[Range<u64>], bytes: Range<u64>) -> bool {
-        bytes.clone().all(|byte| ranges.iter().any(|range| range.contains(&byte)))
+    fn has_all(ranges: &[Range<u64>], mut bytes: Range<u64>) -> bool {
+        bytes.all(|byte| ranges.iter().any(|range| range.contains(&byte)))
     }
 
     proptest! {
