@@ -65,6 +65,7 @@ def unfinished(objects):
     return {"/".join(key.split("/")[:2]) for key in objects if "/step-" in key} - whole
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("blocking", [True, False])
 def test_any_ranks_killed(tmp_path, blocking):
     with WritableStore() as store:

@@ -24,6 +24,8 @@ from shardline.verification.job import Job, Outcome, Record
 from shardline.verification.stops import draw_course
 from shardline.verification.suspects import Suspects
 
+pytestmark = pytest.mark.timeout(300)  # processes that import torch, several to a test
+
 TRANSFORMS = """
 import os, random, signal
 import numpy as np
