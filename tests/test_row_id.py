@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 import shardline
@@ -47,10 +47,15 @@ def found(loader):
 )
 def test_the_row_that_is_named_is_the_row(tmp_path_factory, sizes, group, batch_size, shuffle, options, num_shards):
     path = write(tmp_path_factory.mktemp("rows"), sizes, group)
+    try:
+        plain = DataLoader(
+            path, columns=["x"], batch_size=batch_size, shuffle=shuffle, num_shards=num_shards, **options
+        )
+    except shardline.ShardlineValueError:
+        reject()  # too few rows pass
     loader = DataLoader(
         path, columns=["x"], row_id=True, batch_size=batch_size, shuffle=shuffle, num_shards=num_shards, **options
     )
-    plain = DataLoader(path, columns=["x"], batch_size=batch_size, shuffle=shuffle, num_shards=num_shards, **options)
     rows = found(loader)
     assert [x for _, _, x in rows] == [x for batch in plain for x in batch["x"].tolist()]
     files = [name for name, _, _ in loader.dataset.plan.files()]

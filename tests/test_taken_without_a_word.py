@@ -29,7 +29,7 @@ def test_a_generator(hundred):
     DataLoader(hundred, generator=None)
 
 
-GIVEN = {"shuffle_buffer_size": 5, "shuffle_buffer_bytes": 5, "shuffle_strands": 2, "sample_seed": 3}
+GIVEN = {"shuffle_buffer_size": 5, "shuffle_buffer_bytes": 5, "shuffle_strands": 2, "sample_seed": 3, "subset_by": "i"}
 
 
 def test_what_is_needed_is_declared():
@@ -41,7 +41,7 @@ def test_what_is_needed_is_declared():
 @pytest.mark.parametrize(("name", "value"), GIVEN.items())
 @pytest.mark.parametrize("make", [DataLoader, StructuredDataset])
 def test_an_argument_that_does_nothing_alone(hundred, make, name, value):
-    with pytest.raises(shardline.ShardlineValueError, match=f"{name}={value} does nothing without {NEEDS[name][0]}="):
+    with pytest.raises(shardline.ShardlineValueError, match=f"{name}={value!r} does nothing without {NEEDS[name][0]}="):
         make(hundred, **{name: value})
     make(hundred, **{name: declared(DatasetArguments)[name][1].default})
     needed = [{"shuffle": True}, {"shuffle": False}] if "shuffle" in name else [{"sample": 0.5}, {"subset": (0, 0.5)}]
