@@ -6,7 +6,6 @@ import resource
 import subprocess
 import sys
 from itertools import zip_longest
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -122,9 +121,7 @@ def test_many_loaders_of_many_files_keep_few_open(tmp_path):
     path = write_rows(tmp_path, [[10]] * 60)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     loaders = [DataLoader(path, batch_size=7, shuffle=kind) for kind in (False, True) for _ in range(4)]
-    # Fewer than the files: beside those that earlier tests of this process have left open.
-    left_open = sum(1 for _ in Path("/proc/self/fd").iterdir()) if sys.platform == "linux" else 0
-    resource.setrlimit(resource.RLIMIT_NOFILE, (left_open + 48, before[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
     try:
         rows = [[] for _ in loaders]
         for batches in zip_longest(*loaders):
