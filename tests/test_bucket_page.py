@@ -9,12 +9,10 @@ import sys
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from support.bucket import Fault, WritableStore
+from support.flights import write_page_flights
 from torch import nn
 
 from shardline import Checkpointer
@@ -27,12 +25,7 @@ DAY = 86_400
 
 @pytest.fixture
 def flights(tmp_path):
-    (tmp_path / "flights").mkdir()
-    random = np.random.default_rng(1)
-    for i in range(2):
-        columns = {"dep_delay": random.integers(-20, 200, 7000), "distance": random.integers(80, 3000, 7000)}
-        columns["arr_delay"] = columns["dep_delay"] + random.integers(-20, 20, 7000)
-        pq.write_table(pa.table(columns), tmp_path / "flights" / f"{i}.parquet", row_group_size=1_000)
+    write_page_flights(tmp_path / "flights")
     return tmp_path
 
 

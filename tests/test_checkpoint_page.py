@@ -4,12 +4,10 @@ import re
 import shutil
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from support import ranked
+from support.flights import write_page_flights
 from support.job import job
 
 from demo import same
@@ -32,12 +30,7 @@ def recipe(directory: str) -> str:
 def flights(tmp_path, monkeypatch):
     """The working directory, with 14,000 flights in it: 14 steps an epoch."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "flights").mkdir()
-    random = np.random.default_rng(1)
-    for i in range(2):
-        columns = {"dep_delay": random.integers(-20, 200, 7000), "distance": random.integers(80, 3000, 7000)}
-        columns["arr_delay"] = columns["dep_delay"] + random.integers(-20, 20, 7000)
-        pq.write_table(pa.table(columns), tmp_path / "flights" / f"{i}.parquet", row_group_size=1_000)
+    write_page_flights(tmp_path / "flights")
     return tmp_path
 
 

@@ -1,7 +1,6 @@
 """The process that makes turns, as the one sees it that asked for it."""
 
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -13,7 +12,8 @@ from typing import Any
 
 from shardline.benchmark.server import receive, send
 from shardline.benchmark.turn import Failed, Result, Turn
-from shardline.errors import ShardlineRuntimeError, ShardlineTypeError
+from shardline.errors import ShardlineRuntimeError
+from shardline.options.function import pickled
 
 _SAID = 4000
 
@@ -57,13 +57,7 @@ class Server:
         Raises:
             ShardlineTypeError: The arguments cannot be sent to another process.
         """
-        try:
-            body = pickle.dumps(turn)
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise ShardlineTypeError(
-                f"what is measured cannot be sent to a new process: {error}. Give the transform by its place, as "
-                '"file.py:function", or define it at the top level of a module'
-            ) from error
+        body = pickled("what is measured", turn)
         found: Result | Failed = self._ask((body, limit))
         return found
 

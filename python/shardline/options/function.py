@@ -5,6 +5,7 @@
 """
 
 import importlib
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,21 @@ from shardline.errors import ShardlineFileNotFoundError, ShardlineTypeError, Sha
 from shardline.options.near import near
 
 Function = Callable[[Any], Any]
+
+
+def pickled(what: str, value: object) -> bytes:
+    """A value that has a transform in it, for a new process.
+
+    Raises:
+        ShardlineTypeError: It cannot be sent; `what` it is.
+    """
+    try:
+        return pickle.dumps(value)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ShardlineTypeError(
+            f"{what} cannot be sent to a new process: {error}. Give the transform by its place, as "
+            '"file.py:function", or define it at the top level of a module'
+        ) from error
 
 
 def check_place(name: str, value: Any) -> Any:

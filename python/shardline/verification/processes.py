@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from shardline.errors import ShardlineRuntimeError, ShardlineTypeError
+from shardline.errors import ShardlineRuntimeError
+from shardline.options.function import pickled
 from shardline.verification.job import Job, Outcome
 
 _SAID = 4000
@@ -68,13 +69,7 @@ class Processes:
     def _start(self, job: Job) -> tuple[Any, Path, Path]:
         self._count += 1
         given, made, said = (Path(self._folder.name, f"{self._count}.{what}") for what in ("job", "outcome", "said"))
-        try:
-            body = pickle.dumps(job)
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise ShardlineTypeError(
-                f"what is verified cannot be sent to a new process: {error}. Give the transform by its place, as "
-                '"file.py:function", or define it at the top level of a module'
-            ) from error
+        body = pickled("what is verified", job)
         given.write_bytes(pickle.dumps([each or str(Path.cwd()) for each in sys.path]) + body)
         environ = dict(os.environ)
         if job.num_ranks > 1:
