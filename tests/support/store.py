@@ -8,6 +8,7 @@ it returns is done to that request.
 
 import hashlib
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -71,7 +72,14 @@ class Store:
     handler: "type[BaseHTTPRequestHandler]"
 
     def __init__(
-        self, folder: Path | None = None, *, page: int = 1000, stall: float = 30, latency: float = 0, port: int = 0
+        self,
+        folder: Path | None = None,
+        *,
+        page: int = 1000,
+        stall: float = 30,
+        latency: float = 0,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.objects: dict[str, bytes] = {}
         self.faults: Faults = lambda request: None
@@ -97,6 +105,12 @@ class Store:
             self.put_folder(folder)
         self._server = _Server(("127.0.0.1", port), self.handler)
         self._server.store = self
+        self.connections = 0
+        self._host = "http://127.0.0.1"
+        if tls is not None:
+            self._host = "https://localhost"
+            # The handshake is for the thread of the connection: this one goes on to accept others.
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
@@ -107,7 +121,7 @@ class Store:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._host}:{self._server.server_address[1]}"
 
     @property
     def url(self) -> str:
@@ -177,6 +191,10 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
     store: Store
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.store.connections += 1
+        super().process_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no news."""

@@ -15,7 +15,7 @@ use object_store::{ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
 
 use super::connect::Connector;
 use super::scrub::Secrets;
-use super::{Location, Options, Scheme, credentials};
+use super::{Location, Options, Scheme, credentials, tls};
 use crate::{Error, Result};
 
 /// What a client is made of.
@@ -31,6 +31,7 @@ pub(super) struct Built {
 }
 
 pub(super) fn build(location: &Location, options: &Options) -> Result<Built> {
+    tls::choose();
     let mut secrets = Secrets::default();
     for (name, value) in &options.pairs {
         let public = [

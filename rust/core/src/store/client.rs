@@ -17,7 +17,7 @@ use super::cache::{Cache, Entry};
 use super::connect::Attempt;
 use super::retry::{Fault, Request, within};
 use super::scrub::Secrets;
-use super::{Location, Options, Scheme, Stamp, StoreMetrics, Tuning};
+use super::{Location, Options, Scheme, Stamp, StoreMetrics, Tuning, tls};
 use crate::{Error, Result, buffer_pool};
 
 /// What a cache may hold if nobody says otherwise.
@@ -262,6 +262,9 @@ impl Client {
             );
             Fault::Final(Error::Denied { path: url.to_owned(), detail })
         };
+        if let Some(why) = tls::fault(error) {
+            return Fault::Final(self.io(url, &why));
+        }
         match (error, attempt.status()) {
             (object_store::Error::NotFound { .. }, _) => Fault::Final(Error::NotFound { path: url.to_owned() }),
             // A listing's error has no kind.

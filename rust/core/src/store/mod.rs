@@ -2,7 +2,7 @@
 //!
 //! The way of a request: `location` (which store) → `options` → `build` (an `object_store`, with `credentials`) →
 //! `client` (retries over `connect`, which sees every response; `cache` on a local disk) on `runtime` (one for a
-//! process, made by whoever reads and dropped by the last). `write` and `upload` put objects there, with
+//! process, made by whoever reads and dropped by the last), encrypted by `tls`. `write` and `upload` put objects there, with
 //! as many parts at once as `window` lets them. Nothing here knows Parquet.
 
 mod build;
@@ -21,6 +21,7 @@ mod retry;
 mod runtime;
 mod scrub;
 mod stamp;
+mod tls;
 mod upload;
 mod window;
 mod write;
