@@ -109,8 +109,12 @@ def found_rate(rows: int, begin: float, cpu: float) -> dict[str, float]:
 
 def by_shardline(path: Path, batch: int, case: dict[str, Any]) -> dict[str, float]:
     """Rows a second, and the peak."""
+    import torch
+
     import shardline
 
+    # A process's first jagged tensor makes torch import for about a second: neither the reader's time nor its memory.
+    torch.nested.nested_tensor_from_jagged(torch.empty(0), torch.zeros(2, dtype=torch.int64))
     loaders = case.get("loaders", 1)
     before = reset_peak()
     begin, cpu = time.perf_counter(), cpu_seconds()
