@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support import write_rows
+from support.store import Store
 
 from shardline import DataLoader
 
@@ -140,3 +141,19 @@ def test_loaders_of_one_process_share_its_threads_and_give_the_same(tmp_path):
         expected = alone.pop(0)
         assert all(batch["i"].tolist() == expected for batch in batches)
     assert not alone
+
+
+@linux
+def test_open_row_groups_of_a_store_hold_a_bounded_memory(tmp_path):
+    rng = np.random.default_rng(1)
+    for file in range(4):
+        rows = 320_000
+        # Each row group has a dictionary of as many values as rows, in each of eight columns: 160 KB.
+        columns = {f"x{i}": rng.permuted(np.arange(rows) + file * rows) for i in range(8)}
+        pq.write_table(pa.table(columns), tmp_path / f"{file}.parquet", row_group_size=20_000)
+    options = {"batch_size": 100, "shuffle": True, "num_shards": 32, "prefetch_bytes": MIB, "shuffle_buffer_bytes": MIB}
+    with Store(tmp_path) as store:
+        rows, grown = peak(store.url, **options, storage_options=store.options)
+    assert rows == 4 * 320_000
+    # It was 600 MiB with all of them held.
+    assert grown < 400 * MIB

@@ -25,6 +25,8 @@ const CURSOR_BYTES: u64 = 256 << 10;
 /// Open row groups may hold so many times the budget: 32 of 12 MiB stay open at the defaults. To read all of them anew
 /// for each window takes a quarter more of the processor.
 const HELD: u64 = 2;
+/// Those of a store, of which more would be fetched again, more often.
+const HELD_OF_STORES: u64 = 16;
 /// One part in so many of the budget may be pages that are decompressed before their turn.
 const EARLY_PART: u64 = 4;
 
@@ -104,9 +106,12 @@ impl Scheduler {
     }
 
     /// The bytes that open row groups may hold between their tasks: dictionaries and pages. One that is read on from at
-    /// once stays open; and those of a store, which would be fetched again.
+    /// once stays open.
     pub(crate) fn most_held(&self) -> u64 {
-        if self.open_groups <= 1 || self.files.are_remote() { u64::MAX } else { HELD * self.budget }
+        if self.open_groups <= 1 {
+            return u64::MAX;
+        }
+        self.budget.saturating_mul(if self.files.are_remote() { HELD_OF_STORES } else { HELD })
     }
 
     /// What all cursors read with.

@@ -89,6 +89,7 @@ fn decode<'a>(
         // Of cursors that are read in turn, to close those that come last keeps as many open as can be.
         drop(state);
         decoder.close();
+        scheduler.files.closed(key.group as usize, task.rows.end);
         state = scheduler.lock();
     }
     if let Err(error) = result

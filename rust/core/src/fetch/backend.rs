@@ -36,6 +36,9 @@ pub(super) trait Backend: std::fmt::Debug + Send + Sync {
     /// Begins to fetch these rows of a set.
     fn prefetch_set(&self, _turn: u64, _group: usize, _set: &RowSet, _rows: Range<u64>) {}
 
+    /// The read of a row group (counted over all files) that stood at this row was closed: what follows begins another.
+    fn closed(&self, _group: usize, _row: u64) {}
+
     /// Begins to open a file.
     fn warm(&self, _index: usize) {}
 

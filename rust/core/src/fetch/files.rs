@@ -96,6 +96,12 @@ impl Files {
         self.backend.finish(turn);
     }
 
+    /// Says that the read of a row group (counted over all files) that stood at this row was closed: its dictionaries
+    /// are read again with the rows that follow.
+    pub(crate) fn closed(&self, group: usize, row: u64) {
+        self.backend.closed(group, row);
+    }
+
     /// Begins to open a file.
     pub(crate) fn warm(&self, index: usize) {
         self.backend.warm(index);

@@ -25,6 +25,16 @@ impl PrefetchEnds {
         }
         before.is_none()
     }
+
+    /// Forgets that rows were noted up to here: those after them begin a read.
+    pub(super) fn forget(&mut self, group: usize, end: u64) {
+        if let Some(ends) = self.ends.get_mut(&group) {
+            ends.retain(|&noted| noted != end);
+            if ends.is_empty() {
+                self.ends.remove(&group);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -44,5 +54,17 @@ mod tests {
         assert!(is_new(0, 0..100), "again from its start");
         assert!(is_new(0, 40..60), "what it continued was read to its end");
         assert_eq!(ends.ends.len(), 2);
+    }
+
+    #[test]
+    fn rows_behind_a_closed_read_are_new() {
+        let mut ends = PrefetchEnds::default();
+        assert!(ends.is_new(0, &(0..40), 100));
+        ends.forget(0, 30);
+        ends.forget(1, 40);
+        assert!(!ends.is_new(0, &(40..60), 100));
+        ends.forget(0, 60);
+        assert!(ends.ends.is_empty());
+        assert!(ends.is_new(0, &(60..100), 100));
     }
 }

@@ -140,6 +140,10 @@ impl Backend for RemoteFiles {
         self.fetch(index, vec![ahead], turn, ReadPurpose::Deliver);
     }
 
+    fn closed(&self, group: usize, row: u64) {
+        lock(&self.prefetched).forget(group, row);
+    }
+
     fn warm(&self, index: usize) {
         let Ok(Connection { objects, runtime }) = self.connection() else { return };
         let Ok(handle) = runtime.handle() else { return };
