@@ -4,8 +4,8 @@ import re
 import shlex
 from pathlib import Path
 
+from support.benched import report
 from support.command import printed
-from test_bench import report
 
 PAGE = (Path(__file__).parents[1] / "docs" / "bench.md").read_text()
 DATA, COMMAND = (block for _, block in re.findall(r"^```(python|console)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))

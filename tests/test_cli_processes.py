@@ -42,7 +42,7 @@ def test_an_error_is_one_message_and_no_traceback(tmp_path):
     assert done.stderr == f"error: no such file or directory: {tmp_path / 'none'}\n"
 
 
-READING = ("head", "stats", "plan", "shuffle-quality", "verify", "bench")
+READING = ("head", "stats", "plan", "shuffle-quality", "verify", "bench", "rewrite")
 """Commands that make a loader; `info` lists damaged files, and state is of another kind."""
 
 
@@ -54,21 +54,24 @@ def test_paths_that_hold_no_data_are_one_error(tmp_path, command):
     damaged = write_rows(tmp_path / "damaged", [[10], [20], [30]])
     whole = (damaged / "part-0001.parquet").read_bytes()
     (damaged / "part-0001.parquet").write_bytes(whole[: len(whole) // 2])
-    assert fails(command, tmp_path / "none").startswith("error: no such file or directory: ")
-    assert "no files in this directory" in fails(command, tmp_path / "empty")
+    before, out = sorted(tmp_path.iterdir()), [tmp_path / "out"] if command == "rewrite" else []
+    assert fails(command, tmp_path / "none", *out).startswith("error: no such file or directory: ")
+    assert "no files in this directory" in fails(command, tmp_path / "empty", *out)
     for name in ("x.csv", "x.parquet"):
-        assert "not a Parquet file" in fails(command, tmp_path / name)
-    said = fails(command, damaged)
+        assert "not a Parquet file" in fails(command, tmp_path / name, *out)
+    said = fails(command, damaged, *out)
     assert "part-0001.parquet" in said
     assert "part-0000" not in said
+    assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("command", ["info", "verify", "bench"])
-def test_a_store_without_credentials(store, command):
+@pytest.mark.parametrize("command", ["info", "verify", "bench", "rewrite"])
+def test_a_store_without_credentials(store, tmp_path, command):
     env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     env["AWS_EC2_METADATA_DISABLED"] = "true"
     options = {"endpoint_url": store.endpoint, "timeout": 1.0, "retry": {"max_retries": 0}}
-    done = programs.run(*SHARDLINE, command, store.url, "-o", f"storage_options={options}", env=env)
+    out = [tmp_path / "out"] if command == "rewrite" else []
+    done = programs.run(*SHARDLINE, command, store.url, *out, "-o", f"storage_options={options}", env=env)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "credentials" in done.stderr

@@ -60,4 +60,19 @@ def test_errors(data, tmp_path):
     assert "nothing" in fails("rewrite", tmp_path / "nothing", tmp_path / "out")
     assert "sort_by= names 'y', which is no column" in fails("rewrite", data, tmp_path / "out", "--sort-by", "y")
     assert "seed= does nothing without shuffle=True" in fails("rewrite", data, tmp_path / "out", "--seed", 3)
+    assert "shuffle has an option of its own" in fails("rewrite", data, tmp_path / "out", "-o", "shuffle=True", code=2)
+    assert "there is no argument 'shuffle_strands' here" in fails(
+        "rewrite", data, tmp_path / "out", "-o", "shuffle_strands=8"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
+
+
+def test_arguments_of_reading(data, tmp_path):
+    report = as_json("rewrite", data, tmp_path / "out", "-o", "subset=(0, 0.5)")
+    assert 400 < report["rows"] < 600
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_the_report_fits_its_width(data, tmp_path, width):
+    text = printed("rewrite", data, tmp_path / "out", "--shuffle", width=width)
+    assert "each one verified (digest" in " ".join(text.split())

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from support import columns as t
 from support import examples
 
+from shardline import DataLoader, rewrite, row_digest
 from shardline.errors import ShardlineTypeError
 from shardline.rewrite.digest import Digest, digest
 from shardline.rewrite.types import stored_schema
@@ -112,3 +113,17 @@ def test_what_has_no_value_is_named():
 def test_no_rows():
     assert digest(pa.record_batch({"x": pa.array([], pa.int64())})) == Digest()
     assert str(Digest()) == "0" * 32
+
+
+def test_a_data_set_has_the_digest_that_rewrite_verified(rows, tmp_path):
+    """In whatever files, and of the rows and columns that are meant."""
+    folder = rows([[100, 50], [7]])
+    report = rewrite(folder, tmp_path / "out", shuffle=True, narrow=True, row_group_rows=20, file_rows=60)
+    assert row_digest(folder) == row_digest(tmp_path / "out", num_threads=1) == report.digest
+    assert row_digest([tmp_path / "out"], filters=[("i", "<", 100)], columns=["x", "i"]) == row_digest(
+        folder, filters=[("i", "<", 100)]
+    )
+    assert row_digest(folder, columns=["i"]) != report.digest
+    assert len(DataLoader(tmp_path / "out").dataset.plan.files()) > 1
+    with pytest.raises(ShardlineTypeError, match="there is no argument 'shuffle' here"):
+        row_digest(folder, shuffle=True)

@@ -52,7 +52,7 @@ BAD = [
     ({"num_threads": 0}, r"num_threads must be between 1"),
     ({"progress": 3}, r"progress must be a function of a RewriteProgress"),
     ({"overwrite": "yes"}, r"overwrite must be True or False"),
-    ({"batch_size": 3}, r"rewrite\(\) has no argument 'batch_size'"),
+    ({"batch_size": 3}, "there is no argument 'batch_size' here"),
     ({"columns": ["y"]}, r"y"),
     ({"filters": [("i", ">", 1000)]}, r"no row|0 rows|nothing"),
 ]

@@ -41,7 +41,7 @@ from shardline.iteration.report import EpochReport
 from shardline.loader import DataLoader
 from shardline.options.columns import ColumnOptions
 from shardline.quality import ShuffleQuality, shuffle_quality
-from shardline.rewrite import RewriteProgress, RewriteReport, rewrite
+from shardline.rewrite import RewriteProgress, RewriteReport, rewrite, row_digest
 from shardline.schema import ColumnSchema, Schema
 from shardline.state.format import describe
 from shardline.state.torchdata import job_state
@@ -96,6 +96,7 @@ __all__ = [
     "plot",
     "read_state",
     "rewrite",
+    "row_digest",
     "shuffle_quality",
     "verify",
 ]

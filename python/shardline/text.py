@@ -29,6 +29,17 @@ def size(count: float) -> str:
     return f"{digits} {_UNITS[unit]}"
 
 
+def duration(seconds: float) -> str:
+    """In s or ms.
+
+    >>> duration(2.34), duration(0.0456), duration(0.000123)
+    ('2.3 s', '46 ms', '0.12 ms')
+    """
+    if seconds >= 0.9995:
+        return f"{seconds:.1f} s"
+    return f"{seconds * 1000:.0f} ms" if seconds >= 0.00995 else f"{seconds * 1000:.2g} ms"
+
+
 def counted(number: int, what: str) -> str:
     """A number of things.
 

@@ -66,7 +66,7 @@ class BenchReport:
         head = f"{self.path}: {', '.join(text.counted(number, what) for number, what in counts)}"
         how = (
             f"As asked: {text.counted(self.threads, 'thread')}, batches of {self.batch_size:,}, {self.order}. "
-            f"{text.counted(self.rounds, 'round')} of turns of {_seconds(self.turn_seconds)}; medians"
+            f"{text.counted(self.rounds, 'round')} of turns of {text.duration(self.turn_seconds)}; medians"
         )
         lines = [*text.paragraph(head, width, "", "  "), *text.paragraph(how, width), *self._tables(width)]
         for sentence in self.sentences:
@@ -98,7 +98,7 @@ class BenchReport:
             _or_dash(self._beside(reader, LOOP), lambda x: f"{x:.2g}" if x < 10 else f"{x:.0f}"),
             _or_dash(self._beside(reader, LIMIT), lambda x: f"{x:.0%}"),
             f"{rate * self.row_bytes / 1e6:,.0f}" if self.row_bytes else "–",
-            "–" if reader.key == LIMIT else _or_dash(reader.first_seconds, _seconds),
+            "–" if reader.key == LIMIT else _or_dash(reader.first_seconds, text.duration),
             _or_dash(reader.peak_bytes, text.size),
         ]
 
@@ -109,7 +109,7 @@ class BenchReport:
     def sentences(self) -> list[str]:
         """What follows from the figures, and what they do not say."""
         found = [*self._compared(), *self._faster(), *self._model()]
-        found.append(f"Listing the files took {_seconds(self.listed_seconds)}, which is in no figure above.")
+        found.append(f"Listing the files took {text.duration(self.listed_seconds)}, which is in no figure above.")
         if self.rounds < LEAST:
             found.append(
                 f"No more than {text.counted(self.rounds, 'round')} was complete, which says nothing of the spread: "
@@ -155,7 +155,7 @@ class BenchReport:
         what = "does not wait" if share < _NEVER else "hardly waits" if share < _HARDLY else "waits"
         range_ = f"{min(step.waited_share):.1%} to {max(step.waited_share):.1%}"
         said = (
-            f"A step of {self.model_ms:g} ms {what} for data: {_seconds(waited)} a batch, {share:.1%} of its time "
+            f"A step of {self.model_ms:g} ms {what} for data: {text.duration(waited)} a batch, {share:.1%} of its time "
             f"({range_}). The step was a sleep: one that uses the processor leaves less of it to the loader."
         )
         return [said] if share < _HARDLY or not step.verdict else [said, f"In such a loop {step.verdict}."]
@@ -191,17 +191,6 @@ def _rate(rate: float) -> str:
             value = rate / size
             return f"{value:.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f}{unit}"
     return f"{rate:.3g}"
-
-
-def _seconds(seconds: float) -> str:
-    """In s or ms.
-
-    >>> _seconds(2.34), _seconds(0.0456), _seconds(0.000123)
-    ('2.3 s', '46 ms', '0.12 ms')
-    """
-    if seconds >= 0.9995:
-        return f"{seconds:.1f} s"
-    return f"{seconds * 1000:.0f} ms" if seconds >= 0.00995 else f"{seconds * 1000:.2g} ms"
 
 
 def _times(ratio: float, low: float, high: float) -> str:

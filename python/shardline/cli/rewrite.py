@@ -5,8 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from shardline.cli.app import app
-from shardline.cli.options import Columns, Filters, Json, loader_arguments
-from shardline.cli.output import bar, show_json, show_text
+from shardline.cli.options import Columns, Filters, Json, Other, loader_arguments
+from shardline.cli.output import bar, show
 from shardline.rewrite import RewriteProgress
 from shardline.rewrite import rewrite as write
 
@@ -46,6 +46,7 @@ def rewrite(
     threads: Annotated[int | None, typer.Option(metavar="N", help="Pieces at a time; by default the cores.")] = None,
     columns: Columns = None,
     filters: Filters = None,
+    option: Other = None,
     json: Json = False,
 ) -> None:
     """Write the same rows in another layout, verified, and shuffled globally if asked.
@@ -73,17 +74,18 @@ def rewrite(
         "memory": memory,
         "num_threads": threads,
     }
+    reading = loader_arguments([path], columns, filters, other=option)
+    for name in reading:
+        if name in given:
+            raise typer.BadParameter(f"{name} has an option of its own", param_hint="--option")
     with bar("rewrite") as shown:
 
         def progress(told: RewriteProgress) -> None:
             if shown is not None:
                 shown(told.rows, told.total)
 
-        report = write(**loader_arguments([path], columns, filters), out=out, progress=progress, **given)
-    if json:
-        show_json(report.to_dict())
-    else:
-        show_text(str(report))
+        report = write(**reading, out=out, progress=progress, **given)
+    show(report, json)
 
 
 def _names(given: list[str] | None) -> list[str]:

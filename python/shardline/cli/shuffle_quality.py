@@ -1,16 +1,14 @@
 """`shardline shuffle-quality`: `shardline.shuffle_quality`."""
 
-import dataclasses
 from typing import Annotated
 
 import typer
 
 from shardline.cli.app import app
 from shardline.cli.options import BatchSize, Filters, Json, Other, Paths, Seed, loader_arguments
-from shardline.cli.output import bars, show_json, show_text, width
+from shardline.cli.output import bars, show
 from shardline.dataset import StructuredDataset
 from shardline.quality import shuffle_quality as measure
-from shardline.text import paragraph
 
 
 @app.command("shuffle-quality", epilog="Example: shardline shuffle-quality data/train -b 256 --column label")
@@ -32,9 +30,4 @@ def shuffle_quality(
     """
     given = loader_arguments(path, None, filters, batch_size, shuffle, seed, option)
     dataset = StructuredDataset(show_progress=bars(), **{"output_format": "arrow", **given})
-    report = measure(dataset, column)
-    if json:
-        show_json({**dataclasses.asdict(report), "effective_batch_size": report.effective_batch_size})
-    else:
-        head, *lines = str(report).splitlines()
-        show_text("\n".join([*paragraph(head, width(), "", "  "), *lines]))
+    show(measure(dataset, column), json)

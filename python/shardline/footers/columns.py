@@ -27,6 +27,8 @@ class ColumnFacts:
     offset_indexes: int = 0
     column_indexes: int = 0
     dictionaries: int = 0
+    dictionary_bytes: int = 0
+    """Of the dictionaries' pages, in the files."""
     nulls: int = 0
     counted: int = 0
     """The chunks whose nulls the footers count."""
@@ -56,6 +58,8 @@ class ColumnFacts:
         self.codecs[chunk.compression] += 1
         self.encodings.update(chunk.encodings)
         self.dictionaries += chunk.has_dictionary_page
+        if chunk.has_dictionary_page:
+            self.dictionary_bytes += max(0, chunk.data_page_offset - chunk.dictionary_page_offset)
         self.offset_indexes += chunk.has_offset_index
         self.column_indexes += chunk.has_column_index
         statistics = chunk.statistics if chunk.is_stats_set else None

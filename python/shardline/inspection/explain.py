@@ -9,6 +9,7 @@ from shardline.dataset import StructuredDataset
 from shardline.errors import ShardlineTypeError
 from shardline.footers.opening import opener
 from shardline.footers.survey import Survey, survey
+from shardline.inspection.first_batch import Rate, first_bytes, rate_of
 from shardline.loader import DataLoader
 from shardline.planning.epoch_order import EpochOrder
 from shardline.settings import Settings
@@ -56,6 +57,17 @@ class Explanation:
     prefetch_bytes: int
     num_threads: int
     num_workers: int
+    first_batch_bytes: float
+    """Of the files, that a rank reads until its first batch is there."""
+    rate: Rate | None = None
+    """How fast they are read."""
+
+    @property
+    def first_batch_seconds(self) -> float | None:
+        """To a rank's first batch, its transform and the listing of files not counted; None without a rate."""
+        if self.rate is None:
+            return None
+        return self.rate.begin_seconds + self.first_batch_bytes / self.rate.bytes_per_second
 
     def text(self, width: int = text.WIDTH) -> str:
         """The report, of at most `width` columns."""
@@ -69,6 +81,7 @@ class Explanation:
             ["batch", f"{self.batch_size:,} rows, about {text.size(self.batch_bytes)}"],
             ["columns", f"{self.columns:,} of {self.columns_of:,}, {text.size(self.column_bytes)} in the files"],
             ["read an epoch", self._read()],
+            ["first batch", self._first_batch()],
             ["memory", self._memory()],
             ["threads", f"{self.num_threads:,} a rank decode{self._workers()}"],
         ]
@@ -100,6 +113,12 @@ class Explanation:
         read = f"{text.size(self.column_bytes * self.read_factor)} at most by all ranks"
         return read if self.read_factor < 1.05 else f"{read}, {self.read_factor:.1f} times the columns"
 
+    def _first_batch(self) -> str:
+        needs = f"about {text.size(self.first_batch_bytes)} of the files"
+        if self.rate is None or self.first_batch_seconds is None:
+            return f"needs {needs}; a rate gives the time"
+        return f"after about {text.duration(self.first_batch_seconds)}: {needs}, at {self.rate.text()}"
+
     def _memory(self) -> str:
         held = ["read-ahead"]
         if self.windows:
@@ -115,23 +134,29 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        return dict(text.plain(vars(self)))
+        rate = None if self.rate is None else self.rate._asdict()
+        return dict(text.plain({**vars(self), "rate": rate, "first_batch_seconds": self.first_batch_seconds}))
 
 
-def explain(loader: DataLoader | StructuredDataset, *, num_workers: int | None = None) -> Explanation:
+def explain(
+    loader: DataLoader | StructuredDataset, *, num_workers: int | None = None, rate: int | str | None = None
+) -> Explanation:
     """Foresees an epoch: splits, strands, windows, shards, steps, and the bytes that are read and held.
 
-    Reads footers, no data. The place in the epoch plays no part.
+    Reads footers, no data unless a rate is to be measured. The place in the epoch plays no part.
 
     Args:
         loader: A loader or a dataset, of any rank.
         num_workers: The worker processes; the loader's by default.
+        rate: How fast the files are read, for the time to the first batch: bytes a second, as "200MB/s", or
+            "measure", which reads and decodes them for a quarter of a second.
 
     Returns:
         The figures; `print` shows them.
 
     Raises:
-        ShardlineTypeError: `loader` is something else.
+        ShardlineTypeError: `loader` or `rate` is something else.
+        ShardlineValueError: `rate` is not understood.
 
     >>> import pyarrow as pa, pyarrow.parquet as pq, tempfile, os
     >>> path = os.path.join(tempfile.mkdtemp(), "x.parquet")
@@ -157,6 +182,7 @@ def explain(loader: DataLoader | StructuredDataset, *, num_workers: int | None =
     ahead = min(settings.prefetch_bytes, rows * row_bytes / ranks)
     mixed = window_bytes * (1 if shuffle.windows == 1 else 1 + shards // ranks)
     strands = min(order.core.strands * _STRAND_BYTES, rows * row_bytes) if shuffle.windows > 1 else 0.0
+    column_bytes = sum(each.compressed for each in found.columns.values() if each.leaf.column in columns)
     return Explanation(
         where=plan.root,
         order=order.describe(),
@@ -174,13 +200,15 @@ def explain(loader: DataLoader | StructuredDataset, *, num_workers: int | None =
         rows_left_out=dropped,
         columns=len(columns),
         columns_of=len({each.leaf.column for each in found.columns.values()}),
-        column_bytes=sum(each.compressed for each in found.columns.values() if each.leaf.column in columns),
+        column_bytes=column_bytes,
         read_factor=order.read_cost(shards, ranks),
         batch_bytes=min(size, rows) * row_bytes,
         memory_bytes=ahead + mixed + strands,
         prefetch_bytes=settings.prefetch_bytes,
         num_threads=settings.num_threads,
         num_workers=num_workers,
+        first_batch_bytes=first_bytes(found, columns, order, shards, size),
+        rate=rate_of(rate, order, settings, column_bytes),
     )
 
 

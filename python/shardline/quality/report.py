@@ -1,8 +1,10 @@
 """`shuffle_quality`: how close a loader's batches are to those of a uniform shuffle."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
+from shardline import text
 from shardline._core import Plan
 from shardline.dataset import StructuredDataset
 from shardline.errors import ShardlineTypeError, ShardlineValueError
@@ -55,23 +57,30 @@ class ShuffleQuality:
         worst = max(1.0, *(x for x in (self.labels_100, self.labels_1000, self.labels_10000) if not math.isnan(x)))
         return self.batch_size / worst**2
 
-    def __str__(self) -> str:
+    def text(self, width: int = text.WIDTH) -> str:
+        """The report, of at most `width` columns."""
         lines = [
-            ("sorted ids", f"{self.sorted_ids:.2f}"),
-            ("neighbouring batches, correlation", f"{self.neighbours:.2f}"),
-            (
+            ["sorted ids", f"{self.sorted_ids:.2f}"],
+            ["neighbouring batches, correlation", f"{self.neighbours:.2f}"],
+            [
                 "labels in 100 / 1,000 / 10,000 runs",
                 f"{self.labels_100:.2f} / {self.labels_1000:.2f} / {self.labels_10000:.2f}",
-            ),
-            ("position in a row group", f"{self.in_row_group:.2f}"),
-            ("position in a file", f"{self.in_file:.2f}"),
-            ("pairs that meet again next epoch", f"{self.pairs_again:.2f}"),
-            ("effective batch size for sorted labels", f"{self.effective_batch_size:,.0f} of {self.batch_size:,}"),
+            ],
+            ["position in a row group", f"{self.in_row_group:.2f}"],
+            ["position in a file", f"{self.in_file:.2f}"],
+            ["pairs that meet again next epoch", f"{self.pairs_again:.2f}"],
+            ["effective batch size for sorted labels", f"{self.effective_batch_size:,.0f} of {self.batch_size:,}"],
         ]
         if self.column_values is not None:
-            lines.insert(0, (f"column {self.column!r}", f"{self.column_values:.2f}"))
+            lines.insert(0, [f"column {self.column!r}", f"{self.column_values:.2f}"])
         head = f"{self.num_rows:,} rows, {self.order}; {self.sampled_batches:,} batches; 1.00 is a uniform shuffle"
-        return "\n".join([head, *(f"  {name:<39} {figure}" for name, figure in lines)])
+        return "\n".join([*text.paragraph(head, width, "", "  "), *text.table([], lines, width)])
+
+    __str__ = text
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return dict(text.plain({**asdict(self), "effective_batch_size": self.effective_batch_size}))
 
 
 def shuffle_quality(

@@ -21,9 +21,11 @@
 - `report`: what is returned
 - `passes`: one run, stage by stage
 - `run`: `rewrite()`
+- `rows`: `row_digest()`
 """
 
 from shardline.rewrite.report import RewriteProgress, RewriteReport
+from shardline.rewrite.rows import row_digest
 from shardline.rewrite.run import rewrite
 
-__all__ = ["RewriteProgress", "RewriteReport", "rewrite"]
+__all__ = ["RewriteProgress", "RewriteReport", "rewrite", "row_digest"]

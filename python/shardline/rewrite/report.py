@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from shardline import text
+
 
 class RewriteProgress(NamedTuple):
     """How far a stage has come. Given to `progress=`, by the thread that called `rewrite()`."""
@@ -40,21 +42,19 @@ class RewriteReport:
         """The fields, as plain values."""
         return asdict(self)
 
-    def __str__(self) -> str:
+    def text(self, width: int = text.WIDTH) -> str:
+        """The report, of at most `width` columns."""
         lines = [
-            ("rows", f"{self.rows:,}, each one verified (digest {self.digest})"),
-            ("files", f"{self.files_before:,} → {self.files:,}"),
-            ("row groups", f"{self.row_groups_before:,} → {self.row_groups:,}"),
-            ("size", f"{_size(self.bytes_before)} → {_size(self.bytes)}"),
-            ("time", f"{self.seconds:.1f} s" + (", continuing an earlier run" if self.resumed else "")),
+            ["rows", f"{self.rows:,}, each one verified (digest {self.digest})"],
+            ["files", f"{self.files_before:,} → {self.files:,}"],
+            ["row groups", f"{self.row_groups_before:,} → {self.row_groups:,}"],
+            ["size", f"{_size(self.bytes_before)} → {text.size(self.bytes)}"],
+            ["time", text.duration(self.seconds) + (", continuing an earlier run" if self.resumed else "")],
         ]
-        return "\n".join([self.path, *(f"  {name:<12}{text}" for name, text in lines)])
+        return "\n".join([self.path, *text.table([], lines, width)])
+
+    __str__ = text
 
 
 def _size(number: int | None) -> str:
-    if number is None:
-        return "in a store"
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if number >= size:
-            return f"{number / size:,.1f} {unit}"
-    return f"{number} bytes"
+    return "in a store" if number is None else text.size(number)

@@ -44,7 +44,7 @@ class Source:
         unknown = sorted(set(reading) - set(READING))
         if unknown:
             raise ShardlineTypeError(
-                f"rewrite() has no argument {unknown[0]!r}; of the loader's it takes {', '.join(READING)}"
+                f"there is no argument {unknown[0]!r} here; of the loader's these are taken: {', '.join(READING)}"
             )
         self._reading, self._ahead = dict(reading), ahead
         dataset = self._dataset(path=path, batch_size=1, num_threads=threads)
