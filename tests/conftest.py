@@ -13,9 +13,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from support import ids, write_rows
 from support.bucket import BucketPath, WritableStore
+from support.planted import plant
+from support.quick import Quick
 from support.store import Store
 
 from shardline import DataLoader
+from shardline.verification import processes
 
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
@@ -103,6 +106,20 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[WritableStore]:
         for name, value in server.environ.items():
             monkeypatch.setenv(name, value)
         yield server
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes of a verification start quickly."""
+    monkeypatch.setattr(processes, "start", Quick)
+
+
+@pytest.fixture
+def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """`planted("own")`: the place of that transform, which has a fault."""
+    monkeypatch.chdir(tmp_path)
+    plant(tmp_path)
+    return lambda name: f"planted.py:{name}"
 
 
 @pytest.fixture(params=["disk", "store"])

@@ -4,18 +4,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support import write_rows
-from support.quick import Quick
 
 from shardline import verify
-from shardline.verification import processes
 
-pytestmark = pytest.mark.timeout(300)  # processes that import torch, several to a test
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Processes start quickly."""
-    monkeypatch.setattr(processes, "start", Quick)
+# Processes that import torch, several to a test.
+pytestmark = [pytest.mark.usefixtures("quick"), pytest.mark.timeout(300)]
 
 
 def other_rows(folder):

@@ -4,28 +4,12 @@ import os
 
 import pytest
 from support.command import call, fails
-from support.planted import plant
-from support.quick import Quick
 
 import shardline
 from shardline import ShardlineRuntimeError, ShardlineTypeError, ShardlineValueError, verify
-from shardline.verification import processes
 
-pytestmark = pytest.mark.timeout(300)  # processes that import torch, several to a test
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Processes start quickly."""
-    monkeypatch.setattr(processes, "start", Quick)
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """`place("own")`: that function's place."""
-    monkeypatch.chdir(tmp_path)
-    plant(tmp_path)
-    return lambda name: f"planted.py:{name}"
+# Processes that import torch, several to a test.
+pytestmark = [pytest.mark.usefixtures("quick"), pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize(
@@ -38,9 +22,9 @@ def place(tmp_path, monkeypatch):
         ("OWN", "OWN is not a function"),
     ],
 )
-def test_a_transform_that_does_not_work_at_all(hundred, place, name, said):
+def test_a_transform_that_does_not_work_at_all(hundred, planted, name, said):
     with pytest.raises(ShardlineRuntimeError) as error:
-        verify(hundred, transform=place(name), batch_size=5)
+        verify(hundred, transform=planted(name), batch_size=5)
     assert said in str(error.value)
 
 

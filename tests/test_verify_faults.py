@@ -1,8 +1,6 @@
 """`shardline verify` names each fault that was planted."""
 
 import pytest
-from support.planted import plant
-from support.quick import Quick
 
 from shardline import verify
 from shardline.verification import processes
@@ -11,21 +9,8 @@ from shardline.verification.job import Job, Outcome, Record
 from shardline.verification.stops import draw_course
 from shardline.verification.suspects import Suspects
 
-pytestmark = pytest.mark.timeout(300)  # processes that import torch, several to a test
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Processes start quickly."""
-    monkeypatch.setattr(processes, "start", Quick)
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """`place("own")`: that function's place."""
-    monkeypatch.chdir(tmp_path)
-    plant(tmp_path)
-    return lambda name: f"planted.py:{name}"
+# Processes that import torch, several to a test.
+pytestmark = [pytest.mark.usefixtures("quick"), pytest.mark.timeout(300)]
 
 
 FAULTS = {
@@ -45,21 +30,11 @@ FAULTS = {
 }
 
 
-SEEN_BY = {
-    "by_worker": {"workers": (0, 2)},
-    "in_worker": {"workers": (0, 1)},
-    "raises_in_worker": {"workers": (0, 1)},
-    "by_threads": {"workers": (0, 1)},
-    "by_rank": {"ranks": (1, 2)},
-}
-"""The faults that more ranks or worker processes are needed for."""
-
-
 @pytest.mark.parametrize("name", FAULTS)
-def test_planted_faults_are_named(hundred, place, name):
+def test_planted_faults_are_named(hundred, planted, name):
     kind, seen = FAULTS[name]
-    tried = {"ranks": (1,), "workers": (0,), **SEEN_BY.get(name, {})}
-    report = verify(hundred, transform=place(name), batch_size=5, stops=3, **tried)
+    workers = (0,) if name == "by_rank" else (0, 1, 2)
+    report = verify(hundred, transform=planted(name), batch_size=5, stops=3, workers=workers)
     assert not report.proven
     assert report.fault.kind == kind, report
     assert seen in " ".join(report.fault.seen)
