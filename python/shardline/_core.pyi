@@ -29,6 +29,7 @@ __all__ = [
     "Storage",
     "Upload",
     "__version__",
+    "digest",
     "end_calls",
     "schema_metadata",
 ]
@@ -302,6 +303,9 @@ def end_calls(patience: float) -> None:
 
 FILTER_BLOCK_ROWS: int
 """The rows that a filter's evaluator gets at most; few enough that pyarrow computes them as one batch."""
+
+def digest(batch: Any) -> tuple[int, int, int]:
+    """The number of a record batch's rows, and the low and the high half of their digest."""
 
 def schema_metadata(message: bytes) -> list[tuple[str, str]]:
     """The key-value pairs of the schema in an Arrow IPC message, in their order, those that repeat too."""

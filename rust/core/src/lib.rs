@@ -13,6 +13,7 @@
 //! | [`select`] | which rows pass a sample and a filter |
 //! | [`assemble`] | the threads, and the batches in their order |
 //! | [`tensor`] | Arrow memory as tensors |
+//! | [`digest`] | whether two data sets hold the same rows |
 //!
 //! What several of them use is beside them: errors, memory that is reused (`buffer_pool`), the files that are open
 //! (`descriptors`), a bounded map (`lru`), threads that share a list of tasks (`parallel`), locks ([`sync`]) and what
@@ -29,6 +30,7 @@ pub mod sync;
 
 pub mod assemble;
 pub mod decode;
+pub mod digest;
 pub mod fetch;
 pub mod files;
 pub mod order;

@@ -2,6 +2,7 @@
 
 mod calls;
 mod capsule;
+mod digest;
 mod error;
 mod legs;
 mod object_store;
@@ -26,6 +27,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     error::register(module)?;
     module.add_function(wrap_pyfunction!(calls::end_calls, module)?)?;
+    module.add_function(wrap_pyfunction!(digest::digest, module)?)?;
     module.add_class::<plan::Plan>()?;
     module.add_class::<projection::Projection>()?;
     module.add_class::<order::Order>()?;
