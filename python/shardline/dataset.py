@@ -42,6 +42,7 @@ from shardline.state.announce import announce
 from shardline.state.leg import legs_of
 from shardline.state.progress import merge_intervals
 from shardline.state.resume import resume
+from shardline.state.saved_version import saved_version
 from shardline.state.torchdata import WORKER
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class StructuredDataset(IterableDataset[Any]):
         else:
             plan, seed = broadcast_plan(paths, plan, settings, channels.listing, show_progress=progress)
         self._where = "a plan" if path is None else str(path)
+        self._paths = paths
         self._listed = plan
         self._context = EpochContext(settings, plan, seed, settings.num_shards or ranks.num_ranks)
         self._state_check = channels and StateCheck(channels.states)
@@ -179,7 +181,9 @@ class StructuredDataset(IterableDataset[Any]):
             without = file_names(leave_out, self._listed, known)
         if WORKER in state:
             made = read_entry(state[WORKER], replica, settings.num_ranks)
-        found = resume(saved, context.current.order, self._listed, settings, strict=strict, leave_out=without)
+        order = context.current.order
+        version = saved_version(saved, (order.plan, self._listed), self._paths, settings)
+        found = resume(saved, order, self._listed, settings, strict=strict, leave_out=without, version=version)
         if WORKER in state:
             check_unmoved(saved.legs, legs_of(found.legs))
         context.resume(found, made)
@@ -413,7 +417,12 @@ class StructuredDataset(IterableDataset[Any]):
         for name, wrong in found.damaged.items():
             raise ShardlineOSError(f"{order.plan.root}/{name}: {wrong}")
         rule = settings.row_filter
-        return Stats(found, f"All rows of the files are meant, not only those that pass {rule}." if rule.rule else "")
+        without = [f"that pass {rule}"] if rule.rule else []
+        if order.plan.deleted is not None:
+            without.append("that are not deleted")
+        return Stats(
+            found, f"All rows of the files are meant, not only those {' and '.join(without)}." if without else ""
+        )
 
     def value_counts(self, column: str) -> dict[Any, int]:
         """How many rows have each value of a column, the most frequent first: reads that column, once.
@@ -463,6 +472,7 @@ class StructuredDataset(IterableDataset[Any]):
         current, fresh = context.current.order, context.sources.fresh.order
         return {
             "where": self._where,
+            "paths": self._paths,
             "settings": context.settings,
             "ranks_by_default": self._ranks_by_default,
             "listed": self._listed,
@@ -480,7 +490,8 @@ class StructuredDataset(IterableDataset[Any]):
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
-        self._where, self._listed, self.resumed = kept["where"], kept["listed"], kept["resumed"]
+        self._where, self._paths, self._listed = kept["where"], kept["paths"], kept["listed"]
+        self.resumed = kept["resumed"]
         self._ranks_by_default = kept["ranks_by_default"]
         vocabulary.restore(kept["vocabularies"])
         settings, plan, seed = kept["settings"], kept["plan"], kept["seed"]

@@ -118,12 +118,6 @@ def check_function(name: str, value: Any) -> Any:
     return value
 
 
-def check_format(value: str) -> None:
-    """Only Parquet is read."""
-    if value != "parquet":
-        raise ShardlineValueError(f"format must be 'parquet', the one format that shardline reads, not {value!r}")
-
-
 def check_output_format(value: str) -> OutputFormat:
     """One of torch, numpy, arrow, dict."""
     return cast(OutputFormat, check_choice("output_format", value, get_args(OutputFormat)))
