@@ -20,10 +20,12 @@ from shardline.errors import (
     ShardlineOSError,
     ShardlinePermissionError,
     ShardlineRuntimeError,
+    ShardlineTimeoutError,
     ShardlineTypeError,
     ShardlineValueError,
 )
 from shardline.footers.stats import ColumnStats, Stats
+from shardline.iceberg_dataset import IcebergDataset
 from shardline.inspection import (
     Advice,
     BatchReport,
@@ -63,6 +65,7 @@ __all__ = [
     "Explanation",
     "FileChangedError",
     "FilesReport",
+    "IcebergDataset",
     "Plan",
     "RankTimeoutError",
     "Restored",
@@ -77,6 +80,7 @@ __all__ = [
     "ShardlineOSError",
     "ShardlinePermissionError",
     "ShardlineRuntimeError",
+    "ShardlineTimeoutError",
     "ShardlineTypeError",
     "ShardlineValueError",
     "ShuffleQuality",

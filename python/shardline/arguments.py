@@ -20,7 +20,7 @@ from shardline.sources.request import check_timestamp
 ColumnsFrom = Literal["first", "all"]
 MissingColumns = Literal["error", "null"]
 NewFiles = Literal["keep", "refresh"]
-Format = Literal["parquet", "delta"]
+Format = Literal["parquet", "delta", "iceberg"]
 
 
 RanksAgree = Literal["same", "same if the seed is drawn", "own"]
@@ -48,22 +48,50 @@ class _WhatToRead(TypedDict, total=False):
         Format | None,
         Argument(
             None,
-            optional(choice("parquet", "delta")),
-            '`"delta"`: the path is the directory of a Delta table. `"parquet"`, said outright, reads files of a table '
-            "as they are, rows included that the table has deleted; by default these are refused.",
+            optional(choice("parquet", "delta", "iceberg")),
+            '`"delta"`, `"iceberg"`: the path is the directory of such a table. `"parquet"`, said outright, reads '
+            "files of a table as they are, rows included that the table has deleted; by default these are refused.",
             OWN,
         ),
     ]
     version: Annotated[
         int | None,
-        Argument(None, optional(integer(0, 2**62)), "The version of the table. The newest by default."),
+        Argument(None, optional(integer(0, 2**62)), "The version of the Delta table. The newest by default.", OWN),
     ]
     timestamp: Annotated[
         datetime | str | None,
         Argument(
             None,
             optional(check_timestamp),
-            'The version of the table that was the newest at this time: `"2026-01-31T12:00:00Z"`.',
+            'The version of the Delta table that was the newest at this time: `"2026-01-31T12:00:00Z"`.',
+            OWN,
+        ),
+    ]
+    snapshot: Annotated[
+        int | None,
+        Argument(
+            None,
+            optional(integer(-(2**63), 2**63 - 1)),
+            "The snapshot of the Iceberg table. The newest by default.",
+            OWN,
+        ),
+    ]
+    ref: Annotated[
+        str | None,
+        Argument(
+            None,
+            optional(validate.check_text),
+            "The branch or tag of the Iceberg table whose snapshot is read.",
+            OWN,
+        ),
+    ]
+    as_of: Annotated[
+        datetime | str | None,
+        Argument(
+            None,
+            optional(check_timestamp),
+            'The snapshot of the Iceberg table that was the newest at this time: `"2026-01-31T12:00:00Z"`.',
+            OWN,
         ),
     ]
     columns: Annotated[
@@ -369,7 +397,13 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 """Arguments that do nothing unless one of these is given too; `shuffle=False` will do."""
 
-EXCLUDE: tuple[tuple[str, str], ...] = (("shuffle_buffer_bytes", "shuffle_buffer_size"), ("version", "timestamp"))
+EXCLUDE: tuple[tuple[str, str], ...] = (
+    ("shuffle_buffer_bytes", "shuffle_buffer_size"),
+    ("version", "timestamp"),
+    ("snapshot", "ref"),
+    ("snapshot", "as_of"),
+    ("ref", "as_of"),
+)
 """Arguments that say the same thing in two ways: at most one of them may be given."""
 
 RENAMED = {

@@ -29,6 +29,7 @@ from shardline.options import validate
 from shardline.options.storage import check_storage, is_remote
 from shardline.options.validate import Paths
 from shardline.planning.build import build_plan
+from shardline.planning.catalog import ask_catalog
 from shardline.planning.epoch_order import EpochOrder
 from shardline.planning.leave_out import file_names, warn_of
 from shardline.reading import vocabulary
@@ -37,6 +38,7 @@ from shardline.reading.epoch_source import EpochSource
 from shardline.schema import Schema, describe_columns
 from shardline.settings import Settings
 from shardline.signature import check_arguments, documented
+from shardline.sources.iceberg.catalog import IcebergTable
 from shardline.state import format as state_format
 from shardline.state.announce import announce
 from shardline.state.leg import legs_of
@@ -76,11 +78,16 @@ class StructuredDataset(IterableDataset[Any]):
     resumed: str
     """In a sentence, what loading the last state did."""
 
-    def __init__(self, path: Paths | None = None, **arguments: Unpack[DatasetArguments]) -> None:
+    def __init__(self, path: Paths | IcebergTable | None = None, **arguments: Unpack[DatasetArguments]) -> None:
         values = check_arguments("StructuredDataset", arguments, DatasetArguments)
         plan = values["plan"]
-        paths = validate.check_paths(path) if plan is None else None
-        storage = check_storage(values["storage_options"], paths, plan)
+        where = path if not isinstance(path, IcebergTable) else str(path)
+        paths = validate.check_paths(where) if plan is None else None
+        if isinstance(path, IcebergTable) and plan is None:
+            location = ask_catalog(path, values)
+            storage = check_storage(values["storage_options"], [location], None)
+        else:
+            storage = check_storage(values["storage_options"], paths, plan)
         ranks = find_ranks(values["rank"], values["num_ranks"], values["mesh"], values["process_group"])
         settings = Settings.of(values, rank=ranks.rank, num_ranks=ranks.num_ranks, storage=storage)
         channels = open_channels(ranks, paths, plan, settings)

@@ -33,7 +33,7 @@ def build_plan(
 def build_version(paths: Sequence[str], settings: Settings, version: int) -> Plan:
     """The plan of a version of the table that the settings are of, with the passing rows counted."""
     assert settings.table is not None
-    request = replace(settings.table, version=version, timestamp=None)
+    request = replace(settings.table, version=version, timestamp=None, ref=None)
     return _counted(list_files(paths, replace(settings, table=request)), settings, show_progress=False)
 
 

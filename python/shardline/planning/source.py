@@ -39,6 +39,7 @@ def describe_source(source: Source) -> str:
     'Delta table 9c12, version 3, 1,204 rows deleted'
     """
     what = "files" if source["kind"] == "files" else f"{source['kind'].capitalize()} table {source['table']}"
-    version = "" if source.get("version") is None else f", version {source['version']}"
+    word = "snapshot" if source["kind"] == "iceberg" else "version"
+    version = "" if source.get("version") is None else f", {word} {source['version']}"
     deleted = source["deleted"]
     return f"{what}{version}, {f'{deleted:,}' if deleted else 'no'} row{'s' * (deleted != 1)} deleted"

@@ -11,8 +11,8 @@ from shardline._core import Plan
 from shardline.errors import FileChangedError, ShardlineFileNotFoundError, ShardlineValueError
 from shardline.filters.hive import to_bytes
 from shardline.settings import Settings
-from shardline.sources.delta import open_version
-from shardline.sources.table_version import TableVersion
+from shardline.sources.opening import open_version
+from shardline.sources.table_version import WORDS, TableVersion
 
 log = logging.getLogger("shardline")
 
@@ -26,17 +26,17 @@ def list_table(paths: Sequence[str], settings: Settings) -> Plan:
     if len(paths) != 1:
         raise ShardlineValueError(f"a table has one directory, and {len(paths)} paths were given: give that one")
     root = paths[0].rstrip("/") or "/"
-    version = open_version(root, settings.table)
+    version = open_version(root, settings.table, settings.storage)
     plan = plan_of(version, settings)
     deleted, _ = plan.deleted or (0, None)
-    behind = version.newest - version.source["version"]
+    behind, word = version.newer, WORDS[version.source["kind"]].version
     log.info(
         "%s: %d files, %d rows, %d of them deleted%s",
         version,
         plan.num_files,
         plan.num_rows,
         deleted,
-        f"; {behind} newer version{'s' * (behind > 1)}" if behind else "",
+        f"; {behind} newer {word}{'s' * (behind > 1)}" if behind else "",
     )
     return plan
 
@@ -47,6 +47,7 @@ def plan_of(version: TableVersion, settings: Settings) -> Plan:
     Raises:
         FileChangedError: A file is gone, or has other rows than the table says.
     """
+    words = WORDS[version.source["kind"]]
     names = [file.name for file in version.files]
     kept = settings.row_filter.kept_files(names, version.partitions)
     files = [version.files[i] for i in kept]
@@ -62,8 +63,8 @@ def plan_of(version: TableVersion, settings: Settings) -> Plan:
         )
     except ShardlineFileNotFoundError as error:
         raise FileChangedError(
-            f"{error}; it is a file of {version}, and was removed (VACUUM) or lost: restore it, or give a version "
-            "whose files are there"
+            f"{error}; it is a file of {version}, and was removed ({words.removed_by}) or lost: restore it, or give a "
+            f"{words.version} whose files are there"
         ) from error
     found = iter(plan.group_rows)
     for file, groups in zip(files, plan.group_counts, strict=True):
@@ -76,5 +77,6 @@ def plan_of(version: TableVersion, settings: Settings) -> Plan:
     if version.partitions is not None:
         plan = plan.with_partitions(to_bytes(version.partitions.take(pa.array(kept, pa.int64()))))
     places = {file.name: place for place, file in enumerate(files)}
-    deleted = [(places[name], rows.tolist()) for name, rows in version.deleted.items() if name in places]
+    found_deleted = version.deleted(places)
+    deleted = [(places[name], rows.tolist()) for name, rows in found_deleted.items() if name in places]
     return plan.with_deleted(deleted).with_source(json.dumps(version.source))

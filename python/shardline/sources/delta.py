@@ -82,8 +82,8 @@ def open_version(root: str, request: TableRequest) -> TableVersion:
         columns=columns,
         files=[TableFile(names[i], sizes[i], rows[i]) for i in order],
         partitions=_partitions(table, actions, columns, order),
-        deleted=_deleted(root, table, named),
-        newest=newest,
+        deleted=lambda _: _deleted(root, table, named),
+        newer=newest - version,
     )
 
 

@@ -47,7 +47,7 @@ def _field(field: Mapping[str, Any], mode: str, path: str) -> pa.Field:
     made = pa.field(field["name"], _type(field["type"], mode, path), field["nullable"])
     metadata = field.get("metadata") or {}
     stored = field["name"] if mode == "none" else metadata.get(_PHYSICAL, field["name"])
-    return marked(made, stored, metadata.get(_ID) if mode == "id" else None)
+    return marked(made, [stored], metadata.get(_ID) if mode == "id" else None)
 
 
 def _type(said: Any, mode: str, path: str) -> pa.DataType:

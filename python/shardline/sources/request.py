@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 
@@ -15,40 +15,75 @@ _NOT_OF_TABLES = {
 }
 
 
+_ARGUMENTS = {"delta": ("version", "timestamp"), "iceberg": ("snapshot", "ref", "as_of")}
+"""The arguments that name a version of a table, by its format."""
+
+
+class CatalogTable(Protocol):
+    """A table by its name in a catalog."""
+
+    def metadata(self) -> Any:
+        """The table's metadata as of now, as pyiceberg has them."""
+
+
 @dataclass(frozen=True)
 class TableRequest:
-    """The version of a table: this one, that of a time, or the newest."""
+    """The version of a table: this one, that of a time, that of a branch or tag, or the newest."""
 
     format: str
     version: int | None = None
+    """Delta's version, or Iceberg's snapshot."""
     timestamp: datetime | None = None
+    ref: str | None = None
+    """A branch or tag of an Iceberg table."""
+    reading: str | None = None
+    """What changes which rows are read, as a state holds it."""
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    catalog: CatalogTable | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_newest(self) -> bool:
         """Whether no version was asked for."""
-        return self.version is None and self.timestamp is None
+        return self.version is None and self.timestamp is None and self.ref is None
+
+    @property
+    def topic(self) -> str:
+        """As text: the same on ranks that ask for the same."""
+        return repr(self)
 
 
 def request_of(values: Mapping[str, Any]) -> TableRequest | None:
     """What checked arguments ask of a table; None where plain files are read.
 
     Raises:
-        ShardlineValueError: An argument has no meaning for tables, or only for tables.
+        ShardlineValueError: An argument has no meaning for tables, or only for tables of another format.
     """
-    if values["format"] != "delta":
-        for name in ("version", "timestamp"):
+    chosen = values["format"]
+    for kind, names in _ARGUMENTS.items():
+        for name in names if kind != chosen else ():
             if values[name] is not None:
-                raise ShardlineValueError(f"{name}= is for tables: give format='delta' too, or leave it out")
+                raise ShardlineValueError(
+                    f"{name}= is for {kind.capitalize()} tables: give format={kind!r} too, or leave it out"
+                )
+    if chosen not in _ARGUMENTS:
         return None
     for name, (default, why) in _NOT_OF_TABLES.items():
         if values[name] != default:
             raise ShardlineValueError(f"{name}= has no meaning for a table ({why}): leave it out")
-    if values["plan"] is not None and (values["version"] is not None or values["timestamp"] is not None):
+    asked = {name: values[name] for name in _ARGUMENTS[chosen] if values[name] is not None}
+    if values["plan"] is not None and asked:
         raise ShardlineValueError(
-            "plan= is one version of a table: leave version= and timestamp= out, or give the path"
+            f"plan= is one version of a table: leave {', '.join(f'{name}=' for name in asked)} out, or give the path"
         )
-    return TableRequest("delta", values["version"], values["timestamp"], dict(values["storage_options"] or {}))
+    return TableRequest(
+        chosen,
+        version=asked.get("version", asked.get("snapshot")),
+        timestamp=asked.get("timestamp", asked.get("as_of")),
+        ref=asked.get("ref"),
+        reading=values.get("reading"),
+        storage_options=dict(values["storage_options"] or {}),
+        catalog=values.get("catalog"),
+    )
 
 
 def check_timestamp(name: str, value: Any) -> datetime:

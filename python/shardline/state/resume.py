@@ -8,6 +8,7 @@ from shardline.planning.epoch_order import EpochOrder
 from shardline.planning.shuffle import Shuffle
 from shardline.planning.source import Source, describe_source, source_of
 from shardline.settings import Settings
+from shardline.sources.table_version import WORDS
 from shardline.state.format import Difference, SavedState, mismatch
 from shardline.state.leg import legs_of
 from shardline.state.match_files import match_files
@@ -24,7 +25,7 @@ _SAMPLE_NAMES = {
 _SOURCE_NAMES = {"deleted": "rows deleted", "deletes": "which rows are deleted"}
 _OTHER_DELETES = "the table's log or delete files were altered: restore them, or start afresh"
 _SOURCE_CURES = {
-    "version": "give version={}",
+    "version": "give {}={}",
     "schema": "the table's schema was altered without a new version: restore it, or start afresh",
     "reading": "give the options that the run began with",
     "deleted": _OTHER_DELETES,
@@ -155,7 +156,9 @@ def source_difference(saved: Source | None, here: Source | None) -> Difference |
         return Difference("table", was, now, "give the path and format= of the table that the run began with")
     for name, cure in _SOURCE_CURES.items():
         if saved[name] != here[name]:
-            return Difference(_SOURCE_NAMES.get(name, name), saved[name], here[name], cure.format(saved[name]))
+            word = WORDS[saved["kind"]].version if saved["kind"] in WORDS else name
+            called = word if name == "version" else _SOURCE_NAMES.get(name, name)
+            return Difference(called, saved[name], here[name], cure.format(word, saved[name]))
     return None
 
 

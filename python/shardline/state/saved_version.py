@@ -7,6 +7,8 @@ from shardline.errors import FileChangedError, ShardlineFileNotFoundError, Shard
 from shardline.planning.build import build_version
 from shardline.planning.source import Source, source_of
 from shardline.settings import Settings
+from shardline.sources.opening import holds_version
+from shardline.sources.table_version import WORDS
 from shardline.state.format import SavedState, mismatch
 
 
@@ -37,7 +39,7 @@ def saved_version(
     here = source_of(plans[0])
     if here is None or settings.table is None or paths is None or not _is_other_version(source, here):
         return None
-    if not settings.table.is_newest:
+    if holds_version(paths[0], settings.table, settings.storage):
         return None
     try:
         return build_version(paths, settings, source["version"])
@@ -48,10 +50,11 @@ def saved_version(
 
 
 def _gone(source: Source, error: Exception) -> str:
+    words = WORDS[source["kind"]]
     return (
-        f"version: the state is of version {source['version']} of the table, which cannot be planned again: {error}. "
-        "Give plan=, the plan that was saved beside the state (dataset.plan.save), or start afresh. For later runs, "
-        "keep versions for longer: the table's property delta.logRetentionDuration"
+        f"{words.version}: the state is of {words.version} {source['version']} of the table, which cannot be planned "
+        f"again: {error}. Give plan=, the plan that was saved beside the state (dataset.plan.save), or start afresh. "
+        f"For later runs, {words.keeps}"
     )
 
 

@@ -16,10 +16,12 @@ use super::refusal::{Refusal, RefusalKind, refusal_of, refuse};
 use super::widen::{same_type, wider};
 use crate::sync::lock;
 
-/// The key, in the metadata of a table's field, of the name that it has in files.
+/// The key, in the metadata of a table's field, of the name that it has in files; of several, a zero byte stands between.
 const STORED_NAME: &str = "shardline.stored_name";
 /// The key of its field id, where files have ids.
 const FIELD_ID: &str = "shardline.field_id";
+/// The key of why a file that lacks the field cannot be read: where its rows would not have nulls.
+const ABSENT: &str = "shardline.absent";
 /// How many of the files' schemas are remembered: most files have one of a few.
 const CACHED: usize = 64;
 
@@ -80,6 +82,9 @@ impl TableColumns {
         let wrong =
             |error: parquet::errors::ParquetError| format!("its columns cannot be found as the table's: {error}");
         let stored = file.root_schema();
+        if let Some(why) = self.unfindable(stored) {
+            return Err(why);
+        }
         let fields = renamed_fields(stored.get_fields(), self.stored.fields()).map_err(wrong)?;
         let root = Type::group_type_builder(stored.name()).with_fields(fields).build().map_err(wrong)?;
         let is_same = root.get_fields() == stored.get_fields();
@@ -90,6 +95,18 @@ impl TableColumns {
         cached.truncate(CACHED - 1);
         cached.insert(0, (Arc::clone(file), Arc::clone(&made)));
         Ok(made)
+    }
+
+    /// Why the columns of a file cannot be found, if they cannot: it has no ids, and the table knows columns by ids only.
+    fn unfindable(&self, file: &Type) -> Option<String> {
+        let needs_ids = !self.stored.fields().is_empty()
+            && self.stored.fields().iter().all(|field| field.metadata().contains_key(FIELD_ID) && stored_name(field).is_empty());
+        let has_ids = file.get_fields().iter().any(|column| column.get_basic_info().has_id());
+        (needs_ids && !has_ids).then(|| {
+            "it has no field ids, and the table has no name mapping (schema.name-mapping.default) to find its columns by: \
+             set that property"
+                .to_owned()
+        })
     }
 
     /// The table's schema, with a mark on columns whose type in files cannot become the table's; `merged`: what the
@@ -117,6 +134,7 @@ fn without_marks(field: &FieldRef) -> FieldRef {
     let mut metadata = field.metadata().clone();
     metadata.remove(STORED_NAME);
     metadata.remove(FIELD_ID);
+    metadata.remove(ABSENT);
     let data_type = map_children(field.data_type(), &mut |child| Some(without_marks(child)));
     let field = field.as_ref().clone().with_metadata(metadata);
     Arc::new(match data_type {
@@ -125,7 +143,7 @@ fn without_marks(field: &FieldRef) -> FieldRef {
     })
 }
 
-/// The name that a column has in files.
+/// The name that a column has in files, or the names with zero bytes between them.
 fn stored_name(field: &FieldRef) -> &str {
     field.metadata().get(STORED_NAME).unwrap_or_else(|| field.name())
 }
@@ -139,7 +157,7 @@ fn find<'a>(column: &Type, fields: &'a Fields) -> Option<&'a FieldRef> {
     if has_ids {
         return fields.iter().find(is_of_id);
     }
-    fields.iter().find(|field| stored_name(field) == column.name())
+    fields.iter().find(|field| stored_name(field).split('\0').any(|name| name == column.name()))
 }
 
 fn renamed_fields(columns: &[TypePtr], fields: &Fields) -> parquet::errors::Result<Vec<TypePtr>> {

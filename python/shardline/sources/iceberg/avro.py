@@ -1,0 +1,76 @@
+"""Some fields of the records of an Avro file, by pyiceberg's reader.
+
+pyiceberg's own reading under a smaller schema cannot leave lists and maps out. Here the reader that it makes for the
+schema of the file is told which fields to keep; the others, statistics of columns above all, are skipped.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from shardline.errors import ShardlineValueError
+
+if TYPE_CHECKING:
+    from pyiceberg.avro.reader import StructReader
+    from pyiceberg.schema import Schema
+
+
+def records(
+    location: str,
+    data: bytes,
+    wanted: Sequence[int],
+    inner: Mapping[int, Sequence[int]] | None = None,
+    see: Callable[["Schema"], None] | None = None,
+) -> Iterator[Any]:
+    """The records of a file.
+
+    Args:
+        location: Where it is, for messages.
+        data: Its bytes.
+        wanted: The ids of the fields, in the order in which each record has them; None for one that the file lacks.
+        inner: By the id of a field that is a record itself: the fields of that. Others have all of theirs.
+        see: Called with the file's schema, before the first record.
+
+    Raises:
+        ShardlineValueError: It is damaged.
+    """
+    try:
+        from pyiceberg.avro.file import AvroFile
+
+        with AvroFile[Any](_Bytes(data)) as reader:
+            if see is not None:
+                see(reader.schema)
+            reader.reader = _pruned(reader.reader, wanted, inner or {})
+            found = list(reader)
+            # The reader takes the end of a file that was cut short for the end of its records.
+            if not data.endswith(reader.header.sync) or reader.decoder.tell() != len(data):
+                raise ValueError(f"it ends after {len(data):,} bytes, in the middle of a block")
+    except Exception as error:  # the decoder's, of any kind
+        what = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ShardlineValueError(
+            f"{location}: this manifest of the Iceberg table is damaged ({what}): restore it, or give another snapshot"
+        ) from error
+    yield from found
+
+
+def _pruned(reader: "StructReader", wanted: Sequence[int], inner: Mapping[int, Sequence[int]]) -> "StructReader":
+    from pyiceberg.avro.reader import NoneReader, StructReader
+
+    places = {number: place for place, number in enumerate(wanted)}
+    readers: list[tuple[int | None, Any]] = []
+    for field, (_, each) in zip(reader.struct.fields, reader.field_readers, strict=True):
+        if field.field_id in inner:
+            each = _pruned(each, inner[field.field_id], {})
+        readers.append((places.pop(field.field_id, None), each))
+    readers += [(place, NoneReader()) for place in places.values()]
+    return StructReader(tuple(readers), reader.create_struct, reader.struct)
+
+
+class _Bytes:
+    """A file for AvroFile."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def open(self, seekable: bool = True) -> BytesIO:
+        return BytesIO(self._data)
