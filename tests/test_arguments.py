@@ -19,8 +19,7 @@ ALL = declared(DatasetArguments)
 ELSEWHERE = {
     *("filters", "sample", "subset", "subset_by", "sample_seed", "partitioning"),  # in row_filter
     *("storage_options", "format", "plan", "mesh", "process_group", "show_progress"),
-    "version",
-    "timestamp",  # in Settings.table
+    *("version", "timestamp", "snapshot", "ref", "as_of"),  # in Settings.table
 }
 
 

@@ -10,7 +10,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.expressions import And, EqualTo, GreaterThan
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
-from pyiceberg.transforms import BucketTransform, IdentityTransform
+from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import LongType, NestedField, StringType
 from support import ids
 from support.catalog import RestCatalog
@@ -28,18 +28,21 @@ def rows(start, stop):
 
 @pytest.fixture
 def config(tmp_path):
-    return {"type": "sql", "uri": f"sqlite:///{tmp_path}/catalog.db", "warehouse": f"file://{tmp_path}/warehouse"}
+    return {
+        "name": "mine",
+        "type": "sql",
+        "uri": f"sqlite:///{tmp_path}/catalog.db",
+        "warehouse": f"file://{tmp_path}/warehouse",
+    }
 
 
 @pytest.fixture
 def written(config):
     """A table of pyiceberg's own: partitioned, appended to, deleted from by copy, its columns changed."""
-    catalog = SqlCatalog("mine", **{name: value for name, value in config.items() if name != "type"})
+    catalog = SqlCatalog("mine", **{name: value for name, value in config.items() if name not in ("name", "type")})
     catalog.create_namespace("db")
     schema = Schema(NestedField(1, "i", LongType()), NestedField(2, "s", StringType()))
-    spec = PartitionSpec(
-        PartitionField(2, 1000, IdentityTransform(), "s"), PartitionField(1, 1001, BucketTransform(4), "i_bucket")
-    )
+    spec = PartitionSpec(PartitionField(2, 1000, IdentityTransform(), "s"))
     table = catalog.create_table("db.events", schema, partition_spec=spec)
     table.append(rows(0, 30))
     table.append(rows(30, 40))

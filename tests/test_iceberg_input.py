@@ -73,9 +73,9 @@ def test_refs_and_times(table):  # noqa: F811
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"format": None, "snapshot": 1}, "snapshot= is for Iceberg tables"),
-        ({"format": "delta", "ref": "main"}, "ref= is for Iceberg tables"),
-        ({"format": "iceberg", "version": 1}, "version= is for Delta tables"),
+        ({"format": None, "snapshot": 1}, "snapshot= is for tables: give format='iceberg'"),
+        ({"format": "delta", "ref": "main"}, "ref= is for tables: give format='iceberg'"),
+        ({"format": "iceberg", "version": 1}, "version= is for tables: give format='delta'"),
         ({"snapshot": 1, "ref": "main"}, "two ways to say one thing"),
         ({"ref": ""}, "ref is empty text"),
         ({"as_of": "2024-01-01"}, "no time zone"),
@@ -92,7 +92,7 @@ def test_a_table_without_snapshots_files_or_rows(tmp_path):
     with pytest.raises(ShardlineFileNotFoundError, match="no snapshot: nothing was written to it yet"):
         read(table.path)
     file = table.append(rows(0, 0))
-    with pytest.raises(ShardlineValueError, match=r"no rows|0 rows"):
+    with pytest.raises(ShardlineValueError, match="1 file under .* hold no row"):
         read(table.path)
     table.commit([], remove=[file.path])
     with pytest.raises(ShardlineFileNotFoundError, match="has no file"):
@@ -205,6 +205,7 @@ def test_vectors_that_are_damaged(newer):  # noqa: F811
         with pytest.raises(ShardlineValueError, match=words):
             read(table.path)
     puffin.unlink()
+    table.commit(vectors, parent=start)
     with pytest.raises(FileChangedError, match=r"\.puffin.* it is a delete file .*would come back"):
         read(table.path)
     beyond = table.vectors({first.path: [19, 20]})

@@ -197,7 +197,7 @@ def test_what_a_state_says_of_its_table(table, begun, tmp_path):
     words = f"Iceberg table {table.metadata['table-uuid']}, snapshot {table.current}, 6 rows deleted"
     assert words in describe(state)
     (tmp_path / "state.json").write_text(json.dumps(state))
-    assert words in str(shardline.read_state(tmp_path / "state.json"))
+    assert words in " ".join(str(shardline.read_state(tmp_path / "state.json")).split())
 
 
 steps = ["append", "positions", "one file's positions", "vectors", "equality", "equality by two", "rewrite", "evolve"]
@@ -235,8 +235,9 @@ def run(table, chosen, draws):
             table.commit([table.equality(pa.table(columns), [1, 2])])
         elif step == "rewrite":
             left = [row for row in table.rows() if row in file.content]
-            made = pa.table({"i": pa.array([row[1] for row in left], pa.int64()), "s": [row[2] for row in left]})
-            table.commit([table.data_file(named(table, made.cast(rows(0, 0).schema)))], remove=[file.path])
+            columns = [pa.array([row[1] for row in left], pa.int64()), pa.array([row[2] for row in left], pa.string())]
+            made = pa.Table.from_arrays(columns, names=["i", "s"])
+            table.commit([table.data_file(named(table, made))], remove=[file.path])
 
 
 def named(table, of):

@@ -106,5 +106,5 @@ def test_what_is_asked_of_a_store_for_it(tmp_path):
 
 
 def test_other_formats_are_refused(tmp_path):
-    with pytest.raises(ShardlineValueError, match="format must be one of 'parquet', 'delta', not 'csv'"):
+    with pytest.raises(ShardlineValueError, match="format must be one of 'parquet', 'delta', 'iceberg', not 'csv'"):
         shardline.DataLoader(write(tmp_path, name="x.parquet"), format="csv")

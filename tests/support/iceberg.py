@@ -261,7 +261,8 @@ class Table:
             known |= {one.name: one for one in schema_to_pyarrow(Schema.model_validate(each))}
         fields = [known[name] for name in rows.column_names]
         path = self.path / "data" / f"{uuid.uuid4()}-equal.parquet"
-        pq.write_table(rows.cast(pa.schema([each.with_nullable(True) for each in fields])), path)
+        rows = rows.cast(pa.schema([each.with_nullable(True) for each in fields]))
+        pq.write_table(rows, path)
         numbers = [int(each.metadata[b"PARQUET:field_id"]) for each in fields]
         content = [
             {number: value for number, value in zip(numbers, row.values(), strict=True) if number in ids}

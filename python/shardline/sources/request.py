@@ -62,9 +62,7 @@ def request_of(values: Mapping[str, Any]) -> TableRequest | None:
     for kind, names in _ARGUMENTS.items():
         for name in names if kind != chosen else ():
             if values[name] is not None:
-                raise ShardlineValueError(
-                    f"{name}= is for {kind.capitalize()} tables: give format={kind!r} too, or leave it out"
-                )
+                raise ShardlineValueError(f"{name}= is for tables: give format={kind!r} too, or leave it out")
     if chosen not in _ARGUMENTS:
         return None
     for name, (default, why) in _NOT_OF_TABLES.items():

@@ -35,16 +35,22 @@ def records(
         ShardlineValueError: It is damaged.
     """
     try:
+        from pyiceberg.avro.decoder import new_decoder
         from pyiceberg.avro.file import AvroFile
 
-        with AvroFile[Any](_Bytes(data)) as reader:
+        found: list[Any] = []
+        with AvroFile[Any](_Bytes(data)) as file:
             if see is not None:
-                see(reader.schema)
-            reader.reader = _pruned(reader.reader, wanted, inner or {})
-            found = list(reader)
-            # The reader takes the end of a file that was cut short for the end of its records.
-            if not data.endswith(reader.header.sync) or reader.decoder.tell() != len(data):
-                raise ValueError(f"it ends after {len(data):,} bytes, in the middle of a block")
+                see(file.schema)
+            reader = _pruned(file.reader, wanted, inner or {})
+            codec, blocks = file.header.compression_codec(), file.decoder
+            # The blocks are read here: AvroFile takes the end of a file that was cut short for the end of its records.
+            while blocks.tell() < len(data):
+                count, block = blocks.read_int(), blocks.read_bytes()
+                if blocks.read(len(file.header.sync)) != file.header.sync:
+                    raise ValueError("a block does not end as it should")
+                rows = new_decoder(block if codec is None else codec.decompress(block))
+                found += [reader.read(rows) for _ in range(count)]
     except Exception as error:  # the decoder's, of any kind
         what = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ShardlineValueError(

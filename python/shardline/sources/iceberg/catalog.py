@@ -205,7 +205,8 @@ def _raise(name: str, error: Exception) -> NoReturn:
         at = at.__cause__ or at.__context__
     kinds = {kind.__name__ for each in chain for kind in type(each).__mro__}
     said = first_line(error)
-    if any("Timeout" in kind for kind in kinds):
+    # urllib3 calls a refused connection a timeout as well.
+    if any("Timeout" in kind for kind in kinds) and "NewConnectionError" not in kinds:
         raise ShardlineTimeoutError(f"{what} does not answer in time: {said}") from error
     if kinds & _REFUSED or "PermissionError" in kinds or "AccessDenied" in said:
         raise ShardlinePermissionError(

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use arrow_schema::{DataType, FieldRef, Fields, Schema, SchemaRef};
 use parquet::basic::{ConvertedType, LogicalType};
+use parquet::errors::ParquetError;
 use parquet::schema::types::{SchemaDescPtr, SchemaDescriptor, Type, TypePtr};
 
 use super::readable_schema::{arrow_schema, map_children};
@@ -79,8 +80,7 @@ impl TableColumns {
         if let Some(made) = known {
             return Ok(made);
         }
-        let wrong =
-            |error: parquet::errors::ParquetError| format!("its columns cannot be found as the table's: {error}");
+        let wrong = |error: ParquetError| format!("its columns cannot be found as the table's: {error}");
         let stored = file.root_schema();
         if let Some(why) = self.unfindable(stored) {
             return Err(why);
@@ -100,7 +100,11 @@ impl TableColumns {
     /// Why the columns of a file cannot be found, if they cannot: it has no ids, and the table knows columns by ids only.
     fn unfindable(&self, file: &Type) -> Option<String> {
         let needs_ids = !self.stored.fields().is_empty()
-            && self.stored.fields().iter().all(|field| field.metadata().contains_key(FIELD_ID) && stored_name(field).is_empty());
+            && self
+                .stored
+                .fields()
+                .iter()
+                .all(|field| field.metadata().contains_key(FIELD_ID) && stored_name(field).is_empty());
         let has_ids = file.get_fields().iter().any(|column| column.get_basic_info().has_id());
         (needs_ids && !has_ids).then(|| {
             "it has no field ids, and the table has no name mapping (schema.name-mapping.default) to find its columns by: \
@@ -161,6 +165,16 @@ fn find<'a>(column: &Type, fields: &'a Fields) -> Option<&'a FieldRef> {
 }
 
 fn renamed_fields(columns: &[TypePtr], fields: &Fields) -> parquet::errors::Result<Vec<TypePtr>> {
+    let is_there = |field: &FieldRef| {
+        columns.iter().any(|column| find(column, fields).is_some_and(|found| Arc::ptr_eq(found, field)))
+    };
+    for field in fields {
+        if let Some(why) = field.metadata().get(ABSENT).filter(|_| !is_there(field)) {
+            let what =
+                format!("column {:?} is not in it, and would not be null: {why}; rewrite this file", field.name());
+            return Err(ParquetError::General(what));
+        }
+    }
     let mut taken: HashSet<String> = fields.iter().map(|field| field.name().clone()).collect();
     columns
         .iter()
@@ -295,6 +309,39 @@ mod tests {
         let found = table(Some(1)).rename(&file).unwrap();
         let names: Vec<&str> = found.arrow.fields().iter().map(|field| field.name().as_str()).collect();
         assert_eq!(names, ["a", "c2", "b"]);
+    }
+
+    #[test]
+    fn a_column_has_several_names_in_files_without_ids() {
+        let names = TableColumns::new(Arc::new(Schema::new(vec![
+            field("b", "old\0older", Some(1), DataType::Int64),
+            field("old", "", Some(2), DataType::Int64),
+        ])));
+        for (message, wanted) in [
+            ("message m { optional int64 older; }", vec!["b"]),
+            ("message m { optional int64 old; optional int64 b; }", vec!["b", "b (not in the table)"]),
+            ("message m { optional int64 x = 2; optional int64 old = 9; }", vec!["old", "old (not in the table)"]),
+        ] {
+            let found = names.rename(&descriptor(message)).unwrap();
+            let found: Vec<&str> = found.arrow.fields().iter().map(|field| field.name().as_str()).collect();
+            assert_eq!(found, wanted, "{message}");
+        }
+        let ids = TableColumns::new(Arc::new(Schema::new(vec![field("b", "", Some(1), DataType::Int64)])));
+        assert!(ids.rename(&descriptor("message m { optional int64 y = 7; }")).is_ok());
+        let refused = ids.rename(&descriptor("message m { optional int64 b; }")).unwrap_err();
+        assert!(refused.contains("name mapping"), "{refused}");
+    }
+
+    #[test]
+    fn a_file_without_a_column_that_would_not_be_null_is_refused() {
+        let within = |inner: Field, name: &str| {
+            let inner = inner.with_metadata([(ABSENT.to_owned(), "because".to_owned())].into());
+            TableColumns::new(Arc::new(Schema::new(vec![field(name, "s", None, DataType::Struct(vec![inner].into()))])))
+        };
+        let table = within(Field::new("x", DataType::Int64, true), "s");
+        assert!(table.rename(&descriptor("message m { optional group s { optional int64 x; } }")).is_ok());
+        let refused = table.rename(&descriptor("message m { optional group s { optional int64 y; } }")).unwrap_err();
+        assert!(refused.contains("\"x\"") && refused.contains("because"), "{refused}");
     }
 
     #[test]

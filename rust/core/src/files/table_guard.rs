@@ -39,8 +39,10 @@ fn refused(directory: &str, file: &str, kind: TableKind) -> Error {
         }
         TableKind::Iceberg => {
             let metadata = paths::join(directory, ICEBERG.0);
-            let cure = "read it by a library that knows Iceberg, or export a snapshot of it as files";
-            (format!("an Iceberg table ({metadata})"), cure.to_owned())
+            (
+                format!("an Iceberg table ({metadata})"),
+                format!("give the table's directory, {directory}, with format=\"iceberg\""),
+            )
         }
     };
     Error::Argument(format!(
