@@ -170,24 +170,6 @@ def test_columns_that_were_renamed_dropped_and_added_again(tmp_path, mode):
     assert read(path) == [found[n] for n in (0, 3, 4, 5)]
 
 
-def test_types_that_were_widened(tmp_path):
-    path = tmp_path / "t"
-    narrow = {"i": pa.int32(), "f": pa.float32(), "byte": pa.int8(), "d": pa.decimal128(6, 2)}
-    wide = {"i": pa.int64(), "f": pa.float64(), "byte": pa.int16(), "d": pa.decimal128(12, 2)}
-    values = {"i": [1, -2], "f": [1.5, None], "byte": [-3, 4], "d": [Decimal(1), Decimal(2)]}
-    write_deltalake(path, pa.table({name: pa.array(values[name], of) for name, of in narrow.items()}))
-    meta = delta.entry(path, "metaData")
-    schema = json.loads(meta["schemaString"])
-    for field, name in zip(schema["fields"], ["long", "double", "short", "decimal(12,2)"], strict=True):
-        field |= {"metadata": {"delta.typeChanges": [{"toType": name, "fromType": field["type"]}]}, "type": name}
-    meta["schemaString"] = json.dumps(schema)
-    meta["configuration"]["delta.enableTypeWidening"] = "true"
-    delta.commit(path, {"metaData": meta}, delta.protocol(path, "typeWidening"))
-    found = pa.Table.from_batches(list(StructuredDataset(path, format="delta", output_format="arrow")))
-    assert {field.name: field.type for field in found.schema} == wide
-    assert found.to_pylist() == pa.table({name: pa.array(values[name], of) for name, of in wide.items()}).to_pylist()
-
-
 def test_time_travel_by_time(path):
     for version, when in enumerate(["2024-01-01", "2024-01-02"]):
         moment = datetime.datetime.fromisoformat(f"{when}T00:00:00+00:00").timestamp()

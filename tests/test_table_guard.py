@@ -96,13 +96,40 @@ def test_a_folder_that_nobody_may_list_is_passed_over(tmp_path):
 
 
 def test_what_is_asked_of_a_store_for_it(tmp_path):
-    """Two requests for each directory above the one that is listed anyway; none where parquet is said."""
+    """A request for each directory above the one that is listed anyway; none where parquet is said."""
     write(tmp_path / "a" / "b", name="x.parquet")
+    write(tmp_path / "a" / "b", name="y.parquet")
     with Store(tmp_path) as store:
-        open_store(store, "s3://bucket/data/a/b", batch_size=2, format="parquet")
+        for path in ("s3://bucket/data/a/b", [f"s3://bucket/data/a/b/{name}.parquet" for name in "xy"]):
+            before = store.count()
+            open_store(store, path, batch_size=2, format="parquet")
+            said = store.count() - before
+            open_store(store, path, batch_size=2)
+            above = ["data/a", "data", ""]
+            assert store.count() - before - 2 * said == len(above if isinstance(path, str) else ["data/a/b", *above])
+
+
+def test_nothing_is_asked_of_a_web_server_for_it(tmp_path):
+    write(tmp_path / "a", name="x.parquet")
+    with Store(tmp_path) as store:
+        StructuredDataset(store.http_urls, batch_size=2, format="parquet")
         said = store.count()
-        open_store(store, "s3://bucket/data/a/b", batch_size=2)
-        assert store.count() - 2 * said == 2 * len(["data/a", "data", ""])
+        StructuredDataset(store.http_urls, batch_size=2)
+        assert store.count() == 2 * said
+
+
+@pytest.mark.parametrize("kind", LOGS)
+def test_directories_of_many_pages(tmp_path, kind):
+    """A table is found behind the first page of a listing, and so is its metadata."""
+    file = write(tmp_path / "table", LOGS[kind], name="part=1/x.parquet")
+    for name in ("0", "00", "000"):
+        write(tmp_path / "table", name=f"{name}/y.parquet")
+        (tmp_path / "table" / LOGS[kind]).with_name(name).write_text("")
+    with Store(tmp_path, page=2) as store:
+        here = f"s3://bucket/data/{file.relative_to(tmp_path)}"
+        with pytest.raises(ShardlineValueError, match=f"{kind} table"):
+            open_store(store, here, batch_size=2)
+        assert ids(open_store(store, here, batch_size=2, format="parquet")) == [[0, 1], [2]]
 
 
 def test_other_formats_are_refused(tmp_path):

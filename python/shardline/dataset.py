@@ -9,6 +9,7 @@ from torch.utils.data import IterableDataset
 
 from shardline._core import Plan
 from shardline.arguments import DatasetArguments
+from shardline.compat import tdu
 from shardline.distributed.plan_broadcast import broadcast_plan, open_channels
 from shardline.distributed.ranks import find_ranks
 from shardline.distributed.state_check import StateCheck
@@ -32,6 +33,7 @@ from shardline.planning.build import build_plan
 from shardline.planning.catalog import ask_catalog
 from shardline.planning.epoch_order import EpochOrder
 from shardline.planning.leave_out import file_names, warn_of
+from shardline.planning.start_summary import log_start
 from shardline.reading import vocabulary
 from shardline.reading.column_specs import options_of
 from shardline.reading.epoch_source import EpochSource
@@ -79,7 +81,10 @@ class StructuredDataset(IterableDataset[Any]):
     """In a sentence, what loading the last state did."""
 
     def __init__(self, path: Paths | IcebergTable | None = None, **arguments: Unpack[DatasetArguments]) -> None:
-        values = check_arguments("StructuredDataset", arguments, DatasetArguments)
+        given: dict[str, Any] = dict(arguments)
+        if path is None and isinstance(given.get("files"), (list, tuple)):
+            path, given = tdu.dataset_arguments(given)
+        values = check_arguments("StructuredDataset", given, DatasetArguments)
         plan = values["plan"]
         where = path if not isinstance(path, IcebergTable) else str(path)
         paths = validate.check_paths(where) if plan is None else None
@@ -103,15 +108,32 @@ class StructuredDataset(IterableDataset[Any]):
         self._state_check = channels and StateCheck(channels.states)
         self._ranks_by_default = ranks.by_default
         self.resumed = "begins afresh: no state was loaded"
+        log_start(self._where, self._order, settings, self._context.num_shards, len(self))
 
     @classmethod
     def create_dataloader(
-        cls, path: "Paths | StructuredDataset", **arguments: Any
+        cls, path: "Paths | StructuredDataset", format: str | None = None, **arguments: Any
     ) -> "tuple[DataLoader, StructuredDataset]":
-        """(loader, its dataset), from the arguments of `DataLoader`: the interface of torch-dataloader-utils."""
+        """(loader, its dataset): the interface of torch-dataloader-utils.
+
+        Args:
+            path: A path, or a list of paths.
+            format: As `DataLoader`'s.
+            arguments: Those of `DataLoader`, and of torch-dataloader-utils: `num_workers=None` is one less than the
+                cores, `progress_interval_sec` the seconds between two updates of a progress bar; `split_strategy` must
+                be None.
+
+        Returns:
+            The loader, and its dataset.
+
+        Raises:
+            ShardlineError: As `DataLoader` does.
+        """
         from shardline.loader import DataLoader
 
-        loader = DataLoader(path, **arguments)
+        given, seconds = tdu.loader_arguments(format, arguments)
+        loader = DataLoader(path, **given)
+        loader.progress_seconds = seconds
         return loader, loader.dataset
 
     # The place, and its state

@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 MAGIC = 1681511377
 
@@ -145,3 +148,26 @@ def delete(table: Path, rows: dict[str, Iterable[int]], *, inline: bool = True, 
             removed["deletionVector"] = add["deletionVector"]
         entries += [{"remove": removed}, {"add": {**add, "deletionVector": vector, "dataChange": True}}]
     return commit(table, *entries)
+
+
+def add_file(table: Path, name: str, rows: pa.Table, **options: Any) -> int:
+    """Adds a file that pyarrow writes, with these options, under a name."""
+    pq.write_table(rows, table / name, **options)
+    add = {"path": name, "partitionValues": {}, "size": (table / name).stat().st_size, "modificationTime": 0}
+    return commit(table, {"add": {**add, "dataChange": True, "stats": json.dumps({"numRecords": rows.num_rows})}})
+
+
+def retype(table: Path, types: dict[str, Any], *features: str) -> int:
+    """Gives columns other types, as the log writes them; `features`: reader features that the table then has."""
+    meta = entry(table, "metaData")
+    schema = json.loads(meta["schemaString"])
+    for field in schema["fields"]:
+        if field["name"] in types:
+            change = {"fromType": field["type"], "toType": types[field["name"]]}
+            is_plain = all(isinstance(each, str) for each in change.values())
+            field["metadata"] = {"delta.typeChanges": [change]} if is_plain else {}
+            field["type"] = types[field["name"]]
+    meta["schemaString"] = json.dumps(schema)
+    if "typeWidening" in features:
+        meta["configuration"]["delta.enableTypeWidening"] = "true"
+    return commit(table, {"metaData": meta}, *([protocol(table, *features)] if features else []))

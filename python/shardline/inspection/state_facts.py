@@ -93,6 +93,8 @@ def needs_of(saved: SavedState) -> dict[str, Any]:
         found["drop_last"] = True
     if rows.order_version == ORDER_VERSION and rows.shuffle.shuffle:
         found |= {"shuffle": True, "shuffle_seed": rows.seed}
+    if rows.source is not None and rows.source["kind"] == "delta":
+        found["format"] = "delta"
     if rows.filter is not None:
         found["filters"] = str(rows.filter["rows"])
     if rows.sample is not None:

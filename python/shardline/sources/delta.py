@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import numpy as np
 import pyarrow as pa
@@ -207,9 +207,12 @@ def _deleted(root: str, table: "DeltaTable", named: Mapping[str, str]) -> dict[s
     except ShardlineError:
         raise
     except (DeltaError, OSError, ValueError) as error:
+        cure = "restore its file, or give another version"
+        if is_remote(root) and quote(root, safe="/:") != root:
+            cure = "deltalake finds files of vectors only under a path without spaces and other encoded characters"
         raise ShardlineValueError(
             f"{root}: a deletion vector of version {table.version()} of the Delta table cannot be read "
-            f"({_first_line(error)}): restore its file, or give another version"
+            f"({_first_line(error)}): {cure}"
         ) from error
     return found
 

@@ -118,6 +118,10 @@ def read(state: Any) -> SavedState:
         inner = [key for key, value in state.items() if isinstance(value, Mapping) and "shardline" in value]
         if inner:
             _refuse([f"it holds a state: give state[{inner[0]!r}], not the whole checkpoint"])
+        if "completed_shards" in state:
+            _refuse(
+                ["it is a state of torch-dataloader-utils, whose rows stand in another order: see shardline.from_tdu()"]
+            )
         _refuse(['"shardline" (the state\'s version) is missing: it is no state of shardline'])
     form = Form()
     number = form.integer("shardline (the state's version)", version, 1)

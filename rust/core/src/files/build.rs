@@ -59,5 +59,5 @@ pub fn build_table(
         let names = files.into_iter().map(|(name, _)| name).collect();
         footers::scan(Listing { root: paths::absolute(root)?, names }, num_threads, schema_merge, Some(columns))?
     };
-    plan.with_table(Arc::clone(columns))
+    Ok(plan.with_table(Some(Arc::clone(columns))))
 }

@@ -103,7 +103,7 @@ impl Plan {
             if let Some(deleted) = sections.deleted {
                 plan = plan.with_deleted(deleted)?;
             }
-            plan = plan.with_known_table(sections.columns.map(|stored| Arc::new(TableColumns::new(stored))));
+            plan = plan.with_table(sections.columns.map(|stored| Arc::new(TableColumns::new(stored))));
             if let Some(source) = sections.source {
                 plan = plan.with_source(&source);
             }

@@ -94,22 +94,28 @@ fn all_schemas(
     if summaries.iter().all(|(_, found)| found.schema.is_none()) {
         return Arc::clone(&reference.schema);
     }
-    let mut merged: Vec<FieldRef> = reference.schema.fields().to_vec();
+    let table = reference.table.as_deref();
+    let mut merged: Vec<FieldRef> = table.map_or(&reference.schema, |table| table.schema()).fields().to_vec();
     let mut origins = vec![reference.path.clone(); merged.len()];
-    let mut last = Arc::clone(&reference.own);
+    let mut last = table.is_none().then(|| Arc::clone(&reference.own));
     for (file, found) in summaries.iter() {
-        if let Some(schema) = found.schema.as_ref().filter(|schema| !Arc::ptr_eq(schema, &last)) {
-            let path = paths::join(root, &names[*file]);
-            schema::merge(&mut merged, &mut origins, &reference.path, &path, schema, reference.schema_merge);
-            last = Arc::clone(schema);
+        let is_last = |schema: &&SchemaRef| last.as_ref().is_some_and(|last| Arc::ptr_eq(schema, last));
+        let Some(schema) = found.schema.as_ref().filter(|schema| !is_last(schema)) else { continue };
+        let path = paths::join(root, &names[*file]);
+        match table {
+            Some(table) => table.check(&mut merged, schema, &path),
+            None => {
+                schema::merge(&mut merged, &mut origins, &reference.path, &path, schema, reference.schema_merge);
+            }
         }
+        last = Some(Arc::clone(schema));
     }
     let places: HashMap<String, usize> = columns(&Schema::new(merged.clone()));
     for (_, found) in summaries.iter_mut() {
         let Some(schema) = found.schema.take() else { continue };
         let own = |at: &usize| places.get(schema.field(*at).name()).copied();
         let mut nulls: Vec<usize> = found.nulls.iter().filter_map(own).collect();
-        if reference.schema_merge.missing_as_null {
+        if reference.schema_merge.missing_as_null && found.groups.iter().any(|group| group.rows > 0) {
             let there: HashSet<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             let lacks = |(at, field): (usize, &FieldRef)| (!there.contains(field.name().as_str())).then_some(at);
             nulls.extend(merged.iter().enumerate().filter_map(lacks));

@@ -35,6 +35,7 @@ mod sections;
 mod subset;
 mod table_columns;
 mod table_guard;
+mod table_types;
 pub(crate) mod widen;
 mod wire;
 

@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use arrow_array::RecordBatch;
-use arrow_schema::{FieldRef, Schema, SchemaRef};
+use arrow_schema::{Schema, SchemaRef};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::deleted_rows::DeletedRows;
@@ -244,22 +244,8 @@ impl Plan {
         self.table.as_deref()
     }
 
-    /// The same plan with a table's columns, in place of those that its files have.
-    pub(super) fn with_table(mut self, table: Arc<TableColumns>) -> Result<Self> {
-        let schema = Arc::new(table.over(&self.schema, &self.root));
-        let null = |field: &FieldRef| match self.schema.index_of(field.name()) {
-            Ok(column) => self.first_null[column],
-            // No file has it.
-            Err(_) => (self.num_rows > 0).then_some(0),
-        };
-        self.first_null = schema.fields().iter().map(null).collect();
-        self.schema = schema;
-        self.table = Some(table);
-        Ok(self)
-    }
-
-    /// The plan with the table's columns that it was made with.
-    pub(super) fn with_known_table(mut self, table: Option<Arc<TableColumns>>) -> Self {
+    /// The plan with the columns of the table that its files are of.
+    pub(super) fn with_table(mut self, table: Option<Arc<TableColumns>>) -> Self {
         self.table = table;
         self
     }

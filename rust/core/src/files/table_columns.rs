@@ -14,7 +14,8 @@ use parquet::schema::types::{SchemaDescPtr, SchemaDescriptor, Type, TypePtr};
 
 use super::readable_schema::{arrow_schema, map_children};
 use super::refusal::{Refusal, RefusalKind, refusal_of, refuse};
-use super::widen::{same_type, wider};
+use super::schema::own_refusal;
+use super::table_types::{becomes, with_table_times};
 use crate::sync::lock;
 
 /// The key, in the metadata of a table's field, of the name that it has in files; of several, a zero byte stands between.
@@ -89,7 +90,7 @@ impl TableColumns {
         let root = Type::group_type_builder(stored.name()).with_fields(fields).build().map_err(wrong)?;
         let is_same = root.get_fields() == stored.get_fields();
         let parquet = Arc::new(SchemaDescriptor::new(Arc::new(root)));
-        let arrow = Arc::new(arrow_schema(&parquet, None).map_err(wrong)?);
+        let arrow = Arc::new(with_table_times(&parquet, &arrow_schema(&parquet, None).map_err(wrong)?));
         let made = Arc::new(Renamed { parquet, arrow, is_same });
         let mut cached = lock(&self.cached);
         cached.truncate(CACHED - 1);
@@ -113,24 +114,39 @@ impl TableColumns {
         })
     }
 
-    /// The table's schema, with a mark on columns whose type in files cannot become the table's; `merged`: what the
-    /// files have, each column with a type that holds the values of all files; `path`: that of one, for messages.
-    pub(super) fn over(&self, merged: &Schema, path: &str) -> Schema {
-        let of = |field: &FieldRef| {
-            let Ok(found) = merged.field_with_name(field.name()) else { return Arc::clone(field) };
-            if let Some(refusal) = refusal_of(found) {
-                return refuse(field, &refusal);
+    /// Why a file without a column cannot be read, if it cannot.
+    fn absent_reason(&self, name: &str) -> Option<&String> {
+        self.stored.field_with_name(name).ok()?.metadata().get(ABSENT)
+    }
+
+    /// Marks those of the table's columns (`fields`) that the file at `path` has with a type that cannot become theirs.
+    pub(super) fn check(&self, fields: &mut [FieldRef], file: &Schema, path: &str) {
+        for field in fields.iter_mut().filter(|field| refusal_of(field).is_none()) {
+            let mut found = file.fields().iter().filter(|found| found.name() == field.name());
+            let Some(stored) = found.next() else {
+                if let Some(why) = self.absent_reason(field.name()) {
+                    let what = format!(
+                        "this file lacks the column {:?}, and its rows do not have null in it: {why}",
+                        field.name()
+                    );
+                    let cure = "shardline reads no other value for it: leave the column out (columns=[…]), or have the table \
+                                write its files again";
+                    let kind = RefusalKind::Schema;
+                    *field = refuse(field, &Refusal { kind, path: path.to_owned(), what, cure: cure.to_owned() });
+                }
+                continue;
+            };
+            if let Some(refusal) = own_refusal(path, stored, found.next().is_some()) {
+                *field = refuse(field, &refusal);
+            } else if !becomes(stored.data_type(), field.data_type()) {
+                let (stored, wanted) = (stored.data_type(), field.data_type());
+                let what = format!("column {:?} is {stored} in this file and {wanted} in the table", field.name());
+                let cure = "shardline does not turn the one into the other: leave the column out (columns=[…]), or have \
+                            the table write its files again";
+                let kind = RefusalKind::Schema;
+                *field = refuse(field, &Refusal { kind, path: path.to_owned(), what, cure: cure.to_owned() });
             }
-            let (wanted, stored) = (field.data_type(), found.data_type());
-            if same_type(wanted, stored) || wider(wanted, stored).is_some_and(|wide| same_type(&wide, wanted)) {
-                return Arc::clone(field);
-            }
-            let what = format!("column {:?} is {stored} in files and {wanted} in the table", field.name());
-            let cure = "shardline does not turn the one into the other: leave the column out (columns=[…]), or have the \
-                        table write its files again";
-            refuse(field, &Refusal { kind: RefusalKind::Schema, path: path.to_owned(), what, cure: cure.to_owned() })
-        };
-        Schema::new(self.schema.fields().iter().map(of).collect::<Vec<_>>())
+        }
     }
 }
 
@@ -165,16 +181,6 @@ fn find<'a>(column: &Type, fields: &'a Fields) -> Option<&'a FieldRef> {
 }
 
 fn renamed_fields(columns: &[TypePtr], fields: &Fields) -> parquet::errors::Result<Vec<TypePtr>> {
-    let is_there = |field: &FieldRef| {
-        columns.iter().any(|column| find(column, fields).is_some_and(|found| Arc::ptr_eq(found, field)))
-    };
-    for field in fields {
-        if let Some(why) = field.metadata().get(ABSENT).filter(|_| !is_there(field)) {
-            let what =
-                format!("column {:?} is not in it, and would not be null: {why}; rewrite this file", field.name());
-            return Err(ParquetError::General(what));
-        }
-    }
     let mut taken: HashSet<String> = fields.iter().map(|field| field.name().clone()).collect();
     columns
         .iter()
@@ -190,6 +196,20 @@ fn renamed_fields(columns: &[TypePtr], fields: &Fields) -> parquet::errors::Resu
             }
         })
         .collect()
+}
+
+/// Refuses a struct of a file that lacks a field whose value would not be null.
+fn check_absent(columns: &[TypePtr], fields: &Fields) -> parquet::errors::Result<()> {
+    let is_there = |field: &FieldRef| {
+        columns.iter().any(|column| find(column, fields).is_some_and(|found| Arc::ptr_eq(found, field)))
+    };
+    for field in fields {
+        if let Some(why) = field.metadata().get(ABSENT).filter(|_| !is_there(field)) {
+            let what = format!("the field {:?} is not in it, and would not be null: {why}", field.name());
+            return Err(ParquetError::General(what));
+        }
+    }
+    Ok(())
 }
 
 /// The column under another name; what is in it, under the names of the table's type.
@@ -213,7 +233,10 @@ fn renamed(column: &TypePtr, name: &str, data_type: Option<&DataType>) -> parque
         }
         Type::GroupType { fields, .. } => {
             let fields = match (data_type, is_repeated(column)) {
-                (Some(DataType::Struct(within)), false) => renamed_fields(fields, within)?,
+                (Some(DataType::Struct(within)), false) => {
+                    check_absent(fields, within)?;
+                    renamed_fields(fields, within)?
+                }
                 (Some(of), true) => fields.iter().map(|inner| renamed_items(inner, of)).collect::<Result<_, _>>()?,
                 _ => fields.clone(),
             };
@@ -347,11 +370,22 @@ mod tests {
     #[test]
     fn types_that_do_not_become_the_table_s_are_marked() {
         let table = table(None);
-        let merged = |of| Schema::new(vec![Field::new("b", of, true)]);
-        let is_refused = |of| refusal_of(table.over(&merged(of), "/f").field(0)).is_some();
-        assert!(!is_refused(DataType::Int32) && !is_refused(DataType::Int64));
-        assert!(is_refused(DataType::Utf8) && is_refused(DataType::Float64));
-        assert_eq!(table.over(&merged(DataType::Int32), "/f").field(0).data_type(), &DataType::Int64);
-        assert_eq!(table.over(&Schema::empty(), "/f").fields().len(), 4);
+        let checked = |of: Option<DataType>| {
+            let mut fields = table.schema().fields().to_vec();
+            let file = Schema::new(of.map(|of| Field::new("b", of, true)).into_iter().collect::<Vec<_>>());
+            table.check(&mut fields, &file, "/f");
+            fields
+        };
+        for (of, is_refused) in [
+            (None, false),
+            (Some(DataType::Int32), false),
+            (Some(DataType::Int64), false),
+            (Some(DataType::Utf8), true),
+            (Some(DataType::Float64), true),
+        ] {
+            let fields = checked(of);
+            assert_eq!(refusal_of(&fields[0]).map(|refusal| refusal.path), is_refused.then(|| "/f".to_owned()));
+            assert_eq!((fields.len(), fields[0].data_type()), (4, &DataType::Int64));
+        }
     }
 }

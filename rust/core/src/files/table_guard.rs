@@ -134,7 +134,8 @@ impl ListedTables {
     }
 }
 
-/// Looks for tables in the directories above these folders of a store, and in themselves: two requests for each.
+/// Looks for tables in the directories above these folders of a store, and in themselves: a request for each, or three
+/// where one does not show all that is in it.
 ///
 /// # Errors
 /// Whatever the store says, but that it does not list: a folder that nobody may list is passed over.
@@ -159,25 +160,38 @@ pub(super) async fn look_above<'a>(
             }
         }
     }
-    let inside = |directory: &str, name: &str| paths::join(directory, name);
-    let prefixes: Vec<String> = directories
-        .into_iter()
-        .flat_map(|directory| [inside(directory, DELTA_LOG), inside(directory, ICEBERG.0)])
-        .collect();
-    stream::iter(prefixes)
-        .map(|prefix| async move {
-            match client.list_all(&prefix, metrics).await {
-                Ok(found) => Ok(found),
-                Err(Error::Permission { .. } | Error::Denied { .. } | Error::NotFound { .. }) => Ok(Vec::new()),
+    let directories: Vec<String> = directories.into_iter().map(str::to_owned).collect();
+    stream::iter(directories)
+        .map(|directory| async move {
+            match kind_in_store(client, &directory, metrics).await {
+                Ok(found) => Ok(found.map(|kind| (directory, kind))),
+                Err(Error::Permission { .. } | Error::Denied { .. } | Error::NotFound { .. }) => Ok(None),
                 Err(error) => Err(error),
             }
         })
         .buffer_unordered(client.tuning().max_requests)
         .try_for_each(|found| {
-            found.iter().for_each(|object| tables.see(&object.key));
+            lock(&tables.0).extend(found);
             std::future::ready(Ok(()))
         })
         .await
+}
+
+/// The kind of table that a directory of a store is.
+async fn kind_in_store(
+    client: &Arc<Client>,
+    directory: &str,
+    metrics: &Arc<StoreMetrics>,
+) -> Result<Option<TableKind>> {
+    let (log, metadata) = (paths::join(directory, DELTA_LOG), paths::join(directory, ICEBERG.0));
+    let folders = client.list_folders(directory, metrics).await?;
+    let may_have = |folder: &str| folders.as_ref().is_none_or(|all| all.iter().any(|found| found == folder));
+    if may_have(&log) && (folders.is_some() || client.any_under(&log, |_| true, metrics).await?) {
+        return Ok(Some(TableKind::Delta));
+    }
+    let is_metadata = |key: &str| key.ends_with(ICEBERG.1);
+    let is_iceberg = may_have(&metadata) && client.any_under(&metadata, is_metadata, metrics).await?;
+    Ok(is_iceberg.then_some(TableKind::Iceberg))
 }
 
 #[cfg(test)]
