@@ -97,6 +97,12 @@ def test_create_dataloader_as_torch_dataloader_utils_has_it(config, written):
     loader, dataset = IcebergDataset.create_dataloader(
         table="db.events", catalog_config=config, batch_size=8, shuffle=True, num_workers=0, columns=["i"]
     )
+    again, _ = IcebergDataset.create_dataloader(
+        "db.events", config, num_workers=None, split_strategy=None, progress_interval_sec=1, show_progress=False
+    )
+    assert again.num_workers >= 1
+    with pytest.raises(ShardlineValueError, match="split_strategy"):
+        IcebergDataset.create_dataloader("db.events", config, split_strategy=object())
     assert isinstance(loader, shardline.DataLoader)
     assert loader.dataset is dataset
     assert of(loader) == scanned(written)

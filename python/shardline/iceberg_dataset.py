@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from shardline.arguments import DatasetArguments
+from shardline.compat import tdu
 from shardline.dataset import StructuredDataset
-from shardline.errors import ShardlineTypeError, ShardlineValueError
+from shardline.errors import ShardlineValueError
+from shardline.options import validate
 from shardline.signature import declared
 from shardline.sources.iceberg.catalog import IcebergTable
 
@@ -69,7 +71,8 @@ class IcebergDataset(StructuredDataset):
         Args:
             table: As the constructor's.
             catalog_config: As the constructor's.
-            arguments: Those of the constructor, and those of `DataLoader` that are torch's.
+            arguments: Those of the constructor, those of `DataLoader` that are torch's, and those of
+                `StructuredDataset.create_dataloader`.
 
         Returns:
             The loader, and its dataset.
@@ -79,10 +82,11 @@ class IcebergDataset(StructuredDataset):
         """
         from shardline.loader import DataLoader
 
+        given, seconds = tdu.loader_arguments(None, arguments)
         of_loader = set(inspect.signature(DataLoader).parameters) - set(declared(DatasetArguments)) - {"dataset"}
-        given = {name: value for name, value in arguments.items() if name in of_loader}
-        rest = {name: value for name, value in arguments.items() if name not in of_loader}
-        if (workers := given.get("num_workers")) is not None and not isinstance(workers, int):
-            raise ShardlineTypeError(f"num_workers must be an integer, not {workers!r}")
-        dataset = cls(table, catalog_config, **rest)
-        return DataLoader(dataset, show_progress=arguments.get("show_progress", False), **given), dataset
+        validate.check_int("num_workers", given.get("num_workers", 0), 0, 2**16)
+        dataset = cls(table, catalog_config, **{name: given[name] for name in given if name not in of_loader})
+        of_both = {"show_progress": given.get("show_progress", False)}
+        loader = DataLoader(dataset, **of_both, **{name: given[name] for name in given if name in of_loader})
+        loader.progress_seconds = seconds
+        return loader, dataset

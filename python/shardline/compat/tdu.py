@@ -15,7 +15,9 @@ _NO_STRATEGY = (
     "the order of rows is a pure function of the files, the seed and the epoch, and no rank or worker has files of its "
     "own: leave the strategy out, and give split_bytes= or split_rows= for smaller pieces"
 )
-_NO_ICEBERG = "Iceberg tables are not read yet: export a snapshot as Parquet files, or convert the table to Delta"
+_NO_ICEBERG = (
+    "which files and rows a table has is for the table to say: IcebergDataset(table=, catalog_config=) asks it"
+)
 
 
 @dataclass
@@ -58,7 +60,6 @@ _NAMES: dict[str, type] = {
             "SizeBalancedSplitStrategy": _NO_STRATEGY,
             "Split": _NO_STRATEGY,
             "IcebergDataFileInfo": _NO_ICEBERG,
-            "IcebergDataset": _NO_ICEBERG,
         }.items()
     },
 }
