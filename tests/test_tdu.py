@@ -58,7 +58,7 @@ def test_arguments_in_their_old_places(hundred):
     assert dataset.batch_size == 30
     with pytest.raises(ShardlineValueError, match=r"split_strategy= is not taken: the order .* leave the strategy out"):
         StructuredDataset.create_dataloader(hundred, "parquet", split_strategy=object())
-    with pytest.raises(ShardlineValueError, match="format must be one of 'parquet', 'delta', not 'csv'"):
+    with pytest.raises(ShardlineValueError, match="format must be one of 'parquet', 'delta', 'iceberg', not 'csv'"):
         StructuredDataset.create_dataloader(hundred, "csv")
     with pytest.raises(ShardlineTypeError, match="progress_interval_sec must be a number of seconds"):
         StructuredDataset.create_dataloader(hundred, progress_interval_sec="often")
