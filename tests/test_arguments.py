@@ -19,6 +19,7 @@ ALL = declared(DatasetArguments)
 ELSEWHERE = {
     *("filters", "sample", "subset", "subset_by", "sample_seed", "partitioning"),  # in row_filter
     *("storage_options", "format", "plan", "mesh", "process_group", "show_progress"),
+    *("version", "timestamp", "snapshot", "ref", "as_of"),  # in Settings.table
 }
 
 
@@ -50,7 +51,7 @@ def test_every_argument_is_in_one_group_and_reaches_the_settings():
     assert sorted(grouped) == sorted(ALL)
     settings = {field.name for field in fields(Settings)}
     assert set(ALL) - ELSEWHERE <= settings
-    assert settings - set(ALL) == {"row_filter", "storage"}
+    assert settings - set(ALL) == {"row_filter", "storage", "table"}
 
 
 @pytest.mark.parametrize("name", sorted(ALL))

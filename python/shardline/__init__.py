@@ -7,6 +7,8 @@ from shardline._core import DEBUG_BUILD as _DEBUG_BUILD
 from shardline._core import Plan, __version__
 from shardline.benchmark import BenchReport, bench
 from shardline.checkpoint import Checkpointer, Restored, SavedCheckpoint
+from shardline.compat.tdu import TduProgress, from_tdu
+from shardline.compat.tdu import old_name as _old_name
 from shardline.dataset import StructuredDataset
 from shardline.errors import (
     CheckpointError,
@@ -20,10 +22,12 @@ from shardline.errors import (
     ShardlineOSError,
     ShardlinePermissionError,
     ShardlineRuntimeError,
+    ShardlineTimeoutError,
     ShardlineTypeError,
     ShardlineValueError,
 )
 from shardline.footers.stats import ColumnStats, Stats
+from shardline.iceberg_dataset import IcebergDataset
 from shardline.inspection import (
     Advice,
     BatchReport,
@@ -63,6 +67,7 @@ __all__ = [
     "Explanation",
     "FileChangedError",
     "FilesReport",
+    "IcebergDataset",
     "Plan",
     "RankTimeoutError",
     "Restored",
@@ -77,6 +82,7 @@ __all__ = [
     "ShardlineOSError",
     "ShardlinePermissionError",
     "ShardlineRuntimeError",
+    "ShardlineTimeoutError",
     "ShardlineTypeError",
     "ShardlineValueError",
     "ShuffleQuality",
@@ -84,6 +90,7 @@ __all__ = [
     "StateReport",
     "Stats",
     "StructuredDataset",
+    "TduProgress",
     "VerifyReport",
     "__version__",
     "bench",
@@ -91,6 +98,7 @@ __all__ = [
     "describe",
     "describe_batch",
     "explain",
+    "from_tdu",
     "inspect",
     "job_state",
     "plot",
@@ -100,6 +108,12 @@ __all__ = [
     "shuffle_quality",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> type:
+    """Names of torch-dataloader-utils."""
+    return _old_name(name)
+
 
 if _DEBUG_BUILD:
     _warnings.warn(

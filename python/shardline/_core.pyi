@@ -116,13 +116,25 @@ class Plan:
         widen_types: bool = ...,
         storage: Storage | None = ...,
         keep: Callable[[list[str]], list[int]] | None = ...,
+        guards_tables: bool = ...,
     ) -> Plan:
         """`columns_of_all`: the columns of all files, not of the first one; `missing_as_null`: a file may lack some;
         `widen_types`: each has the widest type that it has in any file.
 
         `keep`: asked with the names of all files, in order, which of them are wanted (indices, ascending); no footer of
-        another one is read. On a thread of its own.
+        another one is read. On a thread of its own. `guards_tables`: files of a Delta or Iceberg table are refused.
         """
+    @staticmethod
+    def build_table(
+        root: str,
+        files: Sequence[tuple[str, int]],
+        columns: bytes,
+        *,
+        num_threads: int,
+        storage: Storage | None = ...,
+    ) -> Plan:
+        """The plan of a table's files: (name, bytes), ascending. `columns`: an Arrow IPC stream, whose schema is the
+        table's, with what columns are called in files among the fields' metadata."""
     @staticmethod
     def from_bytes(data: bytes) -> Plan: ...
     def to_bytes(self) -> bytes: ...
@@ -137,6 +149,16 @@ class Plan:
         """The same with columns of the files' folders: an Arrow IPC stream of a row a file."""
     def with_passing(self, rule: str, counts: Sequence[int]) -> Plan:
         """The same with the rows of each row group counted that pass `rule`."""
+    def with_deleted(self, deleted: Sequence[tuple[int, Sequence[int]]]) -> Plan:
+        """The same without rows of its files that their table has deleted: (index of the file, positions in it)."""
+    @property
+    def deleted(self) -> tuple[int, str] | None:
+        """(deleted rows, their digest as 32 hex digits); None where no row was deleted."""
+    def with_source(self, source: str) -> Plan:
+        """The same, of files that are a version of a table: which, as JSON."""
+    @property
+    def source(self) -> str | None:
+        """What `with_source` was given; None for plain files."""
     @property
     def passing(self) -> tuple[str, str] | None:
         """(rule, digest of the counts as 32 hex digits); None where all rows stand on the line."""
@@ -167,7 +189,7 @@ class Plan:
         """The bytes of each row group: uncompressed, all columns."""
     @property
     def passing_rows(self) -> list[int]:
-        """The rows of each row group that pass; all of them where there is no filter and no sample."""
+        """The rows of each row group that stand on the line: that pass the filter and the sample, and are not deleted."""
     @property
     def decoded_bytes(self) -> list[int]:
         """The bytes of each row group once decoded, of all columns whatever is read: from footers, see docs/design.md."""

@@ -5,6 +5,7 @@ and checks of `StructuredDataset` and `DataLoader` follow from the entry (`signa
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 from shardline._core import Plan
@@ -14,10 +15,12 @@ from shardline.filters.sample import check_key
 from shardline.options import validate
 from shardline.options.columns import ColumnOptions, check_column_defaults, check_column_options, check_matrices
 from shardline.options.validate import MAX_ROWS, OutputFormat, choice, integer, optional, takes_value, unchecked
+from shardline.sources.request import check_timestamp
 
 ColumnsFrom = Literal["first", "all"]
 MissingColumns = Literal["error", "null"]
 NewFiles = Literal["keep", "refresh"]
+Format = Literal["parquet", "delta", "iceberg"]
 
 
 RanksAgree = Literal["same", "same if the seed is drawn", "own"]
@@ -42,7 +45,54 @@ class _WhatToRead(TypedDict, total=False):
     """What to read."""
 
     format: Annotated[
-        str, Argument("parquet", takes_value(validate.check_format), 'The format of the files: `"parquet"`.', OWN)
+        Format | None,
+        Argument(
+            None,
+            optional(choice("parquet", "delta", "iceberg")),
+            '`"delta"`, `"iceberg"`: the path is the directory of such a table. `"parquet"`, said outright, reads '
+            "files of a table as they are, rows included that the table has deleted; by default these are refused.",
+            OWN,
+        ),
+    ]
+    version: Annotated[
+        int | None,
+        Argument(None, optional(integer(0, 2**62)), "The version of the Delta table. The newest by default.", OWN),
+    ]
+    timestamp: Annotated[
+        datetime | str | None,
+        Argument(
+            None,
+            optional(check_timestamp),
+            'The version of the Delta table that was the newest at this time: `"2026-01-31T12:00:00Z"`.',
+            OWN,
+        ),
+    ]
+    snapshot: Annotated[
+        int | None,
+        Argument(
+            None,
+            optional(integer(-(2**63), 2**63 - 1)),
+            "The snapshot of the Iceberg table. The newest by default.",
+            OWN,
+        ),
+    ]
+    ref: Annotated[
+        str | None,
+        Argument(
+            None,
+            optional(validate.check_text),
+            "The branch or tag of the Iceberg table whose snapshot is read.",
+            OWN,
+        ),
+    ]
+    as_of: Annotated[
+        datetime | str | None,
+        Argument(
+            None,
+            optional(check_timestamp),
+            'The snapshot of the Iceberg table that was the newest at this time: `"2026-01-31T12:00:00Z"`.',
+            OWN,
+        ),
     ]
     columns: Annotated[
         Sequence[str] | None,
@@ -347,7 +397,13 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 """Arguments that do nothing unless one of these is given too; `shuffle=False` will do."""
 
-EXCLUDE: tuple[tuple[str, str], ...] = (("shuffle_buffer_bytes", "shuffle_buffer_size"),)
+EXCLUDE: tuple[tuple[str, str], ...] = (
+    ("shuffle_buffer_bytes", "shuffle_buffer_size"),
+    ("version", "timestamp"),
+    ("snapshot", "ref"),
+    ("snapshot", "as_of"),
+    ("ref", "as_of"),
+)
 """Arguments that say the same thing in two ways: at most one of them may be given."""
 
 RENAMED = {

@@ -9,6 +9,7 @@ from torch.utils.data import IterableDataset
 
 from shardline._core import Plan
 from shardline.arguments import DatasetArguments
+from shardline.compat import tdu
 from shardline.distributed.plan_broadcast import broadcast_plan, open_channels
 from shardline.distributed.ranks import find_ranks
 from shardline.distributed.state_check import StateCheck
@@ -29,19 +30,23 @@ from shardline.options import validate
 from shardline.options.storage import check_storage, is_remote
 from shardline.options.validate import Paths
 from shardline.planning.build import build_plan
+from shardline.planning.catalog import ask_catalog
 from shardline.planning.epoch_order import EpochOrder
 from shardline.planning.leave_out import file_names, warn_of
+from shardline.planning.start_summary import log_start
 from shardline.reading import vocabulary
 from shardline.reading.column_specs import options_of
 from shardline.reading.epoch_source import EpochSource
 from shardline.schema import Schema, describe_columns
 from shardline.settings import Settings
 from shardline.signature import check_arguments, documented
+from shardline.sources.iceberg.catalog import IcebergTable
 from shardline.state import format as state_format
 from shardline.state.announce import announce
 from shardline.state.leg import legs_of
 from shardline.state.progress import merge_intervals
 from shardline.state.resume import resume
+from shardline.state.saved_version import saved_version
 from shardline.state.torchdata import WORKER
 
 if TYPE_CHECKING:
@@ -75,11 +80,19 @@ class StructuredDataset(IterableDataset[Any]):
     resumed: str
     """In a sentence, what loading the last state did."""
 
-    def __init__(self, path: Paths | None = None, **arguments: Unpack[DatasetArguments]) -> None:
-        values = check_arguments("StructuredDataset", arguments, DatasetArguments)
+    def __init__(self, path: Paths | IcebergTable | None = None, **arguments: Unpack[DatasetArguments]) -> None:
+        given: dict[str, Any] = dict(arguments)
+        if path is None and isinstance(given.get("files"), (list, tuple)):
+            path, given = tdu.dataset_arguments(given)
+        values = check_arguments("StructuredDataset", given, DatasetArguments)
         plan = values["plan"]
-        paths = validate.check_paths(path) if plan is None else None
-        storage = check_storage(values["storage_options"], paths, plan)
+        where = path if not isinstance(path, IcebergTable) else str(path)
+        paths = validate.check_paths(where) if plan is None else None
+        if isinstance(path, IcebergTable) and plan is None:
+            location = ask_catalog(path, values)
+            storage = check_storage(values["storage_options"], [location], None)
+        else:
+            storage = check_storage(values["storage_options"], paths, plan)
         ranks = find_ranks(values["rank"], values["num_ranks"], values["mesh"], values["process_group"])
         settings = Settings.of(values, rank=ranks.rank, num_ranks=ranks.num_ranks, storage=storage)
         channels = open_channels(ranks, paths, plan, settings)
@@ -89,20 +102,38 @@ class StructuredDataset(IterableDataset[Any]):
         else:
             plan, seed = broadcast_plan(paths, plan, settings, channels.listing, show_progress=progress)
         self._where = "a plan" if path is None else str(path)
+        self._paths = paths
         self._listed = plan
         self._context = EpochContext(settings, plan, seed, settings.num_shards or ranks.num_ranks)
         self._state_check = channels and StateCheck(channels.states)
         self._ranks_by_default = ranks.by_default
         self.resumed = "begins afresh: no state was loaded"
+        log_start(self._where, self._order, settings, self._context.num_shards, len(self))
 
     @classmethod
     def create_dataloader(
-        cls, path: "Paths | StructuredDataset", **arguments: Any
+        cls, path: "Paths | StructuredDataset", format: str | None = None, **arguments: Any
     ) -> "tuple[DataLoader, StructuredDataset]":
-        """(loader, its dataset), from the arguments of `DataLoader`: the interface of torch-dataloader-utils."""
+        """(loader, its dataset): the interface of torch-dataloader-utils.
+
+        Args:
+            path: A path, or a list of paths.
+            format: As `DataLoader`'s.
+            arguments: Those of `DataLoader`, and of torch-dataloader-utils: `num_workers=None` is one less than the
+                cores, `progress_interval_sec` the seconds between two updates of a progress bar; `split_strategy` must
+                be None.
+
+        Returns:
+            The loader, and its dataset.
+
+        Raises:
+            ShardlineError: As `DataLoader` does.
+        """
         from shardline.loader import DataLoader
 
-        loader = DataLoader(path, **arguments)
+        given, seconds = tdu.loader_arguments(format, arguments)
+        loader = DataLoader(path, **given)
+        loader.progress_seconds = seconds
         return loader, loader.dataset
 
     # The place, and its state
@@ -179,7 +210,9 @@ class StructuredDataset(IterableDataset[Any]):
             without = file_names(leave_out, self._listed, known)
         if WORKER in state:
             made = read_entry(state[WORKER], replica, settings.num_ranks)
-        found = resume(saved, context.current.order, self._listed, settings, strict=strict, leave_out=without)
+        order = context.current.order
+        version = saved_version(saved, (order.plan, self._listed), self._paths, settings)
+        found = resume(saved, order, self._listed, settings, strict=strict, leave_out=without, version=version)
         if WORKER in state:
             check_unmoved(saved.legs, legs_of(found.legs))
         context.resume(found, made)
@@ -413,7 +446,12 @@ class StructuredDataset(IterableDataset[Any]):
         for name, wrong in found.damaged.items():
             raise ShardlineOSError(f"{order.plan.root}/{name}: {wrong}")
         rule = settings.row_filter
-        return Stats(found, f"All rows of the files are meant, not only those that pass {rule}." if rule.rule else "")
+        without = [f"that pass {rule}"] if rule.rule else []
+        if order.plan.deleted is not None:
+            without.append("that are not deleted")
+        return Stats(
+            found, f"All rows of the files are meant, not only those {' and '.join(without)}." if without else ""
+        )
 
     def value_counts(self, column: str) -> dict[Any, int]:
         """How many rows have each value of a column, the most frequent first: reads that column, once.
@@ -463,6 +501,7 @@ class StructuredDataset(IterableDataset[Any]):
         current, fresh = context.current.order, context.sources.fresh.order
         return {
             "where": self._where,
+            "paths": self._paths,
             "settings": context.settings,
             "ranks_by_default": self._ranks_by_default,
             "listed": self._listed,
@@ -480,7 +519,8 @@ class StructuredDataset(IterableDataset[Any]):
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
-        self._where, self._listed, self.resumed = kept["where"], kept["listed"], kept["resumed"]
+        self._where, self._paths, self._listed = kept["where"], kept["paths"], kept["listed"]
+        self.resumed = kept["resumed"]
         self._ranks_by_default = kept["ranks_by_default"]
         vocabulary.restore(kept["vocabularies"])
         settings, plan, seed = kept["settings"], kept["plan"], kept["seed"]

@@ -28,6 +28,7 @@ __all__ = [
     "ShardlineOSError",
     "ShardlinePermissionError",
     "ShardlineRuntimeError",
+    "ShardlineTimeoutError",
     "ShardlineTypeError",
     "ShardlineValueError",
 ]
@@ -46,6 +47,10 @@ class CheckpointMismatchError(ShardlineError, ValueError):
 
 class RankTimeoutError(ShardlineError, TimeoutError):
     """Another rank of the job did not come, or not in time (`rank_timeout`). The message says which, and what to do."""
+
+
+class ShardlineTimeoutError(ShardlineError, TimeoutError):
+    """A service did not answer in time. The message says which."""
 
 
 class ShardlineImportError(ShardlineError, ImportError):

@@ -79,6 +79,8 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
     """
 
     dataset: StructuredDataset
+    progress_seconds: float | None = None
+    """The seconds between two updates of a progress bar; None: tqdm's own."""
 
     # Accelerate's marks of a loader that it need not rebuild: `prepare` leaves it as it is, and saves its state.
     _is_accelerate_prepared = True
@@ -220,7 +222,9 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
     def _bar(self, done: int, steps: int) -> Any:
         from tqdm.auto import tqdm
 
-        return tqdm(total=steps, initial=done, desc=f"epoch {self.epoch}", unit="batch")
+        each = self.progress_seconds
+        every = {} if each is None else {"mininterval": each, "maxinterval": each}
+        return tqdm(total=steps, initial=done, desc=f"epoch {self.epoch}", unit="batch", **every)
 
     def __len__(self) -> int:
         """This rank's batches in a whole epoch."""

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from shardline._core import Storage
-from shardline.arguments import ColumnsFrom, MissingColumns, NewFiles
+from shardline.arguments import ColumnsFrom, Format, MissingColumns, NewFiles
 from shardline.filters.row_filter import RowFilter
 from shardline.filters.sample import check_sample
 from shardline.options import validate
 from shardline.options.columns import ColumnOptions, Matrix
 from shardline.options.validate import OutputFormat
+from shardline.sources.request import TableRequest, request_of
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Settings:
 
     batch_size: int
     drop_last: bool
+    format: Format | None
+    table: TableRequest | None
     columns: tuple[str, ...] | None
     columns_from: ColumnsFrom
     missing_columns: MissingColumns
@@ -57,6 +60,7 @@ class Settings:
             "num_shards": validate.check_num_shards(values["num_shards"], num_ranks),
             "row_filter": RowFilter(values["filters"], sample, values["partitioning"], storage),
             "storage": storage,
+            "table": request_of(values),
         }
         return Settings(**found)
 

@@ -65,7 +65,9 @@ def bench(
     # The transform is only ever called in the turns' processes.
     dataset = StructuredDataset(path, **arguments, rank=0, num_ranks=1)
     listed = time.monotonic() - began
-    given = {name: value for name, value in arguments.items() if name not in ("batch_size", "num_threads")}
+    # The turns read from the plan, which is of one version.
+    without = ("batch_size", "num_threads", "version", "timestamp")
+    given = {name: value for name, value in arguments.items() if name not in without}
     given |= {"shuffle_seed": dataset.seed} if given.get("shuffle") else {}
     order, settings = dataset.measured()
     found = readers(order.plan, given, settings.num_threads, settings.batch_size, transform, num_workers, model_ms)

@@ -62,7 +62,7 @@ class RowFilter:
 
         ColumnNotFoundError for a column that is not there, ShardlineTypeError for a wrong comparison.
         """
-        if not self.rule:
+        if not self.rule and plan.deleted is None:
             return None
         program, evaluate = None, None
         types = {field.name: field.type for field in pa.schema(plan.schema)}

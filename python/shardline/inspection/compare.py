@@ -139,6 +139,8 @@ def _resumes(
         why.append("other rows pass the filter")
     if rows[1]:
         why.append("their samples differ")
+    if a.rows.source != b.rows.source:
+        why.append("they are of other tables, or of other versions or deletes of one")
     if a.rows.order_version != b.rows.order_version:
         why.append("they are of other versions of the order")
     if why:

@@ -5,6 +5,7 @@ from typing import Any
 from shardline import text
 from shardline._core import ORDER_VERSION, Legs
 from shardline.errors import ShardlineError
+from shardline.planning.source import describe_source
 from shardline.state.format import SavedState
 
 _RANKS = 1024
@@ -13,7 +14,7 @@ _RANKS = 1024
 def line_rows(saved: SavedState) -> int | None:
     """The rows of a state's line; None where the state does not say how many pass its filter."""
     if saved.rows.filter is None and saved.rows.sample is None:
-        return saved.files.rows
+        return saved.files.rows - (saved.rows.source["deleted"] if saved.rows.source is not None else 0)
     return sum(sum(groups.passing) for groups in saved.files.groups.values()) or None
 
 
@@ -73,6 +74,8 @@ def facts_of(saved: SavedState) -> list[tuple[str, str]]:
     if rows.sample is not None:
         of = "" if rows.sample["columns"] is None else f" of the keys in {', '.join(rows.sample['columns'])}"
         found.append(("sample", f"{rows.sample['low']} to {rows.sample['high']}{of}, seed {rows.sample['seed']}"))
+    if rows.source is not None:
+        found.append(("source", describe_source(rows.source)))
     if rows.left_out:
         found.append(("left out", text.listed(sorted(rows.left_out))))
     named = text.listed([name for name, _, _ in saved.files.table], 3) if saved.files.table else "by digest only"
@@ -90,6 +93,8 @@ def needs_of(saved: SavedState) -> dict[str, Any]:
         found["drop_last"] = True
     if rows.order_version == ORDER_VERSION and rows.shuffle.shuffle:
         found |= {"shuffle": True, "shuffle_seed": rows.seed}
+    if rows.source is not None and rows.source["kind"] == "delta":
+        found["format"] = "delta"
     if rows.filter is not None:
         found["filters"] = str(rows.filter["rows"])
     if rows.sample is not None:

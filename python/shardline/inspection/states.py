@@ -236,5 +236,5 @@ def _of_tdu(value: Mapping[Any, Any]) -> str:
     return (
         f"epoch {value['epoch']}, {text.counted(shards, 'shard')} completed, {value.get('_num_workers', 'unknown')} "
         f"workers, seed {value.get('_shuffle_seed', 'unknown')}\nIts rows stand in another order than shardline's: "
-        f"begin epoch {value['epoch']} at its start, by set_epoch({value['epoch']})."
+        f"begin epoch {value['epoch']} at its start, by set_epoch({value['epoch']}) (shardline.from_tdu)."
     )

@@ -87,6 +87,15 @@ def check_bool(name: str, value: Any) -> bool:
     return value
 
 
+def check_text(name: str, value: Any) -> str:
+    """Text that is not empty."""
+    if not isinstance(value, str):
+        raise ShardlineTypeError(f"{name} must be text, not {value!r}")
+    if not value:
+        raise ShardlineValueError(f"{name} is empty text: leave it out, or say what is meant")
+    return value
+
+
 def check_progress(name: str, value: Any) -> bool:
     """True or False; ShardlineImportError where a bar is asked for, and there is no tqdm."""
     if check_bool(name, value) and importlib.util.find_spec("tqdm") is None:
@@ -116,12 +125,6 @@ def check_function(name: str, value: Any) -> Any:
     if value is not None and not callable(value):
         raise ShardlineTypeError(f"{name} must be a function of one batch, not {value!r}")
     return value
-
-
-def check_format(value: str) -> None:
-    """Only Parquet is read."""
-    if value != "parquet":
-        raise ShardlineValueError(f"format must be 'parquet', the one format that shardline reads, not {value!r}")
 
 
 def check_output_format(value: str) -> OutputFormat:

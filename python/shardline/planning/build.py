@@ -6,6 +6,7 @@ Everything here is done by one process; `distributed.plan_broadcast` shares the 
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from shardline._core import Plan, Selector
 from shardline.errors import ShardlineValueError
@@ -26,12 +27,22 @@ def build_plan(
     """The plan of `paths`, or `plan` fitted to the settings, with the passing rows counted; and the shuffle seed."""
     plan = list_files(paths or (), settings) if plan is None else fit_plan(plan, settings.row_filter)
     seed = draw_seed() if settings.shuffle_seed is None else settings.shuffle_seed
+    return _counted(plan, settings, show_progress=show_progress), seed
 
+
+def build_version(paths: Sequence[str], settings: Settings, version: int) -> Plan:
+    """The plan of a version of the table that the settings are of, with the passing rows counted."""
+    assert settings.table is not None
+    request = replace(settings.table, version=version, timestamp=None, ref=None)
+    return _counted(list_files(paths, replace(settings, table=request)), settings, show_progress=False)
+
+
+def _counted(plan: Plan, settings: Settings, *, show_progress: bool) -> Plan:
     def count(plan: Plan, selector: Selector) -> list[int]:
         groups = list(range(plan.num_row_groups))
         return count_rows(plan, selector, groups, settings, show_progress=show_progress)
 
-    return with_counts(plan, settings.row_filter, count), seed
+    return with_counts(plan, settings.row_filter, count)
 
 
 def fit_plan(plan: Plan, row_filter: RowFilter) -> Plan:

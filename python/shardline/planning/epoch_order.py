@@ -13,6 +13,7 @@ from shardline.filters.row_filter import RowFilter
 from shardline.filters.sample import SAMPLE_VERSION
 from shardline.planning.file_table import files_entry
 from shardline.planning.shuffle import Shuffle
+from shardline.planning.source import source_of
 from shardline.settings import Settings
 
 
@@ -30,6 +31,7 @@ class EpochOrder:
         self.core = shuffle.order(plan, seed)
         self.selector = rows.selector(plan)
         self.filter, self.sample = _entries(rows, plan)
+        self.source = source_of(plan)
 
     @cached_property
     def entry(self) -> dict[str, Any]:
@@ -39,7 +41,7 @@ class EpochOrder:
     @cached_property
     def digest(self) -> str:
         """Equal where files, order and what is left out are."""
-        return f"{self.plan.digest} {self.entry} {sorted(self.left_out)}"
+        return f"{self.plan.digest} {self.entry} {sorted(self.left_out)} {self.source}"
 
     @property
     def num_rows(self) -> int:
@@ -107,6 +109,11 @@ def too_few_rows(
 ) -> ShardlineValueError:
     """What to raise where a fresh epoch would have no step; `error`: the core's, for what is none of these."""
     ranks, size = settings.num_ranks, settings.batch_size
+    if rows == 0 and plan.num_rows > 0:
+        return ShardlineValueError(
+            f"there is nothing to deliver: all {_counted(plan.num_rows, 'row')} in {_counted(plan.num_files, 'file')} "
+            f"under {plan.root} were deleted. Give another version of the table, or wait until rows are written"
+        )
     if rows == 0:
         return ShardlineValueError(
             f"there is nothing to deliver: {_counted(plan.num_files, 'file')} under {plan.root} hold no row. Give "

@@ -1,4 +1,4 @@
-"""The files that paths stand for, listed by the core, without those that folders rule out."""
+"""The files that paths stand for, listed by the core or by a table's log, without those that folders rule out."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from shardline._core import Plan
 from shardline.filters.hive import to_bytes
+from shardline.planning.table import list_table
 from shardline.settings import Settings
 
 
@@ -23,6 +24,8 @@ def list_files(paths: Sequence[str], settings: Settings) -> Plan:
 
     Files that the filter rules out by their folders are dropped before any footer is read.
     """
+    if settings.table is not None:
+        return list_table(paths, settings)
     row_filter = settings.row_filter
     partitioning = row_filter.partitioning
     of_folders: list[pa.RecordBatch] = []
@@ -44,5 +47,6 @@ def list_files(paths: Sequence[str], settings: Settings) -> Plan:
         widen_types=settings.widen_types,
         storage=settings.storage,
         keep=None if partitioning is None else keep,
+        guards_tables=settings.format is None,
     )
     return plan.with_partitions(to_bytes(of_folders[0])) if of_folders else plan

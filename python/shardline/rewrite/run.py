@@ -78,7 +78,8 @@ def rewrite(
         num_threads: The pieces that are made at a time, where memory allows. By default the cores.
         progress: Called on this thread with a `RewriteProgress` now and then.
         reading: Which rows and columns are read, by the loader's arguments: `columns`, `filters`, `sample`, `subset`,
-            `partitioning`, `storage_options`, `columns_from`, `missing_columns`, `widen_types`.
+            `partitioning`, `storage_options`, `columns_from`, `missing_columns`, `widen_types`; of a Delta table
+            `format="delta"`, `version` and `timestamp`.
 
     Returns:
         What was written; `print` shows it as a table.

@@ -18,15 +18,21 @@ READING = (
     "columns",
     "columns_from",
     "filters",
+    "format",
     "missing_columns",
     "partitioning",
     "sample",
     "sample_seed",
     "storage_options",
     "subset",
+    "timestamp",
+    "version",
     "widen_types",
 )
 """The loader's arguments that say which rows and columns are the input."""
+
+_OF_PATHS = ("format", "timestamp", "version")
+"""Those of them that say what a path stands for."""
 
 _ALWAYS: dict[str, Any] = {"output_format": "arrow", "rank": 0, "num_ranks": 1}
 
@@ -60,7 +66,9 @@ class Source:
     def described(self) -> list[str]:
         """What the input is, as far as it decides rows: for the journal's key."""
         secret = ("storage_options",)
-        return [self.plan.digest, *(f"{k}={v!s}" for k, v in sorted(self._reading.items()) if k not in secret)]
+        of_table = [] if self.plan.source is None else [self.plan.source, str(self.plan.deleted)]
+        given = (f"{k}={v!s}" for k, v in sorted(self._reading.items()) if k not in secret)
+        return [self.plan.digest, *of_table, *given]
 
     @property
     def paths(self) -> list[Path]:
@@ -107,7 +115,8 @@ class Source:
                 return
 
     def _dataset(self, **arguments: Any) -> StructuredDataset:
-        kept = {key: value for key, value in self._reading.items() if key != "columns" or "columns" not in arguments}
+        without = {*arguments, *(_OF_PATHS if "plan" in arguments else ())}
+        kept = {key: value for key, value in self._reading.items() if key not in without}
         return StructuredDataset(prefetch_bytes=self._ahead, **_ALWAYS, **(kept | arguments))
 
     def _delivered(self) -> pa.Schema:
@@ -119,4 +128,6 @@ class Source:
 
 def read_file(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
     """The rows of a file that was written."""
-    yield from StructuredDataset(os.fspath(path), batch_size=rows, num_threads=1, prefetch_bytes=1, **_ALWAYS)
+    # Whatever table the folder may stand in.
+    options = {"format": "parquet", "batch_size": rows, "num_threads": 1, "prefetch_bytes": 1, **_ALWAYS}
+    yield from StructuredDataset(os.fspath(path), **options)

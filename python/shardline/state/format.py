@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from shardline._core import ORDER_VERSION
 from shardline.errors import CheckpointMismatchError
 from shardline.planning.file_table import FileRow, RowGroups, unpack_with_groups
+from shardline.planning.source import Source, describe_source
 from shardline.state.form import MISSING, Form, short
 from shardline.state.leg import Leg, delivered_batches
 from shardline.state.rows import SavedRows, build_rows, read_rows, unknown_keys
@@ -81,11 +82,12 @@ def build(
     sample: Mapping[str, Any] | None,
     asked: int | None = None,
     left_out: Collection[str] = (),
+    source: Source | None = None,
 ) -> dict[str, Any]:
     """A state. The packed table of `files` is shared by all states of a plan, and not copied."""
     state = {
         "shardline": STATE_VERSION,
-        "rows": build_rows(order, filter, sample, left_out),
+        "rows": build_rows(order, filter, sample, left_out, source),
         "epoch": epoch,
         "ended": ended,
         "num_shards": num_shards,
@@ -116,6 +118,10 @@ def read(state: Any) -> SavedState:
         inner = [key for key, value in state.items() if isinstance(value, Mapping) and "shardline" in value]
         if inner:
             _refuse([f"it holds a state: give state[{inner[0]!r}], not the whole checkpoint"])
+        if "completed_shards" in state:
+            _refuse(
+                ["it is a state of torch-dataloader-utils, whose rows stand in another order: see shardline.from_tdu()"]
+            )
         _refuse(['"shardline" (the state\'s version) is missing: it is no state of shardline'])
     form = Form()
     number = form.integer("shardline (the state's version)", version, 1)
@@ -220,6 +226,8 @@ def describe(state: Any) -> str:
         lines.append(
             f"  of a sample: the fractions {sample['low']} to {sample['high']} of {of}, by the seed {sample['seed']}"
         )
+    if rows.source is not None:
+        lines.append(f"  {describe_source(rows.source)}")
     if rows.left_out:
         lines.append(f"  {_counted(len(rows.left_out), 'file')} left out: {', '.join(sorted(rows.left_out))}")
     named = "named" if saved.files.table is not None else "by digest only"

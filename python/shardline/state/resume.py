@@ -6,7 +6,9 @@ from shardline._core import ORDER_VERSION, Legs, Plan
 from shardline.errors import ShardlineValueError
 from shardline.planning.epoch_order import EpochOrder
 from shardline.planning.shuffle import Shuffle
+from shardline.planning.source import Source, describe_source, source_of
 from shardline.settings import Settings
+from shardline.sources.table_version import WORDS
 from shardline.state.format import Difference, SavedState, mismatch
 from shardline.state.leg import legs_of
 from shardline.state.match_files import match_files
@@ -17,6 +19,17 @@ _SAMPLE_NAMES = {
     "high": "subset or sample (up to)",
     "seed": "sample_seed",
     "columns": "subset_by",
+}
+
+
+_SOURCE_NAMES = {"deleted": "rows deleted", "deletes": "which rows are deleted"}
+_OTHER_DELETES = "the table's log or delete files were altered: restore them, or start afresh"
+_SOURCE_CURES = {
+    "version": "give {}={}",
+    "schema": "the table's schema was altered without a new version: restore it, or start afresh",
+    "reading": "give the options that the run began with",
+    "deleted": _OTHER_DELETES,
+    "deletes": _OTHER_DELETES,
 }
 
 
@@ -52,12 +65,14 @@ def resume(
     *,
     strict: bool = False,
     leave_out: frozenset[str] = frozenset(),
+    version: Plan | None = None,
 ) -> Resumption:
     """The dataset's line, shards and legs after loading `saved`; CheckpointMismatchError where it does not fit.
 
     `order`: the present one; `listed`: all files that were found, of which an earlier state may have taken only some.
     `strict`: the batches to come must be those that the saved run would have delivered. `leave_out`: files to be left
-    out beside those that the state and the present order leave out.
+    out beside those that the state and the present order leave out. `version`: the plan of the table's
+    version that the state is of, if it is not the present one.
     """
     rows = saved.rows
     left_out = rows.left_out | order.left_out | leave_out
@@ -74,9 +89,12 @@ def resume(
             Difference("order version", rows.order_version, ORDER_VERSION, "use the shardline that saved the state")
         )
     differences += _row_differences(rows, order)
+    if source := source_difference(rows.source, order.source if version is None else source_of(version)):
+        raise mismatch([*differences, source])
     if strict:
         differences += _batch_differences(saved, settings)
-    plan, added, file_differences = match_files(saved.files, order.plan, listed, settings.row_filter, left_out)
+    candidates = (order.plan, listed) if version is None else (version, version)
+    plan, added, file_differences = match_files(saved.files, *candidates, settings.row_filter, left_out)
     if plan is None:
         raise mismatch(differences + file_differences)
     if is_known and (plan is not order.plan or seed != order.seed or rows.shuffle != order.shuffle):
@@ -127,6 +145,21 @@ def _row_differences(saved: SavedRows, order: EpochOrder) -> list[Difference]:
             called, was.get(name), here.get(name), "give sample= or subset=, subset_by= and sample_seed=, as it was"
         )
     return found
+
+
+def source_difference(saved: Source | None, here: Source | None) -> Difference | None:
+    """Why the files are not a version of the table that the state's were, or are one with other rows."""
+    if saved == here:
+        return None
+    if saved is None or here is None or (saved["kind"], saved["table"]) != (here["kind"], here["table"]):
+        was, now = (describe_source(each) if each else "plain files" for each in (saved, here))
+        return Difference("table", was, now, "give the path and format= of the table that the run began with")
+    for name, cure in _SOURCE_CURES.items():
+        if saved[name] != here[name]:
+            word = WORDS[saved["kind"]].version if saved["kind"] in WORDS else name
+            called = word if name == "version" else _SOURCE_NAMES.get(name, name)
+            return Difference(called, saved[name], here[name], cure.format(word, saved[name]))
+    return None
 
 
 def _batch_differences(saved: SavedState, settings: Settings) -> list[Difference]:

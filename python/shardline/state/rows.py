@@ -1,8 +1,8 @@
 """What defines the rows of a run and their order: `rows`, one dict of the state.
 
 All that decides which rows an epoch has, or where they stand, is in this dict. A reader that ignored any of it would
-lose rows in silence, so a key that it does not know is refused. A key that comes later (`source`, `pack`, `mixture`) is
-to be written only where it is used, so that older versions read the states without it.
+lose rows in silence, so a key that it does not know is refused. A key that comes later (`pack`, `mixture`) is
+to be written only where it is used, as `source` is, so that older versions read the states without it.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,6 +11,8 @@ from typing import Any
 
 from shardline._core import ORDER_VERSION
 from shardline.planning.shuffle import Shuffle
+from shardline.planning.source import KEYS as SOURCE_KEYS
+from shardline.planning.source import Source
 from shardline.state.form import MAX, MISSING, Form, short
 
 _KEYS: dict[str, frozenset[str]] = {
@@ -18,6 +20,7 @@ _KEYS: dict[str, frozenset[str]] = {
     "filter": frozenset({"rows", "folders", "counts"}),
     "sample": frozenset({"version", "columns", "low", "high", "seed"}),
     "left_out": frozenset(),
+    "source": frozenset(SOURCE_KEYS),
 }
 """The keys of `rows`, and those of each that is a dict."""
 
@@ -34,6 +37,8 @@ class SavedRows:
     sample: dict[str, Any] | None
     left_out: frozenset[str]
     """Names of files whose rows are left out of their batches."""
+    source: Source | None
+    """The version of a table that the files are; None for plain files."""
 
 
 def build_rows(
@@ -41,15 +46,17 @@ def build_rows(
     filter: Mapping[str, Any] | None,
     sample: Mapping[str, Any] | None,
     left_out: Collection[str],
+    source: Source | None,
 ) -> dict[str, Any]:
     """The dict of a state."""
-    return {
+    rows = {
         "order": dict(order),
         "filter": filter and {**filter, "folders": dict(filter["folders"])},
         "sample": sample and dict(sample),
         # Even if empty: torch.distributed.checkpoint loads only the keys that a fresh state has.
         "left_out": sorted(left_out),
     }
+    return rows if source is None else {**rows, "source": dict(source)}
 
 
 def unknown_keys(rows: Mapping[str, Any]) -> list[str]:
@@ -73,7 +80,18 @@ def read_rows(form: Form, rows: Mapping[str, Any]) -> SavedRows:
         filter=form.part("rows.filter", rows.get("filter", MISSING), kinds),
         sample=_sample(form, rows.get("sample", MISSING)),
         left_out=_names(form, "rows.left_out", rows.get("left_out", MISSING)),
+        source=_source(form, rows.get("source")),
     )
+
+
+def _source(form: Form, value: Any) -> Source | None:
+    if value is None:
+        return None
+    found = form.mapping("rows.source", value)
+    for name, kinds in SOURCE_KEYS.items():
+        if not isinstance(found.get(name, MISSING), kinds) or isinstance(found[name], bool):
+            form.wrong.append(f"rows.source.{name} is missing, or not what it should be")
+    return dict(found)
 
 
 def _order(form: Form, value: Any) -> tuple[int, int, Shuffle]:

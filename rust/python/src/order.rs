@@ -31,7 +31,7 @@ fn with_groups<T>(
     let file_ends: Vec<u32> = (0..plan.num_files()).map(|file| plan.groups(file).end as u32).collect();
     then(Groups {
         rows: plan.group_rows(),
-        passing: plan.passing().map(|passing| passing.counts.as_slice()),
+        passing: plan.selects_rows().then(|| plan.line_rows()),
         bytes: plan.group_bytes(),
         decoded: plan.decoded_bytes(),
         file_ends: &file_ends,

@@ -10,7 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use shardline_core::Error;
 use shardline_core::decode::build_vocabulary;
-use shardline_core::files::{self, AbsentFile, FileFilter, SchemaMerge, SelectedRows};
+use shardline_core::files::remote::StoreAccess;
+use shardline_core::files::{self, AbsentFile, FileFilter, SchemaMerge, SelectedRows, TableColumns};
 use shardline_core::sync::lock;
 
 use crate::calls::call;
@@ -28,7 +29,10 @@ pub(crate) struct Plan(pub(crate) Arc<files::Plan>);
 
 impl PartialEq for Plan {
     fn eq(&self, other: &Self) -> bool {
-        self.0.digest() == other.0.digest() && self.0.passing() == other.0.passing()
+        self.0.digest() == other.0.digest()
+            && self.0.passing() == other.0.passing()
+            && self.0.deleted() == other.0.deleted()
+            && self.0.source() == other.0.source()
     }
 }
 
@@ -54,6 +58,34 @@ fn asking(
     }
 }
 
+/// What comes of planning on a thread of its own. A store may take minutes: this thread answers signals meanwhile.
+fn planned(
+    py: Python<'_>,
+    from: &StoreAccess,
+    plan: impl FnOnce() -> Result<files::Plan, Error> + Send + 'static,
+) -> PyResult<Plan> {
+    let (done, wait) = mpsc::channel();
+    let wait = Mutex::new(wait);
+    let planner = thread::spawn(move || drop(done.send(plan())));
+    let plan = loop {
+        match py.detach(|| lock(&wait).recv_timeout(PATIENCE)) {
+            Ok(plan) => break plan,
+            Err(RecvTimeoutError::Disconnected) => break Err(Error::internal("the thread that planned panicked")),
+            Err(RecvTimeoutError::Timeout) => {
+                if let Err(signal) = py.check_signals() {
+                    from.cancel.cancel();
+                    drop(py.detach(|| planner.join()));
+                    return Err(signal);
+                }
+            }
+        }
+    };
+    // Joined, so that the process may fork.
+    drop(py.detach(|| planner.join()));
+    storage::log(py, &from.metrics.take_notes())?;
+    Ok(Plan(Arc::new(plan.or_raise()?)))
+}
+
 /// Name, hash, and each row group's rows, bytes and rows that pass.
 type Absent = (String, String, Vec<u64>, Vec<u64>, Vec<u64>);
 
@@ -61,7 +93,7 @@ type Absent = (String, String, Vec<u64>, Vec<u64>, Vec<u64>);
 impl Plan {
     #[staticmethod]
     #[allow(clippy::too_many_arguments, reason = "they are Python's keywords")]
-    #[pyo3(signature = (paths, *, num_threads, columns_of_all=false, missing_as_null=false, widen_types=false, storage=None, keep=None))]
+    #[pyo3(signature = (paths, *, num_threads, columns_of_all=false, missing_as_null=false, widen_types=false, storage=None, keep=None, guards_tables=false))]
     fn build(
         py: Python<'_>,
         paths: Vec<String>,
@@ -71,44 +103,36 @@ impl Plan {
         widen_types: bool,
         storage: Option<&Storage>,
         keep: Option<Py<PyAny>>,
+        guards_tables: bool,
     ) -> PyResult<Self> {
         let from = storage::planning(storage);
-        let (cancel, metrics) = (from.cancel.clone(), Arc::clone(&from.metrics));
         let raised = Arc::new(Mutex::new(None));
         let keep = keep.map(|keep| asking(keep, Arc::clone(&raised)));
-        // A store may take minutes: this thread answers signals meanwhile.
-        let (done, wait) = mpsc::channel();
-        let wait = Mutex::new(wait);
-        let planner = thread::spawn(move || {
+        let schema_merge = SchemaMerge { columns_of_all, missing_as_null, widen: widen_types };
+        let plan = planned(py, &from.clone(), move || {
             let keep = keep.as_ref().map(|keep| keep as FileFilter<'_>);
-            drop(done.send(files::build_plan(
-                &paths,
-                num_threads,
-                SchemaMerge { columns_of_all, missing_as_null, widen: widen_types },
-                &from,
-                keep,
-            )));
+            files::build_plan(&paths, num_threads, schema_merge, &from, keep, guards_tables)
         });
-        let plan = loop {
-            match py.detach(|| lock(&wait).recv_timeout(PATIENCE)) {
-                Ok(plan) => break plan,
-                Err(RecvTimeoutError::Disconnected) => break Err(Error::internal("the thread that planned panicked")),
-                Err(RecvTimeoutError::Timeout) => {
-                    if let Err(signal) = py.check_signals() {
-                        cancel.cancel();
-                        drop(py.detach(|| planner.join()));
-                        return Err(signal);
-                    }
-                }
-            }
-        };
-        // Joined, so that the process may fork.
-        drop(py.detach(|| planner.join()));
-        storage::log(py, &metrics.take_notes())?;
-        if let Some(error) = lock(&raised).take() {
-            return Err(error);
+        match lock(&raised).take() {
+            Some(error) => Err(error),
+            None => plan,
         }
-        Ok(Self(Arc::new(plan.or_raise()?)))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (root, files, columns, *, num_threads, storage=None))]
+    fn build_table(
+        py: Python<'_>,
+        root: String,
+        files: Vec<(String, u64)>,
+        columns: &[u8],
+        num_threads: usize,
+        storage: Option<&Storage>,
+    ) -> PyResult<Self> {
+        let columns = files::batch_from_bytes(columns).or_raise()?.schema();
+        let columns = Arc::new(TableColumns::new(columns));
+        let from = storage::planning(storage);
+        planned(py, &from.clone(), move || files::build_table(&root, files, num_threads, &columns, &from))
     }
 
     fn with_partitions(&self, py: Python<'_>, values: &[u8]) -> PyResult<Self> {
@@ -119,6 +143,26 @@ impl Plan {
     fn with_passing(&self, py: Python<'_>, rule: String, counts: Vec<u64>) -> PyResult<Self> {
         let plan = py.detach(|| self.0.with_passing(SelectedRows { rule, counts })).or_raise()?;
         Ok(Self(Arc::new(plan)))
+    }
+
+    fn with_deleted(&self, py: Python<'_>, deleted: Vec<(usize, Vec<u64>)>) -> PyResult<Self> {
+        let deleted = deleted.into_iter().map(|(file, positions)| (file, positions.into_iter().collect()));
+        let plan = py.detach(|| self.0.with_deleted(deleted)).or_raise()?;
+        Ok(Self(Arc::new(plan)))
+    }
+
+    #[getter]
+    fn deleted(&self) -> Option<(u64, String)> {
+        self.0.deleted().map(|deleted| (deleted.count(), format!("{:032x}", deleted.digest())))
+    }
+
+    fn with_source(&self, source: &str) -> Self {
+        Self(Arc::new(self.0.with_source(source)))
+    }
+
+    #[getter]
+    fn source(&self) -> Option<&str> {
+        self.0.source()
     }
 
     #[getter]

@@ -72,7 +72,7 @@ struct Inner {
 impl Reader {
     /// A reader of the leg's batches from its cursor on. Nothing is read before the first poll.
     ///
-    /// `selector`: what rows passed that the plan has counts of passing rows of.
+    /// `selector`: what rows passed that the plan has counts of passing rows of, and are not deleted.
     ///
     /// # Errors
     /// Ranks that do not divide the leg's shards and batches delivered.
@@ -97,7 +97,7 @@ impl Reader {
         if options.num_threads == 0 {
             return Err(Error::Argument("num_threads must be at least 1, not 0".into()));
         }
-        if selector.is_some() != plan.passing().is_some() {
+        if selector.is_some() != plan.selects_rows() {
             return Err(Error::Argument("rows that pass are counted and selected, or neither".into()));
         }
         // So much is decoded for a chunk, of which so much passes.

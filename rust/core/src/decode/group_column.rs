@@ -85,6 +85,7 @@ impl<'a> GroupColumn<'a> {
         };
         let is_virtual = source.virtual_column.is_some();
         let root = root(&file.metadata, &source.path, source.index).filter(|_| !is_virtual);
+        let root = if plan.table().is_some() { in_table(file, source, root)? } else { root };
         let row_bytes = plan.row_bytes(start + group).max(1);
         Ok(Self {
             file,
@@ -178,6 +179,25 @@ fn root(metadata: &FileMetadata, path: &Path, index: usize) -> Option<usize> {
     let fields = metadata.schema().fields();
     let named = |index: &usize| fields.get(*index).is_some_and(|field| *field.name() == path.root);
     Some(index).filter(named).or_else(|| (0..fields.len()).find(named))
+}
+
+/// The same in a table's file, whose structs may lack fields that the table got later: their values are null.
+fn in_table(file: &OpenFile, source: &SourceColumn, root: Option<usize>) -> Result<Option<usize>> {
+    let lacks = |root: &usize| !source.path.is_in(file.metadata.schema().field(*root).data_type());
+    if root.as_ref().is_none_or(|root| !lacks(root)) {
+        return Ok(root);
+    }
+    if source.path.has_items() {
+        return Err(Error::Schema {
+            path: file.path.clone(),
+            detail: format!(
+                "column {:?}: the lists in this file have no such field, which the table got later; read the column \
+                 as a whole (columns=[{:?}])",
+                source.name, source.path.root
+            ),
+        });
+    }
+    Ok(None)
 }
 
 /// The leaves of a column of a file that hold what the path names; None where the column has none.

@@ -33,6 +33,7 @@ mod source_text;
 mod spec;
 mod vocabulary;
 mod vocabulary_build;
+mod widen_decimals;
 mod widen_values;
 
 pub use column::Column;

@@ -66,6 +66,16 @@ impl Path {
         Ok((start..start + count, data_type))
     }
 
+    /// Whether a file's column has what it leads to.
+    pub(crate) fn is_in(&self, root: &DataType) -> bool {
+        leaf_of(root, &self.steps).is_some()
+    }
+
+    /// Whether it leads through lists.
+    pub(crate) fn has_items(&self) -> bool {
+        self.steps.contains(&PathSegment::Items)
+    }
+
     /// Why what is read cannot be, if it cannot; `root`: its column.
     pub(crate) fn refusal(&self, root: &Field) -> Option<Refusal> {
         refused(root, &self.steps)

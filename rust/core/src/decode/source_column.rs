@@ -1,6 +1,6 @@
 //! A column of the files or of their folders, or a field in one, and its conversion.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow_array::Array;
@@ -74,7 +74,8 @@ pub(super) enum ColumnOrigin {
     Partition(usize),
 }
 
-/// The columns of the files, and after them those of the folders; where both have a name, the folders'.
+/// The columns of the files, and after them those of the folders; where both have a name, the folders'. A table's
+/// partition columns stand where the table has them.
 pub(super) struct Delivered<'a> {
     pub(super) plan: &'a Plan,
     fields: Vec<(FieldRef, ColumnOrigin)>,
@@ -87,12 +88,22 @@ impl<'a> Delivered<'a> {
         let of_folders = plan.partitions().map(|values| values.schema());
         let hidden = |name: &str| of_folders.as_ref().is_some_and(|folders| folders.column_with_name(name).is_some());
         let in_files = plan.schema().fields().iter().enumerate();
-        let mut fields: Vec<(FieldRef, ColumnOrigin)> = in_files
-            .filter(|(_, field)| !hidden(field.name()))
-            .map(|(index, field)| (field.clone(), ColumnOrigin::File(index)))
-            .collect();
-        let in_folders = of_folders.iter().flat_map(|folders| folders.fields().iter().cloned());
-        fields.extend(in_folders.enumerate().map(|(index, field)| (field, ColumnOrigin::Partition(index))));
+        let in_folders = of_folders.iter().flat_map(|folders| folders.fields().iter().cloned()).enumerate();
+        let of_folder = |name: &str| {
+            let (index, field) = in_folders.clone().find(|(_, field)| field.name() == name)?;
+            Some((field, ColumnOrigin::Partition(index)))
+        };
+        let mut fields: Vec<(FieldRef, ColumnOrigin)> = Vec::new();
+        for (index, field) in in_files {
+            if !hidden(field.name()) {
+                fields.push((field.clone(), ColumnOrigin::File(index)));
+            } else if plan.table().is_some() {
+                fields.extend(of_folder(field.name()));
+            }
+        }
+        let placed: HashSet<String> = fields.iter().map(|(field, _)| field.name().clone()).collect();
+        let others = in_folders.filter(|(_, field)| !placed.contains(field.name()));
+        fields.extend(others.map(|(index, field)| (field, ColumnOrigin::Partition(index))));
         let mut places = HashMap::with_capacity(fields.len());
         for (place, (field, _)) in fields.iter().enumerate() {
             places.entry(field.name().clone()).or_insert(place);
@@ -182,7 +193,7 @@ pub(super) fn source(
             (usize::MAX, Some(VirtualColumn::Partition(partition)), first_null(plan, partition))
         }
     };
-    let first_null = first_null.filter(|_| plan.passing().is_none());
+    let first_null = first_null.filter(|_| !plan.selects_rows());
     let refused_null = first_null.filter(|_| path.is_whole() && refuses && !asked.has_specs_within(name));
     let field = accepted(root).with_name(name).with_data_type(data_type);
     let (name, field) = (name.to_owned(), Arc::new(field));

@@ -158,7 +158,8 @@ impl SourceColumn {
             path: from.path.to_owned(),
             detail: format!(
                 "column {:?}, row group {group}, row {}: the value {} of its unit is out of the range of {to}, which \
-                 widen_types=True gives this column over all files; leave widen_types out, or write the files with one unit",
+                 widen_types=True, or the table, gives this column over all files; leave widen_types out, or write the files \
+                 with one unit",
                 from.column,
                 from.row(none.row),
                 none.value

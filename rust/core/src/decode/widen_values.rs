@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use arrow_array::builder::{BinaryBuilder, LargeBinaryBuilder, LargeStringBuilder, StringBuilder};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Date32Type, Decimal32Type, Decimal64Type, Decimal128Type, Int32Type, Int64Type};
+use arrow_array::types::{Date32Type, Int32Type, Int64Type};
 use arrow_array::{
-    Array, ArrayRef, ArrowPrimitiveType, Decimal64Array, Decimal128Array, Decimal256Array, PrimitiveArray, UInt64Array,
-    make_array, new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray, StructArray, UInt64Array, make_array, new_null_array,
 };
-use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer, i256};
-use arrow_schema::{DataType, FieldRef, TimeUnit};
+use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_schema::{DataType, FieldRef, Fields, TimeUnit};
 use arrow_select::take::take;
 
 use super::Number;
 use super::convert::cast_numbers;
 use super::nested::children;
 use super::schema_adapter::renamed;
+use super::widen_decimals::decimals;
 use crate::files::widen::same_type;
 use crate::{Error, Result};
 
@@ -67,27 +67,32 @@ pub(super) fn widened(array: &ArrayRef, to: &DataType) -> Result<std::result::Re
             let days = days.unary::<_, Int64Type>(|day| i64::from(day) * 86_400_000);
             make_array(days.into_data().into_builder().data_type(Date64).build()?)
         }
-        (from, to) if from.is_decimal() && to.is_decimal() => decimals(array, to)?,
+        (Date32, Timestamp(to_unit, None)) => {
+            let days: ArrayRef = Arc::new(array.as_primitive::<Date32Type>().unary::<_, Int64Type>(i64::from));
+            return Ok(finer(&days, 86_400 * unit(to_unit), to));
+        }
+        (from, to) if to.is_decimal() && (from.is_decimal() || from.is_signed_integer()) => {
+            return decimals(array, to);
+        }
         (List(_) | LargeList(_) | FixedSizeList(..), List(child) | LargeList(child) | FixedSizeList(child, _)) => {
             return lists(array, child, to);
         }
         (ListView(_) | LargeListView(_), List(child) | LargeList(child)) => return list_views(array, child, to),
-        (Struct(_) | Map(..), Struct(_) | Map(..)) => {
-            let types: Vec<&DataType> = match to {
-                Struct(fields) => fields.iter().map(|field| field.data_type()).collect(),
-                Map(entries, _) => vec![entries.data_type()],
-                _ => Vec::new(),
-            };
+        // A field that a table got later is not in its older files.
+        (Struct(_), Struct(fields)) => {
+            return structs(array, fields, |_, name| array.as_struct().column_by_name(name).cloned());
+        }
+        (Map(..), Map(entries, _)) => {
+            let Struct(fields) = entries.data_type() else { return Err(Error::internal("a map without entries")) };
             let data = array.to_data();
-            let mut made = Vec::with_capacity(types.len());
-            for (child, to) in data.child_data().iter().zip(types) {
-                // Of the entries of maps the rows are not told apart.
-                match widened(&make_array(child.clone()), to)? {
-                    Ok(child) => made.push(renamed(child.to_data(), to)?),
-                    Err(none) => return Ok(Err(none)),
+            let given: ArrayRef = make_array(data.child_data()[0].clone());
+            // Key and value, whatever they are called. Of the entries of maps the rows are not told apart.
+            match structs(&given, fields, |place, _| given.as_struct().columns().get(place).cloned())? {
+                Ok(made) => {
+                    make_array(data.into_builder().data_type(to.clone()).child_data(vec![made.to_data()]).build()?)
                 }
+                Err(none) => return Ok(Err(none)),
             }
-            make_array(data.into_builder().data_type(to.clone()).child_data(made).build()?)
         }
         (from, to) => match (Number::of(from), Number::of(to)) {
             (Some(number), Some(wide)) if from.is_numeric() && to.is_numeric() => cast_numbers(array, number, wide)?,
@@ -133,37 +138,24 @@ fn retyped<T: ArrowPrimitiveType>(array: &ArrayRef) -> PrimitiveArray<T> {
     PrimitiveArray::new(values, array.nulls().cloned())
 }
 
-/// Decimals of one scale with more digits.
-fn decimals(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
-    let (DataType::Decimal32(precision, scale)
-    | DataType::Decimal64(precision, scale)
-    | DataType::Decimal128(precision, scale)
-    | DataType::Decimal256(precision, scale)) = to
-    else {
-        return Err(Error::internal(format!("{to} is no decimal")));
-    };
-    let wide: PrimitiveArray<Decimal128Type> = match array.data_type() {
-        DataType::Decimal32(..) => array.as_primitive::<Decimal32Type>().unary(i128::from),
-        DataType::Decimal64(..) => array.as_primitive::<Decimal64Type>().unary(i128::from),
-        DataType::Decimal128(..) => array.as_primitive::<Decimal128Type>().clone(),
-        // Of the same width, with more digits.
-        _ => return Ok(make_array(array.to_data().into_builder().data_type(to.clone()).build()?)),
-    };
-    Ok(match to {
-        DataType::Decimal32(..) => make_array(array.to_data().into_builder().data_type(to.clone()).build()?),
-        DataType::Decimal64(..) => {
-            let values: Decimal64Array = wide.unary(|value| value as i64);
-            Arc::new(values.with_precision_and_scale(*precision, *scale)?)
-        }
-        DataType::Decimal128(..) => {
-            let values: Decimal128Array = wide;
-            Arc::new(values.with_precision_and_scale(*precision, *scale)?)
-        }
-        _ => {
-            let values: Decimal256Array = wide.unary(i256::from_i128);
-            Arc::new(values.with_precision_and_scale(*precision, *scale)?)
-        }
-    })
+/// Structs with these fields, of which `child` finds each by its place or name; those that it does not find are null.
+fn structs(
+    array: &ArrayRef,
+    fields: &Fields,
+    child: impl Fn(usize, &str) -> Option<ArrayRef>,
+) -> Result<std::result::Result<ArrayRef, NoRoom>> {
+    let mut made = Vec::with_capacity(fields.len());
+    for (place, field) in fields.iter().enumerate() {
+        made.push(match child(place, field.name()) {
+            None => new_null_array(field.data_type(), array.len()),
+            Some(child) => match widened(&child, field.data_type())? {
+                Ok(child) => make_array(renamed(child.to_data(), field.data_type())?),
+                Err(none) => return Ok(Err(none)),
+            },
+        });
+    }
+    let nulls = array.nulls().cloned();
+    Ok(Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), made, nulls, array.len())?)))
 }
 
 /// Lists of any kind, of which null ones have no items.
@@ -303,6 +295,34 @@ mod tests {
         assert_eq!(made.data_type(), &to);
         let made = made.as_list::<i64>();
         assert_eq!((made.value_offsets(), made.null_count(), made.values().len()), (&[0, 0, 2][..], 1, 2));
+    }
+
+    #[test]
+    fn what_tables_widen() {
+        use arrow_array::{Date32Array, Int8Array};
+        let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+        let days: ArrayRef = Arc::new(Date32Array::from(vec![Some(-1), None, Some(20_000), Some(i32::MAX)]));
+        let made = widened(&days.slice(0, 3), &micros).unwrap().unwrap();
+        assert_eq!(
+            retyped::<Int64Type>(&made).iter().collect::<Vec<_>>(),
+            [Some(-86_400_000_000), None, Some(1_728_000_000_000_000)]
+        );
+        assert_eq!(widened(&days, &micros).unwrap(), Err(NoRoom { row: 3, value: i64::from(i32::MAX) }));
+
+        let fields = |with: &[(&str, DataType)]| -> Fields {
+            with.iter().map(|(name, of)| Field::new(*name, of.clone(), true)).collect()
+        };
+        let old = fields(&[("gone", DataType::Int8), ("x", DataType::Date32)]);
+        let old: ArrayRef = Arc::new(StructArray::new(
+            old,
+            vec![Arc::new(Int8Array::from(vec![1, 2])), Arc::new(Date32Array::from(vec![1, 2]))],
+            Some(NullBuffer::from(vec![true, false])),
+        ));
+        let to = DataType::Struct(fields(&[("new", DataType::Utf8), ("x", micros)]));
+        let made = widened(&old.slice(0, 2), &to).unwrap().unwrap();
+        assert_eq!((made.data_type(), made.null_count()), (&to, 1));
+        assert_eq!(made.as_struct().column(0).null_count(), 2);
+        assert_eq!(retyped::<Int64Type>(made.as_struct().column(1)).value(0), 86_400_000_000);
     }
 
     #[test]

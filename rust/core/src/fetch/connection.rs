@@ -109,7 +109,7 @@ impl OpenObjects {
         if footer::hash(&footer) != planned.hash {
             return Err(changed(&path, "the object's footer changed"));
         }
-        let metadata = parse(&path, &footer, self.statistics)?;
+        let metadata = parse(&path, &footer, self.statistics, self.plan.table())?;
         let object = Arc::new(ObjectRef { file: index as u32, key, stamp });
         let file = RemoteFile::new(Arc::clone(&self.fetcher), object, &metadata, &self.demand, self.part_bytes);
         Ok(Arc::new(OpenFile::new(path, FileHandle::Remote(file), metadata, None)))

@@ -49,7 +49,7 @@ impl LocalFiles {
         let stamp = FileStamp::from(&metadata);
         let mut tail = footer::no_tail();
         let footer = self.planned_footer(index, &path, &file, &metadata, &mut tail)?;
-        let footer = parse(&path, &footer, self.statistics)?;
+        let footer = parse(&path, &footer, self.statistics, self.plan.table())?;
         let local =
             LocalFile::new(&path, file, self.plan.file(index).size).map_err(|error| Error::io(&path, &error))?;
         let handle = FileHandle::Local(local);

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use tokio::sync::OnceCell;
 
 use super::{FileHandle, FileMetadata, RemoteFile, offset_index};
+use crate::files::TableColumns;
 use crate::files::schema_cache::{self, StatisticsKept};
 use crate::order::RowSet;
 use crate::{Error, Result};
@@ -100,10 +101,14 @@ impl From<&fs::Metadata> for FileStamp {
     }
 }
 
-/// Parses a planned footer, whose bytes were checked when the plan was made. Statistics are of use to filters only.
-pub(super) fn parse(path: &str, footer: &[u8], statistics: bool) -> Result<FileMetadata> {
+/// Parses a planned footer, whose bytes were checked when the plan was made; those of a table's file are read under
+/// its names. Statistics are of use to filters only.
+pub(super) fn parse(path: &str, footer: &[u8], statistics: bool, table: Option<&TableColumns>) -> Result<FileMetadata> {
     let kept = if statistics { StatisticsKept::Values } else { StatisticsKept::None };
-    let parsed = schema_cache::decode_again(footer, kept);
+    let parsed = match table {
+        None => schema_cache::decode_again(footer, kept),
+        Some(table) => schema_cache::decode_of_table(footer, kept, table),
+    };
     parsed.map(|(parquet, schema)| FileMetadata::new(parquet, schema)).map_err(|what| Error::corrupt(path, what))
 }
 

@@ -28,6 +28,13 @@ impl Plan {
     /// # Errors
     /// A name that the plan has, or parts that differ in length.
     pub fn with_absent(&self, absent: Vec<AbsentFile>) -> Result<Self> {
+        if self.deleted().is_some() || self.source().is_some() {
+            return Err(Error::Unsupported(
+                "files of a table that are gone cannot be left out: which of their rows were deleted is not known; restore \
+                 them, or start afresh"
+                    .to_owned(),
+            ));
+        }
         // Of every name, the file of this plan or the absent one.
         let mut all: BTreeMap<&str, Option<&AbsentFile>> = self.files().map(|file| (file.name, None)).collect();
         for file in &absent {

@@ -1,4 +1,5 @@
-//! What a plan knows beside its footers: the values of its files' partition columns, and how many rows pass.
+//! What a plan knows beside its footers: the values of its files' partition columns, how many rows pass, and the table
+//! that its files are of.
 
 use std::sync::Arc;
 
@@ -34,10 +35,10 @@ impl Plan {
     /// The same plan, with the rows that pass counted.
     ///
     /// # Errors
-    /// Not a count for each row group, or a larger one than it has rows.
+    /// Not a count for each row group, or a larger one than it has rows that are not deleted.
     pub fn with_passing(&self, passing: SelectedRows) -> Result<Self> {
         let counts = &passing.counts;
-        if counts.len() != self.num_row_groups() || counts.iter().zip(self.group_rows()).any(|(c, rows)| c > rows) {
+        if counts.len() != self.num_row_groups() || counts.iter().zip(self.live_rows()).any(|(c, rows)| c > rows) {
             return Err(Error::Argument("the counts of passing rows do not fit the row groups".to_owned()));
         }
         let mut plan = self.clone();
@@ -52,6 +53,19 @@ impl Plan {
 
     /// Each row group's rows that stand on the line.
     pub fn line_rows(&self) -> &[u64] {
-        self.passing().map_or(self.group_rows(), |passing| &passing.counts)
+        self.passing().map_or(self.live_rows(), |passing| &passing.counts)
+    }
+
+    /// The same plan, of files that are a version of a table: `source` says which, as JSON that this crate does not read.
+    #[must_use]
+    pub fn with_source(&self, source: &str) -> Self {
+        let mut plan = self.clone();
+        plan.source = Some(Arc::from(source));
+        plan
+    }
+
+    /// Which version of which table the files are; None for plain files.
+    pub fn source(&self) -> Option<&str> {
+        self.source.as_deref()
     }
 }

@@ -13,21 +13,26 @@
 //! partition values yes     an Arrow IPC stream, a row a file
 //! passing rows     yes     the rule · each row group's rows that pass (as the rows)
 //! tags             no      each file's
+//! deleted rows     yes     number of files × (index · positions, a portable 64-bit roaring bitmap)
+//! source           yes     the table's version, as JSON
+//! table columns    yes     their schema (Arrow IPC, as a flatbuffer), with what files call them as metadata
 //! ```
 //!
 //! Numbers are LEB128 unless a width is named, and then little-endian; texts, the schema and a section's bytes have
-//! their length before them. Names are free for what is to come (token counts, deletes): see [`super::sections`] for
+//! their length before them. Names are free for what is to come (token counts): see [`super::sections`] for
 //! what a reader does that does not know one.
 
 use std::sync::Arc;
 
 use arrow_ipc::convert::{IpcSchemaEncoder, try_fb_to_schema};
 use arrow_ipc::writer::DictionaryTracker;
+use arrow_schema::{Schema, SchemaRef};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::paths::MAX_NAME;
 use super::plan::{Plan, PlanParts};
 use super::sections::{Unreadable, put_sections, read_sections};
+use super::table_columns::TableColumns;
 use super::wire::{Decoder, put, put_bytes, put_series};
 use crate::{Error, Result};
 
@@ -42,10 +47,7 @@ impl Plan {
         out.extend_from_slice(MAGIC);
         out.push(VERSION);
         put_bytes(&mut out, self.root().as_bytes());
-        // Without a tracker, a schema with dictionaries cannot be written.
-        let mut tracker = DictionaryTracker::new(false);
-        let schema = IpcSchemaEncoder::new().with_dictionary_tracker(&mut tracker).schema_to_fb(self.schema());
-        put_bytes(&mut out, schema.finished_data());
+        put_bytes(&mut out, &schema_bytes(self.schema()));
         for first in self.first_null() {
             put(&mut out, first.map_or(0, |file| u64::from(file) + 1));
         }
@@ -98,6 +100,13 @@ impl Plan {
             if let Some(values) = sections.partitions {
                 plan = plan.with_partitions(values)?;
             }
+            if let Some(deleted) = sections.deleted {
+                plan = plan.with_deleted(deleted)?;
+            }
+            plan = plan.with_table(sections.columns.map(|stored| Arc::new(TableColumns::new(stored))));
+            if let Some(source) = sections.source {
+                plan = plan.with_source(&source);
+            }
             match sections.passing {
                 Some(passing) => plan.with_passing(passing),
                 None => Ok(plan),
@@ -107,6 +116,20 @@ impl Plan {
     }
 }
 
+/// A schema as a flatbuffer of Arrow IPC.
+pub(super) fn schema_bytes(schema: &Schema) -> Vec<u8> {
+    // Without a tracker, a schema with dictionaries cannot be written.
+    let mut tracker = DictionaryTracker::new(false);
+    let schema = IpcSchemaEncoder::new().with_dictionary_tracker(&mut tracker).schema_to_fb(schema);
+    schema.finished_data().to_vec()
+}
+
+/// The schema of [`schema_bytes`].
+pub(super) fn schema_of(bytes: &[u8]) -> Option<SchemaRef> {
+    let schema = arrow_ipc::root_as_schema(bytes).ok()?;
+    Some(Arc::new(try_fb_to_schema(schema).ok()?))
+}
+
 fn state(what: &str) -> Error {
     Error::State(format!("a saved plan cannot be read: {what}"))
 }
@@ -114,8 +137,7 @@ fn state(what: &str) -> Error {
 /// All up to the sections, and so without the decoded bytes.
 fn decode(input: &mut Decoder<'_>) -> Option<PlanParts> {
     let root = input.text()?.to_owned();
-    let schema = arrow_ipc::root_as_schema(input.bytes()?).ok()?;
-    let schema = Arc::new(try_fb_to_schema(schema).ok()?);
+    let schema = schema_of(input.bytes()?)?;
     let first_null = (0..schema.fields().len())
         .map(|_| match input.number()? {
             0 => Some(None),

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use arrow_schema::{FieldRef, Schema, SchemaRef};
+use parquet::schema::types::SchemaDescriptor;
 
 use super::{
     decoded_bytes::DecodedSizes,
@@ -12,6 +13,7 @@ use super::{
     paths,
     plan::{Plan, PlanParts},
     schema::{self, SchemaMerge},
+    table_columns::{Renamed, TableColumns},
 };
 use crate::parallel;
 use crate::sync::lock;
@@ -42,6 +44,9 @@ pub(super) struct Reference {
     path: String,
     /// As it is in the file, and with marks on columns that cannot be read.
     own: SchemaRef,
+    /// As its writer says.
+    stored: SchemaRef,
+    table: Option<Arc<TableColumns>>,
     schema: SchemaRef,
     columns: HashMap<String, usize>,
     sizes: DecodedSizes,
@@ -53,22 +58,27 @@ pub(super) struct Reference {
 /// Reads the footers of the files listed, on up to `num_threads` threads, which are joined before it returns.
 ///
 /// Where files are wrong, the error is that of the first wrong one in the line's order, however many threads there are.
-pub(super) fn scan(listing: Listing, num_threads: usize, schema_merge: SchemaMerge) -> Result<Plan> {
+pub(super) fn scan(
+    listing: Listing,
+    num_threads: usize,
+    schema_merge: SchemaMerge,
+    table: Option<&Arc<TableColumns>>,
+) -> Result<Plan> {
     let Listing { root, names } = listing;
     let Some(first) = names.first() else {
         return Err(Error::NoFiles { message: format!("{root}: no files") });
     };
     let path = paths::join(&root, first);
     let footer = footer::read(&path)?;
-    let reference = Reference::new(path, &footer, schema_merge);
-    let mut summaries = vec![(0, reference.summary(&footer))];
+    let reference = Reference::new(path, &footer, schema_merge, table)?;
+    let mut summaries = vec![(0, reference.summary(&reference.path, &footer)?)];
     drop(footer);
 
     // Fewer than eight files are read sooner than a thread is started.
     let threads = num_threads.clamp(1, names.len().div_ceil(8));
     let others = parallel::map("plan", names.len() - 1, threads, |at| {
         let path = paths::join(&root, &names[at + 1]);
-        Ok(reference.summary(&footer::read(&path)?))
+        reference.summary(&path, &footer::read(&path)?)
     })?;
     summaries.extend(others.into_iter().enumerate().map(|(at, found)| (at + 1, found)));
     reference.plan(root, names, summaries)
@@ -84,22 +94,28 @@ fn all_schemas(
     if summaries.iter().all(|(_, found)| found.schema.is_none()) {
         return Arc::clone(&reference.schema);
     }
-    let mut merged: Vec<FieldRef> = reference.schema.fields().to_vec();
+    let table = reference.table.as_deref();
+    let mut merged: Vec<FieldRef> = table.map_or(&reference.schema, |table| table.schema()).fields().to_vec();
     let mut origins = vec![reference.path.clone(); merged.len()];
-    let mut last = Arc::clone(&reference.own);
+    let mut last = table.is_none().then(|| Arc::clone(&reference.own));
     for (file, found) in summaries.iter() {
-        if let Some(schema) = found.schema.as_ref().filter(|schema| !Arc::ptr_eq(schema, &last)) {
-            let path = paths::join(root, &names[*file]);
-            schema::merge(&mut merged, &mut origins, &reference.path, &path, schema, reference.schema_merge);
-            last = Arc::clone(schema);
+        let is_last = |schema: &&SchemaRef| last.as_ref().is_some_and(|last| Arc::ptr_eq(schema, last));
+        let Some(schema) = found.schema.as_ref().filter(|schema| !is_last(schema)) else { continue };
+        let path = paths::join(root, &names[*file]);
+        match table {
+            Some(table) => table.check(&mut merged, schema, &path),
+            None => {
+                schema::merge(&mut merged, &mut origins, &reference.path, &path, schema, reference.schema_merge);
+            }
         }
+        last = Some(Arc::clone(schema));
     }
     let places: HashMap<String, usize> = columns(&Schema::new(merged.clone()));
     for (_, found) in summaries.iter_mut() {
         let Some(schema) = found.schema.take() else { continue };
         let own = |at: &usize| places.get(schema.field(*at).name()).copied();
         let mut nulls: Vec<usize> = found.nulls.iter().filter_map(own).collect();
-        if reference.schema_merge.missing_as_null {
+        if reference.schema_merge.missing_as_null && found.groups.iter().any(|group| group.rows > 0) {
             let there: HashSet<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             let lacks = |(at, field): (usize, &FieldRef)| (!there.contains(field.name().as_str())).then_some(at);
             nulls.extend(merged.iter().enumerate().filter_map(lacks));
@@ -109,30 +125,55 @@ fn all_schemas(
     Arc::new(Schema::new(merged))
 }
 
+fn renamed(table: &TableColumns, path: &str, footer: &Footer) -> Result<Arc<Renamed>> {
+    let parquet = footer.metadata.file_metadata().schema_descr_ptr();
+    table.rename(&parquet).map_err(|what| Error::corrupt(path, what))
+}
+
 fn columns(schema: &Schema) -> HashMap<String, usize> {
     schema.fields().iter().enumerate().map(|(at, field)| (field.name().clone(), at)).collect()
 }
 
 impl Reference {
     /// The first file's footer.
-    pub(super) fn new(path: String, footer: &Footer, schema_merge: SchemaMerge) -> Self {
-        let schema = schema::reference(&path, &footer.schema);
-        Self {
+    pub(super) fn new(
+        path: String,
+        footer: &Footer,
+        schema_merge: SchemaMerge,
+        table: Option<&Arc<TableColumns>>,
+    ) -> Result<Self> {
+        let own = match table {
+            None => footer.schema.clone(),
+            Some(table) => Arc::clone(&renamed(table, &path, footer)?.arrow),
+        };
+        let schema = schema::reference(&path, &own);
+        Ok(Self {
             path,
-            own: footer.schema.clone(),
+            stored: footer.schema.clone(),
+            table: table.cloned(),
             columns: columns(&schema),
             schema,
             sizes: DecodedSizes::new(&footer.schema),
             schema_merge,
-            cached: Mutex::new(vec![footer.schema.clone()]),
-        }
+            cached: Mutex::new(vec![own.clone()]),
+            own,
+        })
     }
 
     /// What the plan keeps of a file's footer.
-    pub(super) fn summary(&self, footer: &Footer) -> FooterSummary {
+    ///
+    /// # Errors
+    /// A table's file whose columns cannot be found as the table's.
+    pub(super) fn summary(&self, path: &str, footer: &Footer) -> Result<FooterSummary> {
+        if let Some(table) = &self.table {
+            let renamed = renamed(table, path, footer)?;
+            let schema = Arc::clone(&renamed.arrow);
+            return Ok(self.keep(footer, &columns(&schema), Some(schema), &renamed.parquet));
+        }
+        let leaves = footer.metadata.file_metadata().schema_descr();
         let is_own = Arc::ptr_eq(&footer.schema, &self.own);
         if !self.schema_merge.is_any() && (is_own || schema::fits(&self.schema, &footer.schema)) {
-            return self.keep(footer, &self.columns, None);
+            return Ok(self.keep(footer, &self.columns, None, leaves));
         }
         let cached = lock(&self.cached).clone();
         let known = cached.into_iter().find(|known| known.fields() == footer.schema.fields());
@@ -140,15 +181,21 @@ impl Reference {
             lock(&self.cached).push(footer.schema.clone());
             footer.schema.clone()
         });
-        self.keep(footer, &columns(&schema), Some(schema))
+        Ok(self.keep(footer, &columns(&schema), Some(schema), leaves))
     }
 
     /// A file whose schema is the first one's, from the cache, has its sizes too.
-    fn keep(&self, footer: &Footer, columns: &HashMap<String, usize>, schema: Option<SchemaRef>) -> FooterSummary {
-        if Arc::ptr_eq(&footer.schema, &self.own) {
-            return keep(footer, columns, &self.sizes, schema);
+    fn keep(
+        &self,
+        footer: &Footer,
+        columns: &HashMap<String, usize>,
+        schema: Option<SchemaRef>,
+        leaves: &SchemaDescriptor,
+    ) -> FooterSummary {
+        if Arc::ptr_eq(&footer.schema, &self.stored) {
+            return keep(footer, columns, &self.sizes, schema, leaves);
         }
-        keep(footer, columns, &DecodedSizes::new(&footer.schema), schema)
+        keep(footer, columns, &DecodedSizes::new(&footer.schema), schema, leaves)
     }
 
     /// The plan of all files, given the summary of each footer in the order of the files.
@@ -168,6 +215,7 @@ fn keep(
     columns: &HashMap<String, usize>,
     sizes: &DecodedSizes,
     schema: Option<SchemaRef>,
+    leaves: &SchemaDescriptor,
 ) -> FooterSummary {
     let groups = footer.metadata.row_groups();
     let numbers = groups.iter().map(|group| {
@@ -183,7 +231,6 @@ fn keep(
         GroupSummary { rows, bytes, decoded: sizes.row_group(group) }
     });
     let mut nulls: Vec<usize> = Vec::new();
-    let leaves = footer.metadata.file_metadata().schema_descr();
     for leaf in (0..leaves.num_columns()).filter(|&leaf| leaves.column(leaf).max_rep_level() == 0) {
         let Some(&column) = columns.get(leaves.get_column_root(leaf).name()) else { continue };
         let has_nulls = |statistics: &parquet::file::statistics::Statistics| statistics.null_count_opt() > Some(0);

@@ -6,8 +6,10 @@ use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::deleted_rows::DeletedRows;
 use super::paths;
 use super::row_counts::SelectedRows;
+use super::table_columns::TableColumns;
 use crate::{Error, Result};
 
 /// The parts of a plan, file after file; the row groups of all files stand end to end.
@@ -78,6 +80,9 @@ pub struct Plan {
     digest: u128,
     pub(super) partitions: Option<Arc<RecordBatch>>,
     pub(super) passing: Option<Arc<SelectedRows>>,
+    pub(super) deleted: Option<Arc<DeletedRows>>,
+    pub(super) source: Option<Arc<str>>,
+    pub(super) table: Option<Arc<TableColumns>>,
 }
 
 impl Plan {
@@ -153,6 +158,9 @@ impl Plan {
             digest: 0,
             partitions: None,
             passing: None,
+            deleted: None,
+            source: None,
+            table: None,
         };
         plan.digest = plan.compute_digest();
         Ok(plan)
@@ -229,6 +237,17 @@ impl Plan {
     /// Each row group's bytes once decoded, of all columns whatever is read: from its footer, exact or a stated estimate.
     pub fn decoded_bytes(&self) -> &[u64] {
         &self.decoded_bytes
+    }
+
+    /// The columns of the table that the files are of; None for plain files.
+    pub fn table(&self) -> Option<&TableColumns> {
+        self.table.as_deref()
+    }
+
+    /// The plan with the columns of the table that its files are of.
+    pub(super) fn with_table(mut self, table: Option<Arc<TableColumns>>) -> Self {
+        self.table = table;
+        self
     }
 
     /// Of each column of the schema: the first file whose statistics show a null in it. `None` says nothing: files may

@@ -54,7 +54,7 @@ pub(super) fn reference(path: &str, schema: &SchemaRef) -> SchemaRef {
 }
 
 /// What is wrong with a file's column whatever other files have.
-fn own_refusal(path: &str, field: &Field, is_twice: bool) -> Option<Refusal> {
+pub(super) fn own_refusal(path: &str, field: &Field, is_twice: bool) -> Option<Refusal> {
     let of = |what: String, cure: &str| Refusal {
         kind: RefusalKind::Schema,
         path: path.to_owned(),

@@ -13,6 +13,7 @@ use super::footer_precheck::{FooterFacts, precheck};
 use super::footer_repair::repair;
 use super::readable_schema::arrow_schema;
 use super::refusal::unsupported;
+use super::table_columns::TableColumns;
 
 /// How many schemas are kept.
 const MAX_MET: usize = 8;
@@ -57,6 +58,22 @@ pub(crate) fn decode(
 /// The same of a footer that was looked through before, when its file was planned.
 pub(crate) fn decode_again(footer: &[u8], statistics: StatisticsKept) -> Result<(ParquetMetaData, SchemaRef), String> {
     CACHE.decode_again(footer, statistics)
+}
+
+/// The same of a table's file: its columns under the table's names.
+pub(crate) fn decode_of_table(
+    footer: &[u8],
+    statistics: StatisticsKept,
+    table: &TableColumns,
+) -> Result<(ParquetMetaData, SchemaRef), String> {
+    let (metadata, _) = decode_again(footer, statistics)?;
+    let renamed = table.rename(&metadata.file_metadata().schema_descr_ptr())?;
+    if renamed.is_same {
+        return Ok((metadata, Arc::clone(&renamed.arrow)));
+    }
+    let options = options(statistics).with_schema(Arc::clone(&renamed.parquet));
+    let metadata = ParquetMetaDataReader::decode_metadata_with_options(footer, Some(&options));
+    Ok((metadata.map_err(|error| error.to_string())?, Arc::clone(&renamed.arrow)))
 }
 
 impl SchemaCache {

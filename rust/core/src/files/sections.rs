@@ -4,8 +4,12 @@
 //! since it would read other rows than those meant, and otherwise ignores it.
 
 use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use roaring::RoaringTreemap;
 
 use super::batch_ipc::{batch_from_bytes, batch_to_bytes};
+use super::codec::{schema_bytes, schema_of};
+use super::deleted_rows;
 use super::plan::Plan;
 use super::row_counts::SelectedRows;
 use super::wire::{Decoder, put, put_bytes, put_series};
@@ -16,6 +20,9 @@ const DECODED: &str = "decoded bytes";
 const PARTITIONS: &str = "partition values";
 const PASSING: &str = "passing rows";
 const TAGS: &str = "tags";
+const DELETED: &str = "deleted rows";
+const SOURCE: &str = "source";
+const COLUMNS: &str = "table columns";
 
 /// Why sections cannot be read.
 pub(super) enum Unreadable {
@@ -31,6 +38,9 @@ pub(super) struct Sections {
     pub(super) partitions: Option<RecordBatch>,
     pub(super) passing: Option<SelectedRows>,
     pub(super) tags: Option<Vec<String>>,
+    pub(super) deleted: Option<Vec<(usize, RoaringTreemap)>>,
+    pub(super) source: Option<String>,
+    pub(super) columns: Option<SchemaRef>,
 }
 
 /// Appends a section.
@@ -62,6 +72,15 @@ pub(super) fn put_sections(out: &mut Vec<u8>, plan: &Plan) {
         plan.tags().iter().for_each(|tag| put_bytes(&mut body, tag.as_bytes()));
         put(TAGS, false, &body);
     }
+    if let Some(deleted) = plan.deleted() {
+        put(DELETED, true, &deleted.to_bytes());
+    }
+    if let Some(source) = plan.source() {
+        put(SOURCE, true, source.as_bytes());
+    }
+    if let Some(table) = plan.table() {
+        put(COLUMNS, true, &schema_bytes(table.stored()));
+    }
 }
 
 /// The sections that are all of the rest, of a plan of so many files and row groups.
@@ -69,7 +88,8 @@ pub(super) fn read_sections(input: &mut Decoder<'_>, files: usize, groups: usize
     let mut found = Sections::default();
     while !input.0.is_empty() {
         let (name, version, is_needed, body) = read_section(input).ok_or(Unreadable::Damaged)?;
-        let is_known = version == VERSION && [DECODED, PARTITIONS, PASSING, TAGS].contains(&name);
+        let is_known =
+            version == VERSION && [DECODED, PARTITIONS, PASSING, TAGS, DELETED, SOURCE, COLUMNS].contains(&name);
         if is_known {
             found.take(name, body, files, groups).ok_or(Unreadable::Damaged)?;
         } else if is_needed {
@@ -102,6 +122,12 @@ impl Sections {
             PASSING => {
                 let passing = SelectedRows { rule: body.text()?.to_owned(), counts: body.series(groups)? };
                 self.passing.replace(passing).is_none()
+            }
+            DELETED => self.deleted.replace(deleted_rows::read(&mut body)?).is_none(),
+            COLUMNS => self.columns.replace(schema_of(std::mem::take(&mut body.0))?).is_none(),
+            SOURCE => {
+                let source = str::from_utf8(std::mem::take(&mut body.0)).ok()?;
+                self.source.replace(source.to_owned()).is_none()
             }
             _ => {
                 let tags = std::iter::repeat_with(|| body.text().map(str::to_owned)).take(files);

@@ -41,8 +41,13 @@ impl Plan {
             first_null: self.first_null().iter().map(|first| first.and_then(index)).collect(),
         })?;
         let tags = files.iter().filter_map(|&f| self.tags().get(f).cloned()).collect();
+        if let Some(deleted) = self.deleted() {
+            selected = selected.with_deleted(deleted.of_files(files))?;
+        }
         selected.partitions = partitions;
         selected.passing = passing;
+        selected.source = self.source.clone();
+        selected.table = self.table.clone();
         selected.with_tags(tags)
     }
 }

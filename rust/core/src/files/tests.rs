@@ -27,7 +27,14 @@ fn nulls(values: &[Option<i32>]) -> ArrayRef {
 }
 
 fn planned(dir: &Path) -> Result<Plan> {
-    build_plan(&[dir.to_str().unwrap().to_owned()], 3, SchemaMerge::default(), &remote::StoreAccess::default(), None)
+    build_plan(
+        &[dir.to_str().unwrap().to_owned()],
+        3,
+        SchemaMerge::default(),
+        &remote::StoreAccess::default(),
+        None,
+        true,
+    )
 }
 
 #[test]
@@ -50,7 +57,9 @@ fn a_plan_of_a_directory() {
         assert_eq!(fs::metadata(plan.path(at)).unwrap().len(), file.size);
     }
     assert_eq!(
-        build_plan(&[plan.path(1)], 1, SchemaMerge::default(), &remote::StoreAccess::default(), None).unwrap().root(),
+        build_plan(&[plan.path(1)], 1, SchemaMerge::default(), &remote::StoreAccess::default(), None, true)
+            .unwrap()
+            .root(),
         plan.root()
     );
     let copy = tempfile::tempdir().unwrap();
@@ -105,7 +114,8 @@ fn the_first_file_that_is_damaged_is_named_and_the_first_that_differs_is_kept() 
     fs::write(dir.path().join("049.parquet"), b"").unwrap();
     fs::write(dir.path().join("050.parquet"), b"").unwrap();
     let root = [dir.path().to_str().unwrap().to_owned()];
-    let build = |threads| build_plan(&root, threads, SchemaMerge::default(), &remote::StoreAccess::default(), None);
+    let build =
+        |threads| build_plan(&root, threads, SchemaMerge::default(), &remote::StoreAccess::default(), None, true);
     for threads in [1, 4, 64] {
         let error = build(threads).unwrap_err();
         assert!(matches!(&error, Error::Corrupt { path, .. } if path.ends_with("049.parquet")), "{error}");

@@ -9,7 +9,7 @@ use parquet::basic::{ConvertedType, Type as PhysicalType};
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::schema::types::SchemaDescriptor;
 
-use super::comparable::{Comparable, comparable, plain};
+use super::comparable::{Comparable, comparable, plain, scale};
 use super::evaluate::float_bits;
 use super::predicate::{Condition, FilterOp, Literal, Predicate, Test};
 
@@ -107,9 +107,11 @@ impl ColumnStats {
         let ordered = !statistics.is_min_max_deprecated() || (is_number && !is_unsigned);
         // Nor how intervals are.
         let is_interval = leaf.column_descr().converted_type() == ConvertedType::INTERVAL;
-        // In another unit, the file's numbers are not those of the column.
-        let of_file = converter.arrow_field().data_type();
-        let is_rescaled = of_file.is_temporal() && of_file != column.data_type();
+        // In another unit, or with other places, the file's numbers are not those of the column.
+        let (of_file, of_column) = (converter.arrow_field().data_type(), column.data_type());
+        let is_rescaled = (of_file.is_temporal() && of_file != of_column)
+            || scale(of_file) != scale(of_column)
+            || (of_file.is_integer() && of_column.is_floating());
         if !ordered || is_interval || is_rescaled || leaf.column_type() == PhysicalType::INT96 {
             return Some(Self { nulls, ..Self::default() });
         }

@@ -25,7 +25,7 @@ const ENTRY_BYTES: usize = 64;
 /// Bytes of a row of a column whose rows differ.
 const WIDTH: u64 = 32;
 
-/// What rows must pass to stand on the line, bound to the columns of a plan.
+/// What rows must pass to stand on the line, bound to the columns of a plan. Rows that its table has deleted never do.
 #[derive(Debug, Clone)]
 pub struct Selector {
     sample: Option<Sample>,
@@ -77,19 +77,21 @@ impl Selector {
         plan.group_rows()[group] > 0 && files.open(index).is_ok_and(|file| is_some(&file))
     }
 
-    /// How many rows of a row group are in the sample: before the filter.
+    /// How many rows of a row group are in the sample and not deleted: before the filter.
     pub(super) fn sampled(&self, plan: &Plan, group: usize) -> Result<u64> {
         let rows = plan.group_rows()[group];
-        match &self.sample {
-            None => Ok(rows),
-            Some(sample) => {
-                let (hash, number) = place(plan, group);
-                sample.count(rows, hash, number)
-            }
+        let Some(sample) = &self.sample else { return Ok(plan.live_rows()[group]) };
+        let (hash, number) = place(plan, group);
+        match plan.live_set(group) {
+            None => sample.count(rows, hash, number),
+            Some(live) => Ok(sample.rows(rows, hash, number)?.and(&live).len()),
         }
     }
 
     fn verdict(&self, plan: &Plan, index: usize, file: &OpenFile, group: usize) -> Verdict {
+        if plan.live_rows()[group] == 0 {
+            return Verdict::None;
+        }
         let Some((predicate, columns)) = &self.filter else { return Verdict::All };
         let metadata = file.metadata.metadata();
         let leaves = metadata.file_metadata().schema_descr();
@@ -153,13 +155,17 @@ impl Selector {
             }
             _ => RowSet::all(rows),
         };
-        match &self.sample {
-            None => Ok(passing),
+        let passing = match &self.sample {
+            None => passing,
             Some(sample) => {
                 let (hash, number) = place(plan, group);
-                Ok(sample.rows(rows, hash, number)?.and(&passing))
+                sample.rows(rows, hash, number)?.and(&passing)
             }
-        }
+        };
+        Ok(match plan.live_set(group) {
+            None => passing,
+            Some(live) => live.and(&passing),
+        })
     }
 }
 

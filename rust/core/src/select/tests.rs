@@ -151,6 +151,7 @@ fn written(rows: &Rows, group: usize, statistics: bool) -> (tempfile::TempDir, A
         files::SchemaMerge::default(),
         &files::remote::StoreAccess::default(),
         None,
+        true,
     )
     .unwrap();
     (dir, Arc::new(plan))

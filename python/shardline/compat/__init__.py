@@ -1,0 +1,1 @@
+"""The interface of other libraries, for scripts that move from them: `tdu` is torch-dataloader-utils."""

@@ -1,0 +1,495 @@
+"""Iceberg tables for tests, written by hand after the specification: every kind of delete, every version of the format.
+
+pyiceberg writes no deletes but by copy, and nothing of the third version. Manifests are encoded by its Avro writer;
+what they say, and the metadata, is written here. `Table.rows` says which rows are visible, row by row as the
+specification has it: the model that what is read is compared with.
+"""
+
+import json
+import struct
+import time
+import uuid
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyiceberg.avro.file import AvroOutputFile
+from pyiceberg.io.pyarrow import PyArrowFileIO, schema_to_pyarrow
+from pyiceberg.manifest import (
+    MANIFEST_LIST_FILE_SCHEMAS,
+    data_file_with_partition,
+    manifest_entry_schema_with_data_file,
+)
+from pyiceberg.partitioning import PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.typedef import Record
+
+from support.delta import roaring
+
+MAGIC = b"\xd1\xd3\x39\x64"
+DATA, DELETES = 0, 1
+ADDED, EXISTING = 1, 0
+CONTENT = {"data": 0, "positions": 1, "vector": 1, "equality": 2}
+
+
+@dataclass
+class File:
+    """A data or delete file in a manifest."""
+
+    kind: str
+    path: str
+    rows: int
+    partition: tuple[Any, ...]
+    spec: int
+    format: str = "PARQUET"
+    sequence: int = 0
+    ids: list[int] | None = None
+    referenced: str | None = None
+    offset: int | None = None
+    length: int | None = None
+    size: int = 0
+    key: bytes | None = None
+    content: Any = None
+    """What the model knows of it: row dicts by field id, positions by path, or keys."""
+
+
+@dataclass
+class Manifest:
+    path: str
+    kind: int
+    spec: int
+    sequence: int
+    snapshot: int
+    files: list[File]
+
+
+@dataclass
+class Table:
+    """A table under a directory."""
+
+    path: Path
+    metadata: dict[str, Any]
+    manifests: dict[int, list[Manifest]] = field(default_factory=dict)
+    """Of each snapshot."""
+    version: int = 0
+    prefix: str = "file://"
+    """How locations begin."""
+    clock: int = 1_700_000_000_000
+
+    # What it is
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        fields: Sequence[tuple[int, str, Any]] = ((1, "i", "long"), (2, "s", "string")),
+        partitions: Sequence[tuple[int, int, str, str]] = (),
+        *,
+        version: int = 2,
+        properties: Mapping[str, str] | None = None,
+        prefix: str = "file://",
+    ) -> "Table":
+        """`fields`: (id, name, type); `partitions`: (source id, field id, name, transform)."""
+        (path / "metadata").mkdir(parents=True)
+        (path / "data").mkdir()
+        table = cls(path, {}, prefix=prefix)
+        table.metadata = {
+            "format-version": version,
+            "table-uuid": str(uuid.uuid4()),
+            "location": f"{prefix}{path}",
+            "last-sequence-number": 0,
+            "last-updated-ms": table.clock,
+            "last-column-id": 100,
+            "current-schema-id": 0,
+            "schemas": [_schema(0, fields)],
+            "default-spec-id": 0,
+            "partition-specs": [_spec(0, partitions)],
+            "last-partition-id": 1010,
+            "default-sort-order-id": 0,
+            "sort-orders": [{"order-id": 0, "fields": []}],
+            "properties": dict(properties or {}),
+            "current-snapshot-id": None,
+            "snapshots": [],
+            "snapshot-log": [],
+            "metadata-log": [],
+            "refs": {},
+        }
+        if version == 3:
+            table.metadata["next-row-id"] = 0
+        table.write_metadata()
+        return table
+
+    @property
+    def schema(self) -> Schema:
+        number = self.metadata["current-schema-id"]
+        return next(Schema.model_validate(each) for each in self.metadata["schemas"] if each["schema-id"] == number)
+
+    def arrow(self) -> pa.Schema:
+        """The current schema as Arrow's, with field ids."""
+        return schema_to_pyarrow(self.schema)
+
+    @property
+    def current(self) -> int:
+        return self.metadata["current-snapshot-id"]
+
+    @property
+    def data(self) -> list[File]:
+        """The data files of the current snapshot, in the order in which they were written."""
+        return [file for each in self.manifests.get(self.current, []) for file in each.files if file.kind == "data"]
+
+    @property
+    def hint(self) -> Path:
+        return self.path / "metadata" / "version-hint.text"
+
+    def metadata_file(self) -> Path:
+        return self.path / "metadata" / f"v{self.version}.metadata.json"
+
+    # Changes
+
+    def evolve(self, fields: Sequence[tuple[int, str, Any]]) -> None:
+        number = len(self.metadata["schemas"])
+        self.metadata["schemas"].append(_schema(number, fields))
+        self.metadata["current-schema-id"] = number
+        self.write_metadata()
+
+    def repartition(self, partitions: Sequence[tuple[int, int, str, str]]) -> None:
+        number = len(self.metadata["partition-specs"])
+        self.metadata["partition-specs"].append(_spec(number, partitions))
+        self.metadata["default-spec-id"] = number
+        self.write_metadata()
+
+    def append(self, rows: pa.Table, partition: tuple[Any, ...] = (), **options: Any) -> File:
+        """One file of these rows, whose columns are named as in the current schema."""
+        file = self.data_file(rows, partition, **options)
+        self.commit([file])
+        return file
+
+    def data_file(
+        self,
+        rows: pa.Table,
+        partition: tuple[Any, ...] = (),
+        *,
+        spec: int | None = None,
+        ids: bool = True,
+        name: str | None = None,
+        row_group_size: int = 7,
+    ) -> File:
+        """Writes a file, which the next `commit` adds. `ids`: whether it has field ids."""
+        known = schema_to_pyarrow(self.schema)
+        by_id = {each.name: each for each in self.schema.fields}
+        wanted = pa.schema([known.field(each) for each in rows.column_names])
+        rows = rows.cast(wanted)
+        if not ids:
+            rows = rows.cast(_without_ids(wanted))
+        path = self.path / "data" / (name or f"{uuid.uuid4()}.parquet")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(rows, path, row_group_size=row_group_size)
+        content = [{by_id[key].field_id: value for key, value in row.items()} for row in rows.to_pylist()]
+        spec = self.metadata["default-spec-id"] if spec is None else spec
+        return self._sized(File("data", f"{self.prefix}{path}", rows.num_rows, partition, spec, content=content))
+
+    def positions(self, rows: Mapping[str, Iterable[int]], like: File, *, one: bool = False) -> File:
+        """A position delete file. `like`: a data file of its partition; `one`: whether it names its one file."""
+        pairs = sorted((path, row) for path, some in rows.items() for row in set(some))
+        schema = pa.schema(
+            [
+                pa.field("file_path", pa.string(), False, {"PARQUET:field_id": "2147483546"}),
+                pa.field("pos", pa.int64(), False, {"PARQUET:field_id": "2147483545"}),
+            ]
+        )
+        path = self.path / "data" / f"{uuid.uuid4()}-deletes.parquet"
+        columns = [pa.array([pair[at] for pair in pairs], schema.field(at).type) for at in (0, 1)]
+        pq.write_table(pa.Table.from_arrays(columns, schema=schema), path)
+        referenced = next(iter(rows)) if one else None
+        content = {name: set(some) for name, some in rows.items()}
+        made = File("positions", f"{self.prefix}{path}", len(pairs), like.partition, like.spec, content=content)
+        return self._sized(replace(made, referenced=referenced))
+
+    def vectors(self, rows: Mapping[str, Iterable[int]], files: Sequence[File] | None = None) -> list[File]:
+        """Deletion vectors in one Puffin file."""
+        of = {file.path: file for file in (files or self.data)}
+        path, out, blobs, made = self.path / "data" / f"{uuid.uuid4()}.puffin", b"PFA1", [], []
+        for name, some in rows.items():
+            positions = set(some)
+            body = MAGIC + roaring(positions)
+            blob = struct.pack(">I", len(body)) + body + struct.pack(">I", zlib.crc32(body))
+            properties = {"referenced-data-file": name, "cardinality": str(len(positions))}
+            blobs.append(
+                {
+                    "type": "deletion-vector-v1",
+                    "fields": [2147483645],
+                    "snapshot-id": -1,
+                    "sequence-number": -1,
+                    "offset": len(out),
+                    "length": len(blob),
+                    "properties": properties,
+                }
+            )
+            made.append(
+                File(
+                    "vector",
+                    f"{self.prefix}{path}",
+                    len(positions),
+                    of[name].partition,
+                    of[name].spec,
+                    "PUFFIN",
+                    referenced=name,
+                    offset=len(out),
+                    length=len(blob),
+                    content={name: positions},
+                )
+            )
+            out += blob
+        footer = json.dumps({"blobs": blobs, "properties": {}}).encode()
+        path.write_bytes(out + b"PFA1" + footer + struct.pack("<I", len(footer)) + bytes(4) + b"PFA1")
+        return [self._sized(file) for file in made]
+
+    def equality(
+        self,
+        rows: pa.Table,
+        ids: Sequence[int],
+        partition: tuple[Any, ...] = (),
+        spec: int | None = None,
+    ) -> File:
+        """An equality delete file, by the columns of these ids, which `rows` has by their names in some schema."""
+        known: dict[str, pa.Field] = {}
+        for each in self.metadata["schemas"]:
+            known |= {one.name: one for one in schema_to_pyarrow(Schema.model_validate(each))}
+        fields = [known[name] for name in rows.column_names]
+        path = self.path / "data" / f"{uuid.uuid4()}-equal.parquet"
+        rows = rows.cast(pa.schema([each.with_nullable(True) for each in fields]))
+        pq.write_table(rows, path)
+        numbers = [int(each.metadata[b"PARQUET:field_id"]) for each in fields]
+        content = [
+            {number: value for number, value in zip(numbers, row.values(), strict=True) if number in ids}
+            for row in rows.to_pylist()
+        ]
+        spec = self.metadata["default-spec-id"] if spec is None else spec
+        made = File("equality", f"{self.prefix}{path}", rows.num_rows, partition, spec, ids=list(ids), content=content)
+        return self._sized(made)
+
+    def commit(self, files: Sequence[File], *, remove: Sequence[str] = (), parent: int | None = None) -> int:
+        """The next snapshot: the files of its parent, without those of some paths, and these."""
+        parent = self.current if parent is None else parent
+        sequence = self.metadata["last-sequence-number"] + 1
+        number = uuid.uuid4().int >> 65
+        kept: list[Manifest] = []
+        for manifest in self.manifests.get(parent, []):
+            left = [file for file in manifest.files if file.path not in remove]
+            if len(left) == len(manifest.files):
+                kept.append(manifest)
+            elif left:
+                kept.append(self._manifest(left, manifest.kind, manifest.spec, sequence, number, EXISTING))
+        added = [replace(file, sequence=sequence) for file in files]
+        for kind in (DATA, DELETES):
+            for spec in sorted({file.spec for file in added}):
+                some = [file for file in added if file.spec == spec and (file.kind != "data") == bool(kind)]
+                if some:
+                    kept.append(self._manifest(some, kind, spec, sequence, number, ADDED))
+        self.manifests[number] = kept
+        self.metadata["last-sequence-number"] = sequence
+        self.clock += 1000
+        snapshot = {
+            "snapshot-id": number,
+            "sequence-number": sequence,
+            "timestamp-ms": self.clock,
+            "manifest-list": self._list(kept, number, parent, sequence),
+            "summary": {"operation": "overwrite"},
+            "schema-id": self.metadata["current-schema-id"],
+        }
+        if parent is not None:
+            snapshot["parent-snapshot-id"] = parent
+        if self.metadata["format-version"] == 3:
+            snapshot |= {"first-row-id": self.metadata["next-row-id"], "added-rows": sum(file.rows for file in added)}
+            self.metadata["next-row-id"] += snapshot["added-rows"]
+        self.metadata["snapshots"].append(snapshot)
+        self.metadata["snapshot-log"].append({"timestamp-ms": self.clock, "snapshot-id": number})
+        self.metadata["current-snapshot-id"] = number
+        self.metadata["refs"]["main"] = {"snapshot-id": number, "type": "branch"}
+        self.write_metadata()
+        return number
+
+    def tag(self, name: str, snapshot: int | None = None, kind: str = "tag") -> None:
+        self.metadata["refs"][name] = {"snapshot-id": snapshot or self.current, "type": kind}
+        self.write_metadata()
+
+    def expire(self, *snapshots: int, files: bool = False) -> None:
+        """Drops snapshots from the metadata; `files`: also the files that no other snapshot has."""
+        kept = [each for each in self.metadata["snapshots"] if each["snapshot-id"] not in snapshots]
+        self.metadata["snapshots"] = kept
+        log = self.metadata["snapshot-log"]
+        last = max((at for at, entry in enumerate(log) if entry["snapshot-id"] in snapshots), default=-1)
+        self.metadata["snapshot-log"] = log[last + 1 :]
+        gone = {file.path for number in snapshots for each in self.manifests[number] for file in each.files}
+        for each in kept:
+            gone -= {file.path for manifest in self.manifests[each["snapshot-id"]] for file in manifest.files}
+        for path in gone if files else ():
+            Path(path.removeprefix(self.prefix)).unlink(missing_ok=True)
+        self.write_metadata()
+
+    # The model
+
+    def rows(self, snapshot: int | None = None) -> list[dict[int, Any]]:
+        """The visible rows of a snapshot, by field id, in no order."""
+        files = [file for each in self.manifests[snapshot or self.current] for file in each.files]
+        deletes = [file for file in files if file.kind != "data"]
+        return [
+            row
+            for file in files
+            if file.kind == "data"
+            for position, row in enumerate(file.content)
+            if not self._deleted(file, position, row, deletes)
+        ]
+
+    def _deleted(self, file: File, position: int, row: Mapping[int, Any], deletes: Sequence[File]) -> bool:
+        def same(delete: File) -> bool:
+            return (delete.spec, repr(delete.partition)) == (file.spec, repr(file.partition))
+
+        mine = [each for each in deletes if each.kind == "vector" and each.referenced == file.path]
+        if any(position in each.content[file.path] for each in mine):
+            return True
+        for each in deletes:
+            may = each.kind == "positions" and not mine and each.referenced in (None, file.path)
+            if may and each.sequence >= file.sequence and same(each) and position in each.content.get(file.path, ()):
+                return True
+            if each.kind == "equality" and each.sequence > file.sequence:
+                is_global = not self.metadata["partition-specs"][each.spec]["fields"]
+                if (is_global or same(each)) and any(
+                    all(_equal(row.get(number), value) for number, value in key.items()) for key in each.content
+                ):
+                    return True
+        return False
+
+    # Files
+
+    def _sized(self, file: File) -> File:
+        return replace(file, size=Path(file.path.removeprefix(self.prefix)).stat().st_size)
+
+    def _manifest(self, files: list[File], kind: int, spec: int, sequence: int, snapshot: int, status: int) -> Manifest:
+        version = self.metadata["format-version"]
+        given = PartitionSpec.model_validate(self.metadata["partition-specs"][spec])
+        partition = given.partition_type(self.widest())
+        of_file = data_file_with_partition(partition, version)
+        schema = manifest_entry_schema_with_data_file(version, of_file)
+        path = f"{self.prefix}{self.path}/metadata/{uuid.uuid4()}-m.avro"
+        meta = {
+            "schema": self.schema.model_dump_json(),
+            "partition-spec": json.dumps(self.metadata["partition-specs"][spec]["fields"]),
+            "partition-spec-id": str(spec),
+            "format-version": str(version),
+            "content": ("data", "deletes")[kind],
+        }
+        with AvroOutputFile(
+            PyArrowFileIO().new_output(path.removeprefix(self.prefix)), schema, "manifest_entry", metadata=meta
+        ) as writer:
+            writer.write_block([self._entry(file, status, snapshot, schema, of_file) for file in files])
+        return Manifest(path, kind, spec, sequence, snapshot, files)
+
+    def _entry(self, file: File, status: int, snapshot: int, schema: Schema, of_file: Any) -> Record:
+        said = {
+            "content": CONTENT[file.kind],
+            "file_path": file.path,
+            "file_format": file.format,
+            "partition": Record(*file.partition),
+            "record_count": file.rows,
+            "file_size_in_bytes": file.size,
+            "block_size_in_bytes": 1,
+            "equality_ids": file.ids,
+            "referenced_data_file": file.referenced,
+            "content_offset": file.offset,
+            "content_size_in_bytes": file.length,
+            "key_metadata": file.key,
+        }
+        number = None if status == ADDED else file.sequence
+        entry = {
+            "status": status,
+            "snapshot_id": snapshot,
+            "sequence_number": number,
+            "file_sequence_number": number,
+            "data_file": Record(*[said.get(each.name) for each in of_file.fields]),
+        }
+        return Record(*[entry[each.name] for each in schema.fields])
+
+    def _list(self, manifests: Sequence[Manifest], snapshot: int, parent: int | None, sequence: int) -> str:
+        version = self.metadata["format-version"]
+        schema = MANIFEST_LIST_FILE_SCHEMAS[version]
+        path = f"{self.prefix}{self.path}/metadata/snap-{snapshot}.avro"
+        records = []
+        for each in manifests:
+            count, rows = len(each.files), sum(file.rows for file in each.files)
+            said = {
+                "manifest_path": each.path,
+                "manifest_length": Path(each.path.removeprefix(self.prefix)).stat().st_size,
+                "partition_spec_id": each.spec,
+                "content": each.kind,
+                "sequence_number": each.sequence,
+                "min_sequence_number": min(file.sequence for file in each.files),
+                "added_snapshot_id": each.snapshot,
+                "added_files_count": count,
+                "existing_files_count": 0,
+                "deleted_files_count": 0,
+                "added_rows_count": rows,
+                "existing_rows_count": 0,
+                "deleted_rows_count": 0,
+                "first_row_id": 0 if each.kind == DATA else None,
+            }
+            records.append(Record(*[said.get(one.name) for one in schema.fields]))
+        meta = {"snapshot-id": str(snapshot), "parent-snapshot-id": str(parent), "sequence-number": str(sequence)}
+        meta |= {"format-version": str(version)}
+        with AvroOutputFile(
+            PyArrowFileIO().new_output(path.removeprefix(self.prefix)), schema, "manifest_file", metadata=meta
+        ) as writer:
+            writer.write_block(records)
+        return path
+
+    def widest(self) -> Schema:
+        """All fields that any schema has."""
+        fields = {}
+        for each in self.metadata["schemas"]:
+            fields |= {one.field_id: one for one in Schema.model_validate(each).fields}
+        return Schema(*[one.model_copy(update={"name": f"f{number}"}) for number, one in fields.items()])
+
+    def write_metadata(self) -> None:
+        """The next metadata file."""
+        self.version += 1
+        self.metadata["last-updated-ms"] = max(self.clock, int(time.time() * 1000))
+        said = self.metadata
+        if said["format-version"] == 1:
+            said = said | {"schema": said["schemas"][said["current-schema-id"]]}
+            said["partition-spec"] = said["partition-specs"][said["default-spec-id"]]["fields"]
+        self.metadata_file().write_text(json.dumps(said))
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """As equality deletes compare: null equals null, NaN equals NaN."""
+    return one == other or (one != one and other != other)
+
+
+def _schema(number: int, fields: Sequence[tuple[int, str, Any]]) -> dict[str, Any]:
+    made = []
+    for each in fields:
+        more = each[3] if len(each) > 3 else {}
+        made.append({"id": each[0], "name": each[1], "type": each[2], "required": False, **more})
+    return {"type": "struct", "schema-id": number, "fields": made}
+
+
+def _spec(number: int, partitions: Sequence[tuple[int, int, str, str]]) -> dict[str, Any]:
+    keys = ("source-id", "field-id", "name", "transform")
+    return {"spec-id": number, "fields": [dict(zip(keys, each, strict=True)) for each in partitions]}
+
+
+def _without_ids(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([_bare(each) for each in schema])
+
+
+def _bare(of: pa.Field) -> pa.Field:
+    kind = of.type
+    if pa.types.is_struct(kind):
+        kind = pa.struct([_bare(each) for each in kind])
+    elif pa.types.is_large_list(kind):
+        kind = pa.large_list(_bare(kind.value_field))
+    return pa.field(of.name, kind, of.nullable)
