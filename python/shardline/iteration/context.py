@@ -126,6 +126,7 @@ class EpochContext:
             sample=order.sample,
             asked=self.progress.asked,
             left_out=order.left_out,
+            pack=order.pack,
         )
 
     # What moves it

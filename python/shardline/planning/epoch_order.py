@@ -11,6 +11,7 @@ from shardline._core import Plan
 from shardline.errors import ShardlineValueError
 from shardline.filters.row_filter import RowFilter
 from shardline.filters.sample import SAMPLE_VERSION
+from shardline.options.pack import pack_entry
 from shardline.planning.file_table import files_entry
 from shardline.planning.shuffle import Shuffle
 from shardline.settings import Settings
@@ -30,6 +31,7 @@ class EpochOrder:
         self.core = shuffle.order(plan, seed)
         self.selector = rows.selector(plan)
         self.filter, self.sample = _entries(rows, plan)
+        self.pack = pack_entry(plan)
 
     @cached_property
     def entry(self) -> dict[str, Any]:
@@ -39,7 +41,7 @@ class EpochOrder:
     @cached_property
     def digest(self) -> str:
         """Equal where files, order and what is left out are."""
-        return f"{self.plan.digest} {self.entry} {sorted(self.left_out)}"
+        return f"{self.plan.digest} {self.entry} {sorted(self.left_out)} {self.pack}"
 
     @property
     def num_rows(self) -> int:
@@ -61,7 +63,16 @@ class EpochOrder:
         return [name for name, _, _ in self.plan.files()]
 
     def leaving_out(self, files: Collection[str]) -> "EpochOrder":
-        """The same order, with exactly these files left out."""
+        """The same order, with exactly these files left out.
+
+        Raises:
+            ShardlineValueError: Rows are packed sequences, which may go on in such a file.
+        """
+        if files and self.pack is not None:
+            raise ShardlineValueError(
+                f"leave_out: packed sequences go on from file to file, so that none can be left out ({min(files)!r}): "
+                "put it back, or start afresh with the other files"
+            )
         order = copy.copy(self)
         order.left_out = frozenset(files)
         for cached in ("left_out_files", "digest"):

@@ -1,7 +1,7 @@
 """What defines the rows of a run and their order: `rows`, one dict of the state.
 
 All that decides which rows an epoch has, or where they stand, is in this dict. A reader that ignored any of it would
-lose rows in silence, so a key that it does not know is refused. A key that comes later (`source`, `pack`, `mixture`) is
+lose rows in silence, so a key that it does not know is refused. A key that comes later (`source`, `mixture`) is
 to be written only where it is used, so that older versions read the states without it.
 """
 
@@ -18,6 +18,7 @@ _KEYS: dict[str, frozenset[str]] = {
     "filter": frozenset({"rows", "folders", "counts"}),
     "sample": frozenset({"version", "columns", "low", "high", "seed"}),
     "left_out": frozenset(),
+    "pack": frozenset({"version", "mode", "column", "seq_len", "bos", "eos", "sequences", "counts"}),
 }
 """The keys of `rows`, and those of each that is a dict."""
 
@@ -34,6 +35,8 @@ class SavedRows:
     sample: dict[str, Any] | None
     left_out: frozenset[str]
     """Names of files whose rows are left out of their batches."""
+    pack: dict[str, Any] | None = None
+    """How documents are packed, where rows are sequences."""
 
 
 def build_rows(
@@ -41,15 +44,17 @@ def build_rows(
     filter: Mapping[str, Any] | None,
     sample: Mapping[str, Any] | None,
     left_out: Collection[str],
+    pack: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The dict of a state."""
-    return {
+    rows = {
         "order": dict(order),
         "filter": filter and {**filter, "folders": dict(filter["folders"])},
         "sample": sample and dict(sample),
         # Even if empty: torch.distributed.checkpoint loads only the keys that a fresh state has.
         "left_out": sorted(left_out),
     }
+    return rows if pack is None else {**rows, "pack": dict(pack)}
 
 
 def unknown_keys(rows: Mapping[str, Any]) -> list[str]:
@@ -73,6 +78,7 @@ def read_rows(form: Form, rows: Mapping[str, Any]) -> SavedRows:
         filter=form.part("rows.filter", rows.get("filter", MISSING), kinds),
         sample=_sample(form, rows.get("sample", MISSING)),
         left_out=_names(form, "rows.left_out", rows.get("left_out", MISSING)),
+        pack=_pack(form, rows.get("pack")),
     )
 
 
@@ -114,6 +120,19 @@ def _sample(form: Form, value: Any) -> dict[str, Any] | None:
     elif columns is not None and not (isinstance(columns, list) and all(isinstance(each, str) for each in columns)):
         form.wrong.append(f"{where}.columns must be null or a list of names, not {short(columns)}")
     return {**found, "columns": columns}
+
+
+def _pack(form: Form, value: Any) -> dict[str, Any] | None:
+    where = "rows.pack"
+    kinds = {"version": int, "mode": str, "column": str, "seq_len": int, "sequences": int, "counts": str}
+    found = form.part(where, value, kinds)
+    if found is None or not isinstance(value, Mapping):
+        return None
+    for name in ("bos", "eos"):
+        token = value.get(name, MISSING)
+        if token is not None and (not isinstance(token, int) or isinstance(token, bool)):
+            form.wrong.append(f"{where}.{name} must be null or an integer, not {short(token)}")
+    return {**found, "bos": value.get("bos"), "eos": value.get("eos")}
 
 
 def _names(form: Form, where: str, value: Any) -> frozenset[str]:

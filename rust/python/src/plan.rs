@@ -10,12 +10,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use shardline_core::Error;
 use shardline_core::decode::build_vocabulary;
-use shardline_core::files::{self, AbsentFile, FileFilter, SchemaMerge, SelectedRows};
+use shardline_core::files::{self, AbsentFile, FileFilter, SchemaMerge, SelectedRows, TokenLine};
 use shardline_core::sync::lock;
 
 use crate::calls::call;
 use crate::capsule::{ArrowRows, ArrowSchema};
 use crate::error::OrRaise;
+use crate::projection::Projection;
 use crate::spec::column_of;
 use crate::storage::{self, Storage};
 
@@ -28,7 +29,8 @@ pub(crate) struct Plan(pub(crate) Arc<files::Plan>);
 
 impl PartialEq for Plan {
     fn eq(&self, other: &Self) -> bool {
-        self.0.digest() == other.0.digest() && self.0.passing() == other.0.passing()
+        let (one, other) = (&self.0, &other.0);
+        one.digest() == other.digest() && one.passing() == other.passing() && one.token_line() == other.token_line()
     }
 }
 
@@ -126,6 +128,18 @@ impl Plan {
         self.0.passing().map(|passing| (passing.rule.as_str(), format!("{:032x}", passing.digest())))
     }
 
+    fn with_tokens(&self, py: Python<'_>, rule: String, projection: &Projection, tokens: Vec<u64>) -> PyResult<Self> {
+        let (seq_len, width) = projection.sequence()?;
+        let made = py.detach(|| self.0.with_token_line(TokenLine::new(rule, seq_len, width, tokens)?)).or_raise()?;
+        Ok(Self(Arc::new(made)))
+    }
+
+    #[getter]
+    fn tokens(&self) -> Option<(&str, String, u64)> {
+        let line = self.0.token_line()?;
+        Some((line.rule(), format!("{:032x}", line.digest()), line.num_tokens()))
+    }
+
     #[getter]
     fn partition_schema(&self) -> Option<ArrowSchema> {
         self.0.partitions().map(|values| ArrowSchema(values.schema().as_ref().clone()))
@@ -178,7 +192,7 @@ impl Plan {
 
     #[getter]
     fn passing_rows(&self) -> Vec<u64> {
-        self.0.line_rows().to_vec()
+        self.0.selected_rows().to_vec()
     }
 
     #[getter]

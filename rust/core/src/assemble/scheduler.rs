@@ -255,6 +255,9 @@ impl Scheduler {
     fn raw_bytes(&self, chunk: &Chunk) -> u64 {
         let Some((_, selections)) = self.filter_prefetch.as_ref().zip(self.selections.as_ref()) else { return 0 };
         let plan = self.files.plan();
+        if plan.token_line().is_some() {
+            return 0; // read on by blocks, whatever passes
+        }
         let of = |slice: &GroupSlice| {
             let (group, rows) = (slice.group as usize, slice.rows.end - slice.rows.start);
             let rows = mul_div(rows, plan.group_rows()[group], plan.line_rows()[group].max(1));
@@ -274,10 +277,10 @@ impl Scheduler {
         }
         match &self.filter_prefetch {
             None => {
-                let slices = chunk.strands.iter().flatten();
-                self.files.prefetch(number, slices.map(|slice| (slice.group as usize, slice.rows.clone())));
+                let slices = self.rows_read(&chunk).into_iter();
+                self.files.prefetch(number, slices.map(|slice| (slice.group as usize, slice.rows)));
             }
-            Some(filter_prefetch) => filter_prefetch.ask(&self.files, number, chunk.strands.iter().flatten()),
+            Some(filter_prefetch) => filter_prefetch.ask(&self.files, number, self.rows_read(&chunk).iter()),
         }
         // A cursor is read on in its slot's turn; between two such turns every other slot has two at the most.
         state.planned_rows += chunk.rows();
@@ -299,6 +302,18 @@ impl Scheduler {
             self.files.finish(number); // all of its rows are left out
         }
         state.builders.insert(number, builder);
+    }
+
+    /// The rows that a chunk is read from: of sequences, whose rows are not known before, all of the row groups that
+    /// they begin in.
+    fn rows_read(&self, chunk: &Chunk) -> Vec<GroupSlice> {
+        let plan = self.files.plan();
+        let is_packed = plan.token_line().is_some();
+        let read = |slice: &GroupSlice| GroupSlice {
+            group: slice.group,
+            rows: if is_packed { 0..plan.selected_rows()[slice.group as usize] } else { slice.rows.clone() },
+        };
+        chunk.strands.iter().flatten().map(read).collect()
     }
 
     /// The sources of a row group in as many parts as its size is worth.

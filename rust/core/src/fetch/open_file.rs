@@ -100,10 +100,9 @@ impl From<&fs::Metadata> for FileStamp {
     }
 }
 
-/// Parses a planned footer, whose bytes were checked when the plan was made. Statistics are of use to filters only.
-pub(super) fn parse(path: &str, footer: &[u8], statistics: bool) -> Result<FileMetadata> {
-    let kept = if statistics { StatisticsKept::Values } else { StatisticsKept::None };
-    let parsed = schema_cache::decode_again(footer, kept);
+/// Parses a planned footer, whose bytes were checked when the plan was made. Statistics are of use to those who count.
+pub(super) fn parse(path: &str, footer: &[u8], statistics: StatisticsKept) -> Result<FileMetadata> {
+    let parsed = schema_cache::decode_again(footer, statistics);
     parsed.map(|(parquet, schema)| FileMetadata::new(parquet, schema)).map_err(|what| Error::corrupt(path, what))
 }
 

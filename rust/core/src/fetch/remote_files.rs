@@ -11,6 +11,7 @@ use super::prefetch_ends::PrefetchEnds;
 use super::{Demand, FileHandle, OpenFile};
 use crate::files::Plan;
 use crate::files::remote::StoreAccess;
+use crate::files::schema_cache::StatisticsKept;
 use crate::order::RowSet;
 use crate::sync::lock;
 use crate::{Error, Result};
@@ -20,7 +21,7 @@ pub(super) struct RemoteFiles {
     plan: Arc<Plan>,
     store: StoreAccess,
     demand: Demand,
-    statistics: bool,
+    statistics: StatisticsKept,
     connection: Mutex<Option<Connection>>,
     prefetched: Mutex<PrefetchEnds>,
 }
@@ -32,7 +33,7 @@ impl std::fmt::Debug for RemoteFiles {
 }
 
 impl RemoteFiles {
-    pub(super) fn new(plan: Arc<Plan>, store: StoreAccess, demand: Demand, statistics: bool) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, store: StoreAccess, demand: Demand, statistics: StatisticsKept) -> Self {
         Self { plan, store, demand, statistics, connection: Mutex::new(None), prefetched: Mutex::default() }
     }
 

@@ -1,4 +1,5 @@
-//! What a plan knows beside its footers: the values of its files' partition columns, and how many rows pass.
+//! What a plan knows beside its footers: the values of its files' partition columns, how many rows pass, and how many
+//! tokens they have.
 
 use std::sync::Arc;
 
@@ -6,6 +7,7 @@ use arrow_array::RecordBatch;
 
 use super::plan::Plan;
 use super::row_counts::SelectedRows;
+use super::token_line::TokenLine;
 use crate::{Error, Result};
 
 impl Plan {
@@ -50,8 +52,31 @@ impl Plan {
         self.passing.as_deref()
     }
 
-    /// Each row group's rows that stand on the line.
-    pub fn line_rows(&self) -> &[u64] {
+    /// Each row group's rows that pass.
+    pub fn selected_rows(&self) -> &[u64] {
         self.passing().map_or(self.group_rows(), |passing| &passing.counts)
+    }
+
+    /// The same plan, whose rows are the sequences of a token line.
+    ///
+    /// # Errors
+    /// Not a count for each row group.
+    pub fn with_token_line(&self, line: TokenLine) -> Result<Self> {
+        if line.tokens().len() != self.num_row_groups() {
+            return Err(Error::Argument("the counts of tokens do not fit the row groups".to_owned()));
+        }
+        let mut plan = self.clone();
+        plan.token_line = Some(Arc::new(line));
+        Ok(plan)
+    }
+
+    /// The token line whose sequences are the rows of the line; None where rows are.
+    pub fn token_line(&self) -> Option<&Arc<TokenLine>> {
+        self.token_line.as_ref()
+    }
+
+    /// Each row group's rows that stand on the line: those that pass, or the sequences that begin in it.
+    pub fn line_rows(&self) -> &[u64] {
+        self.token_line().map_or(self.selected_rows(), |line| line.sequences())
     }
 }

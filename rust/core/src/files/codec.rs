@@ -98,8 +98,11 @@ impl Plan {
             if let Some(values) = sections.partitions {
                 plan = plan.with_partitions(values)?;
             }
-            match sections.passing {
-                Some(passing) => plan.with_passing(passing),
+            if let Some(passing) = sections.passing {
+                plan = plan.with_passing(passing)?;
+            }
+            match sections.token_line {
+                Some(line) => plan.with_token_line(line),
                 None => Ok(plan),
             }
         };

@@ -30,6 +30,7 @@ pub mod schema;
 pub(crate) mod schema_cache;
 mod sections;
 mod subset;
+mod token_line;
 pub(crate) mod widen;
 mod wire;
 
@@ -43,6 +44,7 @@ pub use plan::{FileEntry, Plan, PlanParts};
 pub use refusal::exportable;
 pub use row_counts::SelectedRows;
 pub use schema::SchemaMerge;
+pub use token_line::TokenLine;
 
 #[cfg(test)]
 mod tests;

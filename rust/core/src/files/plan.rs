@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::paths;
 use super::row_counts::SelectedRows;
+use super::token_line::TokenLine;
 use crate::{Error, Result};
 
 /// The parts of a plan, file after file; the row groups of all files stand end to end.
@@ -78,6 +79,7 @@ pub struct Plan {
     digest: u128,
     pub(super) partitions: Option<Arc<RecordBatch>>,
     pub(super) passing: Option<Arc<SelectedRows>>,
+    pub(super) token_line: Option<Arc<TokenLine>>,
 }
 
 impl Plan {
@@ -153,6 +155,7 @@ impl Plan {
             digest: 0,
             partitions: None,
             passing: None,
+            token_line: None,
         };
         plan.digest = plan.compute_digest();
         Ok(plan)

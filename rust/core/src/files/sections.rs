@@ -8,7 +8,8 @@ use arrow_array::RecordBatch;
 use super::batch_ipc::{batch_from_bytes, batch_to_bytes};
 use super::plan::Plan;
 use super::row_counts::SelectedRows;
-use super::wire::{Decoder, put, put_bytes, put_series};
+use super::token_line::TokenLine;
+use super::wire::{Decoder, put, put as encode_number, put_bytes, put_series};
 
 /// The version of every section below.
 const VERSION: u64 = 1;
@@ -16,6 +17,7 @@ const DECODED: &str = "decoded bytes";
 const PARTITIONS: &str = "partition values";
 const PASSING: &str = "passing rows";
 const TAGS: &str = "tags";
+const TOKENS: &str = "token counts";
 
 /// Why sections cannot be read.
 pub(super) enum Unreadable {
@@ -31,6 +33,7 @@ pub(super) struct Sections {
     pub(super) partitions: Option<RecordBatch>,
     pub(super) passing: Option<SelectedRows>,
     pub(super) tags: Option<Vec<String>>,
+    pub(super) token_line: Option<TokenLine>,
 }
 
 /// Appends a section.
@@ -57,6 +60,14 @@ pub(super) fn put_sections(out: &mut Vec<u8>, plan: &Plan) {
         put_series(&mut body, &passing.counts);
         put(PASSING, true, &body);
     }
+    if let Some(line) = plan.token_line() {
+        let mut body = Vec::new();
+        put_bytes(&mut body, line.rule().as_bytes());
+        encode_number(&mut body, line.seq_len());
+        encode_number(&mut body, line.width());
+        put_series(&mut body, line.tokens());
+        put(TOKENS, true, &body);
+    }
     if !plan.tags().is_empty() {
         let mut body = Vec::new();
         plan.tags().iter().for_each(|tag| put_bytes(&mut body, tag.as_bytes()));
@@ -69,7 +80,7 @@ pub(super) fn read_sections(input: &mut Decoder<'_>, files: usize, groups: usize
     let mut found = Sections::default();
     while !input.0.is_empty() {
         let (name, version, is_needed, body) = read_section(input).ok_or(Unreadable::Damaged)?;
-        let is_known = version == VERSION && [DECODED, PARTITIONS, PASSING, TAGS].contains(&name);
+        let is_known = version == VERSION && [DECODED, PARTITIONS, PASSING, TAGS, TOKENS].contains(&name);
         if is_known {
             found.take(name, body, files, groups).ok_or(Unreadable::Damaged)?;
         } else if is_needed {
@@ -102,6 +113,11 @@ impl Sections {
             PASSING => {
                 let passing = SelectedRows { rule: body.text()?.to_owned(), counts: body.series(groups)? };
                 self.passing.replace(passing).is_none()
+            }
+            TOKENS => {
+                let (rule, seq_len, width) = (body.text()?.to_owned(), body.number()?, body.number()?);
+                let line = TokenLine::new(rule, seq_len, width, body.series(groups)?).ok()?;
+                self.token_line.replace(line).is_none()
             }
             _ => {
                 let tags = std::iter::repeat_with(|| body.text().map(str::to_owned)).take(files);

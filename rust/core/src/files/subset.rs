@@ -43,6 +43,8 @@ impl Plan {
         let tags = files.iter().filter_map(|&f| self.tags().get(f).cloned()).collect();
         selected.partitions = partitions;
         selected.passing = passing;
+        let line = self.token_line().map(|line| line.select(groups(line.tokens()))).transpose()?;
+        selected.token_line = line.map(Arc::new);
         selected.with_tags(tags)
     }
 }
