@@ -173,6 +173,9 @@ class Plan:
     def passing_rows(self) -> list[int]:
         """The rows of each row group that pass; all of them where there is no filter and no sample."""
     @property
+    def split_rows(self) -> list[int]:
+        """What splits count of each row group: its rows, or the packed sequences that begin in it."""
+    @property
     def decoded_bytes(self) -> list[int]:
         """The bytes of each row group once decoded, of all columns whatever is read: from footers, see docs/design.md."""
     @property

@@ -446,11 +446,6 @@ class StructuredDataset(IterableDataset[Any]):
 
     def measured(self) -> tuple[EpochOrder, Settings]:
         """For `shardline.shuffle_quality`: the order of the epoch in hand, and the settings to read a column with."""
-        if self._order.pack is not None:
-            raise ShardlineValueError(
-                "shuffle_quality measures a column's values over rows, which packed sequences do not have: measure a "
-                "loader with the same shuffle settings and without pack="
-            )
         return self._order, self._context.settings
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ from shardline.options.columns import ColumnOptions, Matrix
 from shardline.options.pack import Pack, check_beside
 from shardline.options.validate import OutputFormat
 
-_NOT_PACKED = {
+_NOT_PACKED: dict[str, Any] = {
     "columns": None,
     "column_options": {},
     "column_defaults": ColumnOptions(),

@@ -72,6 +72,11 @@ class Pack(metaclass=NamesChecked):
         for name, value in plain.items():
             object.__setattr__(self, name, value)
 
+    @property
+    def row_bytes(self) -> int:
+        """Of a delivered sequence."""
+        return self.seq_len * (16 if self.labels is None else 24)
+
     def projection(self, plan: Plan) -> Projection:
         """The core's projection of a plan.
 

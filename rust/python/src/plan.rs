@@ -196,6 +196,12 @@ impl Plan {
     }
 
     #[getter]
+    fn split_rows(&self) -> Vec<u64> {
+        let of_plan = self.0.group_rows();
+        self.0.token_line().map_or(of_plan, |line| line.sequences()).to_vec()
+    }
+
+    #[getter]
     fn root(&self) -> &str {
         self.0.root()
     }

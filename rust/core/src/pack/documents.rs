@@ -144,9 +144,9 @@ impl Documents {
         Ok(token.pop().map(|token| (token, self.within > 0)))
     }
 
-    /// At the end of the row group that it began in: that it has no more tokens than were counted.
+    /// Where all counted tokens of a row group were passed, checks that it has no more: whoever reads on begins behind it.
     pub(super) fn check_end(&mut self, from: &PackSource<'_>) -> Result<()> {
-        if self.lists.group == self.home {
+        if from.line.tokens().get(self.lists.group) == Some(&self.passed) {
             self.next_document(from, 0)?;
         }
         Ok(())

@@ -90,9 +90,7 @@ impl SequenceReader {
             ids.resize(row * width, T::of(0));
             offsets.push(i32::try_from(pieces.len()).map_err(|_| too_many())?);
         }
-        if tokens.end == line.start(self.group + 1) {
-            documents.check_end(&from)?;
-        }
+        documents.check_end(&from)?;
         self.documents = Some(documents);
         let fields = pack.block_fields(token)?;
         let ids = rebuild(fields[0].data_type(), count, buffer_pool::buffer(ids))?;
