@@ -71,17 +71,20 @@ def test_what_a_pack_may_be(many, tmp_path):
             StructuredDataset(path, pack=pack, **{name: value})
 
 
+def lie(file, true, told):
+    """A footer says that a row group's list levels have these numbers of values, which are others."""
+    data = file.read_bytes()
+    found, said = (bytes([0x46, *(2 * count for count in levels)]) for levels in (true, told))
+    assert data.count(found) == 1
+    file.write_bytes(data.replace(found, said))
+
+
 @pytest.mark.parametrize("told", [7, 9])
 def test_a_footer_that_lies_about_its_tokens_is_named_with_the_cure(tmp_path, told):
     """One row group of two says that it has a token less, or more, than its pages hold."""
     lists = [[[1, 2, 3], [], [4, 5, 6, 7, 8]], [[9, 9]]]
     write(tmp_path, [lists])
-    file = tmp_path / "000.parquet"
-    data = file.read_bytes()
-    # The levels of a list of 3 and of 5 items, and of an empty list, as the footer counts them: [0, 1, 0, 8].
-    true, lie = (bytes([0x46, 0, 2 * (9 - items), 0, 2 * items]) for items in (8, told))
-    assert data.count(true) == 1
-    file.write_bytes(data.replace(true, lie))
+    lie(tmp_path / "000.parquet", [0, 1, 0, 8], [0, 9 - told, 0, told])
     for seq_len, pack in [(4, {}), (3, {}), (100, {}), (1, {}), (2, {"eos": 0})]:
         made = Pack("ids", seq_len=seq_len, mode="wrap", **pack)
         with pytest.raises(shardline.FileChangedError, match=r'000\.parquet.*row group 0.*"ids".*count="lists"'):
@@ -89,6 +92,44 @@ def test_a_footer_that_lies_about_its_tokens_is_named_with_the_cure(tmp_path, to
         found = epoch_of(tmp_path, pack=Pack("ids", seq_len=seq_len, mode="wrap", count="lists", **pack), batch_size=1)
         line = packs.token_line(lists, packs.Pack(seq_len, **pack))
         assert [i for ids in found for i in ids][: len(line)] == [token.id for token in line]
+
+
+@pytest.mark.parametrize("after", [[], [[[7] * 4]]])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_lie_is_met_where_a_sequence_ends_at_it(tmp_path, after, shuffle):
+    """The document that a footer leaves out is the last of a row group that a sequence ends in."""
+    write(tmp_path, [[[[1, 2, 3]], [[5], [6]], *after]])
+    lie(tmp_path / "000.parquet", [0, 0, 0, 2], [0, 1, 0, 1])
+    for seq_len in (1, 2, 4):
+        made = Pack("ids", seq_len=seq_len, mode="wrap")
+        with pytest.raises(shardline.FileChangedError, match=r"000\.parquet.*row group 1"):
+            list(StructuredDataset(tmp_path, pack=made, batch_size=1, shuffle=shuffle))
+
+
+def test_a_row_group_is_not_taken_for_empty_on_a_footers_word(tmp_path):
+    """No sequence would begin in it, nor go on in it, and its tokens would be lost in silence."""
+    write(tmp_path, [[[[5], [6]], [[7] * 4, [8] * 4]]])
+    lie(tmp_path / "000.parquet", [0, 0, 0, 2], [0, 2, 0, 0])
+    assert epoch_of(tmp_path, pack=Pack("ids", seq_len=2, mode="wrap"), batch_size=1) == [
+        [5, 6],
+        [7, 7],
+        [7, 7],
+        [8, 8],
+        [8, 8],
+    ]
+
+
+def test_a_footer_that_counts_more_than_there_can_be_is_not_believed(tmp_path):
+    """More items than values, fewer than lists, negative numbers: the column is read instead."""
+    write(tmp_path, [[[[1, 2, 3], [4]], [[9, 9]]]])
+    original = (tmp_path / "000.parquet").read_bytes()
+    for told in ([0, 0, 0, 5], [0, 3, 0, 1], [0, 0, 0, 63]):
+        (tmp_path / "000.parquet").write_bytes(original)
+        lie(tmp_path / "000.parquet", [0, 0, 0, 4], told)
+        found = epoch_of(tmp_path, pack=Pack("ids", seq_len=3, mode="wrap"), batch_size=1)
+        assert found == [[1, 2, 3], [4, 9, 9]]
+    (tmp_path / "000.parquet").write_bytes(original.replace(bytes([0x46, 0, 0, 0, 8]), bytes([0x46, 1, 0, 0, 8])))
+    assert epoch_of(tmp_path, pack=Pack("ids", seq_len=3, mode="wrap"), batch_size=1) == [[1, 2, 3], [4, 9, 9]]
 
 
 def test_nulls_among_tokens_are_named(tmp_path):

@@ -9,6 +9,7 @@ import torch
 from support import context, packs
 from support.functions import identity
 from support.packed import check, epoch_of, groups_of, pack_of, write, write_many
+from torchdata.stateful_dataloader import StatefulDataLoader
 
 import shardline
 from shardline import DataLoader, Pack, Plan, StructuredDataset
@@ -147,3 +148,60 @@ def test_files_that_came_since_do_not_change_the_run(many, tmp_path):
     again = StructuredDataset(tmp_path, **options)
     again.load_state_dict(state)
     assert [batch["input_ids"].tolist() for batch in again] == whole[4:]
+
+
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning")  # torchdata calls it
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+@pytest.mark.parametrize("workers", [(0, 2), (2, 0), (2, 3)])
+def test_a_stateful_loader_goes_on_with_other_workers(many, workers):
+    path, _ = many
+    options = {"pack": Pack("ids", seq_len=50, mode="wrap", labels="input"), "batch_size": 4, "shuffle": True}
+    expected = [batch["labels"].tolist() for batch in StructuredDataset(path, shuffle_seed=4, **options)]
+
+    def loader(number):
+        return StatefulDataLoader(
+            StructuredDataset(path, shuffle_seed=4, **options),
+            batch_size=None,
+            num_workers=number,
+            multiprocessing_context=context("forkserver") if number else None,
+        )
+
+    first = loader(workers[0])
+    assert [batch["labels"].tolist() for batch in itertools.islice(first, 7)] == expected[:7]
+    second = loader(workers[1])
+    state = shardline.job_state(first.state_dict())
+    second.dataset.load_state_dict(state)
+    assert [batch["labels"].tolist() for batch in second] == expected[7:]
+
+
+def test_a_checkpointer_keeps_the_place(many, tmp_path):
+    path, _ = many
+    options = {"pack": Pack("ids", seq_len=50, mode="wrap"), "batch_size": 4, "shuffle": True, "shuffle_seed": 4}
+    expected = epoch_of(path, **options)
+    found = []
+    for stop in (5, 11, None):
+        loader = DataLoader(path, **options)
+        checkpointer = shardline.Checkpointer(tmp_path, data=loader)
+        step = checkpointer.restore().step
+        for batch in loader:
+            found += batch["input_ids"].tolist()
+            step += 1
+            if step == stop:
+                checkpointer.save(step)
+                break
+    assert found == expected
+
+
+def test_a_state_says_what_it_packs(many):
+    path, files = many
+    dataset = StructuredDataset(path, pack=Pack("ids", seq_len=50, mode="wrap", eos=3), batch_size=2, shuffle=True)
+    next(iter(dataset))
+    state = dataset.state_dict()
+    total = len(packs.token_line(groups_of(files), packs.Pack(50, eos=3)))
+    said = str(shardline.describe(state))
+    assert "sequences of 50 tokens of column 'ids'" in said
+    assert f"{-(-total // 50):,}" in said
+    found = shardline.explain(dataset)
+    assert (found.num_rows, found.steps) == (-(-total // 50), len(dataset))
+    assert found.batch_bytes == 2 * 50 * 16
+    assert shardline.explain(dataset, rate="measure").first_batch_seconds > 0

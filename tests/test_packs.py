@@ -4,6 +4,7 @@ import itertools
 import json
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -135,19 +136,51 @@ def many(tmp_path_factory):
 
 
 def test_documents_that_are_very_long_and_sequences_of_any_length(tmp_path):
-    """A document of 10⁶ tokens among those of one; sequences of one token, and of 2²⁰."""
-    rng = np.random.default_rng(1)
-    long = rng.integers(0, 2**31 - 1, 10**6).tolist()
-    path = write(tmp_path, [[[[1], [2], long], [[3], None, [4]]], [[[5]]]])
-    line = [1, 2, *long, 3, 4, 5]
-    whole = epoch_of(path, pack=Pack("ids", seq_len=2**20, mode="wrap"), batch_size=1)
-    assert whole == [line + [0] * (2**20 - len(line))]
-    found = epoch_of(path, pack=Pack("ids", seq_len=1, mode="wrap"), batch_size=4096)
-    assert [ids for (ids,) in found] == line
-    dataset = StructuredDataset(path, pack=Pack("ids", seq_len=1000, mode="wrap"), batch_size=7, shuffle=True)
-    delivered = [ids for batch in dataset for ids in batch["input_ids"].tolist()]
-    expected = [line[i : i + 1000] for i in range(0, len(line), 1000)]
-    assert sorted(delivered) == sorted(ids + [0] * (1000 - len(ids)) for ids in expected)
+    """A document of 10⁷ tokens among those of one; sequences of one token, and of 2²⁰."""
+    long = np.random.default_rng(1).integers(0, 2**31 - 1, 10**7, dtype=np.int32)
+    before = pa.ListArray.from_arrays(
+        pa.array([0, 1, 2, 2 + len(long)], pa.int32()), pa.array(np.concatenate([[1, 2], long]).astype(np.int32))
+    )
+    for name, lists in (("0", before), ("1", [[3], None, [4]]), ("2", [[5]])):
+        pq.write_table(pa.table({"ids": pa.array(lists, pa.list_(pa.int32()))}), tmp_path / f"{name}.parquet")
+    line = np.concatenate([[1, 2], long, [3, 4, 5]])
+    for seq_len, options in (
+        (2**20, {"batch_size": 2}),
+        (2**20, {"batch_size": 1, "shuffle": True, "num_shards": 3}),
+        (1000, {"batch_size": 70, "shuffle": True}),
+        (1, {"batch_size": 2**20}),
+    ):
+        dataset = StructuredDataset(tmp_path, pack=Pack("ids", seq_len=seq_len, mode="wrap"), **options)
+        blocks = np.concatenate([batch["input_ids"].numpy() for batch in dataset])
+        if "shuffle" in options:
+            # The last sequence, alone, has padding; a sequence is known by its first tokens.
+            blocks = blocks[np.lexsort((blocks[:, 1], blocks[:, 0]))]
+            padded = np.concatenate([line, np.zeros(-len(line) % seq_len, line.dtype)]).reshape(-1, seq_len)
+            assert np.array_equal(blocks, padded[np.lexsort((padded[:, 1], padded[:, 0]))])
+        else:
+            assert np.array_equal(blocks.ravel()[: len(line)], line)
+            assert not blocks.ravel()[len(line) :].any()
+
+
+def test_files_of_other_types_are_one_line(tmp_path):
+    """The type is the first file's; what the others hold must fit it."""
+    for number, kind in enumerate([pa.list_(pa.int64()), pa.list_(pa.int32()), pa.large_list(pa.uint16())]):
+        table = pa.table({"ids": pa.array([[number, 7], [], [8]], kind)})
+        pq.write_table(table, tmp_path / f"{number}.parquet")
+    assert epoch_of(tmp_path, pack=Pack("ids", seq_len=4, mode="wrap", eos=9), batch_size=2) == [
+        [0, 7, 9, 8],
+        [9, 1, 7, 9],
+        [8, 9, 2, 7],
+        [9, 8, 9, 0],
+    ]
+
+
+def test_lists_of_one_size_are_documents(tmp_path):
+    rows = pa.array([[1, 2], None, [3, 4]], pa.list_(pa.int32(), 2))
+    pq.write_table(pa.table({"ids": rows}), tmp_path / "x.parquet")
+    for count in ("footers", "lists"):
+        pack = Pack("ids", seq_len=3, mode="wrap", bos=8, count=count)
+        assert epoch_of(tmp_path, pack=pack, batch_size=2) == [[8, 1, 2], [8, 3, 4]]
 
 
 def test_the_order_of_sequences_is_that_of_rows(many):
@@ -201,3 +234,22 @@ GOLDEN = [
     [26, 27, 28, 29, 30, 91],
     [7, 7, 7, 7, 91, 90],
 ]
+
+
+def test_another_pack_is_pinned(tmp_path):
+    """In file order, with all that is delivered: unsigned tokens, a null and an empty list, labels from behind."""
+    path = write(tmp_path, [[[[1, 2, 3], None, [4]], [[5] * 7]], [[[], [6, 7]]]], pa.uint16())
+    pack = Pack("ids", seq_len=5, mode="wrap", eos=65_535, labels="next", extra_token=True)
+    (batch,) = StructuredDataset(path, pack=pack, batch_size=4)
+    assert {name: value if isinstance(value, int) else value.tolist() for name, value in batch.items()} == ALL_OF_IT
+
+
+ALL_OF_IT = {
+    "input_ids": [[1, 2, 3, 65535, 4], [65535, 5, 5, 5, 5], [5, 5, 5, 65535, 6], [7, 65535, 0, 0, 0]],
+    "labels": [[2, 3, 65535, -100, 65535], [-100, 5, 5, 5, 5], [5, 5, 65535, -100, 7], [65535, -100, -100, -100, -100]],
+    "position_ids": [[0, 1, 2, 3, 0], [0, 0, 1, 2, 3], [0, 1, 2, 3, 0], [0, 1, 0, 0, 0]],
+    "segment_ids": [[1, 1, 1, 1, 2], [1, 2, 2, 2, 2], [1, 1, 1, 1, 2], [1, 1, 0, 0, 0]],
+    "cu_seqlens": [0, 4, 5, 6, 10, 14, 15, 17, 20],
+    "max_seqlen": 4,
+    "num_tokens": 17,
+}

@@ -68,6 +68,16 @@ def write(folder, files, kind=None, how=0):
     return folder
 
 
+def numbered(folder, sizes):
+    """Writes documents of these lengths, None for a null, whose tokens are numbered through; how many there are."""
+    number, total = itertools.count(), sum(n or 0 for of_file in sizes for of_group in of_file for n in of_group)
+    files = [
+        [[None if n is None else [next(number) for _ in range(n)] for n in of_group] for of_group in of_file]
+        for of_file in sizes
+    ]
+    return write(folder, files), total
+
+
 def pack_of(pack, **more):
     """The same settings, as shardline takes them."""
     return Pack("ids", mode="wrap", **pack._asdict(), **more)
