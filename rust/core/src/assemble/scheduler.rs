@@ -1,6 +1,7 @@
 //! The scheduler: which chunks are read ahead, and how threads and the caller wait for one another.
 
 use std::cmp::Reverse;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -277,10 +278,14 @@ impl Scheduler {
         }
         match &self.filter_prefetch {
             None => {
-                let slices = self.rows_read(&chunk).into_iter();
-                self.files.prefetch(number, slices.map(|slice| (slice.group as usize, slice.rows)));
+                let slices = chunk.strands.iter().flatten();
+                let read = |slice: &GroupSlice| (slice.group as usize, self.rows_read(slice.group, &slice.rows));
+                self.files.prefetch(number, slices.map(read));
             }
-            Some(filter_prefetch) => filter_prefetch.ask(&self.files, number, self.rows_read(&chunk).iter()),
+            Some(filter_prefetch) => {
+                let read = |slice: &GroupSlice| (slice.group as usize, self.rows_read(slice.group, &slice.rows));
+                filter_prefetch.ask(&self.files, number, chunk.strands.iter().flatten().map(read));
+            }
         }
         // A cursor is read on in its slot's turn; between two such turns every other slot has two at the most.
         state.planned_rows += chunk.rows();
@@ -304,16 +309,10 @@ impl Scheduler {
         state.builders.insert(number, builder);
     }
 
-    /// The rows that a chunk is read from: of sequences, whose rows are not known before, all of the row groups that
-    /// they begin in.
-    fn rows_read(&self, chunk: &Chunk) -> Vec<GroupSlice> {
-        let plan = self.files.plan();
-        let is_packed = plan.token_line().is_some();
-        let read = |slice: &GroupSlice| GroupSlice {
-            group: slice.group,
-            rows: if is_packed { 0..plan.selected_rows()[slice.group as usize] } else { slice.rows.clone() },
-        };
-        chunk.strands.iter().flatten().map(read).collect()
+    /// The rows of a row group that are read for these on the line: of packed sequences, about.
+    pub(crate) fn rows_read(&self, group: u32, rows: &Range<u64>) -> Range<u64> {
+        let (plan, group) = (self.files.plan(), group as usize);
+        plan.token_line().map_or(rows.clone(), |line| line.rows_about(group, rows, plan.selected_rows()[group]))
     }
 
     /// The sources of a row group in as many parts as its size is worth.

@@ -12,11 +12,12 @@
 //! decoded bytes    yes     each row group's (as the rows)
 //! partition values yes     an Arrow IPC stream, a row a file
 //! passing rows     yes     the rule · each row group's rows that pass (as the rows)
+//! token counts     yes     the rule · tokens of a sequence · bytes of a token · each row group's tokens (as the rows)
 //! tags             no      each file's
 //! ```
 //!
 //! Numbers are LEB128 unless a width is named, and then little-endian; texts, the schema and a section's bytes have
-//! their length before them. Names are free for what is to come (token counts, deletes): see [`super::sections`] for
+//! their length before them. Names are free for what is to come (deletes): see [`super::sections`] for
 //! what a reader does that does not know one.
 
 use std::sync::Arc;

@@ -96,6 +96,17 @@ impl TokenLine {
         at(sequences.start)..at(sequences.end)
     }
 
+    /// About which rows of a row group of so many some of its sequences are made of, as if all documents were equally
+    /// long. Of sequences that follow each other, the rows do.
+    pub fn rows_about(&self, group: usize, sequences: &Range<u64>, rows: u64) -> Range<u64> {
+        let (counted, tokens) = (self.tokens[group].max(1), self.range(group, sequences));
+        let at = |token: u64| {
+            let within = token.saturating_sub(self.starts[group]).min(counted);
+            (u128::from(within) * u128::from(rows) / u128::from(counted)) as u64
+        };
+        at(tokens.start)..at(tokens.end)
+    }
+
     /// The line of some of its row groups only.
     pub(super) fn select(&self, tokens: Vec<u64>) -> Result<Self> {
         Self::new(self.rule.clone(), self.seq_len, self.width, tokens)
@@ -135,6 +146,11 @@ mod tests {
                     next = range.end;
                 }
                 prop_assert_eq!(line.decoded_bytes()[group], count * seq_len * 4);
+                let half = count / 2;
+                let (first, second) = (line.rows_about(group, &(0..half), 10), line.rows_about(group, &(half..count), 10));
+                prop_assert_eq!(first.end, second.start, "rows that follow each other");
+                prop_assert!(first.start <= first.end && second.start <= second.end && second.end <= 10);
+                prop_assert!(count == 0 || next < line.start(group + 1) || second.end == 10, "to the row group's end");
             }
             prop_assert_eq!(next, all);
         }
