@@ -13,6 +13,8 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 import shardline
 from shardline import DataLoader, Pack, Plan, StructuredDataset
+from shardline.inspection.state_facts import facts_of, figures_of
+from shardline.state.format import read
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +202,11 @@ def test_a_state_says_what_it_packs(many):
     total = len(packs.token_line(groups_of(files), packs.Pack(50, eos=3)))
     said = str(shardline.describe(state))
     assert "sequences of 50 tokens of column 'ids'" in said
-    assert f"{-(-total // 50):,}" in said
+    found = dict(facts_of(read(state)))
+    assert found["pack"] == "sequences of 50 tokens of column 'ids'"
+    assert f"pack={Pack('ids', seq_len=50, mode='wrap', eos=3)!r}" in found["needs"]
+    figures = figures_of(read(state))
+    assert (figures["rows"], figures["rows_to_come"]) == (-(-total // 50), -(-total // 50) - 2)
     found = shardline.explain(dataset)
     assert (found.num_rows, found.steps) == (-(-total // 50), len(dataset))
     assert found.batch_bytes == 2 * 50 * 16

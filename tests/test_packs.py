@@ -163,11 +163,14 @@ def test_documents_that_are_very_long_and_sequences_of_any_length(tmp_path):
 
 
 def test_files_of_other_types_are_one_line(tmp_path):
-    """The type is the first file's; what the others hold must fit it."""
+    """With widen_types they have the type that holds them all."""
     for number, kind in enumerate([pa.list_(pa.int64()), pa.list_(pa.int32()), pa.large_list(pa.uint16())]):
         table = pa.table({"ids": pa.array([[number, 7], [], [8]], kind)})
         pq.write_table(table, tmp_path / f"{number}.parquet")
-    assert epoch_of(tmp_path, pack=Pack("ids", seq_len=4, mode="wrap", eos=9), batch_size=2) == [
+    pack = Pack("ids", seq_len=4, mode="wrap", eos=9)
+    with pytest.raises(shardline.ShardlineValueError, match='column "ids".*widen_types'):
+        StructuredDataset(tmp_path, pack=pack)
+    assert epoch_of(tmp_path, pack=pack, batch_size=2, widen_types=True) == [
         [0, 7, 9, 8],
         [9, 1, 7, 9],
         [8, 9, 2, 7],
