@@ -160,15 +160,15 @@ def test_counting_shows_a_bar_where_asked_for(tmp_path, capfd):
 
 
 def _counted(rank, path):
-    from shardline.distributed import row_counts
+    from shardline.distributed import plan_broadcast
 
-    counted, count_rows = [], row_counts.count_rows
+    counted, count_rows = [], plan_broadcast.count_rows
 
     def spy(plan, selector, groups, *more, **options):
         counted.extend(groups)
         return count_rows(plan, selector, groups, *more, **options)
 
-    row_counts.count_rows = spy
+    plan_broadcast.count_rows = spy
     dataset = StructuredDataset(path, batch_size=7, filters=[("i", "<", 70)], shuffle=True)
     return counted, ids(dataset), dataset.state_dict()["rows"]["filter"]
 

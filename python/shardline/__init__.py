@@ -44,6 +44,7 @@ from shardline.inspection import (
 from shardline.iteration.report import EpochReport
 from shardline.loader import DataLoader
 from shardline.options.columns import ColumnOptions
+from shardline.options.pack import Pack
 from shardline.quality import ShuffleQuality, shuffle_quality
 from shardline.rewrite import RewriteProgress, RewriteReport, rewrite, row_digest
 from shardline.schema import ColumnSchema, Schema
@@ -68,6 +69,7 @@ __all__ = [
     "FileChangedError",
     "FilesReport",
     "IcebergDataset",
+    "Pack",
     "Plan",
     "RankTimeoutError",
     "Restored",

@@ -162,6 +162,11 @@ class Plan:
     @property
     def passing(self) -> tuple[str, str] | None:
         """(rule, digest of the counts as 32 hex digits); None where all rows stand on the line."""
+    def with_tokens(self, rule: str, projection: Projection, tokens: Sequence[int]) -> Plan:
+        """The same whose rows are packed sequences, with the tokens of each row group counted that `rule` names."""
+    @property
+    def tokens(self) -> tuple[str, str, int] | None:
+        """(rule, digest of the counts as 32 hex digits, tokens of all); None where rows are rows."""
     @property
     def partition_schema(self) -> Any:
         """The folders' columns, as an object with `__arrow_c_schema__`; None where there are none."""
@@ -190,6 +195,9 @@ class Plan:
     @property
     def passing_rows(self) -> list[int]:
         """The rows of each row group that stand on the line: that pass the filter and the sample, and are not deleted."""
+    @property
+    def split_rows(self) -> list[int]:
+        """What splits count of each row group: its rows, or the packed sequences that begin in it."""
     @property
     def decoded_bytes(self) -> list[int]:
         """The bytes of each row group once decoded, of all columns whatever is read: from footers, see docs/design.md."""
@@ -227,6 +235,40 @@ class Projection:
     ) -> Projection:
         """`tensors`: torch and numpy output. `default`, `specs` (by column or dotted path): what `core_spec` makes.
         `groups`: (key, columns, whether they make a matrix). `row_id`: each row's file and number there, too."""
+    @staticmethod
+    def packed(
+        plan: Plan,
+        column: str,
+        *,
+        seq_len: int,
+        bos: int | None,
+        eos: int | None,
+        labels: str | None,
+        extra_token: bool,
+        by_reading: bool,
+    ) -> Projection:
+        """The sequences that a column's lists are packed into. `labels`: "next", "input" or None. `by_reading`: whether
+        tokens are counted by reading the lists, whatever footers say."""
+    def count_tokens(
+        self,
+        plan: Plan,
+        groups: Sequence[int],
+        *,
+        num_threads: int,
+        selector: Selector | None = ...,
+        storage: Storage | None = ...,
+        progress: Callable[[int], object] | None = ...,
+    ) -> list[int]:
+        """The tokens of these row groups. `progress`: told how many row groups are done, every now and then."""
+    def origins(
+        self,
+        plan: Plan,
+        slices: Sequence[tuple[int, int, int, int]],
+        *,
+        selector: Selector | None = ...,
+        storage: Storage | None = ...,
+    ) -> list[list[tuple[int, int, int, int, int]]]:
+        """Of each sequence of (file, row group, first, end), its pieces: (file, row group, row, first token, end token)."""
     @property
     def names(self) -> list[str]:
         """The keys of a batch."""
@@ -390,6 +432,8 @@ class Run:
         of each batch begin at 0 and stand end to end (n_i + 1 of each); padded: one of each batch (n_i, d_i…)."""
     def value_sizes(self, part: int) -> list[int]:
         """jagged and ragged: the values of each batch."""
+    def segments(self, part: int, seq_len: int) -> list[tuple[Any, int, int]]:
+        """Of each batch of packed sequences: a capsule of cu_seqlens, the longest segment, and the tokens that are no padding."""
     def text(self, part: int) -> list[list[Any]]:
         """Of each batch: its str or bytes, None where there is a null."""
     def objects(self, part: int) -> Any:

@@ -14,6 +14,7 @@ from shardline.filters.hive import check_partitioning
 from shardline.filters.sample import check_key
 from shardline.options import validate
 from shardline.options.columns import ColumnOptions, check_column_defaults, check_column_options, check_matrices
+from shardline.options.pack import Pack, check_pack
 from shardline.options.validate import MAX_ROWS, OutputFormat, choice, integer, optional, takes_value, unchecked
 from shardline.sources.request import check_timestamp
 
@@ -336,6 +337,15 @@ class _AsWhat(TypedDict, total=False):
             takes_value(check_matrices),
             'Columns as one matrix (rows, columns) under a key: `{"x": ["f0", "f1"], "y": "label"}`.',
             CONTENT,
+        ),
+    ]
+    pack: Annotated[
+        Pack | None,
+        Argument(
+            None,
+            optional(check_pack),
+            "Documents as sequences of one length, `Pack(column, seq_len=…, mode=…)`, which `batch_size` then counts. "
+            "See docs/how-to/pack.md.",
         ),
     ]
     row_id: Annotated[

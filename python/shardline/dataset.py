@@ -13,7 +13,7 @@ from shardline.compat import tdu
 from shardline.distributed.plan_broadcast import broadcast_plan, open_channels
 from shardline.distributed.ranks import find_ranks
 from shardline.distributed.state_check import StateCheck
-from shardline.errors import ShardlineOSError
+from shardline.errors import ShardlineOSError, ShardlineValueError
 from shardline.footers.opening import opener
 from shardline.footers.stats import Stats
 from shardline.footers.survey import survey
@@ -376,12 +376,16 @@ class StructuredDataset(IterableDataset[Any]):
 
     def rows_at(
         self, step: int, rank: int | None = None, epoch: int | None = None, *, resolve: bool = False
-    ) -> list[tuple[str, int, int, int]]:
+    ) -> list[Any]:
         """The rows of a batch, by arithmetic: (file name, row group, first row, end row), in the batch's order.
 
         `rank`: this one by default. `epoch`: that of the newest iterator by default. ShardlineValueError where there is
         no such step or rank. Under a filter or a sample rows are numbered among those of the row group that pass;
         with `resolve`, among all of its rows, for which the filter's columns of these row groups are read.
+
+        Of packed sequences, the pieces of documents that they are made of, one sequence after the other: (file name,
+        row group, row, first token, end token), the row numbered among all of its row group, and tokens among those
+        of its document, `bos` counted in. The lists of these row groups are read.
         """
         ranks = self._context.settings.num_ranks
         rank = self._context.settings.rank if rank is None else validate.check_int("rank", rank, 0, ranks - 1)
@@ -393,10 +397,15 @@ class StructuredDataset(IterableDataset[Any]):
         )
         order = self._context.source_of(at).order
         rows = order.core.rows(at, intervals)
+        if order.pack is not None:
+            source = self._context.source_of(at)
+            storage = self._context.settings.storage
+            found = source.projection.origins(order.plan, rows, selector=order.selector, storage=storage)
+            return [(order.names[piece[0]], *piece[1:]) for pieces in found for piece in pieces]
         if validate.check_bool("resolve", resolve) and order.selector is not None:
             rows = order.selector.resolve(order.plan, rows)
-        found = [(order.names[file], group, first, end) for file, group, first, end in rows]
-        return [row for row in found if row[0] not in order.left_out]
+        named = [(order.names[file], group, first, end) for file, group, first, end in rows]
+        return [row for row in named if row[0] not in order.left_out]
 
     def head(self, n: int = 5) -> Any:
         """The first `n` rows of the epoch in hand, over all ranks, as one batch; the place stays where it is.
@@ -469,6 +478,8 @@ class StructuredDataset(IterableDataset[Any]):
         >>> StructuredDataset(path).value_counts("label")
         {'a': 2, 'b': 1}
         """
+        if self._order.pack is not None:
+            raise ShardlineValueError("value_counts counts rows, not packed sequences: ask a dataset without pack=")
         return value_counts(self._order, self._context.settings, column)
 
     def measured(self) -> tuple[EpochOrder, Settings]:

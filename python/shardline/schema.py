@@ -13,8 +13,10 @@ from shardline._core import Projection
 from shardline.errors import ColumnNotFoundError
 from shardline.options.columns import ColumnOptions
 from shardline.options.near import near
+from shardline.options.pack import Pack
 from shardline.reading.column_specs import options_of
 from shardline.reading.layout import Node, entries_of, fields_of
+from shardline.reading.packed import keys_of
 from shardline.settings import Settings
 
 _NAMED = 20
@@ -25,9 +27,9 @@ class ColumnSchema:
     """One key of a batch.
 
     `kind`: "dense" (a tensor), "jagged" (a nested tensor; values and offsets for numpy), "padded", "ragged" (uint8
-    values and offsets), "text" (a list of str or bytes), "objects" (a list of Python objects), "dict", or "arrow".
-    `shape`: that of a row, None where rows differ. `unit`: of dates, times and durations, as numpy names it.
-    `nulls`: the policy; "id" where a null has an id of its own. `fields`: of a dict.
+    values and offsets), "text" (a list of str or bytes), "objects" (a list of Python objects), "dict", "arrow", or
+    "int" (one a batch). `shape`: that of a row, None where rows differ. `unit`: of dates, times and durations, as numpy
+    names it. `nulls`: the policy; "id" where a null has an id of its own. `fields`: of a dict.
     """
 
     name: str
@@ -142,6 +144,8 @@ def _short(kind: Any) -> str:
 def describe_columns(projection: Projection, settings: Settings, vocabulary: Callable[[str], list[Any]]) -> Schema:
     """The schema of a projection's batches; `vocabulary` gives that of a column when it is asked for."""
     arrow = pa.schema(projection.schema)
+    if settings.pack is not None:
+        return Schema(_packed(settings.pack, arrow), arrow)
     types = dict(zip(arrow.names, arrow.types, strict=True))
 
     def of(
@@ -190,6 +194,21 @@ def describe_columns(projection: Projection, settings: Settings, vocabulary: Cal
         matrix = len(sources) > 1 or matrices.get(name, False)
         columns.append(of(name, name if matrix else sources[0], role, sources, node, types.get(sources[0])))
     return Schema(columns, arrow)
+
+
+def _packed(pack: Pack, arrow: pa.Schema) -> list[ColumnSchema]:
+    """The keys of a batch of packed sequences."""
+    (field,) = arrow
+    wide = {"input_ids": torch.int64, "labels": torch.int64}
+    found = [
+        ColumnSchema(
+            name, (pack.column,), field.type, "dense", dtype=wide.get(name, torch.int32), shape=(pack.seq_len,)
+        )
+        for name in keys_of(pack)
+    ]
+    borders = ColumnSchema("cu_seqlens", (pack.column,), field.type, "dense", dtype=torch.int32)
+    counts = [ColumnSchema(name, (pack.column,), field.type, "int") for name in ("max_seqlen", "num_tokens")]
+    return [*found, borders, *counts]
 
 
 def _has_ids(item: pa.DataType, asked: Mapping[str, Any], settings: Settings, path: str) -> bool:

@@ -10,8 +10,18 @@ from shardline.filters.row_filter import RowFilter
 from shardline.filters.sample import check_sample
 from shardline.options import validate
 from shardline.options.columns import ColumnOptions, Matrix
+from shardline.options.pack import Pack, check_beside
 from shardline.options.validate import OutputFormat
 from shardline.sources.request import TableRequest, request_of
+
+_NOT_PACKED: dict[str, Any] = {
+    "columns": None,
+    "column_options": {},
+    "column_defaults": ColumnOptions(),
+    "matrices": (),
+    "row_id": False,
+}
+"""Arguments that say how columns are delivered, and what they are set to where they say nothing."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,7 @@ class Settings:
     column_options: Mapping[str, ColumnOptions]
     column_defaults: ColumnOptions
     matrices: tuple[Matrix, ...]
+    pack: Pack | None
     row_id: bool
     transform: Callable[[Any], Any] | None
     rank: int
@@ -52,6 +63,7 @@ class Settings:
     @staticmethod
     def of(values: Mapping[str, Any], *, rank: int, num_ranks: int, storage: Storage | None) -> "Settings":
         """The settings that checked arguments come to, of one rank."""
+        check_beside(values["pack"], dict(values), _NOT_PACKED)
         sample = check_sample(values["sample"], values["subset"], values["sample_seed"], values["subset_by"])
         found = {
             **{each.name: values[each.name] for each in fields(Settings) if each.name in values},

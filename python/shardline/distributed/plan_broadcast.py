@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from shardline import errors
-from shardline._core import Plan, Selector
+from shardline._core import Plan, Projection, Selector
 from shardline.arguments import CONTENT, DatasetArguments
 from shardline.distributed.kv_store import RankChannel
 from shardline.distributed.ranks import Ranks
 from shardline.distributed.row_counts import count_shared
-from shardline.planning.build import count_rows, draw_seed, fit_plan, with_counts
+from shardline.planning.build import count_rows, count_tokens, draw_seed, fit_plan, with_counts, with_tokens
 from shardline.planning.listing import list_files
 from shardline.settings import Settings
 from shardline.signature import declared
@@ -60,7 +60,8 @@ def broadcast_plan(
 ) -> tuple[Plan, int]:
     """`build_plan` for all ranks: the same plan and seed on every rank, as is the error where there is one.
 
-    The first rank lists the files and draws the seed; every rank counts a part of the rows that pass.
+    The first rank lists the files and draws the seed; every rank counts a part of the rows that pass, and of the
+    tokens.
     """
     plan, seed = _plan_and_seed(paths, plan, settings, channel)
 
@@ -68,11 +69,37 @@ def broadcast_plan(
         if settings.row_filter.filter is None:  # a sample is counted by arithmetic
             groups = list(range(plan.num_row_groups))
             return count_rows(plan, selector, groups, settings, show_progress=False)
+
+        def count_part(groups: list[int], shown: bool) -> list[int]:
+            return count_rows(plan, selector, groups, settings, show_progress=shown)
+
         return count_shared(
-            plan, selector, settings, channel, show_progress=show_progress, message=_message, raise_message=_raise
+            plan,
+            channel,
+            count_part,
+            topic="counts",
+            what="rows that pass the filter",
+            show_progress=show_progress,
+            message=_message,
+            raise_message=_raise,
         )
 
-    return with_counts(plan, settings.row_filter, count), seed
+    def count_all(plan: Plan, projection: Projection) -> list[int]:
+        def count_part(groups: list[int], shown: bool) -> list[int]:
+            return count_tokens(plan, projection, groups, settings, show_progress=shown)
+
+        return count_shared(
+            plan,
+            channel,
+            count_part,
+            topic="tokens",
+            what="tokens",
+            show_progress=show_progress,
+            message=_message,
+            raise_message=_raise,
+        )
+
+    return with_tokens(with_counts(plan, settings.row_filter, count), settings, count_all), seed
 
 
 def _plan_and_seed(

@@ -98,7 +98,8 @@ def try_resume(state: Mapping[str, Any], path: Paths, **arguments: Any) -> tuple
         (whether it can, what it would do or what differs).
     """
     needs = {name: value for name, value in needs_of(read(state)).items() if name != "filters"}
-    given = {"output_format": "arrow", "rank": 0, "num_ranks": 1, **needs, **arguments}
+    form = "torch" if "pack" in needs else "arrow"
+    given = {"output_format": form, "rank": 0, "num_ranks": 1, **needs, **arguments}
     dataset = StructuredDataset(path, **given)
     try:
         dataset.load_state_dict(state)
@@ -141,6 +142,8 @@ def _resumes(
         why.append("their samples differ")
     if a.rows.source != b.rows.source:
         why.append("they are of other tables, or of other versions or deletes of one")
+    if a.rows.pack != b.rows.pack:
+        why.append("documents are packed in other ways")
     if a.rows.order_version != b.rows.order_version:
         why.append("they are of other versions of the order")
     if why:

@@ -28,7 +28,7 @@ class Explanation:
     num_files: int
     num_row_groups: int
     num_rows: int
-    """Rows that pass, over all ranks."""
+    """Rows that pass, or packed sequences, over all ranks."""
     num_ranks: int
     num_shards: int
     splits: int
@@ -178,6 +178,8 @@ def explain(
     found = survey(order.names, opener(plan.root, settings.storage), settings.num_threads)
     wanted = _share(found, columns)
     row_bytes = sum(plan.decoded_bytes) * wanted / max(1, plan.num_rows)
+    if settings.pack is not None:
+        row_bytes = settings.pack.row_bytes
     window_bytes = rows * row_bytes / shuffle.windows if shuffle.windows else 0.0
     ahead = min(settings.prefetch_bytes, rows * row_bytes / ranks)
     mixed = window_bytes * (1 if shuffle.windows == 1 else 1 + shards // ranks)
@@ -221,7 +223,8 @@ def _share(found: Survey, columns: set[str]) -> float:
 def _splits(order: EpochOrder, settings: Settings) -> int:
     """How many splits there are, by the rule of docs/order.md."""
     plan, shuffle = order.plan, order.shuffle
-    groups = zip(plan.group_rows, plan.group_bytes, strict=True)
+    split_rows = plan.split_rows
+    total, groups = sum(split_rows), zip(split_rows, plan.group_bytes, strict=True)
     count = 0
     for number in plan.group_counts:
         length = size = 0
@@ -233,7 +236,7 @@ def _splits(order: EpochOrder, settings: Settings) -> int:
                 length > 0
                 and size + bytes_ <= shuffle.split_bytes
                 and (shuffle.split_rows is None or length + rows <= shuffle.split_rows)
-                and (not settings.shuffle or 64 * (length + rows) <= plan.num_rows)
+                and (not settings.shuffle or 64 * (length + rows) <= total)
             )
             count, length, size = count + (not fits), length * fits + rows, size * fits + bytes_
     return count

@@ -64,7 +64,7 @@ def _measured(order: EpochOrder, settings: Settings, column_bytes: int) -> Rate:
         column_options={},
         column_defaults=ColumnOptions(),
         matrices=(),
-        output_format="arrow",
+        output_format="numpy" if settings.pack else "arrow",
         transform=None,
         drop_last=False,
         shuffle=False,
@@ -77,7 +77,7 @@ def _measured(order: EpochOrder, settings: Settings, column_bytes: int) -> Rate:
     rows, first, now = 0, 0.0, began
     try:
         for batch in batches:
-            rows += batch.num_rows
+            rows += len(batch["input_ids"]) if settings.pack else batch.num_rows
             now = time.perf_counter()
             first = first or now - began
             if now - began > _SECONDS:

@@ -1,18 +1,22 @@
 """What a state says, in figures and in words: the place, the order, and what resuming it needs."""
 
+from dataclasses import asdict
 from typing import Any
 
 from shardline import text
 from shardline._core import ORDER_VERSION, Legs
 from shardline.errors import ShardlineError
 from shardline.planning.source import describe_source
+from shardline.options.pack import PACK_VERSION, Pack
 from shardline.state.format import SavedState
 
 _RANKS = 1024
 
 
 def line_rows(saved: SavedState) -> int | None:
-    """The rows of a state's line; None where the state does not say how many pass its filter."""
+    """The rows, or sequences, of a state's line; None where the state does not say how many pass its filter."""
+    if saved.rows.pack is not None:
+        return int(saved.rows.pack["sequences"])
     if saved.rows.filter is None and saved.rows.sample is None:
         return saved.files.rows - (saved.rows.source["deleted"] if saved.rows.source is not None else 0)
     return sum(sum(groups.passing) for groups in saved.files.groups.values()) or None
@@ -31,7 +35,7 @@ def figures_of(saved: SavedState) -> dict[str, Any]:
         "ranks": _ranks(saved),
         "rows_to_come": None,
         "percent": None,
-        "needs": needs_of(saved),
+        "needs": {name: asdict(value) if name == "pack" else value for name, value in needs_of(saved).items()},
     }
     if rows:
         try:
@@ -69,6 +73,8 @@ def facts_of(saved: SavedState) -> list[tuple[str, str]]:
     found.append(
         ("order", rows.shuffle.describe(rows.seed, figures["rows"]) if known else f"version {rows.order_version}")
     )
+    if rows.pack is not None:
+        found.append(("pack", f"sequences of {rows.pack['seq_len']:,} tokens of column {rows.pack['column']!r}"))
     if rows.filter is not None:
         found.append(("filter", str(rows.filter["rows"])))
     if rows.sample is not None:
@@ -80,7 +86,7 @@ def facts_of(saved: SavedState) -> list[tuple[str, str]]:
         found.append(("left out", text.listed(sorted(rows.left_out))))
     named = text.listed([name for name, _, _ in saved.files.table], 3) if saved.files.table else "by digest only"
     found.append(("files", f"{saved.files.count:,} ({named}), {text.counted(saved.files.rows, 'row')}"))
-    needs = [f"{name}={value!r}" for name, value in figures["needs"].items() if name != "filters"]
+    needs = [f"{name}={value!r}" for name, value in needs_of(saved).items() if name != "filters"]
     found.append(("needs", ", ".join([*needs, *(["the filter"] if rows.filter is not None else [])])))
     return found
 
@@ -95,6 +101,9 @@ def needs_of(saved: SavedState) -> dict[str, Any]:
         found |= {"shuffle": True, "shuffle_seed": rows.seed}
     if rows.source is not None and rows.source["kind"] == "delta":
         found["format"] = "delta"
+    if rows.pack is not None and rows.pack["version"] == PACK_VERSION:
+        kept = {name: rows.pack[name] for name in ("column", "seq_len", "mode", "bos", "eos")}
+        found["pack"] = Pack(**kept)
     if rows.filter is not None:
         found["filters"] = str(rows.filter["rows"])
     if rows.sample is not None:

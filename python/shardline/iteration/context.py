@@ -127,6 +127,7 @@ class EpochContext:
             asked=self.progress.asked,
             left_out=order.left_out,
             source=order.source,
+            pack=order.pack,
         )
 
     # What moves it

@@ -8,10 +8,11 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from shardline._core import Plan, Selector
+from shardline._core import Plan, Projection, Selector
 from shardline.errors import ShardlineValueError
 from shardline.filters.hive import attach
 from shardline.filters.row_filter import RowFilter, rule_in_words
+from shardline.options.pack import pack_in_words
 from shardline.planning.listing import list_files
 from shardline.settings import Settings
 
@@ -19,6 +20,8 @@ log = logging.getLogger("shardline")
 
 Count = Callable[[Plan, Selector], list[int]]
 """Counts the passing rows of each row group."""
+CountTokens = Callable[[Plan, Projection], list[int]]
+"""Counts the tokens of each row group."""
 
 
 def build_plan(
@@ -42,7 +45,11 @@ def _counted(plan: Plan, settings: Settings, *, show_progress: bool) -> Plan:
         groups = list(range(plan.num_row_groups))
         return count_rows(plan, selector, groups, settings, show_progress=show_progress)
 
-    return with_counts(plan, settings.row_filter, count)
+    def count_all(plan: Plan, projection: Projection) -> list[int]:
+        groups = list(range(plan.num_row_groups))
+        return count_tokens(plan, projection, groups, settings, show_progress=show_progress)
+
+    return with_tokens(with_counts(plan, settings.row_filter, count), settings, count_all)
 
 
 def fit_plan(plan: Plan, row_filter: RowFilter) -> Plan:
@@ -93,6 +100,52 @@ def count_rows(
             bar.update(done - bar.n)
 
         return selector.count(plan, groups, num_threads=settings.num_threads, progress=progress)
+
+
+def with_tokens(plan: Plan, settings: Settings, count: CountTokens) -> Plan:
+    """The plan whose rows are packed sequences, where this is asked for. Tokens are counted unless the plan has them.
+
+    Raises:
+        ShardlineValueError: The plan was made for another pack, or for one where none is asked for.
+    """
+    pack = settings.pack
+    rule = None if pack is None else pack.rule(settings.row_filter.rule)
+    if plan.tokens is not None and plan.tokens[0] != rule:
+        here = "pack= is not given" if rule is None else f"{pack_in_words(rule)} is asked for"
+        raise ShardlineValueError(
+            f"this plan was made for packed sequences ({pack_in_words(plan.tokens[0])}), and {here}: give the plan of "
+            "a dataset with the same pack= and filters, or the path"
+        )
+    if pack is None or rule is None or plan.tokens is not None:
+        return plan
+    projection = pack.projection(plan)
+    plan = plan.with_tokens(rule, projection, count(plan, projection))
+    if plan.tokens is not None and plan.tokens[2] == 0:
+        raise ShardlineValueError(
+            f"column {pack.column!r} has no token: every list of the {plan.num_rows:,} rows is empty, null or left out "
+            "by filters=; name another column, or ask for more rows"
+        )
+    return plan
+
+
+def count_tokens(
+    plan: Plan, projection: Projection, groups: list[int], settings: Settings, *, show_progress: bool
+) -> list[int]:
+    """The tokens of each of `groups` (indices of row groups), counted by this process's threads."""
+    selector = settings.row_filter.selector(plan)
+    threads, storage = settings.num_threads, settings.storage
+    if not show_progress:
+        return projection.count_tokens(plan, groups, num_threads=threads, selector=selector, storage=storage)
+    from tqdm.auto import tqdm
+
+    with tqdm(total=len(groups), desc="counting tokens", unit="row group") as bar:
+
+        def progress(done: int) -> None:
+            bar.update(done - bar.n)
+
+        return projection.count_tokens(
+            plan, groups, num_threads=threads, selector=selector, storage=storage, progress=progress
+        )
 
 
 def draw_seed() -> int:

@@ -11,6 +11,7 @@ from shardline._core import Plan
 from shardline.errors import ShardlineValueError
 from shardline.filters.row_filter import RowFilter
 from shardline.filters.sample import SAMPLE_VERSION
+from shardline.options.pack import pack_entry
 from shardline.planning.file_table import files_entry
 from shardline.planning.shuffle import Shuffle
 from shardline.planning.source import source_of
@@ -32,6 +33,7 @@ class EpochOrder:
         self.selector = rows.selector(plan)
         self.filter, self.sample = _entries(rows, plan)
         self.source = source_of(plan)
+        self.pack = pack_entry(plan)
 
     @cached_property
     def entry(self) -> dict[str, Any]:
@@ -41,7 +43,7 @@ class EpochOrder:
     @cached_property
     def digest(self) -> str:
         """Equal where files, order and what is left out are."""
-        return f"{self.plan.digest} {self.entry} {sorted(self.left_out)} {self.source}"
+        return f"{self.plan.digest} {self.entry} {sorted(self.left_out)} {self.source} {self.pack}"
 
     @property
     def num_rows(self) -> int:
@@ -63,7 +65,16 @@ class EpochOrder:
         return [name for name, _, _ in self.plan.files()]
 
     def leaving_out(self, files: Collection[str]) -> "EpochOrder":
-        """The same order, with exactly these files left out."""
+        """The same order, with exactly these files left out.
+
+        Raises:
+            ShardlineValueError: Rows are packed sequences, which may go on in such a file.
+        """
+        if files and self.pack is not None:
+            raise ShardlineValueError(
+                f"leave_out: packed sequences go on from file to file, so that none can be left out ({min(files)!r}): "
+                "put it back, or start afresh with the other files"
+            )
         order = copy.copy(self)
         order.left_out = frozenset(files)
         for cached in ("left_out_files", "digest"):

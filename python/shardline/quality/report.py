@@ -133,6 +133,11 @@ def measured_order(
         )
     size = dataset.batch_size if batch_size is None else validate.check_int("batch_size", batch_size, 1, 2**40)
     order, settings = dataset.measured()
+    if order.pack is not None:
+        raise ShardlineValueError(
+            "shuffle_quality measures how rows of the files are mixed, and with pack= rows are packed sequences: "
+            "measure a loader with the same shuffle settings and without pack="
+        )
     check_batches(order.num_rows, dataset.num_shards, size)
     return order, settings, dataset.num_shards, size, dataset.epoch
 

@@ -24,6 +24,8 @@ _INDEX = re.compile(r"__index_level_\d+__")
 
 def project(plan: Plan, settings: Settings) -> Projection:
     """The columns to deliver, checked against the plan's schema."""
+    if settings.pack is not None:
+        return settings.pack.projection(plan)
     whole = pa.schema(plan.schema).names
     names = set(whole) if settings.column_options else set()
     specs = {}

@@ -85,6 +85,11 @@ def _column(output_format: OutputFormat, name: str, role: str, node: Node, type_
     return column
 
 
+def dense_maker(output_format: OutputFormat) -> Callable[[int], _Column]:
+    """Of the number of a part, the function that makes tensors or arrays (n, d…) of it."""
+    return _numpy_dense if output_format == "numpy" else _torch_dense
+
+
 def _arrow_batches(run: Run) -> list[Batch]:
     """Record batches that are slices of the run's, without a copy."""
     whole, start, batches = pa.record_batch(run.arrow()), 0, []

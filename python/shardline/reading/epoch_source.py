@@ -6,6 +6,7 @@ from shardline._core import Projection
 from shardline.planning.epoch_order import EpochOrder
 from shardline.reading.column_specs import project
 from shardline.reading.convert import Convert, converter
+from shardline.reading.packed import packed_converter
 from shardline.settings import Settings
 
 
@@ -20,6 +21,8 @@ class EpochSource(NamedTuple):
     def of(order: EpochOrder, settings: Settings) -> "EpochSource":
         """The source of an order's plan."""
         projection = project(order.plan, settings)
+        if settings.pack is not None:
+            return EpochSource(order, projection, packed_converter(settings.output_format, settings.pack))
         return EpochSource(order, projection, converter(settings.output_format, projection))
 
 

@@ -83,11 +83,12 @@ def build(
     asked: int | None = None,
     left_out: Collection[str] = (),
     source: Source | None = None,
+    pack: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A state. The packed table of `files` is shared by all states of a plan, and not copied."""
     state = {
         "shardline": STATE_VERSION,
-        "rows": build_rows(order, filter, sample, left_out, source),
+        "rows": build_rows(order, filter, sample, left_out, source, pack),
         "epoch": epoch,
         "ended": ended,
         "num_shards": num_shards,
@@ -219,6 +220,8 @@ def describe(state: Any) -> str:
         lines.append(f"  {rows.shuffle.describe(rows.seed)}")
     else:
         lines.append(f"  in an order that this shardline, of order version {ORDER_VERSION}, cannot describe")
+    if rows.pack is not None:
+        lines.append(f"  packed sequences of {rows.pack['seq_len']:,} tokens of column {rows.pack['column']!r}")
     if rows.filter is not None:
         lines.append(f"  rows that pass the filter {rows.filter['rows']}")
     if sample is not None:

@@ -1,6 +1,7 @@
 """Whether a saved state fits a dataset, and what the dataset then does: go on in the state's leg, or cut a new one."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from shardline._core import ORDER_VERSION, Legs, Plan
 from shardline.errors import ShardlineValueError
@@ -104,6 +105,10 @@ def resume(
         if then and now and then != now:
             cure = "the files' contents differ, though their footers do not: put the old ones back, or start afresh"
             differences.append(Difference("rows that pass", then, now, cure))
+        then, now = (entry and entry["counts"] for entry in (rows.pack, order.pack))
+        if then and now and then != now and not differences:
+            cure = "the files' tokens are others, though their footers are not: put the old files back, or start afresh"
+            differences.append(Difference("tokens of the row groups", then, now, cure))
     if differences:
         raise mismatch(differences)
     order = order.leaving_out(left_out)
@@ -144,7 +149,28 @@ def _row_differences(saved: SavedRows, order: EpochOrder) -> list[Difference]:
         compare(
             called, was.get(name), here.get(name), "give sample= or subset=, subset_by= and sample_seed=, as it was"
         )
-    return found
+    return [*found, *_pack_differences(saved.pack, order.pack)]
+
+
+def _pack_differences(saved: dict[str, Any] | None, here: dict[str, Any] | None) -> list[Difference]:
+    """How documents are packed."""
+    if saved is None or here is None:
+        if saved is here:
+            return []
+        cure = (
+            "leave pack= out" if saved is None else f"give pack=Pack({saved['column']!r}, seq_len=…, mode=…) as it was"
+        )
+        then, now = ("none" if each is None else f"sequences of {each['column']!r}" for each in (saved, here))
+        return [Difference("pack", then, now, cure)]
+    names = ("version", "mode", "column", "seq_len", "bos", "eos")
+    cures = {"version": "use the shardline that saved the state"}
+    return [
+        Difference(
+            f"{name} of pack", saved[name], here[name], cures.get(name, f"give {name}={saved[name]!r} as it was")
+        )
+        for name in names
+        if saved[name] != here[name]
+    ]
 
 
 def source_difference(saved: Source | None, here: Source | None) -> Difference | None:

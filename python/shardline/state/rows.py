@@ -1,8 +1,8 @@
 """What defines the rows of a run and their order: `rows`, one dict of the state.
 
 All that decides which rows an epoch has, or where they stand, is in this dict. A reader that ignored any of it would
-lose rows in silence, so a key that it does not know is refused. A key that comes later (`pack`, `mixture`) is
-to be written only where it is used, as `source` is, so that older versions read the states without it.
+lose rows in silence, so a key that it does not know is refused. A key that comes later (`mixture`) is to be written only
+where it is used, as `source` and `pack` are, so that older versions read the states without it.
 """
 
 from collections.abc import Collection, Mapping
@@ -21,6 +21,7 @@ _KEYS: dict[str, frozenset[str]] = {
     "sample": frozenset({"version", "columns", "low", "high", "seed"}),
     "left_out": frozenset(),
     "source": frozenset(SOURCE_KEYS),
+    "pack": frozenset({"version", "mode", "column", "seq_len", "bos", "eos", "sequences", "counts"}),
 }
 """The keys of `rows`, and those of each that is a dict."""
 
@@ -39,6 +40,8 @@ class SavedRows:
     """Names of files whose rows are left out of their batches."""
     source: Source | None
     """The version of a table that the files are; None for plain files."""
+    pack: dict[str, Any] | None = None
+    """How documents are packed, where rows are sequences."""
 
 
 def build_rows(
@@ -47,6 +50,7 @@ def build_rows(
     sample: Mapping[str, Any] | None,
     left_out: Collection[str],
     source: Source | None,
+    pack: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The dict of a state."""
     rows = {
@@ -56,7 +60,11 @@ def build_rows(
         # Even if empty: torch.distributed.checkpoint loads only the keys that a fresh state has.
         "left_out": sorted(left_out),
     }
-    return rows if source is None else {**rows, "source": dict(source)}
+    if source is not None:
+        rows["source"] = dict(source)
+    if pack is not None:
+        rows["pack"] = dict(pack)
+    return rows
 
 
 def unknown_keys(rows: Mapping[str, Any]) -> list[str]:
@@ -81,6 +89,7 @@ def read_rows(form: Form, rows: Mapping[str, Any]) -> SavedRows:
         sample=_sample(form, rows.get("sample", MISSING)),
         left_out=_names(form, "rows.left_out", rows.get("left_out", MISSING)),
         source=_source(form, rows.get("source")),
+        pack=_pack(form, rows.get("pack")),
     )
 
 
@@ -132,6 +141,19 @@ def _sample(form: Form, value: Any) -> dict[str, Any] | None:
     elif columns is not None and not (isinstance(columns, list) and all(isinstance(each, str) for each in columns)):
         form.wrong.append(f"{where}.columns must be null or a list of names, not {short(columns)}")
     return {**found, "columns": columns}
+
+
+def _pack(form: Form, value: Any) -> dict[str, Any] | None:
+    where = "rows.pack"
+    kinds = {"version": int, "mode": str, "column": str, "seq_len": int, "sequences": int, "counts": str}
+    found = form.part(where, value, kinds)
+    if found is None or not isinstance(value, Mapping):
+        return None
+    for name in ("bos", "eos"):
+        token = value.get(name, MISSING)
+        if token is not None and (not isinstance(token, int) or isinstance(token, bool)):
+            form.wrong.append(f"{where}.{name} must be null or an integer, not {short(token)}")
+    return {**found, "bos": value.get("bos"), "eos": value.get("eos")}
 
 
 def _names(form: Form, where: str, value: Any) -> frozenset[str]:

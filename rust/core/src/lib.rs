@@ -11,6 +11,7 @@
 //! | [`fetch`] | the bytes of open files, fetched ahead where they are in a store |
 //! | [`decode`] | pages to Arrow, in the form that is delivered |
 //! | [`select`] | which rows pass a sample and a filter |
+//! | [`pack`] | documents end to end, as sequences of one length |
 //! | [`assemble`] | the threads, and the batches in their order |
 //! | [`tensor`] | Arrow memory as tensors |
 //! | [`digest`] | whether two data sets hold the same rows |
@@ -34,6 +35,7 @@ pub mod digest;
 pub mod fetch;
 pub mod files;
 pub mod order;
+pub mod pack;
 pub mod schedule;
 pub mod select;
 pub mod store;

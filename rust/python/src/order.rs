@@ -29,12 +29,17 @@ fn with_groups<T>(
     then: impl FnOnce(Groups<'_>) -> shardline_core::Result<T>,
 ) -> shardline_core::Result<T> {
     let file_ends: Vec<u32> = (0..plan.num_files()).map(|file| plan.groups(file).end as u32).collect();
-    then(Groups {
+    let of_rows = Groups {
         rows: plan.group_rows(),
         passing: plan.selects_rows().then(|| plan.line_rows()),
         bytes: plan.group_bytes(),
         decoded: plan.decoded_bytes(),
         file_ends: &file_ends,
+    };
+    // Packed sequences are rows: all of them pass.
+    then(match plan.token_line() {
+        Some(line) => Groups { rows: line.sequences(), passing: None, decoded: line.decoded_bytes(), ..of_rows },
+        None => of_rows,
     })
 }
 

@@ -11,12 +11,13 @@ use pyo3::types::PyBytes;
 use shardline_core::Error;
 use shardline_core::decode::build_vocabulary;
 use shardline_core::files::remote::StoreAccess;
-use shardline_core::files::{self, AbsentFile, FileFilter, SchemaMerge, SelectedRows, TableColumns};
+use shardline_core::files::{self, AbsentFile, FileFilter, SchemaMerge, SelectedRows, TableColumns, TokenLine};
 use shardline_core::sync::lock;
 
 use crate::calls::call;
 use crate::capsule::{ArrowRows, ArrowSchema};
 use crate::error::OrRaise;
+use crate::projection::Projection;
 use crate::spec::column_of;
 use crate::storage::{self, Storage};
 
@@ -29,10 +30,12 @@ pub(crate) struct Plan(pub(crate) Arc<files::Plan>);
 
 impl PartialEq for Plan {
     fn eq(&self, other: &Self) -> bool {
-        self.0.digest() == other.0.digest()
-            && self.0.passing() == other.0.passing()
-            && self.0.deleted() == other.0.deleted()
-            && self.0.source() == other.0.source()
+        let (one, other) = (&self.0, &other.0);
+        one.digest() == other.digest()
+            && one.passing() == other.passing()
+            && one.deleted() == other.deleted()
+            && one.source() == other.source()
+            && one.token_line() == other.token_line()
     }
 }
 
@@ -170,6 +173,18 @@ impl Plan {
         self.0.passing().map(|passing| (passing.rule.as_str(), format!("{:032x}", passing.digest())))
     }
 
+    fn with_tokens(&self, py: Python<'_>, rule: String, projection: &Projection, tokens: Vec<u64>) -> PyResult<Self> {
+        let (seq_len, width) = projection.sequence()?;
+        let made = py.detach(|| self.0.with_token_line(TokenLine::new(rule, seq_len, width, tokens)?)).or_raise()?;
+        Ok(Self(Arc::new(made)))
+    }
+
+    #[getter]
+    fn tokens(&self) -> Option<(&str, String, u64)> {
+        let line = self.0.token_line()?;
+        Some((line.rule(), format!("{:032x}", line.digest()), line.num_tokens()))
+    }
+
     #[getter]
     fn partition_schema(&self) -> Option<ArrowSchema> {
         self.0.partitions().map(|values| ArrowSchema(values.schema().as_ref().clone()))
@@ -222,7 +237,13 @@ impl Plan {
 
     #[getter]
     fn passing_rows(&self) -> Vec<u64> {
-        self.0.line_rows().to_vec()
+        self.0.selected_rows().to_vec()
+    }
+
+    #[getter]
+    fn split_rows(&self) -> Vec<u64> {
+        let of_plan = self.0.group_rows();
+        self.0.token_line().map_or(of_plan, |line| line.sequences()).to_vec()
     }
 
     #[getter]

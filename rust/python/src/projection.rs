@@ -1,21 +1,142 @@
 //! `Projection`: the columns to deliver, checked.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use shardline_core::decode::{self, ArrayLayout, Node, OutputKey, ProjectionSpec, Role};
+use shardline_core::decode::{self, ArrayLayout, Labels, Node, OutputKey, Pack, ProjectionSpec, Role};
+use shardline_core::order::GroupSlice;
+use shardline_core::pack;
+use shardline_core::select;
+use shardline_core::{Error, Result};
 
 use crate::capsule::ArrowSchema;
-use crate::error::OrRaise;
+use crate::error::{OrRaise, raise};
 use crate::plan::Plan;
+use crate::select::Selector;
 use crate::spec::{PySpec, array_of};
+use crate::storage::{self, Storage};
 
 #[pyclass(frozen, module = "shardline._core")]
 pub(crate) struct Projection(pub(crate) decode::Projection);
 
+impl Projection {
+    /// L, and the bytes of a token in the files.
+    pub(crate) fn sequence(&self) -> PyResult<(u64, u64)> {
+        let of = |(column, pack): (&decode::SourceColumn, &Pack)| {
+            let width = decode::token_width(column.field.data_type())?;
+            Some((pack.seq_len as u64, width as u64))
+        };
+        self.0.pack().and_then(of).ok_or_else(|| raise(Error::internal("only packed columns have tokens")))
+    }
+}
+
+/// The file, the row group in it, the row in that, and the range of the document's tokens.
+type Origin = (usize, usize, u64, u64, u64);
+
 #[pymethods]
 impl Projection {
+    #[staticmethod]
+    #[pyo3(signature = (plan, column, *, seq_len, bos, eos, labels, extra_token, by_reading))]
+    #[allow(clippy::too_many_arguments, reason = "they are Python's keywords")]
+    fn packed(
+        plan: &Plan,
+        column: String,
+        seq_len: usize,
+        bos: Option<i64>,
+        eos: Option<i64>,
+        labels: Option<&str>,
+        extra_token: bool,
+        by_reading: bool,
+    ) -> PyResult<Self> {
+        let labels = match labels {
+            None => None,
+            Some("next") => Some(Labels::Next),
+            Some("input") => Some(Labels::Input),
+            Some(other) => return Err(raise(Error::Argument(format!("there are no labels {other:?}")))),
+        };
+        let pack = Pack { column, seq_len, bos, eos, labels, extra_token, by_reading };
+        decode::Projection::packed(&plan.0, pack).or_raise().map(Self)
+    }
+
+    #[pyo3(signature = (plan, groups, *, num_threads, selector=None, storage=None, progress=None))]
+    #[allow(clippy::too_many_arguments, reason = "they are Python's keywords")]
+    fn count_tokens(
+        &self,
+        py: Python<'_>,
+        plan: &Plan,
+        groups: Vec<usize>,
+        num_threads: usize,
+        selector: Option<&Selector>,
+        storage: Option<&Storage>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Vec<u64>> {
+        let total = plan.0.num_row_groups();
+        if let Some(group) = groups.iter().find(|&&group| group >= total) {
+            return Err(raise(Error::Argument(format!("row group {group} is none of {total}"))));
+        }
+        let from = storage::planning(storage);
+        let metrics = Arc::clone(&from.metrics);
+        let selector: Option<&Arc<select::Selector>> = selector.map(|selector| &selector.0);
+        let mut interrupted = None;
+        let counted = py.detach(|| {
+            pack::count_tokens(&plan.0, from, selector, &self.0, &groups, num_threads, |done| {
+                let told = Python::attach(|py| {
+                    py.check_signals()?;
+                    progress.as_ref().map_or(Ok(()), |progress| progress.call1(py, (done,)).map(|_| ()))
+                });
+                told.map_err(|error| {
+                    interrupted = Some(error);
+                    Error::Closed
+                })
+            })
+        });
+        storage::log(py, &metrics.take_notes())?;
+        match interrupted {
+            Some(error) => Err(error),
+            None => counted.or_raise(),
+        }
+    }
+
+    #[pyo3(signature = (plan, slices, *, selector=None, storage=None))]
+    fn origins(
+        &self,
+        py: Python<'_>,
+        plan: &Plan,
+        slices: Vec<(usize, usize, u64, u64)>,
+        selector: Option<&Selector>,
+        storage: Option<&Storage>,
+    ) -> PyResult<Vec<Vec<Origin>>> {
+        let from = storage::planning(storage);
+        let metrics = Arc::clone(&from.metrics);
+        let selector: Option<&Arc<select::Selector>> = selector.map(|selector| &selector.0);
+        let found = py.detach(|| {
+            let plan = &plan.0;
+            let slice = |(file, group, start, end): (usize, usize, u64, u64)| {
+                let known = file < plan.num_files() && group < plan.groups(file).len();
+                let global = if known { u32::try_from(plan.groups(file).start + group).ok() } else { None };
+                global
+                    .filter(|&group| start <= end && end <= plan.line_rows()[group as usize])
+                    .map(|group| GroupSlice { group, rows: start..end })
+                    .ok_or_else(|| {
+                        Error::Argument(format!(
+                            "there is no row group {group} in file {file}, or not so many sequences"
+                        ))
+                    })
+            };
+            let slices = slices.into_iter().map(slice).collect::<Result<Vec<_>>>()?;
+            let found = pack::origins(plan, from, selector, &self.0, &slices)?;
+            let place = |(group, row, first, end): pack::Origin| {
+                let file = plan.file_of_group(group);
+                (file, group - plan.groups(file).start, row, first, end)
+            };
+            Ok(found.into_iter().map(|pieces| pieces.into_iter().map(place).collect()).collect())
+        });
+        storage::log(py, &metrics.take_notes())?;
+        found.or_raise()
+    }
+
     #[new]
     #[pyo3(signature = (plan, columns, *, tensors, default, specs, groups, row_id=false))]
     fn new(

@@ -38,6 +38,11 @@ impl Reader {
         self.pid != std::process::id()
     }
 
+    /// Whether its rows are packed sequences, of which no file can be left out.
+    fn is_packed(&self) -> bool {
+        self.columns.iter().any(|column| column.pack.is_some())
+    }
+
     fn run(&self, run: assemble::BatchRun) -> Run {
         Run { run, columns: Arc::clone(&self.columns), leaves: Arc::clone(&self.leaves) }
     }
@@ -109,7 +114,8 @@ impl Reader {
                 (reader.poll(slot, PATIENCE), reader.take_notes())
             });
             storage::log(py, &notes)?;
-            match polled.map_err(name_leave_out).or_raise()? {
+            let named = |error| if self.is_packed() { error } else { name_leave_out(error) };
+            match polled.map_err(named).or_raise()? {
                 Poll::Run(run) => return Ok(Some(self.run(run))),
                 Poll::End => return Ok(None),
                 Poll::Pending => py.check_signals()?,

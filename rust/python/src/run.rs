@@ -67,6 +67,18 @@ impl Run {
         Ok(tensor::jagged(&array, self.run.sizes(), number).or_raise()?.2)
     }
 
+    fn segments<'py>(
+        &self,
+        py: Python<'py>,
+        part: usize,
+        seq_len: usize,
+    ) -> PyResult<Vec<(Bound<'py, PyAny>, usize, usize)>> {
+        let (_, array) = self.part(part)?;
+        let borders = py.detach(|| tensor::segment_borders(&array, self.run.sizes(), seq_len)).or_raise()?;
+        let of_batch = |of: tensor::SegmentBorders| Ok((dlpack(py, of.borders)?, of.longest, of.tokens));
+        borders.into_iter().map(of_batch).collect()
+    }
+
     fn text<'py>(&self, py: Python<'py>, part: usize) -> PyResult<Vec<Bound<'py, PyList>>> {
         let (part, array) = self.part(part)?;
         let sizes = self.run.sizes();

@@ -8,7 +8,7 @@ use super::join::join;
 use super::places::WindowPicks;
 use super::window_column::WindowColumn;
 use crate::Result;
-use crate::decode::{Column, beside};
+use crate::decode::{Column, beside, views};
 use crate::order::Line;
 use crate::schedule::Chunk;
 
@@ -61,6 +61,7 @@ impl ChunkSpec {
             } else {
                 join(&column.name, &sources.pop().unwrap_or_default())?
             };
+            let array = delivered(column, array)?;
             return Ok(Assembled::Array(array));
         }
         let pieces = if column.is_matrix {
@@ -77,12 +78,19 @@ impl ChunkSpec {
     }
 
     /// An output's columns, picked from the window's.
-    pub(crate) fn pick(&self, output: usize, window: &[WindowColumn], line: &Line) -> Result<Vec<ArrayRef>> {
+    pub(crate) fn pick(
+        &self,
+        output: usize,
+        window: &[WindowColumn],
+        columns: &[Column],
+        line: &Line,
+    ) -> Result<Vec<ArrayRef>> {
         let picks = self.picked(line).rows.output(output);
         if picks.rows.is_empty() {
             return Ok(Vec::new());
         }
-        window.iter().map(|column| column.rows(&picks)).collect()
+        let picked = window.iter().zip(columns).map(|(window, column)| delivered(column, window.rows(&picks)?));
+        picked.collect()
     }
 
     /// How many rows before each of an output's rows are delivered, and at the end; None where all are.
@@ -117,6 +125,11 @@ impl ChunkSpec {
             Picked { rows: WindowPicks::new(rows, ends, lengths), before }
         })
     }
+}
+
+/// Decoded rows as they are delivered: of sequences, labels and positions are written now.
+fn delivered(column: &Column, array: ArrayRef) -> Result<ArrayRef> {
+    column.pack.as_deref().map_or(Ok(array.clone()), |pack| views(pack, &array))
 }
 
 /// The bytes of an array's rows, whatever else is in the buffers that it shares.

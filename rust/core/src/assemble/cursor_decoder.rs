@@ -12,6 +12,7 @@ use crate::error::panic_words;
 use crate::fetch::{FileHandle, Files, OpenFile};
 use crate::files::Plan;
 use crate::order::RowSet;
+use crate::pack::{ListSource, SequenceReader};
 use crate::schedule::ChunkSize;
 use crate::select::Selections;
 use crate::{Error, Result, third_party};
@@ -50,6 +51,8 @@ impl DecodeAhead {
 #[derive(Default)]
 pub(crate) struct CursorDecoder {
     readers: Option<Vec<SourceReader>>,
+    /// In their place, where rows are packed sequences.
+    sequences: Option<SequenceReader>,
     /// Decoded rows that no task needed yet.
     rest: Option<(Range<u64>, Vec<ArrayRef>)>,
 }
@@ -86,12 +89,16 @@ impl CursorDecoder {
 
     /// The bytes that its open decoders hold until the next task.
     pub(crate) fn held(&self) -> u64 {
-        self.readers.iter().flatten().map(SourceReader::held).sum()
+        let of_sequences = self.sequences.as_ref().map_or(0, SequenceReader::held);
+        self.readers.iter().flatten().map(SourceReader::held).sum::<u64>() + of_sequences
     }
 
     /// Closes them: the next task opens them again.
-    pub(crate) fn close(&mut self) {
+    pub(crate) fn close(&mut self, files: &Files) {
         self.readers = None;
+        if let Some(sequences) = &mut self.sequences {
+            sequences.close(files);
+        }
     }
 
     /// Decodes these rows, and keeps those after them that it decodes with them.
@@ -99,7 +106,8 @@ impl CursorDecoder {
         let group_rows = reading.files.plan().line_rows()[key.group as usize];
         let ahead = reading.ahead.rows(reading.size.row_bytes(key.group));
         let until = (rows.end + ahead).min(group_rows);
-        if self.readers.is_some() && until > rows.end {
+        let is_open = self.readers.is_some() || self.sequences.is_some();
+        if is_open && until > rows.end {
             if let Ok(arrays) = self.checked(reading, key, &(rows.start..until)) {
                 let count = (rows.end - rows.start) as usize;
                 let rest = (until - rows.end) as usize;
@@ -114,6 +122,11 @@ impl CursorDecoder {
 
     fn checked(&mut self, reading: Reading<'_>, key: &CursorKey, rows: &Range<u64>) -> Result<Vec<ArrayRef>> {
         let Reading { files, projection, selections, pool, .. } = reading;
+        if let Some((column, pack)) = projection.pack() {
+            let lists = ListSource { files, selections, column, pool: Some(pool) };
+            let sequences = self.sequences.get_or_insert_with(|| SequenceReader::new(key.group as usize));
+            return sequences.read(lists, pack, rows).map(|array| vec![array]);
+        }
         let plan = files.plan();
         let index = plan.file_of_group(key.group as usize);
         let file = files.open(index)?;

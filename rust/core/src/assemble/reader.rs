@@ -100,10 +100,23 @@ impl Reader {
         if selector.is_some() != plan.selects_rows() {
             return Err(Error::Argument("rows that pass are counted and selected, or neither".into()));
         }
-        // So much is decoded for a chunk, of which so much passes.
-        let passing = |all| mul_div(all, line.len(), plan.num_rows().max(1)).max(1);
-        let row_bytes = projection.row_bytes_by_group(&plan);
-        let size = ChunkSize::new(passing(CHUNK_ROWS), passing(CHUNK_BYTES), row_bytes);
+        let size = match (projection.pack(), plan.token_line()) {
+            (None, None) => {
+                // So much is decoded for a chunk, of which so much passes.
+                let passing = |all| mul_div(all, line.len(), plan.num_rows().max(1)).max(1);
+                ChunkSize::new(passing(CHUNK_ROWS), passing(CHUNK_BYTES), projection.row_bytes_by_group(&plan))
+            }
+            (Some((_, pack)), Some(tokens)) => {
+                // A window is held as it is decoded, and all else as it is delivered.
+                let (decoded, delivered) = pack.row_bytes(tokens.width());
+                let row_bytes = if line.is_row_shuffled() { decoded } else { delivered };
+                ChunkSize::new(CHUNK_ROWS, CHUNK_BYTES, move |_| row_bytes)
+            }
+            _ => {
+                let message = "rows that are packed sequences are read with pack=, and only by it";
+                return Err(Error::Argument(message.into()));
+            }
+        };
         let schedule = ChunkSchedule::new(line.clone(), leg, share, size.clone()).leaving_out(options.left_out);
         let most = (RUN_ARRAYS / Leaf::all(projection.columns()).len().max(1)).max(1);
         let cutters = (0..schedule.num_slots())

@@ -1,6 +1,7 @@
 //! The scheduler: which chunks are read ahead, and how threads and the caller wait for one another.
 
 use std::cmp::Reverse;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -255,6 +256,9 @@ impl Scheduler {
     fn raw_bytes(&self, chunk: &Chunk) -> u64 {
         let Some((_, selections)) = self.filter_prefetch.as_ref().zip(self.selections.as_ref()) else { return 0 };
         let plan = self.files.plan();
+        if plan.token_line().is_some() {
+            return 0; // read on by blocks, whatever passes
+        }
         let of = |slice: &GroupSlice| {
             let (group, rows) = (slice.group as usize, slice.rows.end - slice.rows.start);
             let rows = mul_div(rows, plan.group_rows()[group], plan.line_rows()[group].max(1));
@@ -275,9 +279,13 @@ impl Scheduler {
         match &self.filter_prefetch {
             None => {
                 let slices = chunk.strands.iter().flatten();
-                self.files.prefetch(number, slices.map(|slice| (slice.group as usize, slice.rows.clone())));
+                let read = |slice: &GroupSlice| (slice.group as usize, self.rows_read(slice.group, &slice.rows));
+                self.files.prefetch(number, slices.map(read));
             }
-            Some(filter_prefetch) => filter_prefetch.ask(&self.files, number, chunk.strands.iter().flatten()),
+            Some(filter_prefetch) => {
+                let read = |slice: &GroupSlice| (slice.group as usize, self.rows_read(slice.group, &slice.rows));
+                filter_prefetch.ask(&self.files, number, chunk.strands.iter().flatten().map(read));
+            }
         }
         // A cursor is read on in its slot's turn; between two such turns every other slot has two at the most.
         state.planned_rows += chunk.rows();
@@ -299,6 +307,12 @@ impl Scheduler {
             self.files.finish(number); // all of its rows are left out
         }
         state.builders.insert(number, builder);
+    }
+
+    /// The rows of a row group that are read for these on the line: of packed sequences, about.
+    pub(crate) fn rows_read(&self, group: u32, rows: &Range<u64>) -> Range<u64> {
+        let (plan, group) = (self.files.plan(), group as usize);
+        plan.token_line().map_or(rows.clone(), |line| line.rows_about(group, rows, plan.selected_rows()[group]))
     }
 
     /// The sources of a row group in as many parts as its size is worth.

@@ -41,7 +41,7 @@ fn pick<'a>(
     drop(state);
     let turn = scheduler.turn();
     let begin = Instant::now();
-    let picked = guarded(|| work.pick(output, &window, &scheduler.line));
+    let picked = guarded(|| work.pick(output, &window, scheduler.projection.columns(), &scheduler.line));
     let busy = begin.elapsed();
     drop(turn);
     let mut state = scheduler.lock();
@@ -88,8 +88,9 @@ fn decode<'a>(
     if !state.cursors.may_hold(cursor, held, scheduler.most_held()) {
         // Of cursors that are read in turn, to close those that come last keeps as many open as can be.
         drop(state);
-        decoder.close();
-        scheduler.files.closed(key.group as usize, task.rows.end);
+        decoder.close(&scheduler.files);
+        let read = scheduler.rows_read(key.group, &task.rows);
+        scheduler.files.closed(key.group as usize, read.end);
         state = scheduler.lock();
     }
     if let Err(error) = result

@@ -1,6 +1,9 @@
 //! A column to deliver, made of one source or of several.
 
+use std::sync::Arc;
+
 use super::convert::{ArrayLayout, Node, OutputKey, Role};
+use super::pack::Pack;
 use super::source_column::{self, Delivered, SourceColumn, VirtualColumn, source};
 use super::spec::{ColumnSpec, ProjectionSpec};
 use super::{Nulls, Number};
@@ -17,6 +20,8 @@ pub struct Column {
     pub is_matrix: bool,
     /// The keys of a batch that it fills, by their full names: one array each.
     pub keys: Vec<OutputKey>,
+    /// How its lists are packed into sequences, if they are.
+    pub pack: Option<Arc<Pack>>,
 }
 
 impl Column {
@@ -47,7 +52,7 @@ pub(super) fn single(
     let source = source(delivered, name, asked, &spec)?;
     let keys =
         source.conversion.keys().iter().map(|made| OutputKey { name: format!("{key}{}", made.name), ..made.clone() });
-    Ok(Column { name: key.to_owned(), keys: keys.collect(), sources: vec![source], is_matrix: false })
+    Ok(Column { name: key.to_owned(), keys: keys.collect(), sources: vec![source], is_matrix: false, pack: None })
 }
 
 /// Where each row comes from: its file, and its number there.
@@ -56,7 +61,7 @@ pub(super) fn row_id(asked: &ProjectionSpec) -> Result<[Column; 2]> {
         let source = source_column::row_id(name, of, asked)?;
         let named = |made: &OutputKey| OutputKey { name: format!("{name}{}", made.name), ..made.clone() };
         let keys = source.conversion.keys().iter().map(named).collect();
-        Ok::<_, Error>(Column { name: name.to_owned(), keys, sources: vec![source], is_matrix: false })
+        Ok::<_, Error>(Column { name: name.to_owned(), keys, sources: vec![source], is_matrix: false, pack: None })
     };
     Ok([column("row_id__file", VirtualColumn::File)?, column("row_id__row", VirtualColumn::Row)?])
 }
@@ -117,5 +122,5 @@ pub(super) fn matrix(
         let name = format!("{key}{}", group.mask_suffix);
         keys.push(OutputKey { name, role: Role::Mask, node: node(Number::Bool) });
     }
-    Ok(Column { name: key.to_owned(), keys, sources, is_matrix: true })
+    Ok(Column { name: key.to_owned(), keys, sources, is_matrix: true, pack: None })
 }

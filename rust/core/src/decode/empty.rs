@@ -13,6 +13,9 @@ pub(crate) fn empty(column: &Column) -> Result<ArrayRef> {
         let from = RowLocation { path: "", column: &source.name, first_row: 0, set: None };
         source.conversion.apply(&new_empty_array(source.field.data_type()), from)
     };
+    if let Some(pack) = &column.pack {
+        return pack.empty(column);
+    }
     let mut arrays = column.sources.iter().map(of_source).collect::<Result<Vec<_>>>()?;
     if column.is_matrix {
         return beside(column, &arrays.into_iter().map(|array| vec![array]).collect::<Vec<_>>());

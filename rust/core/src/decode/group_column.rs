@@ -106,6 +106,14 @@ impl<'a> GroupColumn<'a> {
         leaves(&self.file.metadata, &self.source.path, root)?.ok_or_else(|| self.corrupt(&"it has no leaves"))
     }
 
+    /// The first leaf that holds it; None in a file that does not have the column.
+    pub(crate) fn leaf(&self) -> Result<Option<usize>> {
+        self.root
+            .map(|root| self.leaves(root))
+            .transpose()
+            .map(|leaves| leaves.and_then(|leaves| leaves.first().copied()))
+    }
+
     /// The range of the file that its chunks are in.
     pub(crate) fn place(&self) -> Result<Option<Range<u64>>> {
         let Some(root) = self.root else { return Ok(None) };

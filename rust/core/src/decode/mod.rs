@@ -6,6 +6,8 @@
 //! fit), to one array, which `schema_adapter` gives the type that the column has in the plan; `source_text` says what
 //! becomes of text that is not UTF-8, and `dictionaries` are one where arrays are laid end to end. `delivery` has it converted (`convert`), after `row_selection` where only
 //! some rows pass. A `matrix` is several of these side by side.
+//!
+//! A `pack` is a column of lists as sequences of one length, of which `pack_views` makes what is delivered.
 
 mod arrow_fallback;
 mod column;
@@ -21,6 +23,8 @@ mod leaf;
 mod matrix;
 mod nested;
 mod number;
+mod pack;
+mod pack_views;
 pub mod pages;
 mod path;
 mod projection;
@@ -47,6 +51,9 @@ pub(crate) use group_column::wanted;
 pub use leaf::Leaf;
 pub(crate) use matrix::beside;
 pub use number::Number;
+pub(crate) use pack::item_type;
+pub use pack::{Labels, Pack, token_width};
+pub(crate) use pack_views::views;
 pub use pages::DecompressPool;
 pub use path::Path;
 pub use projection::Projection;

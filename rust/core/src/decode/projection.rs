@@ -9,6 +9,7 @@ use arrow_schema::{Field, Schema};
 use super::Vocabulary;
 use super::column::{Column, matrix, row_id, single};
 use super::convert::{check_clash, null_error, nulls_error};
+use super::pack::{Pack, packed};
 use super::source_column::{Delivered, SourceColumn};
 use super::spec::ProjectionSpec;
 use crate::files::Plan;
@@ -85,6 +86,23 @@ impl Projection {
         let places = columns.iter().enumerate();
         let places = places.flat_map(|(column, of)| (0..of.sources.len()).map(move |place| (column, place))).collect();
         Ok(Self { columns, places, fixed_bytes, varies })
+    }
+
+    /// The sequences that the lists of a column are packed into, alone.
+    ///
+    /// # Errors
+    /// A column that is not there, or is no list of integers; ids that its integers do not have.
+    pub fn packed(plan: &Plan, pack: Pack) -> Result<Self> {
+        let delivered = Delivered::of(plan);
+        check_readable(delivered.refusal(&pack.column)?.into_iter().collect())?;
+        let column = packed(&delivered, pack)?;
+        Ok(Self { columns: vec![column], places: vec![(0, 0)], fixed_bytes: 0, varies: false })
+    }
+
+    /// The column whose lists are packed, and how, if that is what is delivered.
+    pub fn pack(&self) -> Option<(&SourceColumn, &Pack)> {
+        let column = self.columns.first()?;
+        Some((column.sources.first()?, column.pack.as_deref()?))
     }
 
     /// The columns.

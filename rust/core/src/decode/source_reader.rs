@@ -47,6 +47,14 @@ impl SourceReader {
         }
     }
 
+    /// Where each of the next lists ends, without their values; None where they have to be read, and were not passed.
+    pub(crate) fn ends(&mut self, of: &GroupColumn<'_>, rows: usize) -> Result<Option<Vec<usize>>> {
+        let Decoder::Dense(dense) = &mut self.decoder else { return Ok(None) };
+        let ends = dense.ends(rows).map_err(|error| of.corrupt(&error))?;
+        self.next_row += if ends.is_some() { rows as u64 } else { 0 };
+        Ok(ends)
+    }
+
     /// The next rows as they stand in the file, of the type that the plan gives all files.
     pub(crate) fn values(&mut self, of: &GroupColumn<'_>, rows: usize) -> Result<ArrayRef> {
         let array = self.decode(of, rows)?;

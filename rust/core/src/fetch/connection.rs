@@ -10,6 +10,7 @@ use super::range_cache::Limits;
 use super::range_fetcher::{RangeFetcher, vanished};
 use super::{Demand, FileHandle, OpenFile, RemoteFile};
 use crate::files::remote::{StoreAccess, footer_bytes};
+use crate::files::schema_cache::StatisticsKept;
 use crate::files::{Plan, footer};
 use crate::lru::LruByBytes;
 use crate::store::{Client, Location, Runtime, Stamp};
@@ -39,13 +40,18 @@ pub(super) struct OpenObjects {
     client: Arc<Client>,
     pub(super) fetcher: Arc<RangeFetcher>,
     demand: Demand,
-    statistics: bool,
+    statistics: StatisticsKept,
     part_bytes: u64,
     open: Mutex<LruByBytes<OnceCell<Arc<OpenFile>>>>,
 }
 
 impl Connection {
-    pub(super) fn new(plan: &Arc<Plan>, store: &StoreAccess, demand: &Demand, statistics: bool) -> Result<Self> {
+    pub(super) fn new(
+        plan: &Arc<Plan>,
+        store: &StoreAccess,
+        demand: &Demand,
+        statistics: StatisticsKept,
+    ) -> Result<Self> {
         let runtime = Runtime::get()?;
         let location = Location::of(plan.root())?;
         let client = runtime.client(&location, &store.options)?;

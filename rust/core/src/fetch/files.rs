@@ -10,6 +10,7 @@ use super::{Demand, OpenFile};
 use crate::Result;
 use crate::files::Plan;
 use crate::files::remote::StoreAccess;
+use crate::files::schema_cache::StatisticsKept;
 use crate::order::RowSet;
 use crate::store::{Note, Totals, is_remote};
 
@@ -18,19 +19,24 @@ use crate::store::{Note, Totals, is_remote};
 #[derive(Debug)]
 pub struct Files {
     plan: Arc<Plan>,
-    statistics: bool,
+    statistics: StatisticsKept,
     backend: Box<dyn Backend>,
 }
 
 impl Files {
     /// The files of this plan; those of a store with default options and without a demand.
     pub fn new(plan: Arc<Plan>) -> Self {
-        Self::read_by(plan, false, StoreAccess::default(), Demand::default())
+        Self::read_by(plan, StatisticsKept::None, StoreAccess::default(), Demand::default())
     }
 
     /// The files of this plan, with the statistics in their footers, which filters use.
     pub fn with_statistics(plan: Arc<Plan>) -> Self {
-        Self::read_by(plan, true, StoreAccess::default(), Demand::default())
+        Self::read_by(plan, StatisticsKept::Values, StoreAccess::default(), Demand::default())
+    }
+
+    /// The files of this plan, with all that their footers count, levels too.
+    pub fn with_sizes(plan: Arc<Plan>) -> Self {
+        Self::read_by(plan, StatisticsKept::ValuesAndSizes, StoreAccess::default(), Demand::default())
     }
 
     /// The same; those of a store are accessed as `store` says, and fetched as `demand` needs them.
@@ -39,7 +45,7 @@ impl Files {
         Self::read_by(self.plan, self.statistics, store, demand)
     }
 
-    fn read_by(plan: Arc<Plan>, statistics: bool, store: StoreAccess, demand: Demand) -> Self {
+    fn read_by(plan: Arc<Plan>, statistics: StatisticsKept, store: StoreAccess, demand: Demand) -> Self {
         let backend: Box<dyn Backend> = if is_remote(plan.root()) {
             Box::new(RemoteFiles::new(Arc::clone(&plan), store, demand, statistics))
         } else {

@@ -10,6 +10,7 @@ use super::backend::Backend;
 use super::open_file::{FileStamp, OpenFile, changed, parse};
 use super::{FileHandle, LocalFile};
 use crate::descriptors::open_file;
+use crate::files::schema_cache::StatisticsKept;
 use crate::files::{Plan, footer};
 use crate::lru::LruByBytes;
 use crate::sync::lock;
@@ -28,12 +29,12 @@ type FileSlot = Mutex<Option<Arc<OpenFile>>>;
 #[derive(Debug)]
 pub(super) struct LocalFiles {
     plan: Arc<Plan>,
-    statistics: bool,
+    statistics: StatisticsKept,
     open: Mutex<LruByBytes<FileSlot>>,
 }
 
 impl LocalFiles {
-    pub(super) fn new(plan: Arc<Plan>, statistics: bool) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, statistics: StatisticsKept) -> Self {
         let read = READ.fetch_add(1, Ordering::Relaxed) + 1;
         Self { plan, statistics, open: Mutex::new(LruByBytes::new(MAX_FOOTER_BYTES / read, MAX_FOOTERS)) }
     }

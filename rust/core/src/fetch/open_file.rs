@@ -102,12 +102,16 @@ impl From<&fs::Metadata> for FileStamp {
 }
 
 /// Parses a planned footer, whose bytes were checked when the plan was made; those of a table's file are read under
-/// its names. Statistics are of use to filters only.
-pub(super) fn parse(path: &str, footer: &[u8], statistics: bool, table: Option<&TableColumns>) -> Result<FileMetadata> {
-    let kept = if statistics { StatisticsKept::Values } else { StatisticsKept::None };
+/// its names. Statistics are of use to those who count.
+pub(super) fn parse(
+    path: &str,
+    footer: &[u8],
+    statistics: StatisticsKept,
+    table: Option<&TableColumns>,
+) -> Result<FileMetadata> {
     let parsed = match table {
-        None => schema_cache::decode_again(footer, kept),
-        Some(table) => schema_cache::decode_of_table(footer, kept, table),
+        None => schema_cache::decode_again(footer, statistics),
+        Some(table) => schema_cache::decode_of_table(footer, statistics, table),
     };
     parsed.map(|(parquet, schema)| FileMetadata::new(parquet, schema)).map_err(|what| Error::corrupt(path, what))
 }

@@ -11,6 +11,7 @@ use super::prefetch_ends::PrefetchEnds;
 use super::{Demand, FileHandle, OpenFile};
 use crate::files::Plan;
 use crate::files::remote::StoreAccess;
+use crate::files::schema_cache::StatisticsKept;
 use crate::order::RowSet;
 use crate::sync::lock;
 use crate::{Error, Result};
@@ -20,7 +21,7 @@ pub(super) struct RemoteFiles {
     plan: Arc<Plan>,
     store: StoreAccess,
     demand: Demand,
-    statistics: bool,
+    statistics: StatisticsKept,
     connection: Mutex<Option<Connection>>,
     prefetched: Mutex<PrefetchEnds>,
 }
@@ -32,7 +33,7 @@ impl std::fmt::Debug for RemoteFiles {
 }
 
 impl RemoteFiles {
-    pub(super) fn new(plan: Arc<Plan>, store: StoreAccess, demand: Demand, statistics: bool) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, store: StoreAccess, demand: Demand, statistics: StatisticsKept) -> Self {
         Self { plan, store, demand, statistics, connection: Mutex::new(None), prefetched: Mutex::default() }
     }
 
@@ -71,6 +72,12 @@ impl RemoteFiles {
             objects.weigh(index, &file);
         });
     }
+
+    /// Where a read begins that is to deliver a row group's rows from this one on: packed sequences are counted from the
+    /// first document on.
+    fn first_row(&self, row: u64) -> u64 {
+        if self.plan.token_line().is_some() { 0 } else { row }
+    }
 }
 
 impl Backend for RemoteFiles {
@@ -106,10 +113,11 @@ impl Backend for RemoteFiles {
     fn prefetch(&self, turn: u64, slices: &mut dyn Iterator<Item = (usize, Range<u64>)>) {
         let mut files: Vec<(usize, Vec<RowsAhead>)> = Vec::new();
         let mut prefetched = lock(&self.prefetched);
-        for (group, rows) in slices {
+        for (group, rows) in slices.filter(|(_, rows)| !rows.is_empty()) {
             let index = self.plan.file_of_group(group);
             let all = self.plan.group_rows()[group];
             let is_new = prefetched.is_new(group, &rows, all);
+            let rows = if is_new { self.first_row(rows.start)..rows.end } else { rows };
             let ahead = RowsAhead { group: group - self.plan.groups(index).start, rows, all, is_new };
             match files.last_mut() {
                 Some((last, slices)) if *last == index => slices.push(ahead),
@@ -134,7 +142,7 @@ impl Backend for RemoteFiles {
         let (index, all) = (self.plan.file_of_group(group), set.rows());
         let is_new = lock(&self.prefetched).is_new(group, &rows, set.len());
         // A read that is continued stands behind the row before.
-        let start = if is_new { set.row(rows.start) } else { set.row(rows.start - 1) + 1 };
+        let start = if is_new { set.row(self.first_row(rows.start)) } else { set.row(rows.start - 1) + 1 };
         let rows = start..set.row(rows.end - 1) + 1;
         let ahead = RowsAhead { group: group - self.plan.groups(index).start, rows, all, is_new };
         self.fetch(index, vec![ahead], turn, ReadPurpose::Deliver);

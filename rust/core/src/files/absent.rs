@@ -26,7 +26,7 @@ impl Plan {
     /// The plan with these files too. Of its other parts, partition values are dropped.
     ///
     /// # Errors
-    /// A name that the plan has, or parts that differ in length.
+    /// A name that the plan has, or parts that differ in length; sequences, which may go on in such a file.
     pub fn with_absent(&self, absent: Vec<AbsentFile>) -> Result<Self> {
         if self.deleted().is_some() || self.source().is_some() {
             return Err(Error::Unsupported(
@@ -34,6 +34,9 @@ impl Plan {
                  them, or start afresh"
                     .to_owned(),
             ));
+        }
+        if self.token_line().is_some() {
+            return Err(Error::Argument("packed sequences cannot leave out files: put them back".to_owned()));
         }
         // Of every name, the file of this plan or the absent one.
         let mut all: BTreeMap<&str, Option<&AbsentFile>> = self.files().map(|file| (file.name, None)).collect();
@@ -76,7 +79,7 @@ impl Plan {
                 parts.group_rows.extend(&self.group_rows()[groups.clone()]);
                 parts.group_bytes.extend(&self.group_bytes()[groups.clone()]);
                 parts.decoded_bytes.extend(&self.decoded_bytes()[groups.clone()]);
-                passing.extend(&self.line_rows()[groups.clone()]);
+                passing.extend(&self.selected_rows()[groups.clone()]);
                 tags.push(self.tag(next).to_owned());
                 for (moved, first) in parts.first_null.iter_mut().zip(self.first_null()) {
                     if *first == Some(next as u32) {

@@ -1,5 +1,5 @@
-//! What a plan knows beside its footers: the values of its files' partition columns, how many rows pass, and the table
-//! that its files are of.
+//! What a plan knows beside its footers: the values of its files' partition columns, how many rows pass, how many tokens
+//! they have, and the table that its files are of.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use arrow_array::RecordBatch;
 
 use super::plan::Plan;
 use super::row_counts::SelectedRows;
+use super::token_line::TokenLine;
 use crate::{Error, Result};
 
 impl Plan {
@@ -51,11 +52,6 @@ impl Plan {
         self.passing.as_deref()
     }
 
-    /// Each row group's rows that stand on the line.
-    pub fn line_rows(&self) -> &[u64] {
-        self.passing().map_or(self.live_rows(), |passing| &passing.counts)
-    }
-
     /// The same plan, of files that are a version of a table: `source` says which, as JSON that this crate does not read.
     #[must_use]
     pub fn with_source(&self, source: &str) -> Self {
@@ -67,5 +63,33 @@ impl Plan {
     /// Which version of which table the files are; None for plain files.
     pub fn source(&self) -> Option<&str> {
         self.source.as_deref()
+    }
+
+    /// Each row group's rows that pass, and are not deleted.
+    pub fn selected_rows(&self) -> &[u64] {
+        self.passing().map_or(self.live_rows(), |passing| &passing.counts)
+    }
+
+    /// The same plan, whose rows are the sequences of a token line.
+    ///
+    /// # Errors
+    /// Not a count for each row group.
+    pub fn with_token_line(&self, line: TokenLine) -> Result<Self> {
+        if line.tokens().len() != self.num_row_groups() {
+            return Err(Error::Argument("the counts of tokens do not fit the row groups".to_owned()));
+        }
+        let mut plan = self.clone();
+        plan.token_line = Some(Arc::new(line));
+        Ok(plan)
+    }
+
+    /// The token line whose sequences are the rows of the line; None where rows are.
+    pub fn token_line(&self) -> Option<&Arc<TokenLine>> {
+        self.token_line.as_ref()
+    }
+
+    /// Each row group's rows that stand on the line: those that pass, or the sequences that begin in it.
+    pub fn line_rows(&self) -> &[u64] {
+        self.token_line().map_or(self.selected_rows(), |line| line.sequences())
     }
 }

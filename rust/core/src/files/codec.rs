@@ -12,6 +12,7 @@
 //! decoded bytes    yes     each row group's (as the rows)
 //! partition values yes     an Arrow IPC stream, a row a file
 //! passing rows     yes     the rule · each row group's rows that pass (as the rows)
+//! token counts     yes     the rule · tokens of a sequence · bytes of a token · each row group's tokens (as the rows)
 //! tags             no      each file's
 //! deleted rows     yes     number of files × (index · positions, a portable 64-bit roaring bitmap)
 //! source           yes     the table's version, as JSON
@@ -19,7 +20,7 @@
 //! ```
 //!
 //! Numbers are LEB128 unless a width is named, and then little-endian; texts, the schema and a section's bytes have
-//! their length before them. Names are free for what is to come (token counts): see [`super::sections`] for
+//! their length before them. Names are free for what is to come: see [`super::sections`] for
 //! what a reader does that does not know one.
 
 use std::sync::Arc;
@@ -107,8 +108,11 @@ impl Plan {
             if let Some(source) = sections.source {
                 plan = plan.with_source(&source);
             }
-            match sections.passing {
-                Some(passing) => plan.with_passing(passing),
+            if let Some(passing) = sections.passing {
+                plan = plan.with_passing(passing)?;
+            }
+            match sections.token_line {
+                Some(line) => plan.with_token_line(line),
                 None => Ok(plan),
             }
         };

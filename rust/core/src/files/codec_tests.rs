@@ -3,9 +3,9 @@ use arrow_schema::{DataType, Field, Schema};
 use proptest::prelude::*;
 
 use super::*;
-use crate::files::SelectedRows;
 use crate::files::plan::tests::{any_plan, parts, plan};
 use crate::files::sections::put_section;
+use crate::files::{SelectedRows, TokenLine};
 
 /// The bytes with other ones before their checksum, which fits again.
 fn mended(bytes: &[u8], more: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -26,7 +26,7 @@ fn refused(bytes: &[u8]) -> String {
 
 /// Plans with all that a plan may have beside its footers, or without.
 fn any_full_plan() -> impl Strategy<Value = Plan> {
-    (any_plan(), any::<[bool; 3]>()).prop_map(|(mut plan, [with_tags, with_passing, with_partitions])| {
+    (any_plan(), any::<[bool; 4]>()).prop_map(|(mut plan, [with_tags, with_passing, with_partitions, with_tokens])| {
         if with_tags {
             plan = plan.clone().with_tags(plan.files().map(|file| format!("tag of {}", file.name)).collect()).unwrap();
         }
@@ -39,6 +39,10 @@ fn any_full_plan() -> impl Strategy<Value = Plan> {
             let values: ArrayRef = Arc::new(StringArray::from_iter(plan.files().map(|file| Some(file.name))));
             let values = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![values]).unwrap();
             plan = plan.with_partitions(values).unwrap();
+        }
+        if with_tokens {
+            let tokens = plan.group_rows().iter().map(|rows| rows % 1000 * 7).collect();
+            plan = plan.with_token_line(TokenLine::new("a pack".to_owned(), 64, 4, tokens).unwrap()).unwrap();
         }
         plan
     })
@@ -74,7 +78,7 @@ fn a_section_that_is_not_known_is_refused_only_if_it_is_needed() {
     let with = |name: &str, version, is_needed| {
         mended(&plan.to_bytes(), |bytes| put_section(bytes, name, version, is_needed, b"anything"))
     };
-    assert_eq!(Plan::from_bytes(&with("token counts", 1, false)).unwrap(), plan);
+    assert_eq!(Plan::from_bytes(&with("sketches", 1, false)).unwrap(), plan);
     assert_eq!(Plan::from_bytes(&with("tags", 2, false)).unwrap(), plan);
     assert!(
         refused(&with("deletes", 1, true)).contains("\"deletes\" in version 1, which this shardline does not know")

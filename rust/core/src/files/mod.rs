@@ -36,6 +36,7 @@ mod subset;
 mod table_columns;
 mod table_guard;
 mod table_types;
+mod token_line;
 pub(crate) mod widen;
 mod wire;
 
@@ -51,6 +52,7 @@ pub use refusal::exportable;
 pub use row_counts::SelectedRows;
 pub use schema::SchemaMerge;
 pub use table_columns::TableColumns;
+pub use token_line::TokenLine;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use super::deleted_rows::DeletedRows;
 use super::paths;
 use super::row_counts::SelectedRows;
 use super::table_columns::TableColumns;
+use super::token_line::TokenLine;
 use crate::{Error, Result};
 
 /// The parts of a plan, file after file; the row groups of all files stand end to end.
@@ -83,6 +84,7 @@ pub struct Plan {
     pub(super) deleted: Option<Arc<DeletedRows>>,
     pub(super) source: Option<Arc<str>>,
     pub(super) table: Option<Arc<TableColumns>>,
+    pub(super) token_line: Option<Arc<TokenLine>>,
 }
 
 impl Plan {
@@ -161,6 +163,7 @@ impl Plan {
             deleted: None,
             source: None,
             table: None,
+            token_line: None,
         };
         plan.digest = plan.compute_digest();
         Ok(plan)

@@ -12,7 +12,8 @@ use super::codec::{schema_bytes, schema_of};
 use super::deleted_rows;
 use super::plan::Plan;
 use super::row_counts::SelectedRows;
-use super::wire::{Decoder, put, put_bytes, put_series};
+use super::token_line::TokenLine;
+use super::wire::{Decoder, put, put as encode_number, put_bytes, put_series};
 
 /// The version of every section below.
 const VERSION: u64 = 1;
@@ -23,6 +24,7 @@ const TAGS: &str = "tags";
 const DELETED: &str = "deleted rows";
 const SOURCE: &str = "source";
 const COLUMNS: &str = "table columns";
+const TOKENS: &str = "token counts";
 
 /// Why sections cannot be read.
 pub(super) enum Unreadable {
@@ -41,6 +43,7 @@ pub(super) struct Sections {
     pub(super) deleted: Option<Vec<(usize, RoaringTreemap)>>,
     pub(super) source: Option<String>,
     pub(super) columns: Option<SchemaRef>,
+    pub(super) token_line: Option<TokenLine>,
 }
 
 /// Appends a section.
@@ -67,6 +70,14 @@ pub(super) fn put_sections(out: &mut Vec<u8>, plan: &Plan) {
         put_series(&mut body, &passing.counts);
         put(PASSING, true, &body);
     }
+    if let Some(line) = plan.token_line() {
+        let mut body = Vec::new();
+        put_bytes(&mut body, line.rule().as_bytes());
+        encode_number(&mut body, line.seq_len());
+        encode_number(&mut body, line.width());
+        put_series(&mut body, line.tokens());
+        put(TOKENS, true, &body);
+    }
     if !plan.tags().is_empty() {
         let mut body = Vec::new();
         plan.tags().iter().for_each(|tag| put_bytes(&mut body, tag.as_bytes()));
@@ -88,8 +99,8 @@ pub(super) fn read_sections(input: &mut Decoder<'_>, files: usize, groups: usize
     let mut found = Sections::default();
     while !input.0.is_empty() {
         let (name, version, is_needed, body) = read_section(input).ok_or(Unreadable::Damaged)?;
-        let is_known =
-            version == VERSION && [DECODED, PARTITIONS, PASSING, TAGS, DELETED, SOURCE, COLUMNS].contains(&name);
+        let known = [DECODED, PARTITIONS, PASSING, TAGS, DELETED, SOURCE, COLUMNS, TOKENS];
+        let is_known = version == VERSION && known.contains(&name);
         if is_known {
             found.take(name, body, files, groups).ok_or(Unreadable::Damaged)?;
         } else if is_needed {
@@ -128,6 +139,11 @@ impl Sections {
             SOURCE => {
                 let source = str::from_utf8(std::mem::take(&mut body.0)).ok()?;
                 self.source.replace(source.to_owned()).is_none()
+            }
+            TOKENS => {
+                let (rule, seq_len, width) = (body.text()?.to_owned(), body.number()?, body.number()?);
+                let line = TokenLine::new(rule, seq_len, width, body.series(groups)?).ok()?;
+                self.token_line.replace(line).is_none()
             }
             _ => {
                 let tags = std::iter::repeat_with(|| body.text().map(str::to_owned)).take(files);

@@ -48,6 +48,8 @@ impl Plan {
         selected.passing = passing;
         selected.source = self.source.clone();
         selected.table = self.table.clone();
+        let line = self.token_line().map(|line| line.select(groups(line.tokens()))).transpose()?;
+        selected.token_line = line.map(Arc::new);
         selected.with_tags(tags)
     }
 }

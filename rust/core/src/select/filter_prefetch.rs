@@ -7,7 +7,6 @@ use std::sync::{Condvar, Mutex};
 
 use super::Selections;
 use crate::fetch::Files;
-use crate::order::GroupSlice;
 use crate::sync::{lock, wait};
 use crate::third_party;
 
@@ -35,17 +34,16 @@ struct Queue {
 
 impl FilterPrefetch {
     /// Queues rows to be fetched; they are kept until the turn is finished.
-    pub fn ask<'a>(&self, files: &Files, turn: u64, slices: impl Iterator<Item = &'a GroupSlice>) {
+    pub fn ask(&self, files: &Files, turn: u64, slices: impl Iterator<Item = (usize, Range<u64>)>) {
         files.begin(turn);
         let mut last = None;
         let mut queue = lock(&self.queue);
-        for slice in slices {
-            let group = slice.group as usize;
+        for (group, rows) in slices {
             let index = files.plan().file_of_group(group);
             if last.replace(index) != Some(index) {
                 files.warm(index);
             }
-            queue.wanted.push_back(Wanted { turn, group, rows: slice.rows.clone() });
+            queue.wanted.push_back(Wanted { turn, group, rows });
         }
         self.came.notify_one();
     }

@@ -252,7 +252,7 @@ impl Selections {
         }
         let plan = files.plan();
         let set = Arc::new(self.selector.rows(files, group)?);
-        let counted = plan.line_rows()[group];
+        let counted = plan.selected_rows()[group];
         if set.len() != counted {
             let file = plan.file_of_group(group);
             return Err(Error::Changed {

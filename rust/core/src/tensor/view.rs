@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, GenericListArray, Int32Array, Int64Array, OffsetSizeTrait};
-use arrow_buffer::Buffer;
+use arrow_buffer::{ArrowNativeType, Buffer};
 use arrow_schema::DataType;
 
 use crate::decode::{Filler, Number, Padding, padded as fill_up, trim_list, value_bytes};
@@ -116,6 +116,54 @@ pub fn padded(
         DataType::LargeList(_) => each::<i64>(array.as_list(), sizes, number, padding, fill),
         other => Err(Error::internal(format!("a padded column is {other}"))),
     }
+}
+
+/// The segments of a batch of packed sequences, flattened.
+#[derive(Debug, Clone)]
+pub struct SegmentBorders {
+    /// Where each begins, and the end: int32. The padding of a sequence is a segment of its own.
+    pub borders: TensorView,
+    /// The tokens of the longest segment.
+    pub longest: usize,
+    /// The tokens that are no padding.
+    pub tokens: usize,
+}
+
+/// Of batches of these sizes, from the lengths of the pieces of each sequence of `seq_len` tokens.
+///
+/// # Errors
+/// A column that is not the lengths of pieces, or a batch of over 2³¹ tokens.
+pub fn segment_borders(pieces: &ArrayRef, sizes: &[usize], seq_len: usize) -> Result<Vec<SegmentBorders>> {
+    let pieces = pieces.as_list_opt::<i32>().ok_or_else(|| Error::internal("pieces are lists"))?;
+    let lengths = pieces.values().as_any().downcast_ref::<Int32Array>().ok_or_else(|| Error::internal("lengths"))?;
+    let (lengths, offsets) = (lengths.values(), pieces.value_offsets());
+    let mut row = 0;
+    let of_batch = |&size: &usize| {
+        if size.checked_mul(seq_len).is_none_or(|tokens| i32::try_from(tokens).is_err()) {
+            return Err(Error::Argument(format!(
+                "{size} sequences of {seq_len} tokens are over 2**31 tokens in a batch: give a smaller batch_size"
+            )));
+        }
+        let (mut borders, mut longest, mut tokens) = (vec![0_i32], 0, 0);
+        for sequence in row..row + size {
+            let mut end = (sequence - row) * seq_len;
+            for &length in &lengths[offsets[sequence].as_usize()..offsets[sequence + 1].as_usize()] {
+                end += length as usize;
+                borders.push(end as i32);
+                longest = longest.max(length as usize);
+                tokens += length as usize;
+            }
+            let rest = (sequence + 1 - row) * seq_len - end;
+            if rest > 0 {
+                borders.push((end + rest) as i32);
+                longest = longest.max(rest);
+            }
+        }
+        row += size;
+        let borders: ArrayRef = Arc::new(Int32Array::from(borders));
+        Ok(SegmentBorders { borders: dense(&borders, Number::I32)?, longest, tokens })
+    };
+    sizes.iter().map(of_batch).collect()
 }
 
 fn rebase<O>(offsets: &[O], sizes: &[usize]) -> (Vec<O>, Vec<usize>)

@@ -33,6 +33,8 @@ pub(super) struct ChunkDecoder {
     slots_left: u64,
     /// A page was met that cannot be decoded here, so that the position is no longer known.
     lost: bool,
+    /// Lists are measured, and their values passed over.
+    measures: bool,
     spare_starts: Vec<u32>,
 }
 
@@ -61,6 +63,7 @@ impl ChunkDecoder {
             pending: None,
             slots_left: u64::MAX,
             lost: false,
+            measures: false,
             spare_starts: Vec::new(),
         }
     }
@@ -110,6 +113,23 @@ impl ChunkDecoder {
         Ok(array)
     }
 
+    /// Where each of the next lists ends, counted from 0 on in values, which are not decoded.
+    pub(super) fn ends(&mut self, rows: usize) -> Result<Option<Vec<usize>>> {
+        self.lost |= !self.levels.repeated;
+        self.measures = true;
+        let mut offsets = Offsets::Ends(vec![0]);
+        let step = self.advance(rows, Some(&mut offsets));
+        self.measures = false;
+        self.lost |= step.is_err();
+        Ok(match (step?, offsets) {
+            (Progress::Done, Offsets::Ends(mut ends)) => {
+                ends.remove(0);
+                Some(ends)
+            }
+            _ => None,
+        })
+    }
+
     /// The bytes of the dictionary and of the page in use.
     pub(super) fn held(&self) -> usize {
         self.values.held()
@@ -156,7 +176,7 @@ impl ChunkDecoder {
 
     /// Moves over `values` values of the open page, into the output if they are `wanted`.
     fn pass(&mut self, values: usize, guess: usize, wanted: bool) -> Result<()> {
-        if wanted {
+        if wanted && !self.measures {
             if self.levels.repeated {
                 self.values.reserve(guess)?;
             }

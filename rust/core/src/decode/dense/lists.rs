@@ -76,6 +76,8 @@ pub(super) enum Offsets {
     Large(FieldRef, Vec<i64>),
     /// The ends, which must turn out evenly spaced.
     Fixed(FieldRef, usize, Vec<usize>),
+    /// The ends alone, of lists that are measured.
+    Ends(Vec<usize>),
 }
 
 impl Offsets {
@@ -94,7 +96,7 @@ impl Offsets {
             Self::None => Ok(begin),
             Self::Small(_, offsets) => extend(offsets, begin, ends),
             Self::Large(_, offsets) => extend(offsets, begin, ends),
-            Self::Fixed(_, _, offsets) => extend(offsets, begin, ends),
+            Self::Fixed(_, _, offsets) | Self::Ends(offsets) => extend(offsets, begin, ends),
         }
     }
 
@@ -104,7 +106,7 @@ impl Offsets {
             Self::None => Ok(()),
             Self::Small(_, offsets) => lengthen(offsets, values),
             Self::Large(_, offsets) => lengthen(offsets, values),
-            Self::Fixed(_, _, offsets) => lengthen(offsets, values),
+            Self::Fixed(_, _, offsets) | Self::Ends(offsets) => lengthen(offsets, values),
         }
     }
 
@@ -112,6 +114,7 @@ impl Offsets {
     pub(super) fn finish(self, values: ArrayRef) -> Result<Option<ArrayRef>> {
         match self {
             Self::None => Ok(Some(values)),
+            Self::Ends(_) => Ok(None),
             Self::Small(field, offsets) => list_array(field, offsets, values).map(Some),
             Self::Large(field, offsets) => list_array(field, offsets, values).map(Some),
             Self::Fixed(field, size, offsets) => {

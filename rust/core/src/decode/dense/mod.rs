@@ -80,6 +80,12 @@ impl DenseColumn {
         Ok(self.column.read_runs(runs, rows)?.map_or(Read::NotDense, Read::Array))
     }
 
+    /// Where each of exactly the next `rows` lists ends, counted from 0 on in values, which are not decoded. None where
+    /// [`read`](Self::read) would say [`Read::NotDense`], and where rows are no lists.
+    pub fn ends(&mut self, rows: usize) -> Result<Option<Vec<usize>>> {
+        self.column.ends(rows)
+    }
+
     /// The bytes that it holds between two calls: the dictionary's, and those of the page in use.
     pub fn held(&self) -> usize {
         self.column.held()

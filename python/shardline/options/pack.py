@@ -1,0 +1,160 @@
+"""How documents are packed into sequences, checked when it is asked.
+
+>>> Pack("input_ids", seq_len=4096, mode="wrap", eos=2)
+Pack(column='input_ids', seq_len=4096, mode='wrap', bos=None, eos=2, labels=None, extra_token=False, count='footers')
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from shardline._core import Plan, Projection
+from shardline.errors import ShardlineTypeError, ShardlineValueError
+from shardline.options.near import NamesChecked
+from shardline.options.validate import check_bool, check_choice, check_int
+
+PACK_VERSION = 1
+"""The version of the rules that say which tokens a sequence has."""
+MAX_SEQ_LEN = 2**20
+
+
+@dataclass(frozen=True)
+class Pack(metaclass=NamesChecked):
+    """Documents, each a row's list of token ids, packed into sequences of `seq_len` tokens. See docs/how-to/pack.md.
+
+    With `mode="wrap"` the documents stand end to end in file order, and sequence s is the tokens s·L … (s + 1)·L. An
+    empty or null list is no document.
+
+    Args:
+        column: The column of lists, or the dotted path of a field: of int8 to int64, or of uint8 to uint32.
+        seq_len: L, the tokens of a sequence, 1 to 1,048,576.
+        mode: `"wrap"`.
+        bos: The id put before each document.
+        eos: The id put after each document.
+        labels: `"next"` (or True): the next token of the same document in the same sequence. `"input"`: the token
+            itself, but for the first of each document in the sequence, for models that shift labels by one themselves,
+            as those of Hugging Face do. Elsewhere labels are -100.
+        extra_token: Whether the token after a sequence is read too, so that its last place has a label: for
+            `labels="next"`.
+        count: How the tokens of each row group are counted: `"footers"`, where they tell, else as with `"lists"`, by
+            reading the column once.
+    """
+
+    column: str
+    seq_len: int = field(kw_only=True)
+    mode: Literal["wrap"] = field(kw_only=True)
+    bos: int | None = field(default=None, kw_only=True)
+    eos: int | None = field(default=None, kw_only=True)
+    labels: Literal["next", "input"] | bool | None = field(default=None, kw_only=True)
+    extra_token: bool = field(default=False, kw_only=True)
+    count: Literal["footers", "lists"] = field(default="footers", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.column, str):
+            raise ShardlineTypeError(f"Pack(column) must be the name of a column, not {self.column!r}")
+        labels = {True: "next", False: None}.get(cast(bool, self.labels), self.labels)
+        if labels is not None:
+            check_choice("labels of Pack()", labels, ("next", "input"))
+        plain: dict[str, Any] = {
+            "seq_len": check_int("seq_len of Pack()", self.seq_len, 1, MAX_SEQ_LEN),
+            "mode": check_choice("mode of Pack()", self.mode, ("wrap",)),
+            "labels": labels,
+            "extra_token": check_bool("extra_token of Pack()", self.extra_token),
+            "count": check_choice("count of Pack()", self.count, ("footers", "lists")),
+        }
+        for name in ("bos", "eos"):
+            if getattr(self, name) is not None:
+                plain[name] = check_int(f"{name} of Pack()", getattr(self, name), -(2**63), 2**63 - 1)
+        if self.extra_token and labels != "next":
+            raise ShardlineValueError(
+                'extra_token=True of Pack() gives the last place of a sequence its label: give labels="next" too'
+            )
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def row_bytes(self) -> int:
+        """Of a delivered sequence."""
+        return self.seq_len * (16 if self.labels is None else 24)
+
+    def projection(self, plan: Plan) -> Projection:
+        """The core's projection of a plan.
+
+        Raises:
+            ColumnNotFoundError: There is no such column.
+            ShardlineTypeError: It is no column of lists of integers.
+            ShardlineValueError: `bos` or `eos` is no value of its integers.
+        """
+        return Projection.packed(
+            plan,
+            self.column,
+            seq_len=self.seq_len,
+            bos=self.bos,
+            eos=self.eos,
+            labels=cast(str | None, self.labels),
+            extra_token=self.extra_token,
+            by_reading=self.count == "lists",
+        )
+
+    def rule(self, rows: str) -> str:
+        """What tokens were counted of, as JSON. `rows`: the rule of the rows that pass."""
+        return json.dumps(
+            {
+                "version": PACK_VERSION,
+                "mode": self.mode,
+                "column": self.column,
+                "seq_len": self.seq_len,
+                "bos": self.bos,
+                "eos": self.eos,
+                "count": self.count,
+                "rows": rows,
+            }
+        )
+
+
+def check_pack(name: str, value: Any) -> Pack:
+    """`value`, if it is a `Pack`."""
+    if not isinstance(value, Pack):
+        raise ShardlineTypeError(f"{name} must be a shardline.Pack(column, seq_len=…, mode=…), not {value!r}")
+    return value
+
+
+def check_beside(pack: Pack | None, values: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """The arguments beside `pack`: those that say how columns are delivered are refused, since it delivers its own.
+
+    Raises:
+        ShardlineValueError: An argument has no meaning for sequences.
+    """
+    if pack is None:
+        return
+    for name, default in defaults.items():
+        if values[name] != default:
+            raise ShardlineValueError(
+                f"{name}= says how columns are delivered, and pack= delivers the sequences of its column only: leave "
+                f"{name} out"
+            )
+    if values["output_format"] not in ("torch", "numpy"):
+        raise ShardlineValueError(
+            f'output_format={values["output_format"]!r} has no form for pack=: take "torch" or "numpy"'
+        )
+    if values["batch_size"] * pack.seq_len >= 2**31:
+        raise ShardlineValueError(
+            f"batch_size={values['batch_size']:,} sequences of seq_len={pack.seq_len:,} are over 2**31 tokens a batch, "
+            "which cu_seqlens cannot number: give a smaller batch_size"
+        )
+
+
+def pack_entry(plan: Plan) -> dict[str, Any] | None:
+    """The pack of a plan as a state holds it."""
+    if plan.tokens is None:
+        return None
+    rule, digest, tokens = plan.tokens
+    said = json.loads(rule)
+    kept = {name: said[name] for name in ("version", "mode", "column", "seq_len", "bos", "eos")}
+    return {**kept, "sequences": -(-tokens // said["seq_len"]), "counts": digest}
+
+
+def pack_in_words(rule: str) -> str:
+    """The rule of a plan's counts, for a person."""
+    said = json.loads(rule)
+    return ", ".join(f"{name}={said[name]!r}" for name in ("column", "seq_len", "mode", "bos", "eos", "count"))

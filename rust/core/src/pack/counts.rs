@@ -1,0 +1,79 @@
+//! The count of tokens, before the first batch.
+
+use std::sync::Arc;
+
+use super::footer_counts::tokens_of;
+use super::lists::{ListReader, ListSource};
+use crate::decode::{GroupColumn, Pack, Projection, wanted};
+use crate::fetch::{Demand, Files};
+use crate::files::Plan;
+use crate::files::remote::StoreAccess;
+use crate::parallel;
+use crate::select::{Selections, Selector};
+use crate::{Error, Result, third_party};
+
+/// Rows whose lists are counted at a time.
+const BLOCK_ROWS: u64 = 2048;
+
+/// The tokens of each of these row groups (ascending), found on up to `num_threads` threads, which are joined before it
+/// returns: from footers where all rows pass and the footer tells it, else by reading the lists. `progress`, of how many
+/// row groups are done, may stop it by an error.
+///
+/// # Errors
+/// That of the first row group, in order, that cannot be counted.
+pub fn count_tokens(
+    plan: &Arc<Plan>,
+    store: StoreAccess,
+    selector: Option<&Arc<Selector>>,
+    projection: &Projection,
+    groups: &[usize],
+    num_threads: usize,
+    mut progress: impl FnMut(usize) -> Result<()>,
+) -> Result<Vec<u64>> {
+    let (column, pack) = projection.pack().ok_or_else(|| Error::internal("only packed columns have tokens"))?;
+    let of_filter = selector.iter().flat_map(|selector| selector.columns());
+    let filters = wanted(of_filter.flat_map(|column| &column.sources));
+    let demand = Demand { columns: wanted(projection.sources()), filters, ..Demand::default() };
+    let files = Files::with_sizes(Arc::clone(plan)).reading(store, demand);
+    let selections = selector.map(|selector| Selections::new(Arc::clone(selector)));
+    let from = ListSource { files: &files, selections: selections.as_ref(), column, pool: None };
+    let mut counts = Vec::with_capacity(groups.len());
+    parallel::for_each_in_order(
+        "tokens",
+        groups.len(),
+        num_threads,
+        |at, _| count(&from, pack, groups[at]),
+        |tokens| counts.push(tokens),
+        |done| progress(done).inspect_err(|_| files.close()),
+    )?;
+    Ok(counts)
+}
+
+fn count(from: &ListSource<'_>, pack: &Pack, group: usize) -> Result<u64> {
+    let plan = from.files.plan();
+    if plan.selected_rows()[group] == 0 {
+        return Ok(0);
+    }
+    if !pack.by_reading && from.selections.is_none() {
+        let index = plan.file_of_group(group);
+        let file = from.files.open(index)?;
+        let number = group - plan.groups(index).start;
+        let of = GroupColumn::find(plan, index, &file, number, from.column)?;
+        let Some(leaf) = of.leaf()? else { return Ok(0) };
+        let metadata = file.metadata.metadata();
+        let created_by = metadata.file_metadata().created_by();
+        let told = third_party::guarded(|| {
+            Ok::<_, Error>(tokens_of(metadata.row_group(number), leaf, created_by, pack.around()))
+        });
+        // No sequence is read from a row group without tokens, so that nobody would find out that a footer lies.
+        if let Ok(Ok(Some(tokens @ 1..))) = told {
+            return Ok(tokens);
+        }
+    }
+    let mut lists = ListReader::new(from.files, group, 0);
+    let mut tokens = 0;
+    while lists.left() > 0 {
+        tokens += lists.count(from, lists.left().min(BLOCK_ROWS), pack.around())?;
+    }
+    Ok(tokens)
+}

@@ -1,0 +1,106 @@
+//! The sequences of a row group, written into blocks of one width.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, ListArray, StructArray};
+use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow_schema::{DataType, Field};
+
+use super::documents::{Documents, PackSource, Token};
+use super::lists::ListSource;
+use crate::buffer_pool;
+use crate::decode::{Pack, item_type, rebuild};
+use crate::fetch::Files;
+use crate::{Error, Result};
+
+/// Reads the sequences that begin in a row group, on from any of them.
+pub(crate) struct SequenceReader {
+    group: usize,
+    /// None before the first reading, and after an error.
+    documents: Option<Documents>,
+}
+
+impl SequenceReader {
+    pub(crate) fn new(group: usize) -> Self {
+        Self { group, documents: None }
+    }
+
+    /// The bytes that it holds between two readings.
+    pub(crate) fn held(&self) -> u64 {
+        self.documents.as_ref().map_or(0, Documents::held)
+    }
+
+    /// Releases what it holds; the place stays known.
+    pub(crate) fn close(&mut self, files: &Files) {
+        if let Some(documents) = &mut self.documents {
+            documents.close(files);
+        }
+    }
+
+    /// These sequences of the row group: see [`Pack::block_fields`].
+    pub(crate) fn read(&mut self, lists: ListSource<'_>, pack: &Pack, rows: &Range<u64>) -> Result<ArrayRef> {
+        let token = item_type(lists.column.field.data_type()).ok_or_else(|| Error::internal("a pack of no lists"))?;
+        match token.primitive_width() {
+            Some(1) => self.blocks::<u8>(lists, pack, token, rows),
+            Some(2) => self.blocks::<u16>(lists, pack, token, rows),
+            Some(4) => self.blocks::<u32>(lists, pack, token, rows),
+            Some(8) => self.blocks::<u64>(lists, pack, token, rows),
+            _ => Err(Error::internal(format!("tokens of {token}"))),
+        }
+    }
+
+    fn blocks<T: Token>(
+        &mut self,
+        lists: ListSource<'_>,
+        pack: &Pack,
+        token: &DataType,
+        rows: &Range<u64>,
+    ) -> Result<ArrayRef> {
+        let line = lists.files.plan().token_line().ok_or_else(|| Error::internal("tokens that were not counted"))?;
+        let from = PackSource { lists, pack, line };
+        let tokens = line.range(self.group, rows);
+        let mut documents = match self.documents.take() {
+            Some(documents) if documents.position(line) <= tokens.start => documents,
+            _ => Documents::new(&from, self.group),
+        };
+        documents.skip(&from, tokens.start - documents.position(line))?;
+        let (count, width) = ((rows.end - rows.start) as usize, pack.width());
+        let mut ids: Vec<T> = buffer_pool::vec(count * width);
+        let (mut pieces, mut offsets): (Vec<i32>, Vec<i32>) = (Vec::new(), Vec::with_capacity(count + 1));
+        offsets.push(0);
+        for row in 1..=count {
+            let mut left = pack.seq_len as u64;
+            while left > 0
+                && let Some(piece) = documents.take(&from, left, Some(&mut ids))?
+            {
+                left -= piece.len();
+                pieces.push(piece.len() as i32);
+            }
+            if pack.extra_token
+                && left == 0
+                && let Some((token, goes_on)) = documents.peek(&from)?
+            {
+                ids.push(token);
+                match pieces.last_mut() {
+                    Some(last) if goes_on => *last += 1,
+                    _ => pieces.push(1),
+                }
+            }
+            ids.resize(row * width, T::of(0));
+            offsets.push(i32::try_from(pieces.len()).map_err(|_| too_many())?);
+        }
+        documents.check_end(&from)?;
+        self.documents = Some(documents);
+        let fields = pack.block_fields(token)?;
+        let ids = rebuild(fields[0].data_type(), count, buffer_pool::buffer(ids))?;
+        let lengths = rebuild(&DataType::Int32, pieces.len(), Buffer::from_vec(pieces))?;
+        let item = Arc::new(Field::new("item", DataType::Int32, false));
+        let pieces = ListArray::try_new(item, OffsetBuffer::new(ScalarBuffer::from(offsets)), lengths, None)?;
+        Ok(Arc::new(StructArray::try_new(fields, vec![ids, Arc::new(pieces)], None)?))
+    }
+}
+
+fn too_many() -> Error {
+    Error::Unsupported("over 2**31 documents in a window of sequences; use a smaller shuffle_buffer_size".to_owned())
+}
