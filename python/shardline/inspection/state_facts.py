@@ -6,6 +6,7 @@ from shardline import text
 from shardline._core import ORDER_VERSION, Legs
 from shardline.errors import ShardlineError
 from shardline.planning.source import describe_source
+from shardline.sources.table_version import WORDS
 from shardline.state.format import SavedState
 
 _RANKS = 1024
@@ -93,8 +94,8 @@ def needs_of(saved: SavedState) -> dict[str, Any]:
         found["drop_last"] = True
     if rows.order_version == ORDER_VERSION and rows.shuffle.shuffle:
         found |= {"shuffle": True, "shuffle_seed": rows.seed}
-    if rows.source is not None and rows.source["kind"] == "delta":
-        found["format"] = "delta"
+    if rows.source is not None and rows.source["kind"] in WORDS:
+        found["format"] = rows.source["kind"]
     if rows.filter is not None:
         found["filters"] = str(rows.filter["rows"])
     if rows.sample is not None:

@@ -17,6 +17,8 @@ _NOT_OF_TABLES = {
 
 _ARGUMENTS = {"delta": ("version", "timestamp"), "iceberg": ("snapshot", "ref", "as_of")}
 """The arguments that name a version of a table, by its format."""
+OF_VERSIONS = tuple(name for names in _ARGUMENTS.values() for name in names)
+"""All of them."""
 
 
 class CatalogTable(Protocol):
