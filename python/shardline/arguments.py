@@ -56,7 +56,7 @@ class _WhatToRead(TypedDict, total=False):
     ]
     version: Annotated[
         int | None,
-        Argument(None, optional(integer(0, 2**62)), "The version of the table. The newest by default."),
+        Argument(None, optional(integer(0, 2**62)), "The version of the table. The newest by default.", OWN),
     ]
     timestamp: Annotated[
         datetime | str | None,
@@ -64,6 +64,7 @@ class _WhatToRead(TypedDict, total=False):
             None,
             optional(check_timestamp),
             'The version of the table that was the newest at this time: `"2026-01-31T12:00:00Z"`.',
+            OWN,
         ),
     ]
     columns: Annotated[
