@@ -48,11 +48,6 @@ class TableRequest:
         """Whether no version was asked for."""
         return self.version is None and self.timestamp is None and self.ref is None
 
-    @property
-    def topic(self) -> str:
-        """As text: the same on ranks that ask for the same."""
-        return repr(self)
-
 
 def request_of(values: Mapping[str, Any]) -> TableRequest | None:
     """What checked arguments ask of a table; None where plain files are read.
