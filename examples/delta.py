@@ -82,7 +82,7 @@ def main() -> None:
             y = batch["i"].float().unsqueeze(1) / 1000
             loss = torch.nn.functional.mse_loss(model(x), y)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             step += 1
             print(f"epoch {epoch} step {step} loss {loss.item():.9f} rows {batch['i'].tolist()}", flush=True)

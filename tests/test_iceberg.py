@@ -7,8 +7,10 @@ from pathlib import Path
 from uuid import UUID
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyiceberg.table import StaticTable
+from support import ids
 from support.iceberg import Table
 
 from shardline import (
@@ -219,3 +221,36 @@ def test_equality_deletes_over_evolution(tmp_path):
     assert model(table) == []
     with pytest.raises(ShardlineValueError, match="all 5 rows in 2 files .* were deleted"):
         read(table.path)
+
+
+@pytest.mark.parametrize("shuffle", [{}, {"shuffle": True}, {"shuffle": True, "shuffle_buffer_size": 5}])
+def test_the_line_is_that_of_the_same_files(table, shuffle):
+    plain = StructuredDataset(table.path, format="parquet", batch_size=4, **shuffle)
+    of_table = StructuredDataset(table.path, format="iceberg", batch_size=4, **shuffle)
+    assert ids(of_table) == ids(plain)
+    assert of_table.plan.digest == plain.plan.digest
+    assert of_table.plan.decoded_bytes == plain.plan.decoded_bytes
+
+
+def test_rows_are_named_as_they_stand_in_files(newer):
+    """`rows_at` and `row_id` count deleted rows too."""
+    table, first = newer, newer.data[0]
+    table.commit(table.vectors({first.path: [0, 1, 19]}))
+    dataset = StructuredDataset(table.path, format="iceberg", batch_size=4, row_id=True)
+    names = [name for name, _, _ in dataset.plan.files()]
+    files = {names.index(Path(file.path).relative_to(f"file://{table.path}").as_posix()): file for file in table.data}
+    for batch in dataset:
+        for number, file, row in zip(
+            *(batch[key].tolist() for key in ("i", "row_id__file", "row_id__row")), strict=True
+        ):
+            assert files[file].content[row][1] == number
+
+
+def test_rewrite_takes_a_snapshot(newer, tmp_path):
+    table, first = newer, newer.data[0]
+    old = table.current
+    table.commit(table.vectors({first.path: range(10)}))
+    shardline.rewrite(table.path, tmp_path / "now", format="iceberg")
+    shardline.rewrite(table.path, tmp_path / "then", format="iceberg", snapshot=old)
+    assert sorted(pq.read_table(tmp_path / "now")["i"].to_pylist()) == list(range(10, 30))
+    assert pq.read_table(tmp_path / "then").num_rows == 30

@@ -127,6 +127,24 @@ def test_with_a_filter_and_ranks(table):
     assert [ids(dataset) for dataset in job] == rest
 
 
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 3), (3, 2)])
+def test_other_ranks_deliver_the_rest(table, before, after):
+    def make(count):
+        return [open_table(table, num_ranks=count, rank=rank) for rank in range(count)]
+
+    job = make(before)
+    seen = [next(iter(dataset))["i"].tolist() for dataset in job]
+    state = job[0].state_dict()
+    append(table)
+    job = make(after)
+    for dataset in job:
+        dataset.load_state_dict(state)
+    found = [row for batch in seen for row in batch] + [
+        row for dataset in job for batch in ids(dataset) for row in batch
+    ]
+    assert sorted(found) == sorted(set(range(30)) - {1, 2, 3, 4, 5, 9})
+
+
 def test_a_snapshot_that_was_expired_needs_the_plan(table, begun, tmp_path):
     state, rest, _ = begun
     open_table(table).plan.save(tmp_path / "plan")

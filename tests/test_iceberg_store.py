@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from support import ids
+from support import ids, servers
 from support.iceberg import Table
 from support.store import Fault, Store
 
@@ -113,5 +113,42 @@ def test_resume_in_a_store(store, table):
     table.append(rows(10_000, 10_010))
     upload(store, table)
     again = open_table(store, table, shuffle=True, shuffle_buffer_size=200)
+    again.load_state_dict(state)
+    assert ids(again) == rest
+
+
+@pytest.fixture(scope="module", params=["moto", "seaweed", "gcs", "azure"])
+def server(request, tmp_path_factory):
+    folder = [tmp_path_factory.mktemp("seaweed")] if request.param == "seaweed" else []
+    with getattr(servers, request.param)(*folder) as running, pytest.MonkeyPatch.context() as patch:
+        for name, value in running.environ.items():
+            patch.setenv(name, value)
+        yield running
+
+
+def test_read_and_resumed_on_real_servers(server, tmp_path):
+    (tmp_path / "empty").mkdir()
+    bucket = server.publish(tmp_path / "empty", "x").removesuffix("/x")
+    table = Table.create(tmp_path / "events", version=3, prefix=bucket)
+    first, second = table.append(rows(0, 20)), table.append(rows(20, 30))
+    table.commit([table.positions({first.path: [0, 1, 2]}, first), *table.vectors({second.path: range(5)})])
+    table.commit([table.equality(pa.table({"i": pa.array([7], pa.int64())}), [1])])
+    place = str(table.path).lstrip("/")
+    url = server.publish(table.path, place)
+
+    def make():
+        return StructuredDataset(
+            url, format="iceberg", batch_size=4, columns=["i"], shuffle=True, shuffle_buffer_size=9
+        )
+
+    dataset = make()
+    iterator = iter(dataset)
+    found = [next(iterator)["i"].tolist() for _ in range(2)]
+    state = json.loads(json.dumps(dataset.state_dict()))
+    rest = [batch["i"].tolist() for batch in iterator]
+    assert sorted(row for batch in found + rest for row in batch) == sorted(row[1] for row in table.rows())
+    table.append(rows(30, 60))
+    server.publish(table.path, place)
+    again = make()
     again.load_state_dict(state)
     assert ids(again) == rest

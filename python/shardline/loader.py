@@ -223,7 +223,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         from tqdm.auto import tqdm
 
         each = self.progress_seconds
-        every = {} if each is None else {"mininterval": each, "maxinterval": each}
+        every: dict[str, Any] = {} if each is None else {"mininterval": each, "maxinterval": each}
         return tqdm(total=steps, initial=done, desc=f"epoch {self.epoch}", unit="batch", **every)
 
     def __len__(self) -> int:

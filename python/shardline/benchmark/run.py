@@ -13,6 +13,7 @@ from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.options import validate
 from shardline.options.function import check_place
 from shardline.options.validate import Paths
+from shardline.sources.request import OF_VERSIONS
 
 _OF_BENCH = ("rank", "num_ranks", "plan", "mesh", "process_group", "show_progress", "num_shards")
 """Arguments of a loader that make no sense here."""
@@ -66,7 +67,7 @@ def bench(
     dataset = StructuredDataset(path, **arguments, rank=0, num_ranks=1)
     listed = time.monotonic() - began
     # The turns read from the plan, which is of one version.
-    without = ("batch_size", "num_threads", "version", "timestamp")
+    without = ("batch_size", "num_threads", *OF_VERSIONS)
     given = {name: value for name, value in arguments.items() if name not in without}
     given |= {"shuffle_seed": dataset.seed} if given.get("shuffle") else {}
     order, settings = dataset.measured()

@@ -151,7 +151,8 @@ def from_tdu(state: Mapping[str, Any]) -> TduProgress:
     >>> old.epoch, old.shuffle_seed, old.done
     (3, 7, [])
     """
-    if not isinstance(state, Mapping) or not {"epoch", "completed_shards"} <= set(state):
+    given: Any = state
+    if not isinstance(given, Mapping) or not {"epoch", "completed_shards"} <= set(given):
         raise ShardlineValueError(
             "this is no state of torch-dataloader-utils, which has 'epoch' and 'completed_shards': give what its "
             "state_dict() returned"

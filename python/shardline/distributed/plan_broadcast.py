@@ -37,7 +37,7 @@ def open_channels(
     names = [name for name, (_, each) in declared(DatasetArguments).items() if each.ranks in agreed]
     options = {name: _plain(getattr(settings, name)) for name in names} | {"rows": settings.row_filter.topic}
     if settings.table is not None:
-        options["table"] = settings.table.topic
+        options["table"] = repr(settings.table)  # format, and which version
     where = list(paths) if paths is not None else plan.digest if plan is not None else None
     listing = RankChannel(ranks.listing, ["listing", where, options], settings.rank_timeout)
     return RankChannels(listing, RankChannel(ranks.members, ["states", where, options], settings.rank_timeout))

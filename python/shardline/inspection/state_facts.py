@@ -6,8 +6,9 @@ from typing import Any
 from shardline import text
 from shardline._core import ORDER_VERSION, Legs
 from shardline.errors import ShardlineError
-from shardline.planning.source import describe_source
 from shardline.options.pack import PACK_VERSION, Pack
+from shardline.planning.source import describe_source
+from shardline.sources.table_version import WORDS
 from shardline.state.format import SavedState
 
 _RANKS = 1024
@@ -99,8 +100,8 @@ def needs_of(saved: SavedState) -> dict[str, Any]:
         found["drop_last"] = True
     if rows.order_version == ORDER_VERSION and rows.shuffle.shuffle:
         found |= {"shuffle": True, "shuffle_seed": rows.seed}
-    if rows.source is not None and rows.source["kind"] == "delta":
-        found["format"] = "delta"
+    if rows.source is not None and rows.source["kind"] in WORDS:
+        found["format"] = rows.source["kind"]
     if rows.pack is not None and rows.pack["version"] == PACK_VERSION:
         kept = {name: rows.pack[name] for name in ("column", "seq_len", "mode", "bos", "eos")}
         found["pack"] = Pack(**kept)

@@ -79,7 +79,8 @@ def rewrite(
         progress: Called on this thread with a `RewriteProgress` now and then.
         reading: Which rows and columns are read, by the loader's arguments: `columns`, `filters`, `sample`, `subset`,
             `partitioning`, `storage_options`, `columns_from`, `missing_columns`, `widen_types`; of a Delta table
-            `format="delta"`, `version` and `timestamp`.
+            `format="delta"`, `version` and `timestamp`, of an Iceberg table `format="iceberg"`, `snapshot`, `ref` and
+            `as_of`.
 
     Returns:
         What was written; `print` shows it as a table.

@@ -13,8 +13,10 @@ from shardline.dataset import StructuredDataset
 from shardline.errors import ColumnNotFoundError, ShardlineTypeError, ShardlineValueError
 from shardline.options.storage import is_remote
 from shardline.options.validate import Paths
+from shardline.sources.request import OF_VERSIONS
 
 READING = (
+    *OF_VERSIONS,
     "columns",
     "columns_from",
     "filters",
@@ -25,13 +27,11 @@ READING = (
     "sample_seed",
     "storage_options",
     "subset",
-    "timestamp",
-    "version",
     "widen_types",
 )
 """The loader's arguments that say which rows and columns are the input."""
 
-_OF_PATHS = ("format", "timestamp", "version")
+_OF_PATHS = ("format", *OF_VERSIONS)
 """Those of them that say what a path stands for."""
 
 _ALWAYS: dict[str, Any] = {"output_format": "arrow", "rank": 0, "num_ranks": 1}

@@ -17,6 +17,8 @@ _NOT_OF_TABLES = {
 
 _ARGUMENTS = {"delta": ("version", "timestamp"), "iceberg": ("snapshot", "ref", "as_of")}
 """The arguments that name a version of a table, by its format."""
+OF_VERSIONS = tuple(name for names in _ARGUMENTS.values() for name in names)
+"""All of them."""
 
 
 class CatalogTable(Protocol):
@@ -45,11 +47,6 @@ class TableRequest:
     def is_newest(self) -> bool:
         """Whether no version was asked for."""
         return self.version is None and self.timestamp is None and self.ref is None
-
-    @property
-    def topic(self) -> str:
-        """As text: the same on ranks that ask for the same."""
-        return repr(self)
 
 
 def request_of(values: Mapping[str, Any]) -> TableRequest | None:
