@@ -1,8 +1,8 @@
 """What defines the rows of a run and their order: `rows`, one dict of the state.
 
 All that decides which rows an epoch has, or where they stand, is in this dict. A reader that ignored any of it would
-lose rows in silence, so a key that it does not know is refused. A key that comes later (`mixture`) is to be written only
-where it is used, as `source` and `pack` are, so that older versions read the states without it.
+lose rows in silence, so a key that it does not know is refused. A key that comes later (`mixture`) is to be written
+only where it is used, as `source` and `pack` are, so that older versions read the states without it.
 """
 
 from collections.abc import Collection, Mapping
