@@ -295,7 +295,7 @@ mod tests {
     fn field(name: &str, stored: &str, id: Option<i32>, data_type: DataType) -> Field {
         let mut marks = vec![(STORED_NAME.to_owned(), stored.to_owned())];
         marks.extend(id.map(|id| (FIELD_ID.to_owned(), id.to_string())));
-        Field::new(name, data_type, true).with_metadata(marks.into_iter().collect())
+        Field::new(name, data_type, true).with_metadata(marks.into_iter().collect::<std::collections::HashMap<_, _>>())
     }
 
     fn table(id: Option<i32>) -> TableColumns {
