@@ -295,7 +295,7 @@ mod tests {
     fn field(name: &str, stored: &str, id: Option<i32>, data_type: DataType) -> Field {
         let mut marks = vec![(STORED_NAME.to_owned(), stored.to_owned())];
         marks.extend(id.map(|id| (FIELD_ID.to_owned(), id.to_string())));
-        Field::new(name, data_type, true).with_metadata(marks.into_iter().collect())
+        Field::new(name, data_type, true).with_metadata(marks.into_iter().collect::<std::collections::HashMap<_, _>>())
     }
 
     fn table(id: Option<i32>) -> TableColumns {
@@ -358,7 +358,8 @@ mod tests {
     #[test]
     fn a_file_without_a_column_that_would_not_be_null_is_refused() {
         let within = |inner: Field, name: &str| {
-            let inner = inner.with_metadata([(ABSENT.to_owned(), "because".to_owned())].into());
+            let marks = std::collections::HashMap::from([(ABSENT.to_owned(), "because".to_owned())]);
+            let inner = inner.with_metadata(marks);
             TableColumns::new(Arc::new(Schema::new(vec![field(name, "s", None, DataType::Struct(vec![inner].into()))])))
         };
         let table = within(Field::new("x", DataType::Int64, true), "s");
