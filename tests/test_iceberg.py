@@ -13,10 +13,8 @@ from pyiceberg.table import StaticTable
 from support import ids
 from support.iceberg import Table
 
-from shardline import (
-    ShardlineValueError,
-    StructuredDataset,
-)
+import shardline
+from shardline import ShardlineValueError, StructuredDataset
 
 
 def rows(start, stop):

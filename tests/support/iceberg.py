@@ -17,54 +17,25 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyiceberg.avro.file import AvroOutputFile
-from pyiceberg.io.pyarrow import PyArrowFileIO, schema_to_pyarrow
-from pyiceberg.manifest import (
-    MANIFEST_LIST_FILE_SCHEMAS,
-    data_file_with_partition,
-    manifest_entry_schema_with_data_file,
-)
-from pyiceberg.partitioning import PartitionSpec
+from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
-from pyiceberg.typedef import Record
 
 from support.delta import roaring
+from support.iceberg_manifests import write_list, write_manifest
+from support.iceberg_parts import (
+    ADDED,
+    DATA,
+    DELETES,
+    EXISTING,
+    File,
+    Manifest,
+    schema_of,
+    spec_of,
+    visible,
+    without_ids,
+)
 
 MAGIC = b"\xd1\xd3\x39\x64"
-DATA, DELETES = 0, 1
-ADDED, EXISTING = 1, 0
-CONTENT = {"data": 0, "positions": 1, "vector": 1, "equality": 2}
-
-
-@dataclass
-class File:
-    """A data or delete file in a manifest."""
-
-    kind: str
-    path: str
-    rows: int
-    partition: tuple[Any, ...]
-    spec: int
-    format: str = "PARQUET"
-    sequence: int = 0
-    ids: list[int] | None = None
-    referenced: str | None = None
-    offset: int | None = None
-    length: int | None = None
-    size: int = 0
-    key: bytes | None = None
-    content: Any = None
-    """What the model knows of it: row dicts by field id, positions by path, or keys."""
-
-
-@dataclass
-class Manifest:
-    path: str
-    kind: int
-    spec: int
-    sequence: int
-    snapshot: int
-    files: list[File]
 
 
 @dataclass
@@ -105,9 +76,9 @@ class Table:
             "last-updated-ms": table.clock,
             "last-column-id": 100,
             "current-schema-id": 0,
-            "schemas": [_schema(0, fields)],
+            "schemas": [schema_of(0, fields)],
             "default-spec-id": 0,
-            "partition-specs": [_spec(0, partitions)],
+            "partition-specs": [spec_of(0, partitions)],
             "last-partition-id": 1010,
             "default-sort-order-id": 0,
             "sort-orders": [{"order-id": 0, "fields": []}],
@@ -152,13 +123,13 @@ class Table:
 
     def evolve(self, fields: Sequence[tuple[int, str, Any]]) -> None:
         number = len(self.metadata["schemas"])
-        self.metadata["schemas"].append(_schema(number, fields))
+        self.metadata["schemas"].append(schema_of(number, fields))
         self.metadata["current-schema-id"] = number
         self.write_metadata()
 
     def repartition(self, partitions: Sequence[tuple[int, int, str, str]]) -> None:
         number = len(self.metadata["partition-specs"])
-        self.metadata["partition-specs"].append(_spec(number, partitions))
+        self.metadata["partition-specs"].append(spec_of(number, partitions))
         self.metadata["default-spec-id"] = number
         self.write_metadata()
 
@@ -184,7 +155,7 @@ class Table:
         wanted = pa.schema([known.field(each) for each in rows.column_names])
         rows = rows.cast(wanted)
         if not ids:
-            rows = rows.cast(_without_ids(wanted))
+            rows = rows.cast(without_ids(wanted))
         path = self.path / "data" / (name or f"{uuid.uuid4()}.parquet")
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(rows, path, row_group_size=row_group_size)
@@ -283,13 +254,13 @@ class Table:
             if len(left) == len(manifest.files):
                 kept.append(manifest)
             elif left:
-                kept.append(self._manifest(left, manifest.kind, manifest.spec, sequence, number, EXISTING))
+                kept.append(write_manifest(self, left, manifest.kind, manifest.spec, sequence, number, EXISTING))
         added = [replace(file, sequence=sequence) for file in files]
         for kind in (DATA, DELETES):
             for spec in sorted({file.spec for file in added}):
                 some = [file for file in added if file.spec == spec and (file.kind != "data") == bool(kind)]
                 if some:
-                    kept.append(self._manifest(some, kind, spec, sequence, number, ADDED))
+                    kept.append(write_manifest(self, some, kind, spec, sequence, number, ADDED))
         self.manifests[number] = kept
         self.metadata["last-sequence-number"] = sequence
         self.clock += 1000
@@ -297,7 +268,7 @@ class Table:
             "snapshot-id": number,
             "sequence-number": sequence,
             "timestamp-ms": self.clock,
-            "manifest-list": self._list(kept, number, parent, sequence),
+            "manifest-list": write_list(self, kept, number, parent, sequence),
             "summary": {"operation": "overwrite"},
             "schema-id": self.metadata["current-schema-id"],
         }
@@ -331,120 +302,15 @@ class Table:
             Path(path.removeprefix(self.prefix)).unlink(missing_ok=True)
         self.write_metadata()
 
-    # The model
-
     def rows(self, snapshot: int | None = None) -> list[dict[int, Any]]:
-        """The visible rows of a snapshot, by field id, in no order."""
+        """The visible rows of a snapshot, by field id, in no order: as the model has them."""
         files = [file for each in self.manifests[snapshot or self.current] for file in each.files]
-        deletes = [file for file in files if file.kind != "data"]
-        return [
-            row
-            for file in files
-            if file.kind == "data"
-            for position, row in enumerate(file.content)
-            if not self._deleted(file, position, row, deletes)
-        ]
-
-    def _deleted(self, file: File, position: int, row: Mapping[int, Any], deletes: Sequence[File]) -> bool:
-        def same(delete: File) -> bool:
-            return (delete.spec, repr(delete.partition)) == (file.spec, repr(file.partition))
-
-        mine = [each for each in deletes if each.kind == "vector" and each.referenced == file.path]
-        if any(position in each.content[file.path] for each in mine):
-            return True
-        for each in deletes:
-            may = each.kind == "positions" and not mine and each.referenced in (None, file.path)
-            if may and each.sequence >= file.sequence and same(each) and position in each.content.get(file.path, ()):
-                return True
-            if each.kind == "equality" and each.sequence > file.sequence:
-                is_global = not self.metadata["partition-specs"][each.spec]["fields"]
-                if (is_global or same(each)) and any(
-                    all(_equal(row.get(number), value) for number, value in key.items()) for key in each.content
-                ):
-                    return True
-        return False
+        return visible(files, {each["spec-id"]: not each["fields"] for each in self.metadata["partition-specs"]})
 
     # Files
 
     def _sized(self, file: File) -> File:
         return replace(file, size=Path(file.path.removeprefix(self.prefix)).stat().st_size)
-
-    def _manifest(self, files: list[File], kind: int, spec: int, sequence: int, snapshot: int, status: int) -> Manifest:
-        version = self.metadata["format-version"]
-        given = PartitionSpec.model_validate(self.metadata["partition-specs"][spec])
-        partition = given.partition_type(self.widest())
-        of_file = data_file_with_partition(partition, version)
-        schema = manifest_entry_schema_with_data_file(version, of_file)
-        path = f"{self.prefix}{self.path}/metadata/{uuid.uuid4()}-m.avro"
-        meta = {
-            "schema": self.schema.model_dump_json(),
-            "partition-spec": json.dumps(self.metadata["partition-specs"][spec]["fields"]),
-            "partition-spec-id": str(spec),
-            "format-version": str(version),
-            "content": ("data", "deletes")[kind],
-        }
-        with AvroOutputFile(
-            PyArrowFileIO().new_output(path.removeprefix(self.prefix)), schema, "manifest_entry", metadata=meta
-        ) as writer:
-            writer.write_block([self._entry(file, status, snapshot, schema, of_file) for file in files])
-        return Manifest(path, kind, spec, sequence, snapshot, files)
-
-    def _entry(self, file: File, status: int, snapshot: int, schema: Schema, of_file: Any) -> Record:
-        said = {
-            "content": CONTENT[file.kind],
-            "file_path": file.path,
-            "file_format": file.format,
-            "partition": Record(*file.partition),
-            "record_count": file.rows,
-            "file_size_in_bytes": file.size,
-            "block_size_in_bytes": 1,
-            "equality_ids": file.ids,
-            "referenced_data_file": file.referenced,
-            "content_offset": file.offset,
-            "content_size_in_bytes": file.length,
-            "key_metadata": file.key,
-        }
-        number = None if status == ADDED else file.sequence
-        entry = {
-            "status": status,
-            "snapshot_id": snapshot,
-            "sequence_number": number,
-            "file_sequence_number": number,
-            "data_file": Record(*[said.get(each.name) for each in of_file.fields]),
-        }
-        return Record(*[entry[each.name] for each in schema.fields])
-
-    def _list(self, manifests: Sequence[Manifest], snapshot: int, parent: int | None, sequence: int) -> str:
-        version = self.metadata["format-version"]
-        schema = MANIFEST_LIST_FILE_SCHEMAS[version]
-        path = f"{self.prefix}{self.path}/metadata/snap-{snapshot}.avro"
-        records = []
-        for each in manifests:
-            count, rows = len(each.files), sum(file.rows for file in each.files)
-            said = {
-                "manifest_path": each.path,
-                "manifest_length": Path(each.path.removeprefix(self.prefix)).stat().st_size,
-                "partition_spec_id": each.spec,
-                "content": each.kind,
-                "sequence_number": each.sequence,
-                "min_sequence_number": min(file.sequence for file in each.files),
-                "added_snapshot_id": each.snapshot,
-                "added_files_count": count,
-                "existing_files_count": 0,
-                "deleted_files_count": 0,
-                "added_rows_count": rows,
-                "existing_rows_count": 0,
-                "deleted_rows_count": 0,
-                "first_row_id": 0 if each.kind == DATA else None,
-            }
-            records.append(Record(*[said.get(one.name) for one in schema.fields]))
-        meta = {"snapshot-id": str(snapshot), "parent-snapshot-id": str(parent), "sequence-number": str(sequence)}
-        meta |= {"format-version": str(version)}
-        with AvroOutputFile(
-            PyArrowFileIO().new_output(path.removeprefix(self.prefix)), schema, "manifest_file", metadata=meta
-        ) as writer:
-            writer.write_block(records)
-        return path
 
     def widest(self) -> Schema:
         """All fields that any schema has."""
@@ -462,34 +328,3 @@ class Table:
             said = said | {"schema": said["schemas"][said["current-schema-id"]]}
             said["partition-spec"] = said["partition-specs"][said["default-spec-id"]]["fields"]
         self.metadata_file().write_text(json.dumps(said))
-
-
-def _equal(one: Any, other: Any) -> bool:
-    """As equality deletes compare: null equals null, NaN equals NaN."""
-    return one == other or (one != one and other != other)
-
-
-def _schema(number: int, fields: Sequence[tuple[int, str, Any]]) -> dict[str, Any]:
-    made = []
-    for each in fields:
-        more = each[3] if len(each) > 3 else {}
-        made.append({"id": each[0], "name": each[1], "type": each[2], "required": False, **more})
-    return {"type": "struct", "schema-id": number, "fields": made}
-
-
-def _spec(number: int, partitions: Sequence[tuple[int, int, str, str]]) -> dict[str, Any]:
-    keys = ("source-id", "field-id", "name", "transform")
-    return {"spec-id": number, "fields": [dict(zip(keys, each, strict=True)) for each in partitions]}
-
-
-def _without_ids(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([_bare(each) for each in schema])
-
-
-def _bare(of: pa.Field) -> pa.Field:
-    kind = of.type
-    if pa.types.is_struct(kind):
-        kind = pa.struct([_bare(each) for each in kind])
-    elif pa.types.is_large_list(kind):
-        kind = pa.large_list(_bare(kind.value_field))
-    return pa.field(of.name, kind, of.nullable)

@@ -358,7 +358,8 @@ mod tests {
     #[test]
     fn a_file_without_a_column_that_would_not_be_null_is_refused() {
         let within = |inner: Field, name: &str| {
-            let inner = inner.with_metadata([(ABSENT.to_owned(), "because".to_owned())].into());
+            let marks = std::collections::HashMap::from([(ABSENT.to_owned(), "because".to_owned())]);
+            let inner = inner.with_metadata(marks);
             TableColumns::new(Arc::new(Schema::new(vec![field(name, "s", None, DataType::Struct(vec![inner].into()))])))
         };
         let table = within(Field::new("x", DataType::Int64, true), "s");
