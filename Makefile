@@ -120,7 +120,7 @@ lint-python: $(BIN)/.installed
 	$(BIN)/ruff check
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
-	$(BIN)/mypy examples/flights.py examples/demo.py examples/ddp.py examples/preemptible.py examples/stateful.py examples/predict.py examples/lineitem.py examples/raw_flights.py examples/delta.py benches/workers.py benches/checkpoint.py
+	$(BIN)/mypy examples/flights.py examples/demo.py examples/ddp.py examples/preemptible.py examples/stateful.py examples/predict.py examples/lineitem.py examples/raw_flights.py examples/delta.py examples/iceberg.py benches/workers.py benches/checkpoint.py
 	$(BIN)/python -m mypy.stubtest shardline._core --mypy-config-file pyproject.toml
 
 format: $(BIN)/.deps ## put Rust and Python into their form
