@@ -1,10 +1,11 @@
-"""A Delta table beside its files read as plain Parquet, and beside deltalake's readers; and the planning of many files.
+"""Tables beside their files read as plain Parquet, and beside deltalake's and pyiceberg's readers; and planning.
 
     python benches/tables.py [--rows 4000000] [--rounds 7] [--threads 2] [--files 100000]
 
 The data set is D1's: 16 float32, 4 int64, snappy, row groups of 125,000 rows. A turn is an epoch, every batch taken;
 rounds are interleaved, and figures are medians. Deletes: 1 % of the rows, scattered, by deletion vectors, which
 deltalake does not write: they are written by hand, as the tests do. Its `to_pyarrow_dataset` does not read such tables.
+The Iceberg table has the same files, added by pyiceberg.
 Planning: a table of `--files` files of one row group, 1 % of which have deletes. The page cache is warm.
 """
 
@@ -25,9 +26,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
+from pyiceberg.catalog import load_catalog
+from pyiceberg.table import StaticTable
 
 import data
 from machine import machine
+from peers import tdu
 from shardline import StructuredDataset
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -84,6 +88,36 @@ def many(files: int) -> Path:
     return path
 
 
+def iceberg_of(plain: Path) -> Path:
+    """An Iceberg table of the same files."""
+    path = plain.with_name(f"{plain.name}-iceberg")
+    if path.exists():
+        return path
+    started = path.with_suffix(".new")
+    shutil.rmtree(started, ignore_errors=True)
+    started.mkdir()
+    catalog = load_catalog(type="sql", uri=f"sqlite:///{started}/catalog.db", warehouse=f"file://{path}")
+    catalog.create_namespace("bench")
+    files = sorted(map(str, plain.glob("*.parquet")))
+    table = catalog.create_table("bench.flat", pq.read_schema(files[0]))
+    table.add_files(files)
+    (started / "metadata.json").symlink_to(table.metadata_location.removeprefix("file://"))
+    started.rename(path / "catalog")
+    return path
+
+
+def snapshot(path: Path) -> int:
+    """By pyiceberg's reader of batches."""
+    table = StaticTable.from_metadata(str((path / "catalog" / "metadata.json").resolve()))
+    return sum(batch.num_rows for batch in table.scan().to_arrow_batch_reader())
+
+
+def by_tdu(path: Path) -> int:
+    """The files by torch-dataloader-utils."""
+    files = sorted(map(str, path.glob("*.parquet")))
+    return sum(len(batch["x00"]) for batch in tdu.batches(files, BATCH, None, 2))
+
+
 def rows_of(path: Path, **options: Any) -> int:
     """The rows of an epoch by shardline."""
     return sum(len(batch["x00"]) for batch in StructuredDataset(path, batch_size=BATCH, **options))
@@ -103,14 +137,21 @@ def dataset(path: Path) -> int:
 def read(rows: int, rounds: int, threads: int) -> None:
     """Prints seconds of an epoch, and rates as multiples of plain Parquet's."""
     plain, deleted = table_of(rows, deletes=False), table_of(rows, deletes=True)
+    iceberg = iceberg_of(plain)
+    metadata = (iceberg / "catalog" / "metadata.json").resolve()
     options = {"num_threads": threads}
     readers: dict[str, Callable[[], int]] = {
         "shardline, plain Parquet": lambda: rows_of(plain, format="parquet", **options),
         "shardline, Delta": lambda: rows_of(plain, format="delta", **options),
+        "shardline, Iceberg": lambda: rows_of(metadata, format="iceberg", **options),
         "shardline, Delta, 1 % deleted": lambda: rows_of(deleted, format="delta", **options),
         "deltalake, scan": lambda: scan(plain),
         "deltalake, scan, 1 % deleted": lambda: scan(deleted),
         "deltalake, pyarrow dataset": lambda: dataset(plain),
+        "pyiceberg, batch reader": lambda: snapshot(iceberg),
+        "torch-dataloader-utils, the files": lambda: sum(
+            len(batch["x00"]) for batch in tdu.batches(files, BATCH, None, 2)
+        ),
     }
     rates: dict[str, list[float]] = {name: [] for name in readers}
     counts: dict[str, int] = {}
@@ -128,7 +169,7 @@ def read(rows: int, rounds: int, threads: int) -> None:
     for name, found in rates.items():
         median = statistics.median(found)
         spread = f"{min(found) / 1e6:.2f} to {max(found) / 1e6:.2f}"
-        print(f"  {name:32} {median / 1e6:7.2f} M rows/s  ({spread})  {median / base:5.2f} x")
+        print(f"  {name:36} {median / 1e6:7.2f} M rows/s  ({spread})  {median / base:5.2f} x")
 
 
 def plan(files: int, rounds: int, threads: int) -> None:
@@ -153,7 +194,7 @@ def plan(files: int, rounds: int, threads: int) -> None:
                 raise ValueError(f"{made.num_rows} rows")
     print(f"\nplanning {files:,} files, 1 % of them with deletes; {threads} threads, {rounds} rounds")
     for name, seconds in taken.items():
-        print(f"  {name:32} {statistics.median(seconds):7.2f} s  ({min(seconds):.2f} to {max(seconds):.2f})")
+        print(f"  {name:36} {statistics.median(seconds):7.2f} s  ({min(seconds):.2f} to {max(seconds):.2f})")
 
 
 def main() -> None:
@@ -164,7 +205,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--files", type=int, default=100_000)
     arguments = parser.parse_args()
-    print(", ".join(f"{name}: {value}" for name, value in machine().items()))
+    print(machine()["text"])
     read(arguments.rows, arguments.rounds, arguments.threads)
     plan(arguments.files, min(arguments.rounds, 3), arguments.threads)
 
