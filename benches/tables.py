@@ -149,9 +149,7 @@ def read(rows: int, rounds: int, threads: int) -> None:
         "deltalake, scan, 1 % deleted": lambda: scan(deleted),
         "deltalake, pyarrow dataset": lambda: dataset(plain),
         "pyiceberg, batch reader": lambda: snapshot(iceberg),
-        "torch-dataloader-utils, the files": lambda: sum(
-            len(batch["x00"]) for batch in tdu.batches(files, BATCH, None, 2)
-        ),
+        "torch-dataloader-utils, the files": lambda: by_tdu(plain),
     }
     rates: dict[str, list[float]] = {name: [] for name in readers}
     counts: dict[str, int] = {}
