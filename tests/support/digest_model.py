@@ -102,7 +102,7 @@ def _kind(type_: pa.DataType) -> "Callable[[Any], Hashes]":
     ):
         if holds:
             return function
-    raise NotImplementedError
+    raise TypeError(type_)
 
 
 def _buffer(array: pa.Array, dtype: Any, width: int = 1) -> npt.NDArray[Any]:
