@@ -112,8 +112,9 @@ impl ColumnChunk {
             // The rows before have requested the dictionary, and the page that they end on.
             let requested = if *is_new { 0 } else { range_of_rows(pages, &(0..rows.start)).end };
             for range in ranges {
-                if range.start < data {
-                    wanted.extend(is_new.then(|| range.clone()));
+                // The first pages may be one range with the dictionary.
+                if *is_new && range.start < data {
+                    wanted.push(range.clone());
                 } else if range.start < of_rows.end && of_rows.start < range.end {
                     if range.start < requested { &mut *known } else { &mut *wanted }.push(range.clone());
                 }
@@ -174,10 +175,18 @@ mod tests {
         bytes.all(|byte| ranges.iter().any(|range| range.contains(&byte)))
     }
 
+    #[test]
+    fn a_page_in_one_range_with_the_dictionary_is_known_to_the_rows_after() {
+        let (chunk, places) = chunk(1, 1, 1, 2, 30);
+        chunk.pages.set(page_ranges(&places, &chunk.bytes, &RowSet::all(2), 30)).expect("they are set once");
+        assert_eq!(ranges(&chunk, 0..1, 2, true, &places), [vec![50..53], vec![]]);
+        assert_eq!(ranges(&chunk, 1..2, 2, false, &places), [vec![], vec![50..53]]);
+    }
+
     proptest! {
         #[test]
         fn what_the_rows_are_stored_in_is_asked_for_and_little_else(
-            dictionary in prop_oneof![Just(0_u64), 1_u64..400],
+            dictionary in prop_oneof![Just(0_u64), 1_u64..20, 1_u64..400],
             page in 1_u64..60, page_rows in 1_u64..20, pages in 1_u64..20, part in 30_u64..100,
             from in 0.0..1.0_f64, to in 0.0..1.0_f64, is_indexed: bool, is_paged: bool,
         ) {
