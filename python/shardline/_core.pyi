@@ -162,11 +162,14 @@ class Plan:
     @property
     def passing(self) -> tuple[str, str] | None:
         """(rule, digest of the counts as 32 hex digits); None where all rows stand on the line."""
-    def with_tokens(self, rule: str, projection: Projection, tokens: Sequence[int]) -> Plan:
-        """The same whose rows are packed sequences, with the tokens of each row group counted that `rule` names."""
+    def with_tokens(
+        self, rule: str, projection: Projection, tokens: Sequence[int], sequences: Sequence[int] | None = ...
+    ) -> Plan:
+        """The same whose rows are packed sequences, with the tokens of each row group counted that `rule` names.
+        `sequences`: of each bundle, where documents are packed whole."""
     @property
-    def tokens(self) -> tuple[str, str, int] | None:
-        """(rule, digest of the counts as 32 hex digits, tokens of all); None where rows are rows."""
+    def tokens(self) -> tuple[str, str, int, int] | None:
+        """(rule, digest of the counts as 32 hex digits, tokens of all, sequences of all); None where rows are rows."""
     @property
     def partition_schema(self) -> Any:
         """The folders' columns, as an object with `__arrow_c_schema__`; None where there are none."""
@@ -245,9 +248,11 @@ class Projection:
         eos: int | None,
         labels: str | None,
         extra_token: bool,
+        fit: str | None,
         by_reading: bool,
     ) -> Projection:
-        """The sequences that a column's lists are packed into. `labels`: "next", "input" or None. `by_reading`: whether
+        """The sequences that a column's lists are packed into. `labels`: "next", "input" or None. `fit`: what becomes of
+        long documents, "split", "truncate", "drop" or "error"; None to lay documents end to end. `by_reading`: whether
         tokens are counted by reading the lists, whatever footers say."""
     def count_tokens(
         self,
@@ -260,15 +265,30 @@ class Projection:
         progress: Callable[[int], object] | None = ...,
     ) -> list[int]:
         """The tokens of these row groups. `progress`: told how many row groups are done, every now and then."""
+    def num_bundles(self, plan: Plan, tokens: Sequence[int]) -> int:
+        """How many bundles there are of row groups of so many tokens."""
+    def count_sequences(
+        self,
+        plan: Plan,
+        tokens: Sequence[int],
+        bundles: Sequence[int],
+        *,
+        num_threads: int,
+        selector: Selector | None = ...,
+        storage: Storage | None = ...,
+        progress: Callable[[int], object] | None = ...,
+    ) -> list[int]:
+        """The sequences that the documents of these bundles fill. `progress`: told how many bundles are done."""
     def origins(
         self,
         plan: Plan,
         slices: Sequence[tuple[int, int, int, int]],
         *,
+        draw: tuple[int, int] | None = ...,
         selector: Selector | None = ...,
         storage: Storage | None = ...,
     ) -> list[list[tuple[int, int, int, int, int]]]:
-        """Of each sequence of (file, row group, first, end), its pieces: (file, row group, row, first token, end token)."""
+        """`draw`: the seed and the epoch, where documents are shuffled. Of each sequence of (file, row group, first, end), its pieces: (file, row group, row, first token, end token)."""
     @property
     def names(self) -> list[str]:
         """The keys of a batch."""

@@ -400,7 +400,9 @@ class StructuredDataset(IterableDataset[Any]):
         if order.pack is not None:
             source = self._context.source_of(at)
             storage = self._context.settings.storage
-            found = source.projection.origins(order.plan, rows, selector=order.selector, storage=storage)
+            found = source.projection.origins(
+                order.plan, rows, draw=order.draw(at), selector=order.selector, storage=storage
+            )
             return [(order.names[piece[0]], *piece[1:]) for pieces in found for piece in pieces]
         if validate.check_bool("resolve", resolve) and order.selector is not None:
             rows = order.selector.resolve(order.plan, rows)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from shardline import errors
-from shardline._core import Plan, Projection, Selector
+from shardline._core import Plan, Selector
 from shardline.arguments import CONTENT, DatasetArguments
 from shardline.distributed.kv_store import RankChannel
 from shardline.distributed.ranks import Ranks
 from shardline.distributed.row_counts import count_shared
-from shardline.planning.build import count_rows, count_tokens, draw_seed, fit_plan, with_counts, with_tokens
+from shardline.planning.build import CountPart, count_rows, draw_seed, fit_plan, with_counts, with_tokens
 from shardline.planning.listing import list_files
 from shardline.settings import Settings
 from shardline.signature import declared
@@ -74,7 +74,7 @@ def broadcast_plan(
             return count_rows(plan, selector, groups, settings, show_progress=shown)
 
         return count_shared(
-            plan,
+            plan.num_row_groups,
             channel,
             count_part,
             topic="counts",
@@ -84,22 +84,19 @@ def broadcast_plan(
             raise_message=_raise,
         )
 
-    def count_all(plan: Plan, projection: Projection) -> list[int]:
-        def count_part(groups: list[int], shown: bool) -> list[int]:
-            return count_tokens(plan, projection, groups, settings, show_progress=shown)
-
+    def share(total: int, count: CountPart, what: str) -> list[int]:
         return count_shared(
-            plan,
+            total,
             channel,
-            count_part,
-            topic="tokens",
-            what="tokens",
+            count,
+            topic=what,
+            what=what,
             show_progress=show_progress,
             message=_message,
             raise_message=_raise,
         )
 
-    return with_tokens(with_counts(plan, settings.row_filter, count), settings, count_all), seed
+    return with_tokens(with_counts(plan, settings.row_filter, count), settings, share), seed
 
 
 def _plan_and_seed(

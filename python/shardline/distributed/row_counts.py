@@ -5,12 +5,11 @@ import zlib
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from shardline._core import Plan
 from shardline.distributed.kv_store import RankChannel
 
 
 def count_shared(
-    plan: Plan,
+    total: int,
     channel: RankChannel,
     count: Callable[[list[int], bool], list[int]],
     *,
@@ -20,12 +19,13 @@ def count_shared(
     message: Callable[[BaseException], bytes],
     raise_message: Callable[[dict[str, Any]], NoReturn],
 ) -> list[int]:
-    """What `count` finds of each row group. The first process of `channel` puts the parts together for all.
+    """What `count` finds of each of `total` row groups or bundles.
 
-    Where one process cannot count its part, all raise its error. `count`: of row groups, and whether to show progress.
-    `topic`: a name of what is counted, `what`: the same for a person.
+    The first process of `channel` puts the parts together for all. Where one process cannot count its part, all raise
+    its error. `count`: of row groups or bundles, and whether to show progress. `topic`: a name of what is counted,
+    `what`: the same for a person.
     """
-    place, size, total = channel.members.index(channel.me), len(channel.members), plan.num_row_groups
+    place, size = channel.members.index(channel.me), len(channel.members)
     mine = list(range(place * total // size, (place + 1) * total // size))
     try:
         counts = count(mine, show_progress and channel.leads)

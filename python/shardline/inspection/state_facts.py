@@ -6,7 +6,7 @@ from typing import Any
 from shardline import text
 from shardline._core import ORDER_VERSION, Legs
 from shardline.errors import ShardlineError
-from shardline.options.pack import PACK_VERSION, Pack
+from shardline.options.pack import PACK_KEYS, PACK_VERSION, Pack
 from shardline.planning.source import describe_source
 from shardline.sources.table_version import WORDS
 from shardline.state.format import SavedState
@@ -103,7 +103,7 @@ def needs_of(saved: SavedState) -> dict[str, Any]:
     if rows.source is not None and rows.source["kind"] in WORDS:
         found["format"] = rows.source["kind"]
     if rows.pack is not None and rows.pack["version"] == PACK_VERSION:
-        kept = {name: rows.pack[name] for name in ("column", "seq_len", "mode", "bos", "eos")}
+        kept = {name: rows.pack[name] for name in PACK_KEYS[1:] if name in rows.pack}
         found["pack"] = Pack(**kept)
     if rows.filter is not None:
         found["filters"] = str(rows.filter["rows"])

@@ -1,7 +1,8 @@
 """How documents are packed into sequences, checked when it is asked.
 
->>> Pack("input_ids", seq_len=4096, mode="wrap", eos=2)
-Pack(column='input_ids', seq_len=4096, mode='wrap', bos=None, eos=2, labels=None, extra_token=False, count='footers')
+>>> Pack("input_ids", seq_len=4096, mode="wrap", eos=2)  # doctest: +NORMALIZE_WHITESPACE
+Pack(column='input_ids', seq_len=4096, mode='wrap', bos=None, eos=2, labels=None, extra_token=False,
+     long='split', count='footers')
 """
 
 import json
@@ -16,19 +17,22 @@ from shardline.options.validate import check_bool, check_choice, check_int
 PACK_VERSION = 1
 """The version of the rules that say which tokens a sequence has."""
 MAX_SEQ_LEN = 2**20
+PACK_KEYS = ("version", "mode", "column", "seq_len", "bos", "eos", "long")
+"""What says which tokens a sequence has; `long` where documents are packed whole."""
 
 
 @dataclass(frozen=True)
 class Pack(metaclass=NamesChecked):
     """Documents, each a row's list of token ids, packed into sequences of `seq_len` tokens. See docs/how-to/pack.md.
 
-    With `mode="wrap"` the documents stand end to end in file order, and sequence s is the tokens s·L … (s + 1)·L. An
-    empty or null list is no document.
+    With `mode="wrap"` the documents stand end to end in file order, and sequence s is the tokens s·L … (s + 1)·L. With
+    `mode="fit"` documents of up to L tokens are packed whole, those of a bundle of row groups together; what is left of
+    a sequence is padding. An empty or null list is no document.
 
     Args:
         column: The column of lists, or the dotted path of a field: of int8 to int64, or of uint8 to uint32.
         seq_len: L, the tokens of a sequence, 1 to 1,048,576.
-        mode: `"wrap"`.
+        mode: `"wrap"` or `"fit"`.
         bos: The id put before each document.
         eos: The id put after each document.
         labels: `"next"` (or True): the next token of the same document in the same sequence. `"input"`: the token
@@ -36,17 +40,21 @@ class Pack(metaclass=NamesChecked):
             as those of Hugging Face do. Elsewhere labels are -100.
         extra_token: Whether the token after a sequence is read too, so that its last place has a label: for
             `labels="next"`.
+        long: With `mode="fit"`, what becomes of a document of more than L tokens: `"split"` cuts it in pieces of L, of
+            which the last may be shorter; `"truncate"` keeps its first L tokens; `"drop"` leaves it out; `"error"`
+            refuses it by file and row.
         count: How the tokens of each row group are counted: `"footers"`, where they tell, else as with `"lists"`, by
             reading the column once.
     """
 
     column: str
     seq_len: int = field(kw_only=True)
-    mode: Literal["wrap"] = field(kw_only=True)
+    mode: Literal["wrap", "fit"] = field(kw_only=True)
     bos: int | None = field(default=None, kw_only=True)
     eos: int | None = field(default=None, kw_only=True)
     labels: Literal["next", "input"] | bool | None = field(default=None, kw_only=True)
     extra_token: bool = field(default=False, kw_only=True)
+    long: Literal["split", "truncate", "drop", "error"] = field(default="split", kw_only=True)
     count: Literal["footers", "lists"] = field(default="footers", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -57,9 +65,10 @@ class Pack(metaclass=NamesChecked):
             check_choice("labels of Pack()", labels, ("next", "input"))
         plain: dict[str, Any] = {
             "seq_len": check_int("seq_len of Pack()", self.seq_len, 1, MAX_SEQ_LEN),
-            "mode": check_choice("mode of Pack()", self.mode, ("wrap",)),
+            "mode": check_choice("mode of Pack()", self.mode, ("wrap", "fit")),
             "labels": labels,
             "extra_token": check_bool("extra_token of Pack()", self.extra_token),
+            "long": check_choice("long of Pack()", self.long, ("split", "truncate", "drop", "error")),
             "count": check_choice("count of Pack()", self.count, ("footers", "lists")),
         }
         for name in ("bos", "eos"):
@@ -68,6 +77,11 @@ class Pack(metaclass=NamesChecked):
         if self.extra_token and labels != "next":
             raise ShardlineValueError(
                 'extra_token=True of Pack() gives the last place of a sequence its label: give labels="next" too'
+            )
+        if self.mode == "wrap" and self.long != "split":
+            raise ShardlineValueError(
+                f'long={self.long!r} of Pack() is for mode="fit": with mode="wrap" documents of any length stand end '
+                "to end; leave long= out"
             )
         for name, value in plain.items():
             object.__setattr__(self, name, value)
@@ -93,6 +107,7 @@ class Pack(metaclass=NamesChecked):
             eos=self.eos,
             labels=cast(str | None, self.labels),
             extra_token=self.extra_token,
+            fit=self.long if self.mode == "fit" else None,
             by_reading=self.count == "lists",
         )
 
@@ -106,6 +121,7 @@ class Pack(metaclass=NamesChecked):
                 "seq_len": self.seq_len,
                 "bos": self.bos,
                 "eos": self.eos,
+                **({"long": self.long} if self.mode == "fit" else {}),
                 "count": self.count,
                 "rows": rows,
             }
@@ -148,13 +164,14 @@ def pack_entry(plan: Plan) -> dict[str, Any] | None:
     """The pack of a plan as a state holds it."""
     if plan.tokens is None:
         return None
-    rule, digest, tokens = plan.tokens
+    rule, digest, _, sequences = plan.tokens
     said = json.loads(rule)
-    kept = {name: said[name] for name in ("version", "mode", "column", "seq_len", "bos", "eos")}
-    return {**kept, "sequences": -(-tokens // said["seq_len"]), "counts": digest}
+    kept = {name: said[name] for name in PACK_KEYS if name in said}
+    return {**kept, "sequences": sequences, "counts": digest}
 
 
 def pack_in_words(rule: str) -> str:
     """The rule of a plan's counts, for a person."""
     said = json.loads(rule)
-    return ", ".join(f"{name}={said[name]!r}" for name in ("column", "seq_len", "mode", "bos", "eos", "count"))
+    names = ("column", "seq_len", "mode", "bos", "eos", "long", "count")
+    return ", ".join(f"{name}={said[name]!r}" for name in names if name in said)

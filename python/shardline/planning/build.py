@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from shardline._core import Plan, Projection, Selector
 from shardline.errors import ShardlineValueError
@@ -20,8 +21,10 @@ log = logging.getLogger("shardline")
 
 Count = Callable[[Plan, Selector], list[int]]
 """Counts the passing rows of each row group."""
-CountTokens = Callable[[Plan, Projection], list[int]]
-"""Counts the tokens of each row group."""
+CountPart = Callable[[list[int], bool], list[int]]
+"""Counts of these row groups or bundles; and whether to show progress."""
+Share = Callable[[int, CountPart, str], list[int]]
+"""Has so many things counted, of a name: by this process alone, or by all ranks."""
 
 
 def build_plan(
@@ -45,11 +48,10 @@ def _counted(plan: Plan, settings: Settings, *, show_progress: bool) -> Plan:
         groups = list(range(plan.num_row_groups))
         return count_rows(plan, selector, groups, settings, show_progress=show_progress)
 
-    def count_all(plan: Plan, projection: Projection) -> list[int]:
-        groups = list(range(plan.num_row_groups))
-        return count_tokens(plan, projection, groups, settings, show_progress=show_progress)
+    def share(total: int, count: CountPart, what: str) -> list[int]:
+        return count(list(range(total)), show_progress)
 
-    return with_tokens(with_counts(plan, settings.row_filter, count), settings, count_all)
+    return with_tokens(with_counts(plan, settings.row_filter, count), settings, share)
 
 
 def fit_plan(plan: Plan, row_filter: RowFilter) -> Plan:
@@ -102,7 +104,7 @@ def count_rows(
         return selector.count(plan, groups, num_threads=settings.num_threads, progress=progress)
 
 
-def with_tokens(plan: Plan, settings: Settings, count: CountTokens) -> Plan:
+def with_tokens(plan: Plan, settings: Settings, share: Share) -> Plan:
     """The plan whose rows are packed sequences, where this is asked for. Tokens are counted unless the plan has them.
 
     Raises:
@@ -119,33 +121,51 @@ def with_tokens(plan: Plan, settings: Settings, count: CountTokens) -> Plan:
     if pack is None or rule is None or plan.tokens is not None:
         return plan
     projection = pack.projection(plan)
-    plan = plan.with_tokens(rule, projection, count(plan, projection))
-    if plan.tokens is not None and plan.tokens[2] == 0:
+    tokens = share(plan.num_row_groups, _count_of("tokens", plan, projection, settings), "tokens")
+    sequences = None
+    if pack.mode == "fit":
+        bundles = projection.num_bundles(plan, tokens)
+        sequences = share(bundles, _count_of("sequences", plan, projection, settings, tokens), "sequences")
+    plan = plan.with_tokens(rule, projection, tokens, sequences)
+    if plan.tokens is not None and plan.tokens[3] == 0:
+        dropped = ", or dropped as too long" if pack.mode == "fit" and pack.long == "drop" else ""
         raise ShardlineValueError(
             f"column {pack.column!r} has no token: every list of the {plan.num_rows:,} rows is empty, null or left out "
-            "by filters=; name another column, or ask for more rows"
+            f"by filters={dropped}; name another column, or ask for more rows"
         )
     return plan
 
 
-def count_tokens(
-    plan: Plan, projection: Projection, groups: list[int], settings: Settings, *, show_progress: bool
-) -> list[int]:
-    """The tokens of each of `groups` (indices of row groups), counted by this process's threads."""
+def _count_of(
+    what: str, plan: Plan, projection: Projection, settings: Settings, tokens: list[int] | None = None
+) -> CountPart:
+    """Counts the tokens of row groups, or the sequences of bundles of row groups of so many tokens, by threads."""
     selector = settings.row_filter.selector(plan)
-    threads, storage = settings.num_threads, settings.storage
-    if not show_progress:
-        return projection.count_tokens(plan, groups, num_threads=threads, selector=selector, storage=storage)
-    from tqdm.auto import tqdm
 
-    with tqdm(total=len(groups), desc="counting tokens", unit="row group") as bar:
+    def count(numbers: list[int], progress: Callable[[int], object] | None) -> list[int]:
+        given: dict[str, Any] = {
+            "num_threads": settings.num_threads,
+            "selector": selector,
+            "storage": settings.storage,
+            "progress": progress,
+        }
+        if tokens is None:
+            return projection.count_tokens(plan, numbers, **given)
+        return projection.count_sequences(plan, tokens, numbers, **given)
 
-        def progress(done: int) -> None:
-            bar.update(done - bar.n)
+    def count_part(numbers: list[int], show_progress: bool) -> list[int]:
+        if not show_progress:
+            return count(numbers, None)
+        from tqdm.auto import tqdm
 
-        return projection.count_tokens(
-            plan, groups, num_threads=threads, selector=selector, storage=storage, progress=progress
-        )
+        with tqdm(total=len(numbers), desc=f"counting {what}", unit="row group" if tokens is None else "bundle") as bar:
+
+            def progress(done: int) -> None:
+                bar.update(done - bar.n)
+
+            return count(numbers, progress)
+
+    return count_part
 
 
 def draw_seed() -> int:

@@ -45,6 +45,10 @@ class EpochOrder:
         """Equal where files, order and what is left out are."""
         return f"{self.plan.digest} {self.entry} {sorted(self.left_out)} {self.source} {self.pack}"
 
+    def draw(self, epoch: int) -> tuple[int, int] | None:
+        """What documents that are packed whole are shuffled by, if they are."""
+        return (self.seed, epoch) if self.shuffle.shuffle else None
+
     @property
     def num_rows(self) -> int:
         """Rows of the line, over all ranks."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from shardline._core import ORDER_VERSION, Legs, Plan
 from shardline.errors import ShardlineValueError
+from shardline.options.pack import PACK_KEYS
 from shardline.planning.epoch_order import EpochOrder
 from shardline.planning.shuffle import Shuffle
 from shardline.planning.source import Source, describe_source, source_of
@@ -162,14 +163,16 @@ def _pack_differences(saved: dict[str, Any] | None, here: dict[str, Any] | None)
         )
         then, now = ("none" if each is None else f"sequences of {each['column']!r}" for each in (saved, here))
         return [Difference("pack", then, now, cure)]
-    names = ("version", "mode", "column", "seq_len", "bos", "eos")
     cures = {"version": "use the shardline that saved the state"}
     return [
         Difference(
-            f"{name} of pack", saved[name], here[name], cures.get(name, f"give {name}={saved[name]!r} as it was")
+            f"{name} of pack",
+            saved.get(name),
+            here.get(name),
+            cures.get(name, f"give {name}={saved.get(name)!r} as it was"),
         )
-        for name in names
-        if saved[name] != here[name]
+        for name in PACK_KEYS
+        if saved.get(name) != here.get(name)
     ]
 
 

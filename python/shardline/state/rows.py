@@ -21,7 +21,7 @@ _KEYS: dict[str, frozenset[str]] = {
     "sample": frozenset({"version", "columns", "low", "high", "seed"}),
     "left_out": frozenset(),
     "source": frozenset(SOURCE_KEYS),
-    "pack": frozenset({"version", "mode", "column", "seq_len", "bos", "eos", "sequences", "counts"}),
+    "pack": frozenset({"version", "mode", "column", "seq_len", "bos", "eos", "long", "sequences", "counts"}),
 }
 """The keys of `rows`, and those of each that is a dict."""
 
@@ -153,7 +153,11 @@ def _pack(form: Form, value: Any) -> dict[str, Any] | None:
         token = value.get(name, MISSING)
         if token is not None and (not isinstance(token, int) or isinstance(token, bool)):
             form.wrong.append(f"{where}.{name} must be null or an integer, not {short(token)}")
-    return {**found, "bos": value.get("bos"), "eos": value.get("eos")}
+    long = value.get("long")
+    if long is not None and not isinstance(long, str):
+        form.wrong.append(f"{where}.long must be text, not {short(long)}")
+    more = {} if long is None else {"long": long}
+    return {**found, "bos": value.get("bos"), "eos": value.get("eos"), **more}
 
 
 def _names(form: Form, where: str, value: Any) -> frozenset[str]:

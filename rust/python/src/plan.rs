@@ -173,16 +173,29 @@ impl Plan {
         self.0.passing().map(|passing| (passing.rule.as_str(), format!("{:032x}", passing.digest())))
     }
 
-    fn with_tokens(&self, py: Python<'_>, rule: String, projection: &Projection, tokens: Vec<u64>) -> PyResult<Self> {
+    #[pyo3(signature = (rule, projection, tokens, sequences=None))]
+    fn with_tokens(
+        &self,
+        py: Python<'_>,
+        rule: String,
+        projection: &Projection,
+        tokens: Vec<u64>,
+        sequences: Option<Vec<u64>>,
+    ) -> PyResult<Self> {
         let (seq_len, width) = projection.sequence()?;
-        let made = py.detach(|| self.0.with_token_line(TokenLine::new(rule, seq_len, width, tokens)?)).or_raise()?;
-        Ok(Self(Arc::new(made)))
+        let made = py.detach(|| {
+            let line = TokenLine::new(rule, seq_len, width, tokens)?;
+            let Some(counts) = sequences else { return self.0.with_token_line(line) };
+            let bundles = files::bundles(&self.0, line.tokens(), seq_len);
+            self.0.with_token_line(line.with_bundles(bundles, counts)?)
+        });
+        Ok(Self(Arc::new(made.or_raise()?)))
     }
 
     #[getter]
-    fn tokens(&self) -> Option<(&str, String, u64)> {
+    fn tokens(&self) -> Option<(&str, String, u64, u64)> {
         let line = self.0.token_line()?;
-        Some((line.rule(), format!("{:032x}", line.digest()), line.num_tokens()))
+        Some((line.rule(), format!("{:032x}", line.digest()), line.num_tokens(), line.num_sequences()))
     }
 
     #[getter]

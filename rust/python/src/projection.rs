@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use shardline_core::decode::{self, ArrayLayout, Labels, Node, OutputKey, Pack, ProjectionSpec, Role};
+use shardline_core::decode::{self, ArrayLayout, Labels, Long, Node, OutputKey, Pack, ProjectionSpec, Role};
+use shardline_core::files;
+use shardline_core::files::remote::StoreAccess;
 use shardline_core::order::GroupSlice;
 use shardline_core::pack;
 use shardline_core::select;
@@ -35,10 +37,39 @@ impl Projection {
 /// The file, the row group in it, the row in that, and the range of the document's tokens.
 type Origin = (usize, usize, u64, u64, u64);
 
+/// Counts without the GIL. `progress` is told how many are done, and signals are heard.
+fn counted(
+    py: Python<'_>,
+    storage: Option<&Storage>,
+    progress: Option<Py<PyAny>>,
+    count: impl FnOnce(StoreAccess, &mut dyn FnMut(usize) -> Result<()>) -> Result<Vec<u64>> + Send,
+) -> PyResult<Vec<u64>> {
+    let from = storage::planning(storage);
+    let metrics = Arc::clone(&from.metrics);
+    let mut interrupted = None;
+    let found = py.detach(|| {
+        count(from, &mut |done| {
+            let told = Python::attach(|py| {
+                py.check_signals()?;
+                progress.as_ref().map_or(Ok(()), |progress| progress.call1(py, (done,)).map(|_| ()))
+            });
+            told.map_err(|error| {
+                interrupted = Some(error);
+                Error::Closed
+            })
+        })
+    });
+    storage::log(py, &metrics.take_notes())?;
+    match interrupted {
+        Some(error) => Err(error),
+        None => found.or_raise(),
+    }
+}
+
 #[pymethods]
 impl Projection {
     #[staticmethod]
-    #[pyo3(signature = (plan, column, *, seq_len, bos, eos, labels, extra_token, by_reading))]
+    #[pyo3(signature = (plan, column, *, seq_len, bos, eos, labels, extra_token, fit, by_reading))]
     #[allow(clippy::too_many_arguments, reason = "they are Python's keywords")]
     fn packed(
         plan: &Plan,
@@ -48,6 +79,7 @@ impl Projection {
         eos: Option<i64>,
         labels: Option<&str>,
         extra_token: bool,
+        fit: Option<&str>,
         by_reading: bool,
     ) -> PyResult<Self> {
         let labels = match labels {
@@ -56,7 +88,15 @@ impl Projection {
             Some("input") => Some(Labels::Input),
             Some(other) => return Err(raise(Error::Argument(format!("there are no labels {other:?}")))),
         };
-        let pack = Pack { column, seq_len, bos, eos, labels, extra_token, by_reading };
+        let fit = match fit {
+            None => None,
+            Some("split") => Some(Long::Split),
+            Some("truncate") => Some(Long::Truncate),
+            Some("drop") => Some(Long::Drop),
+            Some("error") => Some(Long::Error),
+            Some(other) => return Err(raise(Error::Argument(format!("there is no long={other:?}")))),
+        };
+        let pack = Pack { column, seq_len, bos, eos, labels, extra_token, fit, by_reading };
         decode::Projection::packed(&plan.0, pack).or_raise().map(Self)
     }
 
@@ -76,35 +116,44 @@ impl Projection {
         if let Some(group) = groups.iter().find(|&&group| group >= total) {
             return Err(raise(Error::Argument(format!("row group {group} is none of {total}"))));
         }
-        let from = storage::planning(storage);
-        let metrics = Arc::clone(&from.metrics);
-        let selector: Option<&Arc<select::Selector>> = selector.map(|selector| &selector.0);
-        let mut interrupted = None;
-        let counted = py.detach(|| {
-            pack::count_tokens(&plan.0, from, selector, &self.0, &groups, num_threads, |done| {
-                let told = Python::attach(|py| {
-                    py.check_signals()?;
-                    progress.as_ref().map_or(Ok(()), |progress| progress.call1(py, (done,)).map(|_| ()))
-                });
-                told.map_err(|error| {
-                    interrupted = Some(error);
-                    Error::Closed
-                })
-            })
-        });
-        storage::log(py, &metrics.take_notes())?;
-        match interrupted {
-            Some(error) => Err(error),
-            None => counted.or_raise(),
-        }
+        let selector = selector.map(|selector| &selector.0);
+        counted(py, storage, progress, |from, told| {
+            pack::count_tokens(&plan.0, from, selector, &self.0, &groups, num_threads, told)
+        })
     }
 
-    #[pyo3(signature = (plan, slices, *, selector=None, storage=None))]
+    /// How many bundles there are of row groups of so many tokens.
+    fn num_bundles(&self, plan: &Plan, tokens: Vec<u64>) -> PyResult<usize> {
+        Ok(files::bundles(&plan.0, &tokens, self.sequence()?.0).len())
+    }
+
+    #[pyo3(signature = (plan, tokens, bundles, *, num_threads, selector=None, storage=None, progress=None))]
+    #[allow(clippy::too_many_arguments, reason = "they are Python's keywords")]
+    fn count_sequences(
+        &self,
+        py: Python<'_>,
+        plan: &Plan,
+        tokens: Vec<u64>,
+        bundles: Vec<usize>,
+        num_threads: usize,
+        selector: Option<&Selector>,
+        storage: Option<&Storage>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Vec<u64>> {
+        let all = files::bundles(&plan.0, &tokens, self.sequence()?.0);
+        let selector = selector.map(|selector| &selector.0);
+        counted(py, storage, progress, |from, told| {
+            pack::count_sequences(&plan.0, from, selector, &self.0, &all, &bundles, num_threads, told)
+        })
+    }
+
+    #[pyo3(signature = (plan, slices, *, draw=None, selector=None, storage=None))]
     fn origins(
         &self,
         py: Python<'_>,
         plan: &Plan,
         slices: Vec<(usize, usize, u64, u64)>,
+        draw: Option<(u64, u64)>,
         selector: Option<&Selector>,
         storage: Option<&Storage>,
     ) -> PyResult<Vec<Vec<Origin>>> {
@@ -126,7 +175,7 @@ impl Projection {
                     })
             };
             let slices = slices.into_iter().map(slice).collect::<Result<Vec<_>>>()?;
-            let found = pack::origins(plan, from, selector, &self.0, &slices)?;
+            let found = pack::origins(plan, from, selector, &self.0, &slices, draw)?;
             let place = |(group, row, first, end): pack::Origin| {
                 let file = plan.file_of_group(group);
                 (file, group - plan.groups(file).start, row, first, end)

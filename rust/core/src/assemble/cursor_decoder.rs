@@ -12,7 +12,7 @@ use crate::error::panic_words;
 use crate::fetch::{FileHandle, Files, OpenFile};
 use crate::files::Plan;
 use crate::order::RowSet;
-use crate::pack::{ListSource, SequenceReader};
+use crate::pack::{Draw, ListSource, SequenceReader};
 use crate::schedule::ChunkSize;
 use crate::select::Selections;
 use crate::{Error, Result, third_party};
@@ -30,6 +30,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) size: &'a ChunkSize,
     pub(crate) ahead: DecodeAhead,
     pub(crate) pool: &'a Arc<DecompressPool>,
+    /// What documents that are packed whole are shuffled by, if they are.
+    pub(crate) draw: Draw,
 }
 
 /// What is decoded of a row group beyond a task's rows: those of further windows, a chunk in all.
@@ -121,11 +123,11 @@ impl CursorDecoder {
     }
 
     fn checked(&mut self, reading: Reading<'_>, key: &CursorKey, rows: &Range<u64>) -> Result<Vec<ArrayRef>> {
-        let Reading { files, projection, selections, pool, .. } = reading;
+        let Reading { files, projection, selections, pool, draw, .. } = reading;
         if let Some((column, pack)) = projection.pack() {
             let lists = ListSource { files, selections, column, pool: Some(pool) };
             let sequences = self.sequences.get_or_insert_with(|| SequenceReader::new(key.group as usize));
-            return sequences.read(lists, pack, rows).map(|array| vec![array]);
+            return sequences.read(lists, pack, rows, draw).map(|array| vec![array]);
         }
         let plan = files.plan();
         let index = plan.file_of_group(key.group as usize);

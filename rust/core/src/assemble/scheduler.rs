@@ -119,7 +119,8 @@ impl Scheduler {
     pub(crate) fn reading(&self) -> Reading<'_> {
         let selections = self.selections.as_ref();
         let (size, ahead) = (&self.size, self.ahead);
-        Reading { files: &self.files, projection: &self.projection, selections, size, ahead, pool: &self.pool }
+        let draw = self.line.draw();
+        Reading { files: &self.files, projection: &self.projection, selections, size, ahead, pool: &self.pool, draw }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, SchedulerState> {
@@ -276,16 +277,10 @@ impl Scheduler {
         for (index, output) in chunk.outputs.iter().enumerate() {
             state.slots[output.slot].push_back((number, index, output.rows()));
         }
+        let slices = chunk.strands.iter().flatten().flat_map(|slice| self.rows_read(slice.group, &slice.rows));
         match &self.filter_prefetch {
-            None => {
-                let slices = chunk.strands.iter().flatten();
-                let read = |slice: &GroupSlice| (slice.group as usize, self.rows_read(slice.group, &slice.rows));
-                self.files.prefetch(number, slices.map(read));
-            }
-            Some(filter_prefetch) => {
-                let read = |slice: &GroupSlice| (slice.group as usize, self.rows_read(slice.group, &slice.rows));
-                filter_prefetch.ask(&self.files, number, chunk.strands.iter().flatten().map(read));
-            }
+            None => self.files.prefetch(number, slices),
+            Some(filter_prefetch) => filter_prefetch.ask(&self.files, number, slices),
         }
         // A cursor is read on in its slot's turn; between two such turns every other slot has two at the most.
         state.planned_rows += chunk.rows();
@@ -309,10 +304,13 @@ impl Scheduler {
         state.builders.insert(number, builder);
     }
 
-    /// The rows of a row group that are read for these on the line: of packed sequences, about.
-    pub(crate) fn rows_read(&self, group: u32, rows: &Range<u64>) -> Range<u64> {
+    /// The rows that are read for these of a row group on the line: of packed sequences, see [`TokenLine::rows_read`].
+    ///
+    /// [`TokenLine::rows_read`]: crate::files::TokenLine::rows_read
+    pub(crate) fn rows_read(&self, group: u32, rows: &Range<u64>) -> Vec<(usize, Range<u64>)> {
         let (plan, group) = (self.files.plan(), group as usize);
-        plan.token_line().map_or(rows.clone(), |line| line.rows_about(group, rows, plan.selected_rows()[group]))
+        plan.token_line()
+            .map_or_else(|| vec![(group, rows.clone())], |line| line.rows_read(group, rows, plan.selected_rows()))
     }
 
     /// The sources of a row group in as many parts as its size is worth.

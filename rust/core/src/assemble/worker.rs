@@ -89,8 +89,9 @@ fn decode<'a>(
         // Of cursors that are read in turn, to close those that come last keeps as many open as can be.
         drop(state);
         decoder.close(&scheduler.files);
-        let read = scheduler.rows_read(key.group, &task.rows);
-        scheduler.files.closed(key.group as usize, read.end);
+        for (group, read) in scheduler.rows_read(key.group, &task.rows) {
+            scheduler.files.closed(group, read.end);
+        }
         state = scheduler.lock();
     }
     if let Err(error) = result

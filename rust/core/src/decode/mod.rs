@@ -52,7 +52,7 @@ pub use leaf::Leaf;
 pub(crate) use matrix::beside;
 pub use number::Number;
 pub(crate) use pack::item_type;
-pub use pack::{Labels, Pack, token_width};
+pub use pack::{Labels, Long, Pack, token_width};
 pub(crate) use pack_views::views;
 pub use pages::DecompressPool;
 pub use path::Path;

@@ -22,6 +22,19 @@ pub enum Labels {
     Input,
 }
 
+/// What becomes of documents of more tokens than a sequence, where documents are packed whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Long {
+    /// They are cut in pieces, all of a sequence's length but the last.
+    Split,
+    /// The first tokens are kept.
+    Truncate,
+    /// They are left out.
+    Drop,
+    /// They are an error.
+    Error,
+}
+
 /// How the lists of a column are packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pack {
@@ -37,6 +50,8 @@ pub struct Pack {
     pub labels: Option<Labels>,
     /// Whether the token after a sequence is read too, as the last label.
     pub extra_token: bool,
+    /// What becomes of long documents; None where documents stand end to end.
+    pub fit: Option<Long>,
     /// Whether tokens are counted by reading the lists, whatever footers say.
     pub by_reading: bool,
 }

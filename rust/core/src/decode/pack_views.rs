@@ -116,7 +116,7 @@ mod tests {
 
     fn pack(labels: Option<Labels>, extra_token: bool) -> Pack {
         let column = "ids".to_owned();
-        Pack { column, seq_len: 4, bos: None, eos: None, labels, extra_token, by_reading: false }
+        Pack { column, seq_len: 4, bos: None, eos: None, labels, extra_token, fit: None, by_reading: false }
     }
 
     fn blocks(pack: &Pack, ids: Vec<u16>, pieces: Vec<Vec<i32>>) -> ArrayRef {

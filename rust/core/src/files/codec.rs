@@ -13,6 +13,7 @@
 //! partition values yes     an Arrow IPC stream, a row a file
 //! passing rows     yes     the rule · each row group's rows that pass (as the rows)
 //! token counts     yes     the rule · tokens of a sequence · bytes of a token · each row group's tokens (as the rows)
+//! sequences of bundles yes how many bundles · the sequences of each (as the rows)
 //! tags             no      each file's
 //! deleted rows     yes     number of files × (index · positions, a portable 64-bit roaring bitmap)
 //! source           yes     the table's version, as JSON
@@ -30,6 +31,7 @@ use arrow_ipc::writer::DictionaryTracker;
 use arrow_schema::{Schema, SchemaRef};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::bundles::bundles;
 use super::paths::MAX_NAME;
 use super::plan::{Plan, PlanParts};
 use super::sections::{Unreadable, put_sections, read_sections};
@@ -111,9 +113,13 @@ impl Plan {
             if let Some(passing) = sections.passing {
                 plan = plan.with_passing(passing)?;
             }
-            match sections.token_line {
-                Some(line) => plan.with_token_line(line),
-                None => Ok(plan),
+            match (sections.token_line, sections.bundle_counts) {
+                (Some(line), None) => plan.with_token_line(line),
+                (Some(line), Some(counts)) => {
+                    let bundles = bundles(&plan, line.tokens(), line.seq_len());
+                    plan.with_token_line(line.with_bundles(bundles, counts)?)
+                }
+                (None, _) => Ok(plan),
             }
         };
         plan().map_err(|error: Error| state(&error.to_string()))

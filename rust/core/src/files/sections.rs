@@ -25,6 +25,7 @@ const DELETED: &str = "deleted rows";
 const SOURCE: &str = "source";
 const COLUMNS: &str = "table columns";
 const TOKENS: &str = "token counts";
+const BUNDLES: &str = "sequences of bundles";
 
 /// Why sections cannot be read.
 pub(super) enum Unreadable {
@@ -44,6 +45,7 @@ pub(super) struct Sections {
     pub(super) source: Option<String>,
     pub(super) columns: Option<SchemaRef>,
     pub(super) token_line: Option<TokenLine>,
+    pub(super) bundle_counts: Option<Vec<u64>>,
 }
 
 /// Appends a section.
@@ -77,6 +79,12 @@ pub(super) fn put_sections(out: &mut Vec<u8>, plan: &Plan) {
         encode_number(&mut body, line.width());
         put_series(&mut body, line.tokens());
         put(TOKENS, true, &body);
+        if let Some(counts) = line.bundle_counts() {
+            let mut body = Vec::new();
+            encode_number(&mut body, counts.len() as u64);
+            put_series(&mut body, counts);
+            put(BUNDLES, true, &body);
+        }
     }
     if !plan.tags().is_empty() {
         let mut body = Vec::new();
@@ -99,7 +107,7 @@ pub(super) fn read_sections(input: &mut Decoder<'_>, files: usize, groups: usize
     let mut found = Sections::default();
     while !input.0.is_empty() {
         let (name, version, is_needed, body) = read_section(input).ok_or(Unreadable::Damaged)?;
-        let known = [DECODED, PARTITIONS, PASSING, TAGS, DELETED, SOURCE, COLUMNS, TOKENS];
+        let known = [DECODED, PARTITIONS, PASSING, TAGS, DELETED, SOURCE, COLUMNS, TOKENS, BUNDLES];
         let is_known = version == VERSION && known.contains(&name);
         if is_known {
             found.take(name, body, files, groups).ok_or(Unreadable::Damaged)?;
@@ -144,6 +152,10 @@ impl Sections {
                 let (rule, seq_len, width) = (body.text()?.to_owned(), body.number()?, body.number()?);
                 let line = TokenLine::new(rule, seq_len, width, body.series(groups)?).ok()?;
                 self.token_line.replace(line).is_none()
+            }
+            BUNDLES => {
+                let count = body.count(1)?;
+                self.bundle_counts.replace(body.series(count)?).is_none()
             }
             _ => {
                 let tags = std::iter::repeat_with(|| body.text().map(str::to_owned)).take(files);

@@ -48,7 +48,8 @@ impl Plan {
         selected.passing = passing;
         selected.source = self.source.clone();
         selected.table = self.table.clone();
-        let line = self.token_line().map(|line| line.select(groups(line.tokens()))).transpose()?;
+        let of_files: Vec<_> = files.iter().map(|&f| self.groups(f)).collect();
+        let line = self.token_line().map(|line| line.select(&of_files)).transpose()?;
         selected.token_line = line.map(Arc::new);
         selected.with_tags(tags)
     }

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::bundles::Bundle;
 use crate::{Error, Result};
 
 /// The tokens of every row group, and the sequences that begin in it.
@@ -21,6 +22,15 @@ pub struct TokenLine {
     starts: Vec<u64>,
     sequences: Vec<u64>,
     decoded: Vec<u64>,
+    /// Where documents are packed whole, the bundles that they are packed in.
+    fitted: Option<Fitted>,
+}
+
+/// Bundles, and the sequences of each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fitted {
+    bundles: Vec<Bundle>,
+    counts: Vec<u64>,
 }
 
 impl TokenLine {
@@ -46,7 +56,56 @@ impl TokenLine {
         let sequences: Vec<u64> =
             starts.windows(2).map(|pair| pair[1].div_ceil(seq_len) - pair[0].div_ceil(seq_len)).collect();
         let decoded = sequences.iter().map(|count| (count * seq_len).saturating_mul(width)).collect();
-        Ok(Self { rule, seq_len, width, tokens, starts, sequences, decoded })
+        Ok(Self { rule, seq_len, width, tokens, starts, sequences, decoded, fitted: None })
+    }
+
+    /// The line of documents that are packed whole: each of these bundles fills so many sequences, which are rows of its
+    /// first row group.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); bundles that are not these row groups', or not a count for each.
+    pub fn with_bundles(self, bundles: Vec<Bundle>, counts: Vec<u64>) -> Result<Self> {
+        let (seq_len, width) = (self.seq_len, self.width);
+        if bundles.len() != counts.len() || bundles.iter().any(|bundle| bundle.groups.end > self.tokens.len()) {
+            return Err(Error::Argument("the counts of sequences do not fit the bundles".to_owned()));
+        }
+        let mut sequences = vec![0_u64; self.tokens.len()];
+        for (bundle, &count) in bundles.iter().zip(&counts) {
+            let of_group = &mut sequences[bundle.groups.start];
+            *of_group = of_group.saturating_add(count);
+        }
+        let decoded: Vec<u64> =
+            sequences.iter().map(|count| count.saturating_mul(seq_len).saturating_mul(width)).collect();
+        if decoded.iter().try_fold(0_u64, |sum, &bytes| sum.checked_add(bytes)).is_none() {
+            return Err(Error::Argument("the bundles have more sequences than can be counted".to_owned()));
+        }
+        Ok(Self { sequences, decoded, fitted: Some(Fitted { bundles, counts }), ..self })
+    }
+
+    /// A bundle and the sequences that it fills.
+    pub fn bundle(&self, number: usize) -> Option<(&Bundle, u64)> {
+        let fitted = self.fitted.as_ref()?;
+        Some((fitted.bundles.get(number)?, *fitted.counts.get(number)?))
+    }
+
+    /// The bundles that begin in a row group: their numbers, and the sequences of each.
+    pub fn bundles_of(&self, group: usize) -> impl Iterator<Item = (usize, u64)> {
+        let fitted = self.fitted.iter();
+        fitted.flat_map(move |Fitted { bundles, counts }| {
+            let first = bundles.partition_point(|bundle| bundle.groups.start < group);
+            let of_group = bundles[first..].iter().take_while(move |bundle| bundle.groups.start == group);
+            of_group.zip(&counts[first..]).zip(first..).map(|((_, &count), number)| (number, count))
+        })
+    }
+
+    /// The sequences of every bundle; None where documents stand end to end.
+    pub fn bundle_counts(&self) -> Option<&[u64]> {
+        self.fitted.as_ref().map(|fitted| fitted.counts.as_slice())
+    }
+
+    /// The sequences of all row groups.
+    pub fn num_sequences(&self) -> u64 {
+        self.sequences.iter().sum()
     }
 
     /// How the tokens were counted.
@@ -96,9 +155,30 @@ impl TokenLine {
         at(sequences.start)..at(sequences.end)
     }
 
+    /// The rows, of row groups of so many, that some sequences of one are read from.
+    ///
+    /// Those of the token line: about, as if all documents were equally long; of sequences that follow each other, the
+    /// rows do. Of bundles: all rows of those that the first sequence of is among these, since a bundle that is open is
+    /// not read again; of one that is entered in the middle, none are known before.
+    pub fn rows_read(&self, group: usize, sequences: &Range<u64>, rows: &[u64]) -> Vec<(usize, Range<u64>)> {
+        if self.fitted.is_none() {
+            return vec![(group, self.rows_about(group, sequences, rows[group]))];
+        }
+        let mut first = 0;
+        let mut read = Vec::new();
+        for (number, count) in self.bundles_of(group) {
+            if let Some((bundle, _)) = self.bundle(number).filter(|_| count > 0 && sequences.contains(&first)) {
+                let of = |group: usize| bundle.rows.clone().unwrap_or(0..rows[group]);
+                read.extend(bundle.groups.clone().map(|group| (group, of(group))));
+            }
+            first += count;
+        }
+        read
+    }
+
     /// About which rows of a row group of so many some of its sequences are made of, as if all documents were equally
     /// long. Of sequences that follow each other, the rows do.
-    pub fn rows_about(&self, group: usize, sequences: &Range<u64>, rows: u64) -> Range<u64> {
+    fn rows_about(&self, group: usize, sequences: &Range<u64>, rows: u64) -> Range<u64> {
         let (counted, tokens) = (self.tokens[group].max(1), self.range(group, sequences));
         let at = |token: u64| {
             let within = token.saturating_sub(self.starts[group]).min(counted);
@@ -107,15 +187,31 @@ impl TokenLine {
         at(tokens.start)..at(tokens.end)
     }
 
-    /// The line of some of its row groups only.
-    pub(super) fn select(&self, tokens: Vec<u64>) -> Result<Self> {
-        Self::new(self.rule.clone(), self.seq_len, self.width, tokens)
+    /// The line of some of its row groups only, which are all of some files.
+    pub(super) fn select(&self, groups: &[Range<usize>]) -> Result<Self> {
+        let tokens = groups.iter().flat_map(|groups| &self.tokens[groups.clone()]).copied().collect();
+        let selected = Self::new(self.rule.clone(), self.seq_len, self.width, tokens)?;
+        let Some(Fitted { bundles, counts }) = &self.fitted else { return Ok(selected) };
+        let (mut kept, mut kept_counts, mut before) = (Vec::new(), Vec::new(), 0);
+        for groups in groups {
+            let first = bundles.partition_point(|bundle| bundle.groups.start < groups.start);
+            let of_file = bundles[first..].iter().zip(&counts[first..]);
+            for (bundle, &count) in of_file.take_while(|(bundle, _)| bundle.groups.start < groups.end) {
+                let moved = |group: usize| group - groups.start + before;
+                let moved = moved(bundle.groups.start)..moved(bundle.groups.end);
+                kept.push(Bundle { groups: moved, rows: bundle.rows.clone() });
+                kept_counts.push(count);
+            }
+            before += groups.len();
+        }
+        selected.with_bundles(kept, kept_counts)
     }
 
     /// XXH3-128 over the counts, eight little-endian bytes each.
     pub fn digest(&self) -> u128 {
         let mut hasher = Xxh3::new();
-        self.tokens.iter().for_each(|count| hasher.update(&count.to_le_bytes()));
+        let counts = self.tokens.iter().chain(self.bundle_counts().unwrap_or_default());
+        counts.for_each(|count| hasher.update(&count.to_le_bytes()));
         hasher.digest128()
     }
 }

@@ -15,6 +15,7 @@ pub struct Line {
     windows: u64,
     seed: u64,
     epoch: u64,
+    shuffled: bool,
 }
 
 /// The strands: a stratum's places, from one of them on and around.
@@ -43,7 +44,24 @@ pub struct Window {
 impl Line {
     pub(crate) fn new(split_sequence: SplitSequence, windows: u64, seed: u64, epoch: u64) -> Self {
         let strands = Strands::new(&split_sequence, windows > 1, seed, epoch);
-        Self { split_sequence: Arc::new(split_sequence), strands: Arc::new(strands), windows, seed, epoch }
+        Self {
+            split_sequence: Arc::new(split_sequence),
+            strands: Arc::new(strands),
+            windows,
+            seed,
+            epoch,
+            shuffled: false,
+        }
+    }
+
+    /// The same; whether anything is permuted.
+    pub(crate) fn shuffled(self, shuffled: bool) -> Self {
+        Self { shuffled, ..self }
+    }
+
+    /// The seed and the epoch, where anything is permuted by them.
+    pub fn draw(&self) -> Option<(u64, u64)> {
+        self.shuffled.then_some((self.seed, self.epoch))
     }
 
     /// N: the number of positions.

@@ -102,7 +102,7 @@ impl Order {
         // One window permutes everything: what it permutes may as well be read in the files' order.
         let permuted = self.resolved.shuffle && self.resolved.windows != 1;
         let sequence = SplitSequence::new(Arc::clone(&self.pieces), permuted.then_some((self.seed, epoch)));
-        Ok(Line::new(sequence, self.resolved.windows, self.seed, epoch))
+        Ok(Line::new(sequence, self.resolved.windows, self.seed, epoch).shuffled(self.resolved.shuffle))
     }
 
     /// What the order was made from.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::fitted;
 use super::footer_counts::tokens_of;
 use super::lists::{ListReader, ListSource};
 use crate::decode::{GroupColumn, Pack, Projection, wanted};
 use crate::fetch::{Demand, Files};
-use crate::files::Plan;
 use crate::files::remote::StoreAccess;
+use crate::files::{Bundle, Plan};
 use crate::parallel;
 use crate::select::{Selections, Selector};
 use crate::{Error, Result, third_party};
@@ -28,6 +29,42 @@ pub fn count_tokens(
     projection: &Projection,
     groups: &[usize],
     num_threads: usize,
+    progress: impl FnMut(usize) -> Result<()>,
+) -> Result<Vec<u64>> {
+    counted(plan, store, selector, projection, groups, num_threads, count, progress)
+}
+
+/// The sequences that the documents of each of these bundles fill (ascending), likewise. Their lists are read.
+///
+/// # Errors
+/// That of the first bundle, in order, that cannot be counted; a document over `seq_len`, where that is an error.
+#[allow(clippy::too_many_arguments, reason = "what count_tokens takes, and the bundles")]
+pub fn count_sequences(
+    plan: &Arc<Plan>,
+    store: StoreAccess,
+    selector: Option<&Arc<Selector>>,
+    projection: &Projection,
+    all: &[Bundle],
+    bundles: &[usize],
+    num_threads: usize,
+    progress: impl FnMut(usize) -> Result<()>,
+) -> Result<Vec<u64>> {
+    let of = |from: &ListSource<'_>, pack: &Pack, number: usize| {
+        let bundle = all.get(number).ok_or_else(|| Error::internal("no such bundle"))?;
+        fitted::count_sequences(from, pack, bundle)
+    };
+    counted(plan, store, selector, projection, bundles, num_threads, of, progress)
+}
+
+#[allow(clippy::too_many_arguments, reason = "what count_tokens takes, and what to count")]
+fn counted(
+    plan: &Arc<Plan>,
+    store: StoreAccess,
+    selector: Option<&Arc<Selector>>,
+    projection: &Projection,
+    numbers: &[usize],
+    num_threads: usize,
+    count: impl Fn(&ListSource<'_>, &Pack, usize) -> Result<u64> + Sync,
     mut progress: impl FnMut(usize) -> Result<()>,
 ) -> Result<Vec<u64>> {
     let (column, pack) = projection.pack().ok_or_else(|| Error::internal("only packed columns have tokens"))?;
@@ -37,12 +74,12 @@ pub fn count_tokens(
     let files = Files::with_sizes(Arc::clone(plan)).reading(store, demand);
     let selections = selector.map(|selector| Selections::new(Arc::clone(selector)));
     let from = ListSource { files: &files, selections: selections.as_ref(), column, pool: None };
-    let mut counts = Vec::with_capacity(groups.len());
+    let mut counts = Vec::with_capacity(numbers.len());
     parallel::for_each_in_order(
         "tokens",
-        groups.len(),
+        numbers.len(),
         num_threads,
-        |at, _| count(&from, pack, groups[at]),
+        |at, _| count(&from, pack, numbers[at]),
         |tokens| counts.push(tokens),
         |done| progress(done).inspect_err(|_| files.close()),
     )?;
@@ -73,7 +110,7 @@ fn count(from: &ListSource<'_>, pack: &Pack, group: usize) -> Result<u64> {
     let mut lists = ListReader::new(from.files, group, 0);
     let mut tokens = 0;
     while lists.left() > 0 {
-        tokens += lists.count(from, lists.left().min(BLOCK_ROWS), pack.around())?;
+        tokens += lists.lengths(from, lists.left().min(BLOCK_ROWS), pack.around())?.iter().sum::<u64>();
     }
     Ok(tokens)
 }

@@ -116,7 +116,7 @@ impl Documents {
         let count = most.min(self.block.tokens(self.document, from.pack.around()) - self.within);
         let tokens = self.within..self.within + count;
         if let Some(out) = out {
-            self.copy(from.pack, &tokens, out);
+            self.block.copy(from.pack, self.document, &tokens, out);
         }
         let piece = Piece { group: self.lists.group, row: self.block_row + self.document as u64, tokens };
         self.within += count;
@@ -140,7 +140,7 @@ impl Documents {
             return Ok(None);
         }
         let mut token = Vec::with_capacity(1);
-        self.copy(from.pack, &(self.within..self.within + 1), &mut token);
+        self.block.copy(from.pack, self.document, &(self.within..self.within + 1), &mut token);
         Ok(token.pop().map(|token| (token, self.within > 0)))
     }
 
@@ -173,7 +173,7 @@ impl Documents {
                 let left = self.block.tokens(self.document, from.pack.around()) - self.within;
                 if left > 0 {
                     if left > counted - self.passed {
-                        return Err(self.miscounted(from, &format!("over {counted}")));
+                        return Err(from.miscounted(self.lists.group, &format!("over {counted}")));
                     }
                     return Ok(true);
                 }
@@ -190,42 +190,29 @@ impl Documents {
             (self.document, self.within) = (0, 0);
         }
         if self.passed != counted {
-            return Err(self.miscounted(from, &self.passed.to_string()));
+            return Err(from.miscounted(self.lists.group, &self.passed.to_string()));
         }
         Ok(false)
     }
+}
 
-    /// Appends these tokens of the document.
-    fn copy<T: Token>(&self, pack: &Pack, tokens: &Range<u64>, out: &mut Vec<T>) {
-        let before = u64::from(pack.bos.is_some());
-        let list = self.block.range(self.document);
-        let item = |token: u64| list.start + (token.saturating_sub(before) as usize).min(list.len());
-        if let Some(bos) = pack.bos.filter(|_| tokens.start == 0) {
-            out.push(T::of(bos));
-        }
-        out.extend_from_slice(&self.block.items().typed_data::<T>()[item(tokens.start)..item(tokens.end)]);
-        if let Some(eos) = pack.eos.filter(|_| tokens.end > before + list.len() as u64) {
-            out.push(T::of(eos));
-        }
-    }
-
-    fn miscounted(&self, from: &PackSource<'_>, found: &str) -> Error {
-        let plan = from.lists.files.plan();
-        let file = plan.file_of_group(self.lists.group);
-        let cure = if from.pack.by_reading || from.lists.selections.is_some() {
+impl PackSource<'_> {
+    /// The error of a row group that has another number of tokens than was counted.
+    pub(super) fn miscounted(&self, group: usize, found: &str) -> Error {
+        let cure = if self.pack.by_reading || self.lists.selections.is_some() {
             "restore the file, or plan anew and start the epoch again"
         } else {
             "if the file is the one that was planned, its footer is wrong: take Pack(…, count=\"lists\"), which counts \
              by reading"
         };
-        Error::Changed {
-            path: plan.path(file),
-            detail: format!(
-                "row group {}: column {:?} has {found} tokens, and {} were counted; {cure}",
-                self.lists.group - plan.groups(file).start,
-                from.lists.column.name,
-                from.line.tokens()[self.lists.group],
-            ),
-        }
+        self.changed(group, &format!("{found} tokens, and {} were counted; {cure}", self.line.tokens()[group]))
+    }
+
+    /// The error of a row group whose column is not what was counted.
+    pub(super) fn changed(&self, group: usize, found: &str) -> Error {
+        let plan = self.lists.files.plan();
+        let file = plan.file_of_group(group);
+        let (number, name) = (group - plan.groups(file).start, &self.lists.column.name);
+        Error::Changed { path: plan.path(file), detail: format!("row group {number}: column {name:?} has {found}") }
     }
 }

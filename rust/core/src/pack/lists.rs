@@ -8,7 +8,8 @@ use arrow_array::{Array, ArrayRef, GenericListArray, OffsetSizeTrait};
 use arrow_buffer::{Buffer, NullBuffer};
 use arrow_schema::DataType;
 
-use crate::decode::{DecompressPool, GroupColumn, SourceColumn, SourceReader, value_bytes};
+use super::documents::Token;
+use crate::decode::{DecompressPool, GroupColumn, Pack, SourceColumn, SourceReader, value_bytes};
 use crate::fetch::Files;
 use crate::order::RowSet;
 use crate::select::Selections;
@@ -81,20 +82,40 @@ impl ListReader {
         block.ok_or_else(|| Error::internal("lists that were not read"))
     }
 
-    /// The tokens of the next rows, with `around` more for each list that is not empty; read as they are counted, where
-    /// levels alone tell it.
-    pub(super) fn count(&mut self, from: &ListSource<'_>, rows: u64, around: u64) -> Result<u64> {
+    /// The tokens of each of the next rows, with `around` more for each list that is not empty. Values are not decoded
+    /// where levels alone tell it.
+    pub(super) fn lengths(&mut self, from: &ListSource<'_>, rows: u64, around: u64) -> Result<Vec<u64>> {
         let ends = self.read(from, rows, |reader, of, set, range| match set {
             None => reader.ends(of, (range.end - range.start) as usize),
             Some(_) => Ok(None),
         })?;
         let Some(ends) = ends else {
             let block = self.next(from, rows)?;
-            return Ok((0..block.len()).map(|list| block.tokens(list, around)).sum());
+            return Ok((0..block.len()).map(|list| block.tokens(list, around)).collect());
         };
         let mut start = 0;
-        let lists = ends.iter().filter(|&&end| std::mem::replace(&mut start, end) < end).count();
-        Ok(ends.last().map_or(0, |&last| last as u64) + lists as u64 * around)
+        let length = |end: usize| match (end - std::mem::replace(&mut start, end)) as u64 {
+            0 => 0,
+            items => items + around,
+        };
+        Ok(ends.into_iter().map(length).collect())
+    }
+
+    /// The error of a document over `seq_len`, by its row.
+    pub(super) fn too_long(&self, from: &ListSource<'_>, row: u64, tokens: u64, seq_len: usize) -> Error {
+        let plan = from.files.plan();
+        let file = plan.file_of_group(self.group);
+        let set = from.selections.and_then(|selections| selections.rows(from.files, self.group).ok());
+        let before: u64 = plan.group_rows()[plan.groups(file).start..self.group].iter().sum();
+        Error::Data {
+            path: plan.path(file),
+            detail: format!(
+                "column {:?} has {tokens} tokens in row {}, over seq_len={seq_len}, and long=\"error\": take another \
+                 long=, a larger seq_len, or leave the row out by filters=",
+                from.column.name,
+                before + set.map_or(row, |set| set.row(row)),
+            ),
+        }
     }
 
     /// Does something with the reader, at the next rows; None where it did not pass them.
@@ -172,16 +193,25 @@ impl ListBlock {
         }
     }
 
-    /// The items of all lists.
-    pub(super) fn items(&self) -> &Buffer {
-        &self.items
-    }
-
     /// The tokens of a document, with `around` more where it has any.
     pub(super) fn tokens(&self, list: usize, around: u64) -> u64 {
         match self.range(list).len() as u64 {
             0 => 0,
             items => items + around,
+        }
+    }
+
+    /// Appends these tokens of a document.
+    pub(super) fn copy<T: Token>(&self, pack: &Pack, list: usize, tokens: &Range<u64>, out: &mut Vec<T>) {
+        let before = u64::from(pack.bos.is_some());
+        let list = self.range(list);
+        let item = |token: u64| list.start + (token.saturating_sub(before) as usize).min(list.len());
+        if let Some(bos) = pack.bos.filter(|_| tokens.start == 0) {
+            out.push(T::of(bos));
+        }
+        out.extend_from_slice(&self.items.typed_data::<T>()[item(tokens.start)..item(tokens.end)]);
+        if let Some(eos) = pack.eos.filter(|_| tokens.end > before + list.len() as u64) {
+            out.push(T::of(eos));
         }
     }
 

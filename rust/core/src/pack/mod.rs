@@ -5,14 +5,17 @@
 //! block's labels and positions are is `decode`'s to say; where sequences stand on the line, `files`'s
 //! [`TokenLine`](crate::files::TokenLine)'s.
 
+mod best_fit;
 mod counts;
 mod documents;
+mod fitted;
 mod footer_counts;
 mod lists;
 mod origins;
 mod sequences;
 
-pub use counts::count_tokens;
+pub use counts::{count_sequences, count_tokens};
+pub use fitted::Draw;
 pub(crate) use lists::ListSource;
 pub use origins::{Origin, origins};
 pub(crate) use sequences::SequenceReader;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::documents::{Documents, PackSource};
+use super::documents::{Documents, PackSource, Piece};
+use super::fitted::{Draw, OpenBundle, by_bundle};
 use super::lists::ListSource;
 use crate::decode::{Projection, wanted};
 use crate::fetch::{Demand, Files};
@@ -26,6 +27,7 @@ pub fn origins(
     selector: Option<&Arc<Selector>>,
     projection: &Projection,
     slices: &[GroupSlice],
+    draw: Draw,
 ) -> Result<Vec<Vec<Origin>>> {
     let (column, pack) = projection.pack().ok_or_else(|| Error::internal("only packed columns have tokens"))?;
     let line = plan.token_line().ok_or_else(|| Error::internal("tokens that were not counted"))?;
@@ -38,7 +40,25 @@ pub fn origins(
     let selections = selector.map(|selector| Selections::new(Arc::clone(selector)));
     let lists = ListSource { files: &files, selections: selections.as_ref(), column, pool: None };
     let from = PackSource { lists, pack, line };
+    let origin = |piece: Piece| {
+        let set = selections.as_ref().map(|selections| selections.rows(&files, piece.group)).transpose()?;
+        let row = set.map_or(piece.row, |set| set.row(piece.row));
+        Ok((piece.group, row, piece.tokens.start, piece.tokens.end))
+    };
     let mut found = Vec::new();
+    if line.bundle_counts().is_some() {
+        let mut open: Option<OpenBundle> = None;
+        for slice in slices {
+            for (number, sequences) in by_bundle(line, slice.group as usize, &slice.rows) {
+                let kept = open.take().filter(|bundle| bundle.number() == number);
+                let bundle = open.insert(kept.map_or_else(|| OpenBundle::read(&from, number, draw), Ok)?);
+                for sequence in sequences {
+                    found.push(bundle.pieces(sequence).map(origin).collect::<Result<_>>()?);
+                }
+            }
+        }
+        return Ok(found);
+    }
     let mut at: Option<(u32, Documents)> = None;
     for slice in slices {
         let group = slice.group as usize;
@@ -54,9 +74,7 @@ pub fn origins(
                 && let Some(piece) = documents.take::<u8>(&from, left, None)?
             {
                 left -= piece.len();
-                let set = selections.as_ref().map(|selections| selections.rows(&files, piece.group)).transpose()?;
-                let row = set.map_or(piece.row, |set| set.row(piece.row));
-                pieces.push((piece.group, row, piece.tokens.start, piece.tokens.end));
+                pieces.push(origin(piece)?);
             }
             found.push(pieces);
         }

@@ -1,0 +1,204 @@
+"""Whole documents in sequences (`mode="fit"`) against the model in `support.fits`: laws P1 to P5."""
+
+import itertools
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import examples, fits, packs, reading
+from support.packed import SHUFFLES, check, documents, groups_of, order_of, places_of, settings_of, write
+
+import shardline
+from shardline import Pack, Plan, StructuredDataset
+
+LONG = ["split", "truncate", "drop"]
+
+
+def fit_of(pack, long, **more):
+    return Pack("ids", mode="fit", long=long, **pack._asdict(), **more)
+
+
+@examples(150)
+@given(
+    documents(),
+    settings_of(),
+    st.sampled_from(LONG),
+    st.integers(0, 4),
+    st.integers(1, 5),
+    st.integers(1, 4),
+    st.integers(0, 2),
+)
+def test_sequences_are_those_of_the_bundles(tmp_path_factory, made, pack, long, shuffle, batch, shards, epoch):
+    """P1, P2, P3, P4: each piece once, documents whole, with the borders and the origins that the files have."""
+    files, kind, how = made
+    path = write(tmp_path_factory.mktemp("fits"), files, kind, how)
+    groups, seed = groups_of(files), 11
+    options = {"pack": fit_of(pack, long), "batch_size": batch, **SHUFFLES[shuffle]}
+    options |= {"shuffle_seed": seed} if shuffle else {}
+    counts, made_of = fits.sequences(files, pack, long, (seed, epoch) if shuffle else None)
+    if not sum(counts):
+        with pytest.raises(shardline.ShardlineValueError, match="no token"):
+            StructuredDataset(path, **options)
+        return
+    shards = min(shards, sum(counts))
+    dataset = StructuredDataset(path, num_shards=shards, **options, **reading(batch, shards, epoch))
+    assert dataset.num_rows == sum(counts)
+    whole = [piece for pieces in made_of for piece in pieces]
+    assert len(whole) == len(set(whole))
+    cut = {piece[:2] for piece in whole if piece.start > 0}
+    lengths = {
+        (g, r): len(packs.document(each, pack)) for g, lists in enumerate(groups) for r, each in enumerate(lists)
+    }
+    assert all(lengths[place] > pack.seq_len for place in cut), "no document of up to seq_len tokens is cut"
+    dataset.set_epoch(epoch)
+    order = order_of(dataset, files, counts, epoch)
+    assert sorted(itertools.chain(*order)) == list(range(sum(counts)))
+    places = [(f"{n:03}.parquet", g) for n, g in places_of(files)]
+    steps = 0
+    for step, (delivered, numbers) in enumerate(zip(dataset, order, strict=True)):
+        check(delivered, [fits.block(groups, made_of[number], pack) for number in numbers], pack)
+        expected = [(*places[p.group], p.row, p.start, p.end) for number in numbers for p in made_of[number]]
+        assert dataset.rows_at(step, epoch=epoch) == expected
+        steps += 1
+    assert steps == len(dataset)
+
+
+@examples(60)
+@given(documents(), settings_of(), st.integers(0, 4), st.integers(1, 3), st.integers(1, 3), st.data())
+def test_a_stop_and_other_ranks_lose_no_sequence(tmp_path_factory, made, pack, shuffle, batch, ranks, data):
+    """P5."""
+    files, kind, how = made
+    path = write(tmp_path_factory.mktemp("fits"), files, kind, how)
+    options = {"pack": fit_of(pack, "split"), "batch_size": batch, **SHUFFLES[shuffle]}
+    dataset = StructuredDataset(path, **options)
+    epochs = [[each["input_ids"].tolist() for each in dataset] for _ in range(2)]
+    whole = epochs[0]
+    stop = data.draw(st.integers(0, len(whole)))
+    first = StructuredDataset(path, **options | ({"shuffle_seed": dataset.seed} if shuffle else {}), **reading(stop))
+    batches = iter(first)
+    assert [next(batches)["input_ids"].tolist() for _ in range(stop)] == whole[:stop]
+    state = json.loads(json.dumps(first.state_dict()))
+    again = StructuredDataset(path, **options)
+    again.load_state_dict(state)
+    assert [each["input_ids"].tolist() for each in again] == whole[stop:]
+    assert [each["input_ids"].tolist() for each in again] == epochs[1]
+    rest = sorted(itertools.chain(*whole[stop:]))
+    if ranks > len(rest):
+        return
+    parts = []
+    for rank in range(ranks):
+        other = StructuredDataset(path, rank=rank, num_ranks=ranks, **options)
+        other.load_state_dict(state)
+        parts.append([each["input_ids"].tolist() for each in other])
+    assert len({len(part) for part in parts}) == 1
+    assert sorted(itertools.chain(*itertools.chain(*parts))) == rest
+
+
+def lognormal(folder, median, rows=40_000):
+    lengths = np.maximum(1, np.random.default_rng(3).lognormal(np.log(median), 1.0, rows)).astype(int)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    values = np.arange(offsets[-1], dtype=np.int32)
+    lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+    for number in range(4):
+        part = pa.table({"ids": lists.slice(number * rows // 4, rows // 4)})
+        pq.write_table(part, folder / f"{number}.parquet", row_group_size=1000)
+    return folder, int(offsets[-1])
+
+
+def partners(batches):
+    """Which documents share a sequence, by their first tokens there; not those of a sequence of one."""
+    found = set()
+    for batch in batches:
+        begins = (batch["position_ids"] == 0) & (batch["segment_ids"] > 0)
+        for ids, first in zip(batch["input_ids"].numpy(), begins.numpy(), strict=True):
+            if first.sum() > 1:
+                found.add(tuple(sorted(ids[first].tolist())))
+    return found
+
+
+@pytest.mark.parametrize(("median", "seq_len"), [(500, 2048), (500, 8192), (1500, 8192)])
+def test_sequences_are_full_and_partners_change(tmp_path, median, seq_len):
+    """Of lognormal lengths, 99.5 % of all places are tokens; each epoch has as many sequences, and other ones."""
+    path, total = lognormal(tmp_path, median)
+    pack = Pack("ids", seq_len=seq_len, mode="fit")
+    dataset = StructuredDataset(path, pack=pack, batch_size=64, shuffle=True, shuffle_seed=7)
+    assert total / (dataset.num_rows * seq_len) >= 0.995
+    seen = []
+    for _ in range(2):
+        batches = list(dataset)
+        tokens = np.concatenate([batch["input_ids"][batch["segment_ids"] > 0].numpy() for batch in batches])
+        assert np.array_equal(np.sort(tokens), np.arange(total)), "every token once"
+        assert sum(len(batch["input_ids"]) for batch in batches) == dataset.num_rows
+        seen.append(partners(batches))
+    assert len(seen[0] & seen[1]) < 0.2 * len(seen[0])
+
+
+@examples(20)
+@given(st.integers(20, 400), st.integers(60, 2000), st.integers(0, 2**32), st.integers(0, 3))
+def test_many_documents_are_placed_as_in_the_model(tmp_path_factory, rows, seq_len, seed, epoch):
+    """The draw: lengths of the same first digits in any order, as many sequences as the longest first fill."""
+    lengths = np.maximum(1, np.random.default_rng(seed).lognormal(np.log(seq_len / 4), 1.0, rows)).astype(int)
+    ends = np.cumsum(lengths).tolist()
+    groups = [[list(range(end - length, end)) for end, length in zip(ends, lengths.tolist(), strict=True)]]
+    path, pack = write(tmp_path_factory.mktemp("fits"), [groups]), packs.Pack(seq_len)
+    counts, made_of = fits.sequences([groups], pack, "split", (seed, epoch))
+    dataset = StructuredDataset(
+        path, pack=fit_of(pack, "split"), batch_size=8, shuffle=True, shuffle_seed=seed, shuffle_buffer_size=0
+    )
+    assert dataset.num_rows == sum(counts) == len(made_of)
+    dataset.set_epoch(epoch)
+    order = order_of(dataset, [groups], counts, epoch)
+    for delivered, numbers in zip(dataset, order, strict=True):
+        check(delivered, [fits.block(groups, made_of[number], pack) for number in numbers], pack)
+
+
+def test_a_row_group_of_very_many_tokens_is_cut(tmp_path):
+    """Bundles of at most 2²³ tokens: a reader holds one."""
+    lengths = np.full(20_000, 1000)
+    lists = pa.ListArray.from_arrays(
+        pa.array(np.arange(20_001, dtype=np.int32) * 1000), pa.array(np.arange(lengths.sum(), dtype=np.int32))
+    )
+    pq.write_table(pa.table({"ids": lists}), tmp_path / "x.parquet", row_group_size=20_000)
+    dataset = StructuredDataset(tmp_path, pack=Pack("ids", seq_len=3500, mode="fit"), batch_size=64, shuffle=True)
+    # Parts of 6,666, 6,667 and 6,667 rows, three a sequence.
+    assert dataset.num_rows == 2222 + 2223 + 2223
+    tokens = [batch["input_ids"][batch["segment_ids"] > 0].numpy() for batch in dataset]
+    assert np.array_equal(np.sort(np.concatenate(tokens)), np.arange(lengths.sum()))
+
+
+def test_long_documents_are_refused_by_row(tmp_path):
+    path = write(tmp_path, [[[[1], [2, 3]], [[4], None, [5] * 9]]])
+    with pytest.raises(shardline.ShardlineValueError, match=r'000\.parquet.*"ids" has 10 tokens in row 4.*long='):
+        StructuredDataset(path, pack=Pack("ids", seq_len=8, mode="fit", eos=0, long="error"))
+    StructuredDataset(path, pack=Pack("ids", seq_len=10, mode="fit", eos=0, long="error"))
+    with pytest.raises(shardline.ShardlineValueError, match="long='drop'"):
+        Pack("ids", seq_len=8, mode="wrap", long="drop")
+
+
+def test_plans_and_states_are_for_their_mode(tmp_path):
+    path = write(tmp_path, [[[[1], [2, 3]], [[4], None, [5] * 9]], [[[6] * 3]]])
+    made = {"seq_len": 4, "mode": "fit", "long": "truncate"}
+    dataset = StructuredDataset(path, pack=Pack("ids", **made), batch_size=1)
+    dataset.plan.save(tmp_path / "plan")
+    plan = Plan.load(tmp_path / "plan")
+    assert (plan, plan.tokens) == (dataset.plan, dataset.plan.tokens)
+    with pytest.raises(shardline.ShardlineValueError, match="long='truncate'"):
+        StructuredDataset(plan=plan, pack=Pack("ids", seq_len=4, mode="fit"))
+    state = dataset.state_dict()
+    assert state["rows"]["pack"]["long"] == "truncate"
+    for change, said in [
+        ({"long": "drop"}, "long of pack: saved truncate, here drop"),
+        ({"mode": "wrap", "long": "split"}, "mode of pack: saved fit, here wrap"),
+    ]:
+        other = StructuredDataset(path, pack=Pack("ids", **{**made, **change}), batch_size=1)
+        with pytest.raises(shardline.CheckpointMismatchError, match=said):
+            other.load_state_dict(state)
+    write(tmp_path, [[[[1], [2, 3]], [[4], None, [5] * 9]], [[[6] * 3]], [[[7]]]])
+    (tmp_path / "plan").unlink()
+    later = StructuredDataset(path, pack=Pack("ids", **made), batch_size=1)
+    later.load_state_dict(state)
+    assert [b["input_ids"].tolist() for b in later] == [b["input_ids"].tolist() for b in dataset]
