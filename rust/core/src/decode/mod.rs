@@ -2,10 +2,11 @@
 //!
 //! A `spec` is resolved to a `projection` of columns (`column`), each of a `source_column` or several: a column of the
 //! files, or by its `path` a field in one. A `group_column` is a source column in a row group. Its `source_reader`
-//! reads `pages` by the `dense` decoder, or by arrow-rs (`arrow_fallback`, which looks for `int96` timestamps that do not
-//! fit), to one array, which `schema_adapter` gives the type that the column has in the plan; `source_text` says what
-//! becomes of text that is not UTF-8, and `dictionaries` are one where arrays are laid end to end. `delivery` has it converted (`convert`), after `row_selection` where only
-//! some rows pass. A `matrix` is several of these side by side.
+//! reads `pages` by the `dense` decoder, or by arrow-rs (`arrow_fallback`, which looks for `int96` timestamps that do
+//! not fit), to one array, which `schema_adapter` gives the type that the column has in the plan; `source_text` makes
+//! text of bytes that may not be UTF-8, by a `text_policy`, and `dictionaries` are one where arrays are laid end to
+//! end. `delivery` has it converted (`convert`), after `row_selection` where only some rows pass. A `matrix` is
+//! several of these side by side.
 //!
 //! A `pack` is a column of lists as sequences of one length, of which `pack_views` makes what is delivered.
 
@@ -35,6 +36,7 @@ mod source_column;
 mod source_reader;
 mod source_text;
 mod spec;
+mod text_policy;
 mod vocabulary;
 mod vocabulary_build;
 mod widen_decimals;
@@ -60,7 +62,7 @@ pub use projection::Projection;
 pub use scalar::Scalar;
 pub use source_column::{SourceColumn, VirtualColumn};
 pub(crate) use source_reader::SourceReader;
-pub(crate) use source_text::TextPolicy;
 pub use spec::{ColumnSpec, Encode, Lists, Nulls, Padding, ProjectionSpec, Side, Strings};
+pub(crate) use text_policy::TextPolicy;
 pub use vocabulary::Vocabulary;
 pub use vocabulary_build::build_vocabulary;

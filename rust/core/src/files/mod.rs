@@ -1,12 +1,12 @@
 //! The files: listed, their footers read, and the [`Plan`] made of them.
 //!
 //! [`build_plan`] lists files ([`listing`], or [`remote`] for a store) by their [`paths`], refuses those of a table
-//! (`table_guard`), reads every footer
-//! ([`footer`], after a `footer_precheck`, with a `schema_cache` and, if need be, a `footer_repair`; `readable_schema` says which Arrow types columns are
-//! read as), merges their [`schema`]s (`widen`; columns that cannot be read are marked: `refusal`), and keeps a summary of
-//! each (`footers`; `decoded_bytes` says how large its row groups are in memory). Rows that a table has deleted are in
-//! the plan (`deleted_rows`), and so is what its columns are called in files (`table_columns`). A plan can be written as bytes
-//! (`codec`, `sections`, `wire`) and saved (`persist`).
+//! (`table_guard`), reads every footer ([`footer`], after a `footer_precheck`, with a `schema_cache` and, if need be,
+//! a `footer_repair`; `readable_schema` says which Arrow types columns are read as), merges their [`schema`]s
+//! (`widen`; columns that cannot be read are marked: `refusal`), and keeps a summary of each (`footers`;
+//! `decoded_bytes` says how large its row groups are in memory). Rows that a table has deleted are in the plan
+//! (`deleted_rows`), and so is what its columns are called in files (`table_columns`, which `table_renames` puts on a
+//! file's). A plan can be written as bytes (`codec`, `sections`, `wire`) and saved (`persist`).
 
 mod absent;
 mod attached;
@@ -36,6 +36,7 @@ mod sections;
 mod subset;
 mod table_columns;
 mod table_guard;
+mod table_renames;
 mod table_types;
 mod token_line;
 pub(crate) mod widen;

@@ -1,13 +1,14 @@
 //! Object stores (S3, GCS, Azure, HTTP) as bytes: URLs, options, clients, retries.
 //!
 //! The way of a request: `location` (which store) → `options` → `build` (an `object_store`, with `credentials`) →
-//! `client` (retries over `connect`, which sees every response; `cache` on a local disk) on `runtime` (one for a
+//! `client` (retries over `connect`, which sees every response; `cache` on a local disk; `client_fault` says what an answer means) on `runtime` (one for a
 //! process, made by whoever reads and dropped by the last), encrypted by `tls`. `write` and `upload` put objects there, with
 //! as many parts at once as `window` lets them. Nothing here knows Parquet.
 
 mod build;
 mod cache;
 mod client;
+mod client_fault;
 mod connect;
 mod credentials;
 #[cfg(test)]
