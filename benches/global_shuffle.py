@@ -1,8 +1,9 @@
-"""How uniform `rewrite(shuffle=True)` is: `python benches/global_shuffle.py [--rows 4200000] [--batch 1024]`.
+"""How uniform `rewrite(shuffle=True)` is: `python benches/global_shuffle.py [--rows 4200000] [--seeds 0 1 …]`.
 
 Sorted rows are rewritten in a random order. The output is cut into batches in file order, all of them, and each figure
-of `shuffle_quality` is computed of where these rows stood in the input: 1.00 is a uniform shuffle. Beside each, its
-standard error, from the same figure of 40 parts of the batches, and how many of these it is away from uniform.
+of `shuffle_quality` is computed of where these rows stood in the input: 1.00 is a uniform shuffle. Beside each,
+its standard error, from the same figure of 40 parts of the batches, and how many of these it is away from uniform: of
+the mean over all seeds, and of single ones.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -40,11 +43,32 @@ def figures(rows: np.ndarray, total: int) -> dict[str, Callable[[slice], float]]
     return found
 
 
+def shuffled(folder: Path, seed: int) -> np.ndarray:
+    """The rows' numbers in the input, in the order that `rewrite(shuffle=True)` gives them."""
+    shardline.rewrite(folder / "in", folder / "out", shuffle=True, seed=seed, overwrite=True)
+    files = sorted((folder / "out").iterdir())
+    return np.concatenate([pq.read_table(path, columns=["id"])["id"].to_numpy() for path in files])
+
+
+def measure(order: np.ndarray, size: int) -> dict[str, tuple[float, float, float]]:
+    """Of each figure: (value, its standard error, what it is of a uniform shuffle)."""
+    total, count = len(order), len(order) // size
+    rows = order[: count * size].reshape(count, size)
+    parts = [slice(start * count // PARTS, (start + 1) * count // PARTS) for start in range(PARTS)]
+    found = {}
+    for name, figure in figures(rows, total).items():
+        error = float(np.std([figure(part) for part in parts], ddof=1)) / math.sqrt(PARTS)
+        found[name] = (figure(slice(None)), error, 1.0)
+    ids = rows.mean(1) - (total - 1) / 2
+    found["neighbouring batches, correlation"] = (neighbours(ids, np.ones(count - 1, bool)), 1 / math.sqrt(count), 0.0)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=4_200_000)
     parser.add_argument("--batch", type=int, default=1024)
-    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)), help="fixed before anything is seen")
     options = parser.parse_args()
     folder = HOME / "global-shuffle"
     shutil.rmtree(folder, ignore_errors=True)
@@ -53,26 +77,23 @@ def main() -> None:
     for number in range(FILES):
         table = flat(each, number, number * each).select(["id", "user", "x00", "x01"])
         pq.write_table(table, folder / "in" / f"{number}.parquet", row_group_size=GROUP_ROWS)
-    report = shardline.rewrite(folder / "in", folder / "out", shuffle=True, seed=options.seed)
-    order = np.concatenate(
-        [pq.read_table(path, columns=["id"])["id"].to_numpy() for path in sorted((folder / "out").iterdir())]
-    )
+    runs = []
+    for seed in options.seeds:
+        runs.append(measure(shuffled(folder, seed), options.batch))
+        print(f"seed {seed}:", *(f"{(v - u) / e:+.1f}" for v, e, u in runs[-1].values()), file=sys.stderr, flush=True)
     shutil.rmtree(folder)
-    total, count = len(order), len(order) // options.batch
-    rows = order[: count * options.batch].reshape(count, options.batch)
     print(
-        f"Machine: {machine()['text']}. {report.rows:,} rows, seed {options.seed}, {count:,} batches of "
-        f"{options.batch:,}.\n"
+        f"Machine: {machine()['text']}. {options.rows:,} rows, {options.rows // options.batch:,} batches of "
+        f"{options.batch:,}; seeds {', '.join(map(str, options.seeds))}.\n"
     )
-    print("| figure | value | standard error | errors from uniform |\n|---|---:|---:|---:|")
-    parts = [slice(start * count // PARTS, (start + 1) * count // PARTS) for start in range(PARTS)]
-    for name, figure in figures(rows, total).items():
-        error = float(np.std([figure(part) for part in parts], ddof=1)) / math.sqrt(PARTS)
-        value = figure(slice(None))
-        print(f"| {name} | {value:.4f} | {error:.4f} | {(value - 1) / error:+.1f} |")
-    ids = rows.mean(1) - (total - 1) / 2
-    value, error = neighbours(ids, np.ones(count - 1, bool)), 1 / math.sqrt(count)
-    print(f"| neighbouring batches, correlation | {value:+.4f} | {error:.4f} | {value / error:+.1f} |")
+    print("| figure | mean | standard error | errors from uniform | of one seed |\n|---|---:|---:|---:|---:|")
+    for name in runs[0]:
+        values, errors, uniform = np.array([run[name] for run in runs]).T
+        error = math.sqrt(float((errors**2).mean()) / len(runs))
+        away, of_one = (values.mean() - uniform[0]) / error, (values - uniform) / errors
+        print(
+            f"| {name} | {values.mean():.4f} | {error:.4f} | {away:+.1f} | {of_one.min():+.1f} to {of_one.max():+.1f} |"
+        )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from shardline.errors import (
     ColumnNotFoundError,
     FileChangedError,
     RankTimeoutError,
+    RowError,
     ShardlineError,
     ShardlineFileNotFoundError,
     ShardlineImportError,
@@ -28,6 +29,7 @@ from shardline.errors import (
 )
 from shardline.footers.stats import ColumnStats, Stats
 from shardline.iceberg_dataset import IcebergDataset
+from shardline.images.transform import Images
 from shardline.inspection import (
     Advice,
     BatchReport,
@@ -69,6 +71,7 @@ __all__ = [
     "FileChangedError",
     "FilesReport",
     "IcebergDataset",
+    "Images",
     "Pack",
     "Plan",
     "RankTimeoutError",
@@ -76,6 +79,7 @@ __all__ = [
     "ResumeFault",
     "RewriteProgress",
     "RewriteReport",
+    "RowError",
     "SavedCheckpoint",
     "Schema",
     "ShardlineError",

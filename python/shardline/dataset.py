@@ -24,6 +24,7 @@ from shardline.iteration.iterator import BatchIterator, Finish
 from shardline.iteration.one_column import value_counts
 from shardline.iteration.pipeline import MakePool
 from shardline.iteration.report import EpochReport
+from shardline.iteration.row_places import rows_of_batch
 from shardline.iteration.shared_dict import being_sent
 from shardline.iteration.torch_workers import check_unmoved, read_entry
 from shardline.options import validate
@@ -389,25 +390,13 @@ class StructuredDataset(IterableDataset[Any]):
         """
         ranks = self._context.settings.num_ranks
         rank = self._context.settings.rank if rank is None else validate.check_int("rank", rank, 0, ranks - 1)
-        at, intervals = self._context.progress.batch_at(
-            self.num_rows,
+        return rows_of_batch(
+            self._context,
             validate.check_int("step", step, 0, 2**62),
             rank,
             None if epoch is None else validate.check_int("epoch", epoch, 0, 2**62),
+            validate.check_bool("resolve", resolve),
         )
-        order = self._context.source_of(at).order
-        rows = order.core.rows(at, intervals)
-        if order.pack is not None:
-            source = self._context.source_of(at)
-            storage = self._context.settings.storage
-            found = source.projection.origins(
-                order.plan, rows, draw=order.draw(at), selector=order.selector, storage=storage
-            )
-            return [(order.names[piece[0]], *piece[1:]) for pieces in found for piece in pieces]
-        if validate.check_bool("resolve", resolve) and order.selector is not None:
-            rows = order.selector.resolve(order.plan, rows)
-        named = [(order.names[file], group, first, end) for file, group, first, end in rows]
-        return [row for row in named if row[0] not in order.left_out]
 
     def head(self, n: int = 5) -> Any:
         """The first `n` rows of the epoch in hand, over all ranks, as one batch; the place stays where it is.

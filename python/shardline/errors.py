@@ -22,6 +22,7 @@ __all__ = [
     "ColumnNotFoundError",
     "FileChangedError",
     "RankTimeoutError",
+    "RowError",
     "ShardlineError",
     "ShardlineFileNotFoundError",
     "ShardlineImportError",
@@ -43,6 +44,25 @@ class CheckpointMismatchError(ShardlineError, ValueError):
 
     The message lists every difference with the value saved, the value here, and what to do.
     """
+
+
+class RowError(ShardlineError, ValueError):
+    """What a transform raises of a row that it cannot use. The loader adds the file and the row group to the message.
+
+    Args:
+        message: What is wrong.
+        row: The row, counted from 0 in the batch.
+        rows: How many rows the batch has: of one with other rows than the loader delivered, no file is named.
+
+    >>> RowError("no image", 3, 8).row
+    3
+    """
+
+    def __init__(self, message: str, row: int | None = None, rows: int | None = None) -> None:
+        super().__init__(message)
+        self.row = row
+        self.rows = rows
+        self.located = False
 
 
 class RankTimeoutError(ShardlineError, TimeoutError):

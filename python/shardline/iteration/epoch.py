@@ -10,6 +10,7 @@ from shardline.iteration.batch_id import BatchId
 from shardline.iteration.context import EpochContext
 from shardline.iteration.iterator import BatchIterator, Begun, Finish
 from shardline.iteration.pipeline import MakePool, apply_functions
+from shardline.iteration.row_places import LocatedBatches
 from shardline.iteration.torch_workers import Replica
 from shardline.reading.batch_source import BatchStride, open_stride
 from shardline.reading.transform import Functions
@@ -73,6 +74,8 @@ def _begin(context: EpochContext, start: Start, functions: Functions, workers: M
     if reading is not None:
         ids = BatchId(source.order.seed, start.epoch, start.legs.delivered_before, stride, settings.num_ranks)
         batches = apply_functions(reading, functions, ids, workers)
+        if functions.any:
+            batches = LocatedBatches(batches, context, ids)
     return Begun(context.begin(start), start.steps, batches)
 
 
@@ -113,7 +116,7 @@ def _start_replica(context: EpochContext, replica: Replica) -> BatchIterator:
     if stride.steps:
         reading = open_stride(source, start.epoch, start.legs, stride, settings)
         ids = BatchId(source.order.seed, start.epoch, start.legs.delivered_before, stride, settings.num_ranks)
-        batches = apply_functions(reading, Functions(settings.transform, None), ids, None)
+        batches = LocatedBatches(apply_functions(reading, Functions(settings.transform, None), ids, None), context, ids)
     context.metrics.clear()
     begun = Begun((replica.owner, replica.mark), stride.steps, batches)
     return context.keep(BatchIterator(replica, begun, lambda begun, moved: (begun, None), metrics=context.metrics))

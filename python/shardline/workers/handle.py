@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from shardline.errors import ShardlineRuntimeError
+from shardline.errors import RowError, ShardlineRuntimeError
 from shardline.reading.transform import Functions, key_of
 from shardline.workers.channel import Channel
 from shardline.workers.launch import GUARD, Launch, WorkerSettings, how_it_ended, why
@@ -180,7 +180,7 @@ class WorkerHandle:
         if status != DONE:
             self._forget.append(block.number)  # the functions may have kept views of it
             if run == run_now:
-                pickle.loads(rest[0]).reraise()
+                _raise_again(pickle.loads(rest[0]))
             return run, n, None
         number, size, place, kept = rest
         if size:
@@ -244,3 +244,12 @@ class WorkerHandle:
             if self.method != "fork" and not self.ready:
                 hint += f"; {GUARD}"
         return how_it_ended(code) + hint
+
+
+def _raise_again(failure: Any) -> None:
+    """What a worker's functions raised, with the row that it is about."""
+    try:
+        failure.reraise()
+    except RowError as error:
+        error.row, error.rows = failure.row or (None, None)
+        raise

@@ -17,7 +17,7 @@ import torch
 from torch._utils import ExceptionWrapper
 from torch.utils.data._utils import worker as torch_worker
 
-from shardline.errors import ShardlineRuntimeError
+from shardline.errors import RowError, ShardlineRuntimeError
 from shardline.reading.transform import Functions, seed_generators
 from shardline.workers.channel import MAX_MESSAGE, Channel
 from shardline.workers.sendable import CannotLoad, Sent
@@ -193,6 +193,7 @@ def _wrap(where: str) -> bytes:
     kind, error, _ = sys.exc_info()
     wrapped: Any = ExceptionWrapper(where=where)  # type: ignore[no-untyped-call]
     wrapped.exc_msg = wrapped.exc_msg[-MAX_MESSAGE // 2 :]
+    wrapped.row = (error.row, error.rows) if isinstance(error, RowError) else None
     try:
         data = pickle.dumps(wrapped)
         pickle.loads(data)
