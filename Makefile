@@ -109,7 +109,7 @@ fuzz: ## any bytes as pages and as column chunks, under AddressSanitizer, FUZZ_S
 		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target fuzz/corpus/$$target tests/dense/$${pair#*:} -- \
 		-max_len=2048 -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
-lint: lint-python lint-rust ## formatting, clippy, ruff, the order of the packages, mypy, and the stub against the extension
+lint: lint-python lint-rust ## formatting, clippy, ruff, workflows, the order of the packages, mypy, the stub against the extension
 
 lint-rust: | $(BIN)/.made
 	$(CARGO) fmt --all --check
@@ -118,6 +118,8 @@ lint-rust: | $(BIN)/.made
 lint-python: $(BIN)/.installed
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 	$(BIN)/mypy examples/flights.py examples/demo.py examples/ddp.py examples/preemptible.py examples/stateful.py examples/predict.py examples/lineitem.py examples/raw_flights.py examples/delta.py examples/iceberg.py benches/workers.py benches/checkpoint.py
