@@ -43,6 +43,11 @@ from shardline.inspection import (
 )
 from shardline.iteration.report import EpochReport
 from shardline.loader import DataLoader
+from shardline.mixture.dataset import MixtureDataset
+from shardline.mixture.mixture import Mixture
+from shardline.mixture.schedule import At, Ramp
+from shardline.mixture.source import Source
+from shardline.mixture.view import MixtureView, SourceCount
 from shardline.options.columns import ColumnOptions
 from shardline.options.pack import Pack
 from shardline.quality import ShuffleQuality, shuffle_quality
@@ -54,6 +59,7 @@ from shardline.verification import ResumeFault, VerifyReport, verify
 
 __all__ = [
     "Advice",
+    "At",
     "BatchReport",
     "BenchReport",
     "CheckpointError",
@@ -69,8 +75,12 @@ __all__ = [
     "FileChangedError",
     "FilesReport",
     "IcebergDataset",
+    "Mixture",
+    "MixtureDataset",
+    "MixtureView",
     "Pack",
     "Plan",
+    "Ramp",
     "RankTimeoutError",
     "Restored",
     "ResumeFault",
@@ -88,6 +98,8 @@ __all__ = [
     "ShardlineTypeError",
     "ShardlineValueError",
     "ShuffleQuality",
+    "Source",
+    "SourceCount",
     "StateComparison",
     "StateReport",
     "Stats",

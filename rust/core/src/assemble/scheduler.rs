@@ -9,6 +9,7 @@ use arrow_array::ArrayRef;
 
 use super::chunk_builder::ChunkBuilder;
 use super::cursor_decoder::{DecodeAhead, Reading};
+use super::crew::Crew;
 use super::cursors::Cursors;
 use super::process::{Quota, Turn};
 use super::state::SchedulerState;
@@ -48,6 +49,10 @@ pub(crate) struct Scheduler {
     state: Mutex<SchedulerState>,
     pool: Arc<DecompressPool>,
     done: Condvar,
+    /// The threads that work for it and for others, where they are not its own.
+    crew: Option<Arc<Crew>>,
+    /// How many schedulers share the budget.
+    sharing: u64,
 }
 
 /// How much is decoded ahead, and at a time.
@@ -57,6 +62,8 @@ pub(crate) struct Limits {
     pub(crate) size: ChunkSize,
     pub(crate) ahead: DecodeAhead,
     pub(crate) num_threads: usize,
+    pub(crate) crew: Option<Arc<Crew>>,
+    pub(crate) sharing: u64,
 }
 
 /// One output.
@@ -79,7 +86,7 @@ impl Scheduler {
         schedule: ChunkSchedule,
         limits: Limits,
     ) -> Self {
-        let Limits { budget, size, ahead, num_threads } = limits;
+        let Limits { budget, size, ahead, num_threads, crew, sharing } = limits;
         let pool = Arc::new(DecompressPool::new((budget / EARLY_PART) as usize));
         let done = Condvar::new();
         let filter_prefetch = (selections.is_some() && files.are_remote()).then(FilterPrefetch::default);
@@ -98,7 +105,40 @@ impl Scheduler {
             state: Mutex::new(SchedulerState::new(schedule, num_threads)),
             pool,
             done,
+            crew,
+            sharing: sharing.max(1),
         }
+    }
+
+    /// Says that there is work for one thread.
+    fn wake_one(&self) {
+        match &self.crew {
+            Some(crew) => crew.wake(),
+            None => self.pool.wake_one(),
+        }
+    }
+
+    /// Says that there is work for all threads, or none ever again.
+    fn wake_all(&self) {
+        match &self.crew {
+            Some(crew) => crew.wake(),
+            None => self.pool.wake_all(),
+        }
+    }
+
+    /// Work to do at once, and the chunk that it is for.
+    pub(crate) fn try_job<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, SchedulerState>,
+    ) -> Option<(MutexGuard<'a, SchedulerState>, u64, Job)> {
+        if state.closed {
+            return None;
+        }
+        if state.ready.is_empty() {
+            self.admit(&mut state);
+        }
+        let Reverse((number, job)) = state.ready.pop()?;
+        Some((state, number, job))
     }
 
     /// Leave to decode, for which other readers' threads are waited for. Those that read a store mostly wait for it.
@@ -112,7 +152,7 @@ impl Scheduler {
         if self.open_groups <= 1 {
             return u64::MAX;
         }
-        self.budget.saturating_mul(if self.files.are_remote() { HELD_OF_STORES } else { HELD })
+        (self.budget / self.sharing).saturating_mul(if self.files.are_remote() { HELD_OF_STORES } else { HELD })
     }
 
     /// What all cursors read with.
@@ -173,7 +213,7 @@ impl Scheduler {
     /// Wakes another thread where there is more to do.
     pub(crate) fn notify_work(&self, state: &SchedulerState) {
         if !state.ready.is_empty() {
-            self.pool.wake_one();
+            self.wake_one();
         }
     }
 
@@ -221,7 +261,7 @@ impl Scheduler {
         if let Some(filter_prefetch) = &self.filter_prefetch {
             filter_prefetch.close();
         }
-        self.pool.wake_all();
+        self.wake_all();
         self.done.notify_all();
     }
 
@@ -248,7 +288,7 @@ impl Scheduler {
             }
         }
         if admitted {
-            self.pool.wake_all();
+            self.wake_all();
         }
         admitted
     }
@@ -289,7 +329,7 @@ impl Scheduler {
         state.cursors.turn_to(turn, 2 * state.slots.len() as u64 + 2);
         for (piece, slice) in chunk.strands.iter().flatten().enumerate() {
             for sources in self.parts(slice.group) {
-                let key = CursorKey { group: slice.group, sources };
+                let key = CursorKey { group: slice.group, epoch: chunk.epoch, sources };
                 let task = Task { chunk: number, piece, rows: slice.rows.clone() };
                 if let Some(cursor) = state.cursors.add(key, task) {
                     state.ready.push(Reverse((number, Job::Decode(cursor))));
