@@ -68,7 +68,7 @@ def test_what_sources_cannot_be(paths, tmp_path):
     with pytest.raises(VALUE, match="source 'empty' has no row"):
         DataLoader(Mixture({"web": Source(paths["web"]), "empty": Source(empty)}, batches=3))
     with pytest.raises(VALUE, match="source 'web' has no row"):
-        DataLoader(Mixture({"web": Source(paths["web"], filters="i > 1000")}, batches=3))
+        DataLoader(Mixture({"web": Source(paths["web"], filters=[("i", ">", 1000)])}, batches=3))
     with pytest.raises(VALUE, match="source 'few' has 2 rows to deliver .stop='all'., fewer than the 4 shards"):
         DataLoader(mixture(paths, {"web": 1, "few": 1}, stop="all"), num_shards=4)
     with pytest.raises(VALUE, match="source 'few' has 2 rows to deliver .epochs=1., fewer than the 4"):

@@ -121,7 +121,7 @@ def test_rows_at_names_the_rows_that_come(paths):
 
 def test_filters_transforms_and_columns_of_a_source(paths):
     sources = {
-        "web": Source(paths["web"], 2, filters="i >= 50", transform=negative),
+        "web": Source(paths["web"], 2, filters=[("i", ">=", 50)], transform=negative),
         "code": Source(paths["code"], 1, sample=0.5),
     }
     kept = {row for batch in DataLoader(paths["code"], sample=0.5) for row in batch["i"].tolist()}
@@ -131,7 +131,7 @@ def test_filters_transforms_and_columns_of_a_source(paths):
         assert {row for source, row in rows if source == 0} == set(range(-59, -49))
         assert {row for source, row in rows if source == 1} == kept
     state = loader.state_dict()
-    other = {**sources, "web": Source(paths["web"], 2, filters="i >= 51")}
+    other = {**sources, "web": Source(paths["web"], 2, filters=[("i", ">=", 51)])}
     with pytest.raises(shardline.CheckpointMismatchError, match="rows of source 'web'"):
         DataLoader(Mixture(other, batches=10), batch_size=6).load_state_dict(state)
 

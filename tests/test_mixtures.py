@@ -60,8 +60,8 @@ def test_any_history_delivers_what_the_model_says(data, mixture, legs, shuffle, 
     names, groups, weights, schedule = mixture
     options = {"shuffle": shuffle, **({"shuffle_buffer_size": buffer} if shuffle and buffer is not None else {})}
     order = tuple({"shuffle": shuffle, "buffer_rows": options.get("shuffle_buffer_size")}.items())
-    model = model_of(names, groups, weights, schedule, legs[0][2])
-    begun = made(data, names, groups, weights, schedule)
+    model = model_of(names, groups, weights, schedule, legs[0][2], end=500 * legs[0][2])
+    begun = made(data, names, groups, weights, schedule, batches=500)
     state, shards = None, legs[0][0] * legs[0][1]
     for ranks, per_rank, batch_size, steps in legs:
         given = dict(batch_size=batch_size, num_shards=ranks * per_rank, **options, **reading(batch_size, steps))
@@ -151,7 +151,7 @@ def test_weights_that_are_set_change_nothing_before(data, mixture, ranks, per_ra
     """M3: by `set_weights`, in the middle of an epoch and of an iterator; the state has them."""
     names, groups, weights, _ = mixture
     lanes = ranks * per_rank
-    begun = made(data, names, groups, weights, [])
+    begun = made(data, names, groups, weights, [], batches=500)
     job = Job(begun, ranks, batch_size=batch_size, num_shards=lanes, shuffle=True)
     border = steps * ranks + (ahead or 0)
     model = model_of(names, groups, weights, [(border, after[: len(names)])] if border else [], batch_size)

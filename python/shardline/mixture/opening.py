@@ -47,10 +47,13 @@ class OpenedSource:
     def _for_order(self) -> Settings:
         """The settings, with what a source of a mixture has by default."""
         settings = self.settings
-        if not settings.shuffle or settings.shuffle_buffer_size is not None:
+        if not settings.shuffle:
+            return settings
+        settings = replace(settings, shuffle_strands=settings.shuffle_strands or STRANDS)
+        if settings.shuffle_buffer_size is not None:
             return settings
         buffer = max(1, (settings.shuffle_buffer_bytes or DEFAULT_BUFFER_BYTES) // BUFFER_PART)
-        return replace(settings, shuffle_buffer_bytes=buffer, shuffle_strands=settings.shuffle_strands or STRANDS)
+        return replace(settings, shuffle_buffer_bytes=buffer)
 
     def order(self, shuffle: Shuffle, seed: int) -> EpochOrder:
         """The order of its rows."""

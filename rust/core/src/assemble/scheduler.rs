@@ -29,6 +29,8 @@ const CURSOR_BYTES: u64 = 256 << 10;
 const HELD: u64 = 2;
 /// Those of a store, of which more would be fetched again, more often.
 const HELD_OF_STORES: u64 = 16;
+/// Chunks that are made ahead of a source that has no end.
+const MOST_CHUNKS: usize = 128;
 /// One part in so many of the budget may be pages that are decompressed before their turn.
 const EARLY_PART: u64 = 4;
 
@@ -278,6 +280,8 @@ impl Scheduler {
             let awaited = state.waiting.is_some_and(|slot| state.slots[slot].is_empty());
             self.quota.set(state.used_bytes + self.pool.bytes() as u64);
             let is_full = self.quota.is_full(bytes) || state.raw_bytes.saturating_add(raw) > self.budget;
+            // A source of a mixture runs on, in chunks that may be of a few bytes.
+            let is_full = is_full || self.crew.is_some() && state.builders.len() >= MOST_CHUNKS;
             // One chunk is always made beside what the caller takes.
             if !awaited && state.used_bytes > 0 && is_full {
                 break;

@@ -36,11 +36,6 @@ impl Rounds {
         self.len * self.lanes.div_ceil(self.len.max(1))
     }
 
-    /// Rows left over by earlier legs.
-    pub(super) fn rest_rows(&self) -> u64 {
-        self.rest.len()
-    }
-
     /// The rows that a lane has of what was left over, as coordinates of that.
     fn rest_of(&self, lane: u64) -> Range<u64> {
         let rows = self.rest.len();
