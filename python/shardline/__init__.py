@@ -45,6 +45,11 @@ from shardline.inspection import (
 )
 from shardline.iteration.report import EpochReport
 from shardline.loader import DataLoader
+from shardline.mixture.dataset import MixtureDataset
+from shardline.mixture.mixture import Mixture
+from shardline.mixture.schedule import At, Ramp
+from shardline.mixture.source import Source
+from shardline.mixture.view import MixtureView, SourceCount
 from shardline.options.columns import ColumnOptions
 from shardline.options.pack import Pack
 from shardline.quality import ShuffleQuality, shuffle_quality
@@ -56,6 +61,7 @@ from shardline.verification import ResumeFault, VerifyReport, verify
 
 __all__ = [
     "Advice",
+    "At",
     "BatchReport",
     "BenchReport",
     "CheckpointError",
@@ -72,8 +78,12 @@ __all__ = [
     "FilesReport",
     "IcebergDataset",
     "Images",
+    "Mixture",
+    "MixtureDataset",
+    "MixtureView",
     "Pack",
     "Plan",
+    "Ramp",
     "RankTimeoutError",
     "Restored",
     "ResumeFault",
@@ -92,6 +102,8 @@ __all__ = [
     "ShardlineTypeError",
     "ShardlineValueError",
     "ShuffleQuality",
+    "Source",
+    "SourceCount",
     "StateComparison",
     "StateReport",
     "Stats",

@@ -12,6 +12,9 @@ __all__ = [
     "ColumnNotFoundError",
     "FileChangedError",
     "Legs",
+    "MixedLegs",
+    "MixedReader",
+    "Mixture",
     "ObjectStore",
     "Order",
     "Plan",
@@ -454,6 +457,8 @@ class Run:
         """jagged and ragged: the values of each batch."""
     def segments(self, part: int, seq_len: int) -> list[tuple[Any, int, int]]:
         """Of each batch of packed sequences: a capsule of cu_seqlens, the longest segment, and the tokens that are no padding."""
+    def sources(self) -> Any:
+        """Of a mixture: a capsule of the number of every row's source, int16."""
     def text(self, part: int) -> list[list[Any]]:
         """Of each batch: its str or bytes, None where there is a null."""
     def objects(self, part: int) -> Any:
@@ -491,3 +496,88 @@ class Reader:
     def metrics(self) -> dict[str, float]: ...
     def close(self) -> None:
         """Stops the threads and frees the memory; idempotent."""
+
+@final
+class Mixture:
+    """A mixture as numbers: sources by number, weights by row of the job, and when it ends."""
+
+    def __new__(
+        cls,
+        names: Sequence[str],
+        rows: Sequence[int],
+        caps: Sequence[int | None],
+        schedule: Sequence[tuple[int, Sequence[int]]],
+        *,
+        end: int | None,
+        stop: str | None,
+    ) -> Mixture:
+        """`rows`: of an epoch of each source; `caps`: rows that it delivers at the most. `schedule`: weights of all from a
+        row of the job on, ascending from 0. `end`: a row of the job; `stop`: "first", "all" or None."""
+    @staticmethod
+    def source_seed(seed: int, epoch: int, name: str) -> int:
+        """The seed of a source's lines in an epoch of the mixture."""
+
+@final
+class MixedLegs:
+    """The legs of a mixture's epoch: as `Legs`. Positions are of each source's lines, end to end. Frozen."""
+
+    def __new__(cls, mixture: Mixture, num_ranks: int, legs: Sequence[_Leg]) -> MixedLegs:
+        """Raises ShardlineValueError where a leg is not possible."""
+    @staticmethod
+    def start(mixture: Mixture, num_ranks: int, num_shards: int, batch_size: int, drop_last: bool) -> MixedLegs:
+        """A fresh epoch. Raises ShardlineValueError where it would have no step."""
+    @property
+    def legs(self) -> list[_Leg]: ...
+    @property
+    def num_batches(self) -> int:
+        """Batches of the last leg, over all ranks: as many as give every rank the same number."""
+    @property
+    def delivered(self) -> int: ...
+    @property
+    def delivered_before(self) -> int: ...
+    @property
+    def is_complete(self) -> bool: ...
+    @property
+    def is_endless(self) -> bool:
+        """Whether nothing ends the mixture."""
+    def at(self, delivered: int) -> MixedLegs: ...
+    def at_total(self, delivered: int) -> MixedLegs: ...
+    def skip_to(self, delivered: int) -> MixedLegs: ...
+    def resume(
+        self, num_ranks: int, run_shards: int, *, num_shards: int | None, batch_size: int | None, drop_last: bool | None
+    ) -> tuple[MixedLegs, str]:
+        """As `Legs.resume`; `num_ranks` must be that of these legs."""
+    def left_over(self) -> list[tuple[int, int]]:
+        """Nothing: what is left of a source's rounds comes in later legs."""
+    def left_out(self) -> list[tuple[int, int]]:
+        """Nothing: a mixture has no line of its own."""
+    def batch(self, g: int) -> list[list[tuple[int, int]]]:
+        """Of each source, the positions of the last leg's batch g: position p is row p mod N of epoch p div N."""
+    def taken(self, total: int) -> list[int]:
+        """The rows of each source in the epoch's first `total` batches."""
+    def row_of(self, total: int) -> int:
+        """The row of the job that the epoch's batch number `total` begins with."""
+
+@final
+class MixedReader:
+    """Reads one rank's batches of a mixture, from the last leg's cursor to its end. Owns its threads."""
+
+    def __new__(
+        cls,
+        sources: Sequence[tuple[Order, int, Projection, Selector | None, Storage | None]],
+        legs: MixedLegs,
+        *,
+        seed: int,
+        epoch: int,
+        rank: int,
+        num_ranks: int,
+        num_threads: int,
+        prefetch_bytes: int,
+    ) -> MixedReader:
+        """`sources`: of each, its order, the seed of its lines, its columns, filter and store."""
+    def next_run(self, slot: int) -> Run | None:
+        """As `Reader.next_run`."""
+    @property
+    def num_shards(self) -> int: ...
+    def metrics(self) -> dict[str, float]: ...
+    def close(self) -> None: ...

@@ -533,7 +533,7 @@ class StructuredDataset(IterableDataset[Any]):
             context.sources = context.sources._replace(current=source)
         if any(kept["left_out"]):
             context.sources = context.sources.leaving_out(*kept["left_out"])
-        context.progress.restore(kept["progress"], self.num_rows)
+        context.progress.restore(kept["progress"], context.make_legs(kept["progress"].legs))
         if kept["shared"] is not None:
             context.shared = kept["shared"]
         else:

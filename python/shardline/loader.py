@@ -15,6 +15,9 @@ from shardline.dataset import StructuredDataset
 from shardline.errors import ShardlineTypeError, ShardlineValueError
 from shardline.iteration.iterator import Finish
 from shardline.iteration.report import EpochReport
+from shardline.mixture.dataset import MixtureDataset
+from shardline.mixture.mixture import Mixture
+from shardline.mixture.view import MixtureView
 from shardline.options import validate
 from shardline.options.validate import Paths
 from shardline.reading.transform import Functions
@@ -57,8 +60,8 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
     Keywords that are not listed are torch's, with torch's meaning; `sampler` and `batch_sampler` raise.
 
     Args:
-        dataset: A path (a file, directory, glob, or a list of these), or a `StructuredDataset`, which then has its own
-            arguments.
+        dataset: A path (a file, directory, glob, or a list of these), a `Mixture` of several, or a
+            `StructuredDataset`, which then has its own arguments.
         batch_size: Rows of a batch, 1024 by default.
         shuffle: Whether rows come in a random order. False by default.
         num_workers: The processes that run `transform` and `collate_fn`. Decoding runs in threads of this process.
@@ -88,7 +91,7 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
 
     def __init__(
         self,
-        dataset: Paths | StructuredDataset | None = None,
+        dataset: Paths | StructuredDataset | Mixture | None = None,
         batch_size: int = _NOT_GIVEN,
         shuffle: bool | None = None,
         sampler: Any = None,
@@ -135,7 +138,9 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         if batch_size is not _NOT_GIVEN:
             given["batch_size"] = batch_size
         chosen = {name: value for name, value in given.items() if value is not None}
-        if not isinstance(dataset, StructuredDataset):
+        if isinstance(dataset, Mixture):
+            dataset = MixtureDataset(dataset, show_progress=show_progress, **cast(Any, chosen), **options)
+        elif not isinstance(dataset, StructuredDataset):
             dataset = StructuredDataset(dataset, show_progress=show_progress, **cast(Any, chosen), **options)
         elif chosen or options:
             raise ShardlineTypeError(
@@ -279,6 +284,42 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
     def left_out(self) -> list[tuple[int, int]]:
         """As the dataset's: the positions that this epoch never delivers."""
         return self.dataset.left_out()
+
+    @property
+    def mixture(self) -> MixtureView:
+        """The sources of a mixture by number, and what was taken of each; see docs/how-to/mixture.md.
+
+        Raises:
+            ShardlineTypeError: The loader reads one data set.
+        """
+        return self._mixed().mixture
+
+    def set_weights(
+        self, weights: Mapping[str, float] | None = None, /, *, at: int | None = None, **named: float
+    ) -> None:
+        """Sets weights of a mixture's sources from a batch of the job on: on every rank, with the same arguments.
+
+        No rank talks to another. What was delivered stays as it is, states hold the weights, and what the schedule says
+        of later batches is dropped. Batches that were read ahead are read anew.
+
+        Args:
+            weights: By name, for names that are no keywords. Sources that are not named keep theirs; only ratios count.
+            at: The first batch with them, counted over all ranks; the next one by default. Where it stands within a
+                step of the shards, the step keeps its weights.
+            named: More weights.
+
+        Raises:
+            ShardlineTypeError: The loader reads one data set, or a weight is no number.
+            ShardlineValueError: A name is not known, no weight is left, or the batch was delivered.
+        """
+        self._mixed().set_weights(weights, at=at, **named)
+
+    def _mixed(self) -> MixtureDataset:
+        if not isinstance(self.dataset, MixtureDataset):
+            raise ShardlineTypeError(
+                "this loader reads one data set, and no mixture: give a shardline.Mixture({name: Source(…), …})"
+            )
+        return self.dataset
 
     def get_metrics(self) -> dict[str, float]:
         """As the dataset's: the newest iterator's counters."""

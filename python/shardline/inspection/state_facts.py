@@ -16,6 +16,8 @@ _RANKS = 1024
 
 def line_rows(saved: SavedState) -> int | None:
     """The rows, or sequences, of a state's line; None where the state does not say how many pass its filter."""
+    if saved.rows.mixture is not None:
+        return None  # its sources run on
     if saved.rows.pack is not None:
         return int(saved.rows.pack["sequences"])
     if saved.rows.filter is None and saved.rows.sample is None:
@@ -85,8 +87,12 @@ def facts_of(saved: SavedState) -> list[tuple[str, str]]:
         found.append(("source", describe_source(rows.source)))
     if rows.left_out:
         found.append(("left out", text.listed(sorted(rows.left_out))))
+    if rows.mixture is not None:
+        first, *of_sources = (line.strip() for line in rows.mixture.words())
+        found.append(("mixture", "; ".join([first, *of_sources])))
     named = text.listed([name for name, _, _ in saved.files.table], 3) if saved.files.table else "by digest only"
-    found.append(("files", f"{saved.files.count:,} ({named}), {text.counted(saved.files.rows, 'row')}"))
+    if rows.mixture is None:
+        found.append(("files", f"{saved.files.count:,} ({named}), {text.counted(saved.files.rows, 'row')}"))
     needs = [f"{name}={value!r}" for name, value in needs_of(saved).items() if name != "filters"]
     found.append(("needs", ", ".join([*needs, *(["the filter"] if rows.filter is not None else [])])))
     return found

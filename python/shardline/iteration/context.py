@@ -36,23 +36,30 @@ class EpochContext:
     `sources`: of the epoch in hand and of later ones. `progress`: the place. `num_shards`: the run's V.
     """
 
+    rows_are_in_order = True
+    """Whether a batch has its rows in the order in which `rows_of_batch` tells them."""
+
     def __init__(
         self, settings: Settings, plan: Plan, seed: int, num_shards: int, shuffle: Shuffle | None = None
     ) -> None:
         """`shuffle`: as it was resolved when the run began, unless it begins here."""
-        self.settings = settings
         shuffle = shuffle or Shuffle.resolve(plan, settings, num_shards)
         order = EpochOrder(plan, settings.row_filter, shuffle, seed)
-        self.sources = EpochSources.of(order, order, settings)
+        sources = EpochSources.of(order, order, settings)
         if order.num_rows == 0 and settings.row_filter.rule:
             raise none_left(
                 settings.row_filter,
                 f"none of the {plan.num_rows:,} in {plan.num_files:,} file{'s' * (plan.num_files != 1)} does",
             )
+        self._start(settings, sources, num_shards)
+
+    def _start(self, settings: Settings, sources: EpochSources, num_shards: int) -> None:
+        self.settings, self.sources = settings, sources
         self.num_shards = num_shards
         self.progress = Progress(self.whole_epoch(num_shards), settings.num_ranks)
         self.metrics: dict[str, float] = {}
         self.newest: Callable[[], BatchIterator | None] = _no_iterator
+        self.reopen: Callable[[], None] = _nothing  # the newest iterator reads on from its place anew
         self.shared = SharedDict()
         self._replica: Replica | None = None
         self._cost_logged = False
@@ -65,6 +72,10 @@ class EpochContext:
             return Legs.start(rows, num_shards, settings.batch_size, settings.drop_last)
         except ShardlineValueError as error:
             raise too_few_rows(error, rows, num_shards, settings, self.current.order.plan) from None
+
+    def make_legs(self, legs: Sequence[Leg]) -> Legs:
+        """These legs, on the current order."""
+        return Legs(self.current.order.num_rows, list(legs))
 
     # What it says
 
@@ -128,7 +139,12 @@ class EpochContext:
             left_out=order.left_out,
             source=order.source,
             pack=order.pack,
+            mixture=self.mixture_entry(),
         )
+
+    def mixture_entry(self) -> dict[str, Any] | None:
+        """What is mixed, as a state holds it; None where rows are of one data set."""
+        return None
 
     # What moves it
 
@@ -205,7 +221,7 @@ class EpochContext:
             )
         self.num_shards = base.num_shards
         self.progress = Progress(self.whole_epoch(base.num_shards), self.settings.num_ranks)
-        self.progress.restore(Place(base.epoch, base.legs, False, base.closed), self.current.order.num_rows)
+        self.progress.restore(Place(base.epoch, base.legs, False, base.closed), self.make_legs(base.legs))
 
     def keep(self, iterator: BatchIterator) -> BatchIterator:
         """The newest iterator from now on."""
@@ -270,6 +286,10 @@ class EpochContext:
             1 / (1 / places + 1 / batch),
             f"Give shuffle_strands={_FEW_PLACES} or more" if windows else "Leave out shuffle_buffer_size=0",
         )
+
+
+def _nothing() -> None:
+    """Stands for `reopen` before there is an iterator."""
 
 
 def _no_iterator() -> BatchIterator | None:

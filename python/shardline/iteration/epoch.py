@@ -12,7 +12,7 @@ from shardline.iteration.iterator import BatchIterator, Begun, Finish
 from shardline.iteration.pipeline import MakePool, apply_functions
 from shardline.iteration.row_places import LocatedBatches
 from shardline.iteration.torch_workers import Replica
-from shardline.reading.batch_source import BatchStride, open_stride
+from shardline.reading.batch_source import BatchSource, BatchStride, DecodedBatches, open_stride
 from shardline.reading.transform import Functions
 from shardline.state.leg import legs_of
 from shardline.state.progress import Start
@@ -73,10 +73,36 @@ def _begin(context: EpochContext, start: Start, functions: Functions, workers: M
     batches = None
     if reading is not None:
         ids = BatchId(source.order.seed, start.epoch, start.legs.delivered_before, stride, settings.num_ranks)
-        batches = apply_functions(reading, functions, ids, workers)
-        if functions.any:
-            batches = LocatedBatches(batches, context, ids)
+        batches = _apply(context, reading, functions, ids, workers)
+    context.reopen = lambda: _reopen(context, functions, workers)
     return Begun(context.begin(start), start.steps, batches)
+
+
+def _reopen(context: EpochContext, functions: Functions, workers: MakePool | None) -> None:
+    """Reads on, in the newest iterator, from its place: what comes next is another than before."""
+    iterator, progress, settings = context.newest(), context.progress, context.settings
+    if iterator is None:
+        return
+    legs, steps, epoch = progress.legs(), progress.remaining, progress.iterated_epoch
+
+    def open_batches() -> BatchSource | None:
+        if not steps:
+            return None
+        source = context.source_of(epoch)
+        stride = BatchStride(legs.delivered + settings.rank, settings.num_ranks, steps)
+        reading = open_stride(source, epoch, legs, stride, settings)
+        ids = BatchId(source.order.seed, epoch, legs.delivered_before, stride, settings.num_ranks)
+        return _apply(context, reading, functions, ids, workers)
+
+    iterator.renew(steps, open_batches)
+
+
+def _apply(
+    context: EpochContext, reading: DecodedBatches, functions: Functions, ids: BatchId, workers: MakePool | None
+) -> BatchSource:
+    """The batches as the functions leave them, with errors about a row that say which it is."""
+    batches = apply_functions(reading, functions, ids, workers)
+    return LocatedBatches(batches, context, ids) if functions.any else batches
 
 
 def _warn(context: EpochContext, start: Start) -> None:
@@ -116,7 +142,7 @@ def _start_replica(context: EpochContext, replica: Replica) -> BatchIterator:
     if stride.steps:
         reading = open_stride(source, start.epoch, start.legs, stride, settings)
         ids = BatchId(source.order.seed, start.epoch, start.legs.delivered_before, stride, settings.num_ranks)
-        batches = LocatedBatches(apply_functions(reading, Functions(settings.transform, None), ids, None), context, ids)
+        batches = _apply(context, reading, Functions(settings.transform, None), ids, None)
     context.metrics.clear()
     begun = Begun((replica.owner, replica.mark), stride.steps, batches)
     return context.keep(BatchIterator(replica, begun, lambda begun, moved: (begun, None), metrics=context.metrics))

@@ -169,6 +169,14 @@ class BatchIterator(Iterator[Any]):
             timing.leave(entered, 1)
             return batch
 
+    def renew(self, steps: int, open_batches: Callable[[], BatchSource | None]) -> None:
+        """Delivers `steps` batches of another source from here on; the one before is closed first."""
+        if self._source is None:
+            return
+        self._release.detach()
+        _close(self._pid, self._source, None, self._metrics, self._timing)
+        self._take(Begun((self._owner, self._mark), steps, open_batches()), self._bar)
+
     def refresh_metrics(self) -> None:
         """Brings the reader's counters up to date; at its close they are kept."""
         if self._source is not None:

@@ -66,10 +66,11 @@ class LocatedBatches:
             raise
 
     def _locate(self, error: RowError) -> None:
-        if error.row is None or error.located or self._context.current.order.pack is not None:
+        context = self._context
+        if error.row is None or error.located or not context.rows_are_in_order or context.current.order.pack is not None:
             return
         step, rank = divmod(self._ids.number(self._taken), self._ids.num_ranks)
-        rows = rows_of_batch(self._context, step, rank, self._ids.epoch, resolve=True)
+        rows = rows_of_batch(context, step, rank, self._ids.epoch, resolve=True)
         # A transform that was given fewer rows, or more, counts other rows.
         if error.rows == sum(end - first for _, _, first, end in rows):
             place = _place_of(error.row, rows)

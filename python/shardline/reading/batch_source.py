@@ -14,7 +14,6 @@ from shardline.errors import ShardlineRuntimeError
 from shardline.reading.convert import Batch, Convert
 from shardline.reading.epoch_source import EpochSource
 from shardline.reading.transform import Functions, apply
-from shardline.reading.vocabulary import assign
 from shardline.settings import Settings
 from shardline.state.leg import legs_of
 
@@ -50,24 +49,10 @@ def open_stride(
 
     A reader can take every d-th batch, where d divides the shards: what of those is another's is decoded and dropped.
     """
-    order, projection, convert = source
-    assign(projection, order.plan, settings)
     divisor = gcd(stride.stride, legs_of(legs)[-1].num_shards)
     rank = stride.first % divisor
-    reader = Reader(
-        order.core,
-        projection,
-        epoch,
-        legs.at(stride.first - rank),
-        rank=rank,
-        num_ranks=divisor,
-        num_threads=settings.num_threads,
-        prefetch_bytes=settings.prefetch_bytes,
-        storage=settings.storage,
-        selector=order.selector,
-        left_out=order.left_out_files,
-    )
-    return DecodedBatches(reader, convert, stride.steps, stride.stride // divisor)
+    reader = source.open_reader(epoch, legs.at(stride.first - rank), rank, divisor, settings)
+    return DecodedBatches(reader, source.convert, stride.steps, stride.stride // divisor)
 
 
 class DecodedBatches:

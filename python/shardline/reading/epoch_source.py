@@ -2,11 +2,12 @@
 
 from typing import NamedTuple
 
-from shardline._core import Projection
+from shardline._core import Legs, Projection, Reader
 from shardline.planning.epoch_order import EpochOrder
 from shardline.reading.column_specs import project
 from shardline.reading.convert import Convert, converter
 from shardline.reading.packed import packed_converter
+from shardline.reading.vocabulary import assign
 from shardline.settings import Settings
 
 
@@ -24,6 +25,23 @@ class EpochSource(NamedTuple):
         if settings.pack is not None:
             return EpochSource(order, projection, packed_converter(settings.output_format, settings.pack))
         return EpochSource(order, projection, converter(settings.output_format, projection))
+
+    def open_reader(self, epoch: int, legs: Legs, rank: int, num_ranks: int, settings: Settings) -> Reader:
+        """The reader of a part of a leg, from the cursor of `legs` on."""
+        assign(self.projection, self.order.plan, settings)
+        return Reader(
+            self.order.core,
+            self.projection,
+            epoch,
+            legs,
+            rank=rank,
+            num_ranks=num_ranks,
+            num_threads=settings.num_threads,
+            prefetch_bytes=settings.prefetch_bytes,
+            storage=settings.storage,
+            selector=self.order.selector,
+            left_out=self.order.left_out_files,
+        )
 
 
 class EpochSources(NamedTuple):

@@ -84,11 +84,12 @@ def build(
     left_out: Collection[str] = (),
     source: Source | None = None,
     pack: Mapping[str, Any] | None = None,
+    mixture: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A state. The packed table of `files` is shared by all states of a plan, and not copied."""
     state = {
         "shardline": STATE_VERSION,
-        "rows": build_rows(order, filter, sample, left_out, source, pack),
+        "rows": build_rows(order, filter, sample, left_out, source, pack, mixture),
         "epoch": epoch,
         "ended": ended,
         "num_shards": num_shards,
@@ -233,6 +234,9 @@ def describe(state: Any) -> str:
         lines.append(f"  {describe_source(rows.source)}")
     if rows.left_out:
         lines.append(f"  {_counted(len(rows.left_out), 'file')} left out: {', '.join(sorted(rows.left_out))}")
+    if rows.mixture is not None:
+        lines += [f"  {line}" for line in rows.mixture.words()]
+        return "\n".join(lines)
     named = "named" if saved.files.table is not None else "by digest only"
     lines.append(
         f"  {_counted(saved.files.count, 'file')} ({named}), {saved.files.rows:,} rows, digest {saved.files.digest}"

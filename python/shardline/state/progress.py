@@ -213,9 +213,9 @@ class Progress:
         """What `restore` takes."""
         return Place(self._epoch, self.leg_list(), self._ended, self._closed, self.asked, self._ahead)
 
-    def restore(self, place: "Place", num_rows: int) -> None:
-        """The place of an unpickled dataset; its next iterator continues there."""
-        self._place(place.epoch, Legs(num_rows, list(place.legs)), ended=place.ended, closed=place.closed)
+    def restore(self, place: "Place", legs: Legs) -> None:
+        """The place of an unpickled dataset, with its legs; its next iterator continues there."""
+        self._place(place.epoch, legs, ended=place.ended, closed=place.closed)
         self._loaded = self._named = self._known = True
         self.asked, self._ahead = place.asked, place.ahead
 
@@ -225,6 +225,12 @@ class Progress:
         self._place(epoch, legs, ended=ended, closed=over or ended)
         self._loaded = True
         self.asked, self._ahead = asked, None
+
+    def reweigh(self, first: Legs, legs: Legs) -> None:
+        """What is delivered from the cursor on becomes another: `legs`, at the cursor, are the same up to there."""
+        self._first, self._legs, self._total = first, legs, legs.num_batches
+        if not self._under_way:
+            self.mark += 1  # an iterator without a batch begins anew
 
     def seek(self, step: int) -> bool:
         """Moves forward to `step` of `epoch`, what lies between marked as skipped; 0 begins the epoch again.

@@ -77,6 +77,10 @@ def resume(
     version that the state is of, if it is not the present one.
     """
     rows = saved.rows
+    if rows.mixture is not None:
+        names = ", ".join(repr(each.name) for each in rows.mixture.sources[:5])
+        cure = "give a Mixture of the same sources in place of the path"
+        raise mismatch([Difference("mixture", f"a mixture of {names}", "one data set", cure)])
     left_out = rows.left_out | order.left_out | leave_out
     is_known = rows.order_version == ORDER_VERSION
     ordered = not settings.shuffle and is_known and not rows.shuffle.shuffle  # no row's place depends on the seed
@@ -85,7 +89,7 @@ def resume(
     if is_known:
         if rows.seed != seed:
             differences.append(Difference("seed", rows.seed, seed, f"give shuffle_seed={rows.seed}"))
-        differences += _shuffle_differences(rows.shuffle, settings)
+        differences += shuffle_differences(rows.shuffle, settings)
     else:
         differences.append(
             Difference("order version", rows.order_version, ORDER_VERSION, "use the shardline that saved the state")
@@ -115,7 +119,7 @@ def resume(
     order = order.leaving_out(left_out)
     fresh = order
     if settings.on_new_files == "refresh" and plan is not listed:
-        shuffle = Shuffle.resolve(listed, settings, _num_shards(saved, settings), run=rows.shuffle)
+        shuffle = Shuffle.resolve(listed, settings, run_shards(saved, settings), run=rows.shuffle)
         fresh = EpochOrder(listed, settings.row_filter, shuffle, seed)
     found = _place(saved, order, fresh, settings, added)
     if strict and found.what not in ("goes on", "ended"):
@@ -150,10 +154,10 @@ def _row_differences(saved: SavedRows, order: EpochOrder) -> list[Difference]:
         compare(
             called, was.get(name), here.get(name), "give sample= or subset=, subset_by= and sample_seed=, as it was"
         )
-    return [*found, *_pack_differences(saved.pack, order.pack)]
+    return [*found, *pack_differences(saved.pack, order.pack)]
 
 
-def _pack_differences(saved: dict[str, Any] | None, here: dict[str, Any] | None) -> list[Difference]:
+def pack_differences(saved: dict[str, Any] | None, here: dict[str, Any] | None) -> list[Difference]:
     """How documents are packed."""
     if saved is None or here is None:
         if saved is here:
@@ -199,19 +203,19 @@ def _batch_differences(saved: SavedState, settings: Settings) -> list[Difference
         for name, then, now in (
             ("batch_size", last.batch_size, settings.batch_size),
             ("drop_last", last.drop_last, settings.drop_last),
-            ("num_shards", saved.num_shards, _num_shards(saved, settings)),
+            ("num_shards", saved.num_shards, run_shards(saved, settings)),
         )
         if then != now
     ]
 
 
-def _num_shards(saved: SavedState, settings: Settings) -> int:
+def run_shards(saved: SavedState, settings: Settings) -> int:
     """The run's holds unless another was asked for or the ranks do not divide it."""
     ranks = settings.num_ranks
     return settings.num_shards or max(ranks, saved.num_shards // ranks * ranks)
 
 
-def _shuffle_differences(saved: Shuffle, settings: Settings) -> list[Difference]:
+def shuffle_differences(saved: Shuffle, settings: Settings) -> list[Difference]:
     """Settings that alter the line, where they were asked for; without shuffling none but `shuffle` does."""
     if saved.shuffle != settings.shuffle:
         return [Difference("shuffle", saved.shuffle, settings.shuffle, f"give shuffle={saved.shuffle}")]
@@ -242,7 +246,7 @@ def _order_of(saved: SavedState, plan: Plan, settings: Settings, seed: int) -> E
 
 def _place(saved: SavedState, order: EpochOrder, fresh: EpochOrder, settings: Settings, added: list[str]) -> Resumption:
     """Cuts the legs."""
-    ranks, rows, num_shards = settings.num_ranks, order.num_rows, _num_shards(saved, settings)
+    ranks, rows, num_shards = settings.num_ranks, order.num_rows, run_shards(saved, settings)
     try:
         legs = Legs(rows, saved.legs)
     except (ShardlineValueError, OverflowError) as error:

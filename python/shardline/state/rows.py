@@ -1,8 +1,8 @@
 """What defines the rows of a run and their order: `rows`, one dict of the state.
 
 All that decides which rows an epoch has, or where they stand, is in this dict. A reader that ignored any of it would
-lose rows in silence, so a key that it does not know is refused. A key that comes later (`mixture`) is to be written
-only where it is used, as `source` and `pack` are, so that older versions read the states without it.
+lose rows in silence, so a key that it does not know is refused. `source`, `pack` and `mixture` are written only where
+they are used, so that older versions read the states without them.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,6 +14,7 @@ from shardline.planning.shuffle import Shuffle
 from shardline.planning.source import KEYS as SOURCE_KEYS
 from shardline.planning.source import Source
 from shardline.state.form import MAX, MISSING, Form, short
+from shardline.state.mixed import SavedMixture, read_mixture
 
 _KEYS: dict[str, frozenset[str]] = {
     "order": frozenset({"version", "seed", *(each.name for each in fields(Shuffle))}),
@@ -22,6 +23,7 @@ _KEYS: dict[str, frozenset[str]] = {
     "left_out": frozenset(),
     "source": frozenset(SOURCE_KEYS),
     "pack": frozenset({"version", "mode", "column", "seq_len", "bos", "eos", "long", "sequences", "counts"}),
+    "mixture": frozenset({"version", "schedule", "asked", "end", "stop", "sources"}),
 }
 """The keys of `rows`, and those of each that is a dict."""
 
@@ -42,6 +44,8 @@ class SavedRows:
     """The version of a table that the files are; None for plain files."""
     pack: dict[str, Any] | None = None
     """How documents are packed, where rows are sequences."""
+    mixture: SavedMixture | None = None
+    """What is mixed, where rows are of several sources."""
 
 
 def build_rows(
@@ -51,6 +55,7 @@ def build_rows(
     left_out: Collection[str],
     source: Source | None,
     pack: Mapping[str, Any] | None = None,
+    mixture: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The dict of a state."""
     rows = {
@@ -64,6 +69,8 @@ def build_rows(
         rows["source"] = dict(source)
     if pack is not None:
         rows["pack"] = dict(pack)
+    if mixture is not None:
+        rows["mixture"] = dict(mixture)
     return rows
 
 
@@ -90,6 +97,7 @@ def read_rows(form: Form, rows: Mapping[str, Any]) -> SavedRows:
         left_out=_names(form, "rows.left_out", rows.get("left_out", MISSING)),
         source=_source(form, rows.get("source")),
         pack=_pack(form, rows.get("pack")),
+        mixture=read_mixture(form, rows.get("mixture")),
     )
 
 

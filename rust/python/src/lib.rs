@@ -5,6 +5,7 @@ mod capsule;
 mod digest;
 mod error;
 mod legs;
+mod mixture;
 mod object_store;
 mod order;
 mod plan;
@@ -33,6 +34,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<order::Order>()?;
     module.add_class::<legs::Legs>()?;
     module.add_class::<reader::Reader>()?;
+    module.add_class::<mixture::Mixture>()?;
+    module.add_class::<mixture::MixedLegs>()?;
+    module.add_class::<mixture::MixedReader>()?;
     module.add_class::<run::Run>()?;
     module.add_class::<select::Selector>()?;
     module.add_function(wrap_pyfunction!(schema_metadata::schema_metadata, module)?)?;

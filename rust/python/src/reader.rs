@@ -6,9 +6,10 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use shardline_core::Error;
-use shardline_core::assemble::{self, Poll, ReaderOptions};
+use shardline_core::assemble::{self, Poll, ReaderMetrics, ReaderOptions};
 use shardline_core::decode::{Column, Leaf};
 use shardline_core::schedule::Share;
+use shardline_core::store::Totals;
 use shardline_core::sync::{self, lock};
 
 use crate::error::{OrRaise, raise};
@@ -20,7 +21,7 @@ use crate::select::Selector;
 use crate::storage::{self, Storage};
 
 /// How long a wait may go without looking for signals.
-const PATIENCE: Duration = Duration::from_millis(50);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(50);
 
 #[pyclass(frozen, module = "shardline._core")]
 pub(crate) struct Reader {
@@ -137,21 +138,7 @@ impl Reader {
                 (reader.metrics(), reader.store_totals())
             })
         };
-        let dict = PyDict::new(py);
-        dict.set_item("chunks", metrics.chunks as f64)?;
-        dict.set_item("rows_decoded", metrics.rows as f64)?;
-        dict.set_item("bytes_decoded", metrics.bytes as f64)?;
-        dict.set_item("decode_seconds", metrics.busy.as_secs_f64())?;
-        dict.set_item("wait_seconds", metrics.waited.as_secs_f64())?;
-        dict.set_item("peak_prefetch_bytes", metrics.peak_bytes as f64)?;
-        if let Some(store) = store {
-            dict.set_item("store_requests", store.requests as f64)?;
-            dict.set_item("store_bytes", store.bytes as f64)?;
-            dict.set_item("store_retries", store.retries as f64)?;
-            dict.set_item("store_cache_hits", store.cache_hits as f64)?;
-            dict.set_item("store_wait_seconds", store.waited.as_secs_f64())?;
-        }
-        Ok(dict)
+        metrics_of(py, metrics, store)
     }
 
     fn close(&self, py: Python<'_>) {
@@ -160,6 +147,29 @@ impl Reader {
         }
         py.detach(|| self.lock().close());
     }
+}
+
+/// A reader's counters, by name.
+pub(crate) fn metrics_of<'py>(
+    py: Python<'py>,
+    metrics: ReaderMetrics,
+    store: Option<Totals>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("chunks", metrics.chunks as f64)?;
+    dict.set_item("rows_decoded", metrics.rows as f64)?;
+    dict.set_item("bytes_decoded", metrics.bytes as f64)?;
+    dict.set_item("decode_seconds", metrics.busy.as_secs_f64())?;
+    dict.set_item("wait_seconds", metrics.waited.as_secs_f64())?;
+    dict.set_item("peak_prefetch_bytes", metrics.peak_bytes as f64)?;
+    if let Some(store) = store {
+        dict.set_item("store_requests", store.requests as f64)?;
+        dict.set_item("store_bytes", store.bytes as f64)?;
+        dict.set_item("store_retries", store.retries as f64)?;
+        dict.set_item("store_cache_hits", store.cache_hits as f64)?;
+        dict.set_item("store_wait_seconds", store.waited.as_secs_f64())?;
+    }
+    Ok(dict)
 }
 
 /// An error about one file, with what lets the run continue.

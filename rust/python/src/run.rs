@@ -79,6 +79,13 @@ impl Run {
         borders.into_iter().map(of_batch).collect()
     }
 
+    fn sources<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.run.sources() {
+            Some(sources) => dlpack(py, tensor::dense(sources, Number::I16).or_raise()?),
+            None => Err(raise(Error::Argument("these rows are of one source".into()))),
+        }
+    }
+
     fn text<'py>(&self, py: Python<'py>, part: usize) -> PyResult<Vec<Bound<'py, PyList>>> {
         let (part, array) = self.part(part)?;
         let sizes = self.run.sizes();

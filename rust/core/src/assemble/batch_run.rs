@@ -13,11 +13,22 @@ use crate::decode::{self, Projection};
 pub struct BatchRun {
     columns: Vec<ArrayRef>,
     sizes: Vec<usize>,
+    sources: Option<ArrayRef>,
 }
 
 impl BatchRun {
     pub(crate) fn new(columns: Vec<ArrayRef>, sizes: Vec<usize>) -> Self {
-        Self { columns, sizes }
+        Self { columns, sizes, sources: None }
+    }
+
+    /// The same, of a mixture: the number of every row's source.
+    pub(crate) fn mixed(self, sources: ArrayRef) -> Self {
+        Self { sources: Some(sources), ..self }
+    }
+
+    /// The number of every row's source, where the rows are a mixture's.
+    pub fn sources(&self) -> Option<&ArrayRef> {
+        self.sources.as_ref()
     }
 
     /// The columns, all batches end to end.

@@ -127,6 +127,7 @@ impl CursorDecoder {
         if let Some((column, pack)) = projection.pack() {
             let lists = ListSource { files, selections, column, pool: Some(pool) };
             let sequences = self.sequences.get_or_insert_with(|| SequenceReader::new(key.group as usize));
+            let draw = draw.map(|(seed, _)| (seed, key.epoch));
             return sequences.read(lists, pack, rows, draw).map(|array| vec![array]);
         }
         let plan = files.plan();

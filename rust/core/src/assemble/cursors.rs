@@ -130,12 +130,12 @@ mod tests {
     fn lanes_that_are_read_on_stay_and_others_are_closed() {
         let mut cursors = Cursors::default();
         let task = |row: u64| Task { chunk: row, piece: 0, rows: row..row + 1 };
-        let live = CursorKey { group: 0, sources: 0..1 };
+        let live = CursorKey { group: 0, epoch: 0, sources: 0..1 };
         let mut numbers = Vec::new();
         for turn in 0..100 {
             cursors.turn_to(turn, 6);
             // One is read on every sixth turn, and each turn begins one that is not.
-            let begun = cursors.add(CursorKey { group: 1 + turn as u32, sources: 0..1 }, task(0));
+            let begun = cursors.add(CursorKey { group: 1 + turn as u32, epoch: 0, sources: 0..1 }, task(0));
             let read = if turn.is_multiple_of(6) { cursors.add(live.clone(), task(turn / 6)) } else { None };
             for number in [begun, read].into_iter().flatten() {
                 let (_, _, decoder) = cursors.start(number).expect("it was queued");

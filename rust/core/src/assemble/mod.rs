@@ -11,10 +11,13 @@
 mod batch_run;
 mod chunk_builder;
 mod chunk_spec;
+mod crew;
 mod cursor_decoder;
 mod cursors;
 mod fixed_rows;
 mod join;
+mod mixed_reader;
+mod mixed_rows;
 mod places;
 mod process;
 mod reader;
@@ -25,5 +28,6 @@ mod window_column;
 mod worker;
 
 pub use batch_run::BatchRun;
+pub use mixed_reader::{MixedReader, MixedSource, Mixing};
 pub use reader::{Poll, Reader, ReaderOptions};
 pub use state::ReaderMetrics;

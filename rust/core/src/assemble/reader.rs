@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::batch_run::{BatchRun, Cutter};
+use super::crew::Crew;
 use super::cursor_decoder::DecodeAhead;
 use super::scheduler::{Limits, Scheduler};
 use super::state::ReaderMetrics;
@@ -29,7 +30,7 @@ const CHUNK_ROWS: u64 = 65_536;
 
 /// Arrays that all batches of a run have together, at the most: a run's become objects at once, and where these are
 /// more than 700, Python's collector of garbage looks through them each time.
-const RUN_ARRAYS: usize = 500;
+pub(super) const RUN_ARRAYS: usize = 500;
 
 /// How a reader reads.
 #[derive(Debug, Clone)]
@@ -97,27 +98,9 @@ impl Reader {
         if options.num_threads == 0 {
             return Err(Error::Argument("num_threads must be at least 1, not 0".into()));
         }
-        if selector.is_some() != plan.selects_rows() {
-            return Err(Error::Argument("rows that pass are counted and selected, or neither".into()));
-        }
-        let size = match (projection.pack(), plan.token_line()) {
-            (None, None) => {
-                // So much is decoded for a chunk, of which so much passes.
-                let passing = |all| mul_div(all, line.len(), plan.num_rows().max(1)).max(1);
-                ChunkSize::new(passing(CHUNK_ROWS), passing(CHUNK_BYTES), projection.row_bytes_by_group(&plan))
-            }
-            (Some((_, pack)), Some(tokens)) => {
-                // A window is held as it is decoded, and all else as it is delivered.
-                let (decoded, delivered) = pack.row_bytes(tokens.width());
-                let row_bytes = if line.is_row_shuffled() { decoded } else { delivered };
-                ChunkSize::new(CHUNK_ROWS, CHUNK_BYTES, move |_| row_bytes)
-            }
-            _ => {
-                let message = "rows that are packed sequences are read with pack=, and only by it";
-                return Err(Error::Argument(message.into()));
-            }
-        };
-        let schedule = ChunkSchedule::new(line.clone(), leg, share, size.clone()).leaving_out(options.left_out);
+        check_selector(&plan, selector.as_ref())?;
+        let size = chunk_size(&plan, &projection, &line)?;
+        let schedule = ChunkSchedule::new(line.clone(), leg, share, size.clone()).leaving_out(options.left_out.clone());
         let most = (RUN_ARRAYS / Leaf::all(projection.columns()).len().max(1)).max(1);
         let cutters = (0..schedule.num_slots())
             .map(|slot| {
@@ -125,21 +108,8 @@ impl Reader {
                 Cutter::new(schedule.batch_size(), batches, rows, most)
             })
             .collect();
-        // What is fetched and what is decoded share the budget.
-        let budget = if is_remote(plan.root()) { options.prefetch_bytes / 2 } else { options.prefetch_bytes };
-        let of_filter = || selector.iter().flat_map(|selector| selector.columns());
-        let side_by_side: BTreeSet<&str> =
-            projection.columns().iter().chain(of_filter()).flat_map(Column::roots).collect();
-        let streams = (schedule.num_slots() * side_by_side.len().max(1)) as u64 * line.strands();
-        let columns = wanted(projection.sources());
-        let filters = wanted(of_filter().flat_map(|column| &column.sources));
-        let files = if selector.is_some() { Files::with_statistics(plan) } else { Files::new(plan) };
-        let in_windows = line.strands() > 1;
-        let files = files.reading(options.store, Demand { columns, filters, streams, in_windows, budget });
-        let selections = selector.map(Selections::new);
-        let ahead = decode_ahead(&line, schedule.num_slots() as u64, options.prefetch_bytes);
-        let limits = Limits { budget, size, ahead, num_threads: options.num_threads };
-        let scheduler = Scheduler::new(files, projection, selections, line, schedule, limits);
+        let sources = SourceParts { plan, projection, selector, line, schedule, size };
+        let scheduler = sources.scheduler(&options, None, 1);
         let inner = Inner {
             scheduler: Arc::new(scheduler),
             threads: Vec::new(),
@@ -214,6 +184,68 @@ impl Reader {
         }
         self.inner.scheduler.files.release();
         self.inner.cutters.iter_mut().for_each(Cutter::clear);
+    }
+}
+
+/// What one data set is read with.
+pub(super) struct SourceParts {
+    pub(super) plan: Arc<Plan>,
+    pub(super) projection: Projection,
+    pub(super) selector: Option<Arc<Selector>>,
+    pub(super) line: Line,
+    pub(super) schedule: ChunkSchedule,
+    pub(super) size: ChunkSize,
+}
+
+impl SourceParts {
+    /// The scheduler of its reading. `crew`: threads that are not its own; `sharing`: how many share the budget.
+    pub(super) fn scheduler(self, options: &ReaderOptions, crew: Option<Arc<Crew>>, sharing: u64) -> Scheduler {
+        let Self { plan, projection, selector, line, schedule, size } = self;
+        // What is fetched and what is decoded share the budget.
+        let budget = if is_remote(plan.root()) { options.prefetch_bytes / 2 } else { options.prefetch_bytes };
+        let own = budget / sharing.max(1);
+        let of_filter = || selector.iter().flat_map(|selector| selector.columns());
+        let side_by_side: BTreeSet<&str> =
+            projection.columns().iter().chain(of_filter()).flat_map(Column::roots).collect();
+        let streams = (schedule.num_slots() * side_by_side.len().max(1)) as u64 * line.strands();
+        let columns = wanted(projection.sources());
+        let filters = wanted(of_filter().flat_map(|column| &column.sources));
+        let files = if selector.is_some() { Files::with_statistics(plan) } else { Files::new(plan) };
+        let in_windows = line.strands() > 1;
+        let files = files.reading(options.store.clone(), Demand { columns, filters, streams, in_windows, budget: own });
+        let selections = selector.map(Selections::new);
+        let ahead = decode_ahead(&line, schedule.num_slots() as u64, options.prefetch_bytes / sharing.max(1));
+        let limits = Limits { budget, size, ahead, num_threads: options.num_threads, crew, sharing };
+        Scheduler::new(files, projection, selections, line, schedule, limits)
+    }
+}
+
+/// Rows that pass are counted and selected, or neither.
+pub(super) fn check_selector(plan: &Plan, selector: Option<&Arc<Selector>>) -> Result<()> {
+    if selector.is_some() == plan.selects_rows() {
+        return Ok(());
+    }
+    Err(Error::Argument("rows that pass are counted and selected, or neither".into()))
+}
+
+/// How much of a plan's rows is decoded at a time.
+pub(super) fn chunk_size(plan: &Arc<Plan>, projection: &Projection, line: &Line) -> Result<ChunkSize> {
+    match (projection.pack(), plan.token_line()) {
+        (None, None) => {
+            // So much is decoded for a chunk, of which so much passes.
+            let passing = |all| mul_div(all, line.len(), plan.num_rows().max(1)).max(1);
+            Ok(ChunkSize::new(passing(CHUNK_ROWS), passing(CHUNK_BYTES), projection.row_bytes_by_group(plan)))
+        }
+        (Some((_, pack)), Some(tokens)) => {
+            // A window is held as it is decoded, and all else as it is delivered.
+            let (decoded, delivered) = pack.row_bytes(tokens.width());
+            let row_bytes = if line.is_row_shuffled() { decoded } else { delivered };
+            Ok(ChunkSize::new(CHUNK_ROWS, CHUNK_BYTES, move |_| row_bytes))
+        }
+        _ => {
+            let message = "rows that are packed sequences are read with pack=, and only by it";
+            Err(Error::Argument(message.into()))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use arrow_array::ArrayRef;
 
 use super::chunk_builder::ChunkBuilder;
 use super::cursor_decoder::{DecodeAhead, Reading};
+use super::crew::Crew;
 use super::cursors::Cursors;
 use super::process::{Quota, Turn};
 use super::state::SchedulerState;
@@ -28,6 +29,8 @@ const CURSOR_BYTES: u64 = 256 << 10;
 const HELD: u64 = 2;
 /// Those of a store, of which more would be fetched again, more often.
 const HELD_OF_STORES: u64 = 16;
+/// Chunks that are made ahead of a source that has no end.
+const MOST_CHUNKS: usize = 128;
 /// One part in so many of the budget may be pages that are decompressed before their turn.
 const EARLY_PART: u64 = 4;
 
@@ -48,6 +51,10 @@ pub(crate) struct Scheduler {
     state: Mutex<SchedulerState>,
     pool: Arc<DecompressPool>,
     done: Condvar,
+    /// The threads that work for it and for others, where they are not its own.
+    crew: Option<Arc<Crew>>,
+    /// How many schedulers share the budget.
+    sharing: u64,
 }
 
 /// How much is decoded ahead, and at a time.
@@ -57,6 +64,8 @@ pub(crate) struct Limits {
     pub(crate) size: ChunkSize,
     pub(crate) ahead: DecodeAhead,
     pub(crate) num_threads: usize,
+    pub(crate) crew: Option<Arc<Crew>>,
+    pub(crate) sharing: u64,
 }
 
 /// One output.
@@ -79,7 +88,7 @@ impl Scheduler {
         schedule: ChunkSchedule,
         limits: Limits,
     ) -> Self {
-        let Limits { budget, size, ahead, num_threads } = limits;
+        let Limits { budget, size, ahead, num_threads, crew, sharing } = limits;
         let pool = Arc::new(DecompressPool::new((budget / EARLY_PART) as usize));
         let done = Condvar::new();
         let filter_prefetch = (selections.is_some() && files.are_remote()).then(FilterPrefetch::default);
@@ -98,7 +107,40 @@ impl Scheduler {
             state: Mutex::new(SchedulerState::new(schedule, num_threads)),
             pool,
             done,
+            crew,
+            sharing: sharing.max(1),
         }
+    }
+
+    /// Says that there is work for one thread.
+    fn wake_one(&self) {
+        match &self.crew {
+            Some(crew) => crew.wake(),
+            None => self.pool.wake_one(),
+        }
+    }
+
+    /// Says that there is work for all threads, or none ever again.
+    fn wake_all(&self) {
+        match &self.crew {
+            Some(crew) => crew.wake(),
+            None => self.pool.wake_all(),
+        }
+    }
+
+    /// Work to do at once, and the chunk that it is for.
+    pub(crate) fn try_job<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, SchedulerState>,
+    ) -> Option<(MutexGuard<'a, SchedulerState>, u64, Job)> {
+        if state.closed {
+            return None;
+        }
+        if state.ready.is_empty() {
+            self.admit(&mut state);
+        }
+        let Reverse((number, job)) = state.ready.pop()?;
+        Some((state, number, job))
     }
 
     /// Leave to decode, for which other readers' threads are waited for. Those that read a store mostly wait for it.
@@ -112,7 +154,7 @@ impl Scheduler {
         if self.open_groups <= 1 {
             return u64::MAX;
         }
-        self.budget.saturating_mul(if self.files.are_remote() { HELD_OF_STORES } else { HELD })
+        (self.budget / self.sharing).saturating_mul(if self.files.are_remote() { HELD_OF_STORES } else { HELD })
     }
 
     /// What all cursors read with.
@@ -173,7 +215,7 @@ impl Scheduler {
     /// Wakes another thread where there is more to do.
     pub(crate) fn notify_work(&self, state: &SchedulerState) {
         if !state.ready.is_empty() {
-            self.pool.wake_one();
+            self.wake_one();
         }
     }
 
@@ -221,7 +263,7 @@ impl Scheduler {
         if let Some(filter_prefetch) = &self.filter_prefetch {
             filter_prefetch.close();
         }
-        self.pool.wake_all();
+        self.wake_all();
         self.done.notify_all();
     }
 
@@ -238,6 +280,8 @@ impl Scheduler {
             let awaited = state.waiting.is_some_and(|slot| state.slots[slot].is_empty());
             self.quota.set(state.used_bytes + self.pool.bytes() as u64);
             let is_full = self.quota.is_full(bytes) || state.raw_bytes.saturating_add(raw) > self.budget;
+            // A source of a mixture runs on, in chunks that may be of a few bytes.
+            let is_full = is_full || self.crew.is_some() && state.builders.len() >= MOST_CHUNKS;
             // One chunk is always made beside what the caller takes.
             if !awaited && state.used_bytes > 0 && is_full {
                 break;
@@ -248,7 +292,7 @@ impl Scheduler {
             }
         }
         if admitted {
-            self.pool.wake_all();
+            self.wake_all();
         }
         admitted
     }
@@ -289,7 +333,7 @@ impl Scheduler {
         state.cursors.turn_to(turn, 2 * state.slots.len() as u64 + 2);
         for (piece, slice) in chunk.strands.iter().flatten().enumerate() {
             for sources in self.parts(slice.group) {
-                let key = CursorKey { group: slice.group, sources };
+                let key = CursorKey { group: slice.group, epoch: chunk.epoch, sources };
                 let task = Task { chunk: number, piece, rows: slice.rows.clone() };
                 if let Some(cursor) = state.cursors.add(key, task) {
                     state.ready.push(Reverse((number, Job::Decode(cursor))));

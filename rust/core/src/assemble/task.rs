@@ -27,6 +27,8 @@ pub(crate) struct Task {
 pub(crate) struct CursorKey {
     /// The row group, numbered through all files.
     pub(crate) group: u32,
+    /// The epoch that they are read for, which documents are packed by.
+    pub(crate) epoch: u64,
     /// The columns that are read, numbered as the projection has them.
     pub(crate) sources: Range<usize>,
 }

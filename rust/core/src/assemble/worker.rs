@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use arrow_array::ArrayRef;
 
+use super::crew::Crew;
 use super::cursor_decoder::CursorDecoder;
 use super::scheduler::Scheduler;
 use super::state::SchedulerState;
@@ -19,10 +20,30 @@ use crate::{Error, Result};
 pub(crate) fn work(scheduler: &Scheduler) {
     let mut state = scheduler.lock();
     while let Some((locked, number, job)) = scheduler.next_job(state) {
-        state = match job {
-            Job::Decode(cursor) => decode(scheduler, locked, cursor),
-            Job::Pick(output) => pick(scheduler, locked, number, output),
-        };
+        state = run(scheduler, locked, number, job);
+    }
+}
+
+/// Works for all schedulers of a crew until it is closed: first for the one that is waited for.
+pub(crate) fn work_for_all(crew: &Crew) {
+    while let Some((seen, schedulers)) = crew.schedulers() {
+        let job = schedulers.iter().find_map(|scheduler| scheduler.try_job(scheduler.lock()).map(|job| (scheduler, job)));
+        match job {
+            Some((scheduler, (locked, number, job))) => drop(run(scheduler, locked, number, job)),
+            None => crew.wait(seen),
+        }
+    }
+}
+
+fn run<'a>(
+    scheduler: &'a Scheduler,
+    state: MutexGuard<'a, SchedulerState>,
+    number: u64,
+    job: Job,
+) -> MutexGuard<'a, SchedulerState> {
+    match job {
+        Job::Decode(cursor) => decode(scheduler, state, cursor),
+        Job::Pick(output) => pick(scheduler, state, number, output),
     }
 }
 

@@ -32,6 +32,8 @@ struct Strands {
 /// A stretch of the line whose rows are permuted among each other: the next rows of every strand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
+    /// The epoch.
+    pub epoch: u64,
     /// Its number in the epoch.
     pub index: u64,
     /// Its positions on the line.
@@ -62,6 +64,11 @@ impl Line {
     /// The seed and the epoch, where anything is permuted by them.
     pub fn draw(&self) -> Option<(u64, u64)> {
         self.shuffled.then_some((self.seed, self.epoch))
+    }
+
+    /// The epoch that it is of.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// N: the number of positions.
@@ -100,14 +107,14 @@ impl Line {
         // The last window that begins at or before the position.
         let index = ((u128::from(position) + 1) * u128::from(self.windows)).div_ceil(u128::from(self.len())) as u64 - 1;
         let positions = border(index)..border(index + 1);
-        Window { index, places: self.strands.places(positions.clone()), positions }
+        Window { epoch: self.epoch, index, places: self.strands.places(positions.clone()), positions }
     }
 
     /// Where the rows of a window go: position i of it holds row number `permutation[i]` of its strands, strand by
-    /// strand.
+    /// strand. Of any epoch's window.
     pub fn permutation(&self, window: &Window) -> Vec<u32> {
         let rows = window.positions.end - window.positions.start;
-        permutation(key("window", &[self.seed, self.epoch, window.index]), rows as u32)
+        permutation(key("window", &[self.seed, window.epoch, window.index]), rows as u32)
     }
 
     /// The positions of the rows of some row groups. Takes time in proportion to the line.

@@ -105,6 +105,11 @@ impl Order {
         Ok(Line::new(sequence, self.resolved.windows, self.seed, epoch).shuffled(self.resolved.shuffle))
     }
 
+    /// The same order under another seed.
+    pub fn with_seed(&self, seed: u64) -> Self {
+        Self { seed, ..self.clone() }
+    }
+
     /// What the order was made from.
     pub fn settings(&self) -> Resolved {
         self.resolved

@@ -6,14 +6,18 @@
 //! the other, each of a few batches.
 
 mod chunk_size;
+mod lanes;
 mod left_out;
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::order::{GroupSlice, Leg, Line, Window};
+use crate::order::{GroupSlice, Leg, Line, Order, Window};
+use crate::Result;
+use lanes::EpochLines;
 
 pub use chunk_size::ChunkSize;
+pub use lanes::LaneRows;
 pub use left_out::{Kept, LeftOut};
 
 /// Whose batches a reader reads: those of shards v with v mod `num_ranks` = `rank`.
@@ -34,6 +38,8 @@ pub struct Chunk {
     pub window: Option<Window>,
     /// Who gets which rows. Rows are counted with those that are left out.
     pub outputs: Vec<Output>,
+    /// The epoch that its rows are of.
+    pub epoch: u64,
     /// Which rows are decoded; None where all are. `strands` has these only.
     pub kept: Option<Kept>,
 }
@@ -64,8 +70,11 @@ impl Output {
 /// One shard of the rank, from the position on.
 #[derive(Debug)]
 struct Slot {
-    /// Its positions that no chunk was made for yet.
+    /// Its positions that no chunk was made for yet; more of them may come of `lane`.
     positions: VecDeque<Range<u64>>,
+    lane: Option<LaneRows>,
+    /// Rows of its lane before the position.
+    origin: u64,
     /// Rows that chunks were made for.
     scheduled: u64,
     /// All rows of its batches, from the position on.
@@ -74,10 +83,23 @@ struct Slot {
     batches: u64,
 }
 
+impl Slot {
+    /// Has the next positions at hand: of so many rows, if there are as many.
+    fn fill(&mut self, rows: u64) {
+        let Some(lane) = &mut self.lane else { return };
+        let mut known: u64 = self.positions.iter().map(|range| range.end - range.start).sum();
+        while known < rows {
+            let Some(range) = lane.next() else { break };
+            known += range.end - range.start;
+            self.positions.push_back(range);
+        }
+    }
+}
+
 /// Makes the chunks of one rank's part of a leg, one by one, in the order in which its batches first need them.
 #[derive(Debug)]
 pub struct ChunkSchedule {
-    line: Line,
+    lines: EpochLines,
     batch_size: u64,
     size: ChunkSize,
     slots: Vec<Slot>,
@@ -106,13 +128,34 @@ impl ChunkSchedule {
                 Slot {
                     rows: rest.end - rest.start,
                     positions: leg.domain().slice(rest).into(),
+                    lane: None,
+                    origin: 0,
                     scheduled: 0,
                     batches: leg.batches_per_shard() - index,
                 }
             })
             .collect::<Vec<_>>();
         let steps = slots.iter().map(|slot| slot.batches).sum();
-        Self { line, batch_size: spec.batch_size, size, slots, step: 0, steps, left_out: LeftOut::default() }
+        let lines = EpochLines::one(line);
+        Self { lines, batch_size: spec.batch_size, size, slots, step: 0, steps, left_out: LeftOut::default() }
+    }
+
+    /// The chunks of one source of a mixture: of the rows of these lanes, in turn.
+    ///
+    /// # Errors
+    /// More than 2³² - 1 pieces.
+    pub fn of_lanes(order: Order, lanes: Vec<LaneRows>, size: ChunkSize) -> Result<Self> {
+        let slot = |lane: LaneRows| Slot {
+            positions: VecDeque::new(),
+            origin: lane.row(),
+            scheduled: 0,
+            rows: lane.rows(),
+            batches: lane.rows(),
+            lane: Some(lane),
+        };
+        let slots: Vec<Slot> = lanes.into_iter().map(slot).collect();
+        let left_out = LeftOut::default();
+        Ok(Self { lines: EpochLines::all(order)?, batch_size: 1, size, slots, step: 0, steps: 0, left_out })
     }
 
     /// The same chunks, without the rows of these row groups.
@@ -144,28 +187,39 @@ impl ChunkSchedule {
             let of = &self.slots[slot];
             let needed = if index + 1 == of.batches { of.rows } else { (index + 1) * self.batch_size };
             if of.scheduled < needed {
-                let chunk = if self.line.is_row_shuffled() { self.window(slot) } else { self.stretch(slot) };
-                return Some(self.left_out.apply(chunk));
+                return Some(self.chunk(slot));
             }
             self.step += 1;
         }
-        None
+        // Of lanes, the one that has come least far: all take as many rows of it at a step.
+        let lanes = self.slots.iter().enumerate().filter(|(_, of)| of.lane.is_some() && of.scheduled < of.rows);
+        let slot = lanes.min_by_key(|(_, of)| of.origin + of.scheduled)?.0;
+        Some(self.chunk(slot))
+    }
+
+    fn chunk(&mut self, slot: usize) -> Chunk {
+        let chunk = if self.lines.is_row_shuffled() { self.window(slot) } else { self.stretch(slot) };
+        self.left_out.apply(chunk)
     }
 
     /// The next rows of a slot: whole batches, and where [`alone`] can make it so those of one row group.
     fn stretch(&mut self, slot: usize) -> Chunk {
-        let whole = |rows: u64| (rows / self.batch_size).max(1) * self.batch_size;
+        let batch_size = self.batch_size;
+        let whole = |rows: u64| (rows / batch_size).max(1) * batch_size;
         let of = &self.slots[slot];
         let (left, before_last) =
             (of.rows - of.scheduled, ((of.batches - 1) * self.batch_size).saturating_sub(of.scheduled));
         // By rows, and then by their bytes.
         let most = whole(self.size.rows);
-        let room = self.size.rows_of(&self.slices(slot, most.min(left)));
+        let slices = self.slices(slot, most.min(left));
+        let room = self.size.rows_of(&slices);
         let full = most.min(whole(room));
         // The last batch may be longer or shorter than the others. It is not cut, and seldom alone.
         let rows = if full > before_last || left < full + self.batch_size.min(room) { left } else { full };
         let mut slices = self.slices(slot, rows);
+        let rows = slices.iter().map(|slice| slice.rows.end - slice.rows.start).sum();
         let of = &mut self.slots[slot];
+        let epoch = of.positions.front().map_or(0, |front| self.lines.at(front.start).2);
         let rows = alone(&mut slices, rows, before_last, self.batch_size);
         of.scheduled += rows;
         let mut rest = rows;
@@ -179,19 +233,22 @@ impl ChunkSchedule {
             }
         }
         let picks = std::iter::once(0..rows).collect();
-        Chunk { strands: vec![slices], window: None, outputs: vec![Output { slot, picks }], kept: None }
+        Chunk { strands: vec![slices], window: None, outputs: vec![Output { slot, picks }], epoch, kept: None }
     }
 
-    /// The next rows of a slot.
-    fn slices(&self, slot: usize, rows: u64) -> Vec<GroupSlice> {
-        let mut slices = Vec::new();
-        let mut rest = rows;
-        for positions in &self.slots[slot].positions {
-            if rest == 0 {
+    /// The next rows of a slot, as far as they are of one epoch.
+    fn slices(&mut self, slot: usize, rows: u64) -> Vec<GroupSlice> {
+        let of = &mut self.slots[slot];
+        of.fill(rows);
+        let (mut slices, mut rest, mut first) = (Vec::new(), rows, None);
+        for positions in &of.positions {
+            let (line, base, epoch) = self.lines.at(positions.start);
+            if rest == 0 || *first.get_or_insert(epoch) != epoch {
                 break;
             }
             let taken = rest.min(positions.end - positions.start);
-            slices.extend(self.line.rows(positions.start..positions.start + taken));
+            let start = positions.start - base;
+            slices.extend(line.rows(start..start + taken));
             rest -= taken;
         }
         slices
@@ -199,10 +256,13 @@ impl ChunkSchedule {
 
     /// The window that a slot needs next, for all slots that stand in it.
     fn window(&mut self, slot: usize) -> Chunk {
+        self.slots[slot].fill(1);
         let position = self.slots[slot].positions.front().map_or(0, |front| front.start);
-        let window = self.line.window_at(position);
+        let (line, base, epoch) = self.lines.at(position);
+        let window = line.window_at(position - base);
         let strands: Vec<Vec<GroupSlice>> =
-            window.places.iter().map(|places| self.line.split_sequence().slices(places.clone())).collect();
+            window.places.iter().map(|places| line.split_sequence().slices(places.clone())).collect();
+        let span = base + window.positions.start..base + window.positions.end;
         let rows = self.size.mean_rows(strands.iter().flatten());
         let of_output = (rows / self.batch_size).max(1) * self.batch_size;
         let mut outputs = Vec::new();
@@ -210,17 +270,19 @@ impl ChunkSchedule {
             // The first one ends where a batch does.
             let mut room = of_output - of.scheduled % self.batch_size;
             let mut picks = Vec::new();
+            of.fill(1);
             while let Some(front) = of.positions.front_mut() {
-                if !window.positions.contains(&front.start) {
+                if !span.contains(&front.start) {
                     break;
                 }
-                let until = front.end.min(window.positions.end).min(front.start.saturating_add(room));
-                picks.push(front.start - window.positions.start..until - window.positions.start);
+                let until = front.end.min(span.end).min(front.start.saturating_add(room));
+                picks.push(front.start - span.start..until - span.start);
                 of.scheduled += until - front.start;
                 room -= until - front.start;
                 front.start = until;
                 if front.is_empty() {
                     of.positions.pop_front();
+                    of.fill(1);
                 }
                 if room == 0 {
                     room = of_output;
@@ -231,7 +293,7 @@ impl ChunkSchedule {
                 outputs.push(Output { slot, picks });
             }
         }
-        Chunk { strands, window: Some(window), outputs, kept: None }
+        Chunk { strands, window: Some(window), outputs, epoch, kept: None }
     }
 }
 
