@@ -22,7 +22,7 @@ from shardline.errors import (
     ShardlineValueError,
 )
 from shardline.options.storage import is_remote
-from shardline.sources.delta_copy import copy_log, needs_copy
+from shardline.sources.delta_copy import LogCopy, needs_copy
 from shardline.sources.delta_schema import arrow_schema
 from shardline.sources.delta_store import deltalake_options
 from shardline.sources.request import TableRequest
@@ -50,8 +50,8 @@ def open_version(root: str, request: TableRequest, storage: Storage | None) -> T
         ShardlineFileNotFoundError: There is no table, or it has no file.
         ShardlineValueError: No such version, a log that cannot be read, or a feature that is not known.
     """
-    copy = copy_log(root, storage) if needs_copy(root) and storage is not None else None
-    table, newest = _open(root, request, root if copy is None else copy.name)
+    copy = LogCopy(root, storage) if needs_copy(root) and storage is not None else None
+    table, newest = _open(root, request, root if copy is None else copy.place)
     version = table.version()
     _check_features(root, table)
     configuration = table.metadata().configuration
@@ -189,7 +189,9 @@ def _partitions(table: "DeltaTable", actions: pa.Table, columns: pa.Schema, orde
     return pa.record_batch(arrays, schema=pa.schema(fields))
 
 
-def _deleted(root: str, table: "DeltaTable", named: Mapping[str, str], copy: object) -> dict[str, np.ndarray[Any, Any]]:
+def _deleted(
+    root: str, table: "DeltaTable", named: Mapping[str, str], copy: LogCopy | None
+) -> dict[str, np.ndarray[Any, Any]]:
     """The positions of deleted rows, by file name.
 
     Args:

@@ -5,9 +5,11 @@ such a table shardline fetches log and vectors, with its retries and credentials
 """
 
 import re
+import shutil
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from urllib.parse import quote
 
 from shardline._core import ObjectStore, Storage
@@ -29,29 +31,32 @@ def needs_copy(root: str) -> bool:
     return is_remote(root) and quote(root, safe="/:") != root
 
 
-def copy_log(root: str, storage: Storage) -> "TemporaryDirectory[str]":
-    """A directory that has all of a table but its data, for as long as it is referred to.
+class LogCopy:
+    """A directory that has all of a table but its data, for as long as it is referred to."""
 
-    Raises:
-        ShardlineFileNotFoundError: An object was removed meanwhile.
-        ShardlineOSError: The store does not answer.
-    """
-    folder: TemporaryDirectory[str] = TemporaryDirectory(prefix="shardline-delta-")
-    store = ObjectStore(storage, root)
+    def __init__(self, root: str, storage: Storage) -> None:
+        """Fetches it.
 
-    def fetch(key: str) -> None:
-        data = store.get(key)
-        if data is None:
-            raise ShardlineFileNotFoundError(f"{root}/{key}: there is no such object any more: try again")
-        place = Path(folder.name, key)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
+        Raises:
+            ShardlineFileNotFoundError: An object was removed meanwhile.
+            ShardlineOSError: The store does not answer.
+        """
+        self.place = mkdtemp(prefix="shardline-delta-")
+        weakref.finalize(self, shutil.rmtree, self.place, ignore_errors=True)
+        store = ObjectStore(storage, root)
 
-    store.open()
-    try:
-        keys = [key for key, *_ in store.list("") if key.startswith(_LOG) or _VECTOR.fullmatch(key)]
-        with ThreadPoolExecutor(_AHEAD) as pool:
-            list(pool.map(fetch, keys))
-    finally:
-        store.close()
-    return folder
+        def fetch(key: str) -> None:
+            data = store.get(key)
+            if data is None:
+                raise ShardlineFileNotFoundError(f"{root}/{key}: there is no such object any more: try again")
+            place = Path(self.place, key)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+
+        store.open()
+        try:
+            keys = [key for key, *_ in store.list("") if key.startswith(_LOG) or _VECTOR.fullmatch(key)]
+            with ThreadPoolExecutor(_AHEAD) as pool:
+                list(pool.map(fetch, keys))
+        finally:
+            store.close()

@@ -30,7 +30,7 @@ class DeltaLake(Lake):
             schema = schema.append(pa.field("p", pa.int64()))
         DeltaTable.create(path, schema, partition_by=self._by)
         self._live: dict[int, Row] = {}
-        self._extra = 0
+        self._extra = self._copies = 0
         self._log: list[dict[str, Any]] = []
 
     @property
@@ -49,9 +49,9 @@ class DeltaLake(Lake):
         return {"version": version}
 
     def as_of_now(self, beside: Path) -> Path:
-        copy = beside / f"{self.path.name} at {self.version}"
-        if not copy.exists():
-            shutil.copytree(self.path, copy, copy_function=os.link)
+        self._copies += 1
+        copy = beside / f"{self.path.name}, {self._copies}"
+        shutil.copytree(self.path, copy, copy_function=os.link)
         return copy
 
     @property

@@ -20,8 +20,10 @@ class State:
     path: Path
     live: list[Row]
     version: int | None
-    expired: int
-    """How many times versions were expired until then."""
+    number: int
+    """Of the version, counted through."""
+    oldest: int
+    """The lowest number of a version that can still be planned; older ones were expired."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class History:
         """The table as of a state."""
         return self.lake.open(self.states[at].path, **options)
 
+    def has_expired(self, at: int, now: int) -> bool:
+        """Whether the version of a state was expired in a later one."""
+        return self.states[at].number < self.states[now].oldest
+
     def ids(self, at: int) -> list[int]:
         """The model's rows of a state."""
         return sorted(row["i"] for row in self.states[at].live)
@@ -46,14 +52,18 @@ def history(make: Callable[[Path], Lake], folder: Path, seed: int) -> History:
     lake = make(folder / f"table {seed}")
     for _ in range(draws.randint(1, 3)):
         lake.append(draws.randint(1, 15))
-    states, expired = [], 0
+    states: list[State] = []
+    versions: list[int | None] = []
+    oldest = 0
     for step in ["", *(draws.choice(lake.STEPS) for _ in range(STEPS))]:
         if step:
             lake.step(step, draws)
-        expired += step in ("expire", "log cleaned")
+        version = None if lake.kind == "plain" else lake.version
+        versions += [version] if version not in versions else []
+        if step in ("expire", "log cleaned"):
+            oldest = len(versions)
         if lake.ids:
-            version = None if lake.kind == "plain" else lake.version
-            states.append(State(lake.as_of_now(folder), list(lake.live), version, expired))
+            states.append(State(lake.as_of_now(folder), list(lake.live), version, len(versions), oldest))
     return History(lake, states)
 
 

@@ -1,5 +1,6 @@
 """The same files as plain Parquet, as a Delta table and as an Iceberg table, with the same rows deleted."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,11 @@ def same_files(
         table.commit(table.vectors(rows))
     names = {place: f"data/{place:03}.parquet" for place in range(len(sizes))}
     DeltaTable.create(path, rows_of(0, 0).schema)
-    adds = [{"path": names[place], "partitionValues": {}, "modificationTime": 0} for place in names]
-    sizes_of = [(path / add["path"]).stat().st_size for add in adds]
-    delta.commit(path, *({"add": {**a, "size": n, "dataChange": True}} for a, n in zip(adds, sizes_of, strict=True)))
+    adds = []
+    for place, size in enumerate(sizes):
+        stored = {"size": (path / names[place]).stat().st_size, "stats": json.dumps({"numRecords": size})}
+        adds.append({"path": names[place], "partitionValues": {}, "modificationTime": 0, "dataChange": True, **stored})
+    delta.commit(path, *({"add": add} for add in adds))
     if rows:
         delta.delete(path, {names[place]: some for place, some in deleted.items() if some})
 
