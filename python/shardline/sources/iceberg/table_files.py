@@ -1,6 +1,5 @@
 """The bytes of a table's files: on this machine, or in a store by shardline's own options, retries and credentials."""
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +54,7 @@ class TableFiles:
         """A file to read parts of. `size`: as the table says."""
         place = normalized(location)
         if base := base_of(place):
-            return io.BufferedReader(_ObjectFile(self._store(base), place[len(base) + 1 :], size), 1 << 20)
+            return _ObjectFile(self._store(base), place[len(base) + 1 :], size)
         with _errors(place):
             return Path(place).open("rb")
 
