@@ -67,14 +67,23 @@ def test_read_and_resumed_as_on_a_disk(server, path, tmp_path, caplog):
 
 
 def test_vectors_under_a_path_that_is_encoded(path):
-    """deltalake does not find their files there; those in the log are read."""
+    """deltalake does not find their files there: the log and they are copied."""
     with Store() as store:
         store.put_folder(path, "a table")
         make = {"format": "delta", "storage_options": store.options, **MAKE}
-        dataset = StructuredDataset("s3://bucket/a table", version=2, **make)
-        assert dataset.num_rows == 27
-        with pytest.raises(ShardlineValueError, match="under a path without spaces"):
+        for version in (None, 2, 1):
+            dataset = StructuredDataset("s3://bucket/a table", version=version, **make)
+            assert ids(dataset) == ids(StructuredDataset(path, format="delta", version=version, **MAKE))
+        data = {key for key in store.objects if key.endswith(".parquet")}
+        store.requests.clear()
+        dataset = StructuredDataset("s3://bucket/a table", **make)
+        assert all(request.range for request in store.requests if request.key in data), "data are not copied"
+        vector = next(key for key in store.objects if key.endswith(".bin"))
+        del store.objects[vector]
+        with pytest.raises(ShardlineValueError, match="a deletion vector of version 3 .*cannot be read"):
             StructuredDataset("s3://bucket/a table", **make)
+        with pytest.raises(ShardlineError, match="s3://bucket/no table: there is no Delta table here"):
+            StructuredDataset("s3://bucket/no table", **make)
 
 
 def authorized(store, key):

@@ -165,23 +165,6 @@ def test_a_column_that_is_a_partition_of_some_files_only(tmp_path):
     assert [row["i"] for row in read(table.path, columns=["i", "d"])] == list(range(9))
 
 
-def test_an_initial_default_is_no_null(tmp_path):
-    table = Table.create(tmp_path / "t", version=3)
-    table.append(rows(0, 3))
-    default = {"initial-default": 5, "write-default": 5}
-    table.evolve([(1, "i", "long"), (2, "s", "string"), (3, "x", "long", default)])
-    more = rows(3, 5).append_column("x", pa.array([1, None], pa.int64()))
-    table.append(more)
-    with pytest.raises(ShardlineValueError, match=r'lacks the column "x".*initial default, 5'):
-        read(table.path)
-    assert [row["i"] for row in read(table.path, columns=["i", "s"])] == list(range(5))
-    # As a key it counts.
-    table.commit([table.equality(pa.table({"x": pa.array([5], pa.int64())}), [3])])
-    table.evolve([(1, "i", "long"), (2, "s", "string")])
-    table.append(rows(5, 6))
-    assert read(table.path) == rows(3, 6).to_pylist()
-
-
 def test_types_that_are_not_read_are_named(tmp_path):
     table = Table.create(tmp_path / "t", [(1, "i", "long"), (2, "g", "geometry")], version=3)
     table.append(pa.table({"i": pa.array([1], pa.int64())}))

@@ -1,15 +1,17 @@
 """Iceberg tables in a store: read with the store's options, retries and credentials, and nothing else asked for."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from support import ids, servers
 from support.iceberg import Table
 from support.store import Fault, Store
 
-from shardline import FileChangedError, ShardlineFileNotFoundError, StructuredDataset
+from shardline import FileChangedError, Plan, ShardlineFileNotFoundError, StructuredDataset
 
 ROWS = 3000
 
@@ -83,25 +85,58 @@ def test_what_is_gone_is_named(store, table):
         open_table(store, table, "s3://bucket/nowhere")
 
 
-def test_planning_reads_no_data_but_the_keys_of_equality_deletes(store, table):
-    of_data = {file.path.removeprefix("s3://bucket/"): file.size for file in table.data}
-    footers = 64 << 10
+BIG = 200_000
 
-    def read_of(snapshot):
-        before = len(store.requests)
-        open_table(store, table, snapshot=snapshot)
-        asked = store.requests[before:]
-        return {
-            key: sum(end - start for start, end in (each.range for each in asked if each.key == key)) for key in of_data
+
+@pytest.fixture(scope="module")
+def big(tmp_path_factory):
+    """A file of a wide column beside the numbers, and deletes of each kind: the last snapshot has those by equality."""
+    table = Table.create(tmp_path_factory.mktemp("big") / "t", version=3, prefix="s3://bucket")
+    wide = pa.array([hashlib.sha256(n.to_bytes(8, "big")).hexdigest() for n in range(BIG)])
+    file = table.append(pa.table({"i": pa.array(range(BIG), pa.int64()), "s": wide}), row_group_size=50_000)
+    table.append(rows(BIG, BIG + 10))
+    table.commit([table.positions({file.path: range(0, BIG, 3)}, file)])
+    table.commit(table.vectors({file.path: range(0, BIG, 2)}))
+    table.commit([table.equality(pa.table({"i": pa.array([1, 3], pa.int64())}), [1])])
+    return table
+
+
+def test_planning_reads_no_data_but_the_keys_of_equality_deletes(big):
+    """Of a data file the footer; and a run that has the plan asks for nothing but data files."""
+    with Store() as store:
+        upload(store, big)
+        file = max(big.data, key=lambda each: each.size)
+        key = file.path.removeprefix("s3://bucket/")
+        numbers = pq.read_metadata(f"/{key}").row_group
+        of_keys = sum(numbers(group).column(0).total_compressed_size for group in range(4))
+
+        def read_of(snapshot):
+            store.requests.clear()
+            dataset = open_table(store, big, snapshot=snapshot, batch_size=10_000)
+            asked = [request.range for request in store.requests if request.key == key and request.range]
+            return dataset, asked
+
+        for snapshot in big.metadata["snapshots"][:4]:
+            _, asked = read_of(snapshot["snapshot-id"])
+            assert len(asked) == 1, "one request"
+            ((start, stop),) = asked
+            assert stop == file.size, "for the end of the file"
+            assert stop - start <= 64 << 10
+        dataset, asked = read_of(big.current)
+        assert sum(stop - start for start, stop in asked) < of_keys + (2 << 20) < file.size / 2, "of the key column"
+        store.requests.clear()
+        again = StructuredDataset(
+            plan=Plan.from_bytes(dataset.plan.to_bytes()),
+            columns=["i"],
+            batch_size=10_000,
+            storage_options=store.options,
+        )
+        found = sorted(row for batch in ids(again) for row in batch)
+        assert found == [i for i in range(BIG + 10) if i >= BIG or (i % 2 and i not in (1, 3))]
+        assert all(request.key.endswith(".parquet") for request in store.requests)
+        assert {request.key for request in store.requests} <= {
+            each.path.removeprefix("s3://bucket/") for each in big.data
         }
-
-    without = table.metadata["snapshots"][3]["snapshot-id"]
-    for key, count in read_of(without).items():
-        assert count < footers or count <= of_data[key], "footers only"
-    footer = read_of(without)
-    found = read_of(table.current)
-    assert found.keys() == footer.keys()
-    assert all(found[key] > footer[key] for key in found)
 
 
 def test_resume_in_a_store(store, table):

@@ -19,7 +19,7 @@ def without(files, rng, share):
             gone += [first + row for row in np.flatnonzero(~kept).tolist()]
             left.append([tokens for tokens, is_kept in zip(lists, kept, strict=True) if is_kept])
             first += len(lists)
-        deleted.append((number, gone))
+        deleted.append((number, np.array(gone, np.int64)))
     return deleted, left
 
 

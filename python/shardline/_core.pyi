@@ -4,6 +4,9 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, final
 
+import numpy as np
+from numpy.typing import NDArray
+
 __all__ = [
     "DEBUG_BUILD",
     "DEFAULT_BUFFER_BYTES",
@@ -152,7 +155,7 @@ class Plan:
         """The same with columns of the files' folders: an Arrow IPC stream of a row a file."""
     def with_passing(self, rule: str, counts: Sequence[int]) -> Plan:
         """The same with the rows of each row group counted that pass `rule`."""
-    def with_deleted(self, deleted: Sequence[tuple[int, Sequence[int]]]) -> Plan:
+    def with_deleted(self, deleted: Sequence[tuple[int, NDArray[np.int64]]]) -> Plan:
         """The same without rows of its files that their table has deleted: (index of the file, positions in it)."""
     @property
     def deleted(self) -> tuple[int, str] | None:
@@ -371,8 +374,11 @@ class Selector:
         `evaluate`: of the filter's columns (with `__arrow_c_array__`), a bool array: for a filter with an "unknown" step.
         """
     @staticmethod
-    def may_pass(filter: _Program, values: bytes) -> list[bool]:
-        """Of every row of an Arrow IPC stream: whether the filter may be true where its columns have these values."""
+    def may_pass(filter: _Program, low: bytes, high: bytes) -> list[bool]:
+        """Of every row of two Arrow IPC streams: whether the filter may be true where its columns are between these.
+
+        Both are null where the column is; the lower alone, where nothing is known but that it is not null.
+        """
     def count(
         self,
         plan: Plan,

@@ -120,14 +120,21 @@ def entry(table: Path, kind: str) -> dict[str, Any]:
 def protocol(table: Path, *features: str) -> dict[str, Any]:
     """A protocol action that adds reader features."""
     now = entry(table, "protocol")
-    reader = sorted({*now.get("readerFeatures", []), *features})
-    writer = sorted({*now.get("writerFeatures", []), *features})
+    return _protocol(now.get("readerFeatures", []), now.get("writerFeatures", []), features)
+
+
+def protocol_of(now: Any, *features: str) -> dict[str, Any]:
+    """The same, of the protocol as deltalake has it: of logs that were cleaned too."""
+    return _protocol(now.reader_features or [], now.writer_features or [], features)
+
+
+def _protocol(reader: Iterable[str], writer: Iterable[str], features: Iterable[str]) -> dict[str, Any]:
     return {
         "protocol": {
             "minReaderVersion": 3,
             "minWriterVersion": 7,
-            "readerFeatures": reader,
-            "writerFeatures": writer,
+            "readerFeatures": sorted({*reader, *features}),
+            "writerFeatures": sorted({*writer, *features}),
         }
     }
 

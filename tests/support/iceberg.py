@@ -6,11 +6,9 @@ specification has it: the model that what is read is compared with.
 """
 
 import json
-import struct
 import time
 import uuid
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +18,13 @@ import pyarrow.parquet as pq
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 
-from support.delta import roaring
 from support.iceberg_manifests import write_list, write_manifest
 from support.iceberg_parts import (
     ADDED,
     DATA,
     DELETES,
     EXISTING,
+    POSITIONS,
     File,
     Manifest,
     schema_of,
@@ -34,8 +32,7 @@ from support.iceberg_parts import (
     visible,
     without_ids,
 )
-
-MAGIC = b"\xd1\xd3\x39\x64"
+from support.puffin import write_vectors
 
 
 @dataclass
@@ -96,8 +93,7 @@ class Table:
 
     @property
     def schema(self) -> Schema:
-        number = self.metadata["current-schema-id"]
-        return next(Schema.model_validate(each) for each in self.metadata["schemas"] if each["schema-id"] == number)
+        return Schema.model_validate(self.metadata["schemas"][self.metadata["current-schema-id"]])
 
     def arrow(self) -> pa.Schema:
         """The current schema as Arrow's, with field ids."""
@@ -166,15 +162,9 @@ class Table:
     def positions(self, rows: Mapping[str, Iterable[int]], like: File, *, one: bool = False) -> File:
         """A position delete file. `like`: a data file of its partition; `one`: whether it names its one file."""
         pairs = sorted((path, row) for path, some in rows.items() for row in set(some))
-        schema = pa.schema(
-            [
-                pa.field("file_path", pa.string(), False, {"PARQUET:field_id": "2147483546"}),
-                pa.field("pos", pa.int64(), False, {"PARQUET:field_id": "2147483545"}),
-            ]
-        )
         path = self.path / "data" / f"{uuid.uuid4()}-deletes.parquet"
-        columns = [pa.array([pair[at] for pair in pairs], schema.field(at).type) for at in (0, 1)]
-        pq.write_table(pa.Table.from_arrays(columns, schema=schema), path)
+        columns = [pa.array([pair[at] for pair in pairs], POSITIONS.field(at).type) for at in (0, 1)]
+        pq.write_table(pa.Table.from_arrays(columns, schema=POSITIONS), path)
         referenced = next(iter(rows)) if one else None
         content = {name: set(some) for name, some in rows.items()}
         made = File("positions", f"{self.prefix}{path}", len(pairs), like.partition, like.spec, content=content)
@@ -183,41 +173,13 @@ class Table:
     def vectors(self, rows: Mapping[str, Iterable[int]], files: Sequence[File] | None = None) -> list[File]:
         """Deletion vectors in one Puffin file."""
         of = {file.path: file for file in (files or self.data)}
-        path, out, blobs, made = self.path / "data" / f"{uuid.uuid4()}.puffin", b"PFA1", [], []
-        for name, some in rows.items():
-            positions = set(some)
-            body = MAGIC + roaring(positions)
-            blob = struct.pack(">I", len(body)) + body + struct.pack(">I", zlib.crc32(body))
-            properties = {"referenced-data-file": name, "cardinality": str(len(positions))}
-            blobs.append(
-                {
-                    "type": "deletion-vector-v1",
-                    "fields": [2147483645],
-                    "snapshot-id": -1,
-                    "sequence-number": -1,
-                    "offset": len(out),
-                    "length": len(blob),
-                    "properties": properties,
-                }
-            )
-            made.append(
-                File(
-                    "vector",
-                    f"{self.prefix}{path}",
-                    len(positions),
-                    of[name].partition,
-                    of[name].spec,
-                    "PUFFIN",
-                    referenced=name,
-                    offset=len(out),
-                    length=len(blob),
-                    content={name: positions},
-                )
-            )
-            out += blob
-        footer = json.dumps({"blobs": blobs, "properties": {}}).encode()
-        path.write_bytes(out + b"PFA1" + footer + struct.pack("<I", len(footer)) + bytes(4) + b"PFA1")
-        return [self._sized(file) for file in made]
+        path = self.path / "data" / f"{uuid.uuid4()}.puffin"
+        made = []
+        for name, (offset, length, positions) in write_vectors(path, rows).items():
+            one = File("vector", f"{self.prefix}{path}", len(positions), of[name].partition, of[name].spec, "PUFFIN")
+            place = {"referenced": name, "offset": offset, "length": length, "content": {name: positions}}
+            made.append(self._sized(replace(one, **place)))
+        return made
 
     def equality(
         self,
@@ -243,14 +205,21 @@ class Table:
         made = File("equality", f"{self.prefix}{path}", rows.num_rows, partition, spec, ids=list(ids), content=content)
         return self._sized(made)
 
-    def commit(self, files: Sequence[File], *, remove: Sequence[str] = (), parent: int | None = None) -> int:
-        """The next snapshot: the files of its parent, without those of some paths, and these."""
+    def commit(
+        self,
+        files: Sequence[File],
+        *,
+        remove: Sequence[str] = (),
+        parent: int | None = None,
+        drop: Callable[[File], bool] = lambda _: False,
+    ) -> int:
+        """The next snapshot: the files of its parent, without those of some paths or that `drop` names, and these."""
         parent = self.current if parent is None else parent
         sequence = self.metadata["last-sequence-number"] + 1
         number = uuid.uuid4().int >> 65
         kept: list[Manifest] = []
         for manifest in self.manifests.get(parent, []):
-            left = [file for file in manifest.files if file.path not in remove]
+            left = [file for file in manifest.files if file.path not in remove and not drop(file)]
             if len(left) == len(manifest.files):
                 kept.append(manifest)
             elif left:

@@ -8,6 +8,12 @@ import pyarrow as pa
 
 DATA, DELETES = 0, 1
 ADDED, EXISTING = 1, 0
+POSITIONS = pa.schema(
+    [
+        pa.field("file_path", pa.string(), False, {"PARQUET:field_id": "2147483546"}),
+        pa.field("pos", pa.int64(), False, {"PARQUET:field_id": "2147483545"}),
+    ]
+)
 CONTENT = {"data": 0, "positions": 1, "vector": 1, "equality": 2}
 
 

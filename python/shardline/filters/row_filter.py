@@ -96,11 +96,15 @@ class RowFilter:
         if self.filter is None or values is None:
             return everything
         types = {field.name: field.type for field in values.schema}
-        may_pass = Selector.may_pass(self.filter.program(types, partial=True), to_bytes(values))
-        kept = [i for i in everything if may_pass[i]]
+        low = high = to_bytes(values)
+        return self.kept_of(Selector.may_pass(self.filter.program(types, partial=True), low, high), "folders")
+
+    def kept_of(self, may_pass: Sequence[bool], by: str) -> list[int]:
+        """The indices of the files of which rows may pass, as far as what they are ruled out by tells."""
+        kept = [place for place, may in enumerate(may_pass) if may]
         if not kept:
-            raise none_left(self, f"the folders of all {len(names):,} files rule them out")
-        log.info("filters rule out %d of %d files by their folders", len(names) - len(kept), len(names))
+            raise none_left(self, f"the {by} of all {len(may_pass):,} files rule them out")
+        log.info("filters rule out %d of %d files by their %s", len(may_pass) - len(kept), len(may_pass), by)
         return kept
 
 

@@ -1,6 +1,5 @@
 """Files by their names in a plan, opened by pyarrow: on disk, or in a store with the same options."""
 
-import io
 import os
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ import pyarrow as pa
 from shardline._core import Storage
 from shardline.errors import ShardlineOSError, ShardlineValueError
 from shardline.options.storage import is_remote
+from shardline.ranged_file import RangedFile
 
 _SECONDS = 30
 """To wait for a web server."""
@@ -94,38 +94,21 @@ def _filesystem(scheme: str, root: str, options: Mapping[str, str]) -> Any:
     )
 
 
-class _WebFile(io.RawIOBase):
-    """A file on a web server, read by ranges."""
+class _WebFile(RangedFile):
+    """A file on a web server."""
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        self._url, self._headers, self._at = url, dict(headers), 0
+        self._url, self._headers = url, dict(headers)
         with self._ask({}, "HEAD") as answer:
-            self._size = int(answer.headers["Content-Length"])
+            super().__init__(int(answer.headers["Content-Length"]))
 
     def _ask(self, headers: Mapping[str, str], method: str = "GET") -> Any:
         request = urllib.request.Request(self._url, headers={**self._headers, **headers}, method=method)
         return urllib.request.urlopen(request, timeout=_SECONDS)
 
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        return self._at
-
-    def read(self, count: int = -1) -> bytes:
-        end = self._size if count < 0 else min(self._size, self._at + count)
-        if end <= self._at:
-            return b""
-        with self._ask({"Range": f"bytes={self._at}-{end - 1}"}) as answer:
+    def fetch(self, start: int, end: int) -> bytes:
+        with self._ask({"Range": f"bytes={start}-{end - 1}"}) as answer:
             data: bytes = answer.read()
-        if answer.status != 206 or len(data) != end - self._at:
+        if answer.status != 206 or len(data) != end - start:
             raise ShardlineOSError(f"{self._url}: the server does not answer with the range that was asked for")
-        self._at = end
         return data

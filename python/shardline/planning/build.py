@@ -40,7 +40,12 @@ def build_version(paths: Sequence[str], settings: Settings, version: int) -> Pla
     """The plan of a version of the table that the settings are of, with the passing rows counted."""
     assert settings.table is not None
     request = replace(settings.table, version=version, timestamp=None, ref=None)
-    return _counted(list_files(paths, replace(settings, table=request)), settings, show_progress=False)
+    return build_listed(list_files(paths, replace(settings, table=request)), settings)
+
+
+def build_listed(plan: Plan, settings: Settings) -> Plan:
+    """The plan of files that were listed, with the passing rows counted."""
+    return _counted(plan, settings, show_progress=False)
 
 
 def _counted(plan: Plan, settings: Settings, *, show_progress: bool) -> Plan:

@@ -49,7 +49,11 @@ def plan_of(version: TableVersion, settings: Settings) -> Plan:
     """
     words = WORDS[version.source["kind"]]
     names = [file.name for file in version.files]
-    kept = settings.row_filter.kept_files(names, version.partitions)
+    row_filter = settings.row_filter
+    if version.may_pass is not None and row_filter.filter is not None:
+        kept = row_filter.kept_of(version.may_pass(row_filter.filter), "partitions")
+    else:
+        kept = row_filter.kept_files(names, version.partitions)
     files = [version.files[i] for i in kept]
     try:
         plan = Plan.build_table(
@@ -78,5 +82,5 @@ def plan_of(version: TableVersion, settings: Settings) -> Plan:
         plan = plan.with_partitions(to_bytes(version.partitions.take(pa.array(kept, pa.int64()))))
     places = {file.name: place for place, file in enumerate(files)}
     found_deleted = version.deleted(places)
-    deleted = [(places[name], rows.tolist()) for name, rows in found_deleted.items() if name in places]
+    deleted = [(places[name], rows) for name, rows in found_deleted.items() if name in places]
     return plan.with_deleted(deleted).with_source(json.dumps(version.source))

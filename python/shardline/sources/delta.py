@@ -8,11 +8,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
 
+from shardline._core import Storage
 from shardline.errors import (
     ShardlineError,
     ShardlineFileNotFoundError,
@@ -21,6 +22,7 @@ from shardline.errors import (
     ShardlineValueError,
 )
 from shardline.options.storage import is_remote
+from shardline.sources.delta_copy import LogCopy, needs_copy
 from shardline.sources.delta_schema import arrow_schema
 from shardline.sources.delta_store import deltalake_options
 from shardline.sources.request import TableRequest
@@ -40,7 +42,7 @@ _MAPPING_VERSION = 2
 _FEATURES_VERSION = 3
 
 
-def open_version(root: str, request: TableRequest) -> TableVersion:
+def open_version(root: str, request: TableRequest, storage: Storage | None) -> TableVersion:
     """The version of a table that was asked for.
 
     Raises:
@@ -48,7 +50,8 @@ def open_version(root: str, request: TableRequest) -> TableVersion:
         ShardlineFileNotFoundError: There is no table, or it has no file.
         ShardlineValueError: No such version, a log that cannot be read, or a feature that is not known.
     """
-    table, newest = _open(root, request)
+    copy = LogCopy(root, storage) if needs_copy(root) and storage is not None else None
+    table, newest = _open(root, request, root if copy is None else copy.place)
     version = table.version()
     _check_features(root, table)
     configuration = table.metadata().configuration
@@ -82,21 +85,24 @@ def open_version(root: str, request: TableRequest) -> TableVersion:
         columns=columns,
         files=[TableFile(names[i], sizes[i], rows[i]) for i in order],
         partitions=_partitions(table, actions, columns, order),
-        deleted=lambda _: _deleted(root, table, named),
+        deleted=lambda _: _deleted(root, table, named, copy),
         newer=newest - version,
+        columns_without_partitions=None
+        if table.metadata().partition_columns
+        else lambda digest: columns if digest == _digest(schema) else None,
     )
 
 
-def _open(root: str, request: TableRequest) -> "tuple[DeltaTable, int]":
-    """The table at the version that was asked for, and the newest version."""
+def _open(root: str, request: TableRequest, place: str) -> "tuple[DeltaTable, int]":
+    """The table at the version that was asked for, and the newest version. `place`: where its log is read."""
     try:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError, TableNotFoundError
     except ImportError as error:
         raise ShardlineImportError('Delta tables need deltalake: pip install "shardline[delta]"') from error
-    options = deltalake_options(root, request.storage_options) if is_remote(root) else None
+    options = deltalake_options(root, request.storage_options) if is_remote(place) else None
     try:
-        table = DeltaTable(root, storage_options=options)
+        table = DeltaTable(place, storage_options=options)
         newest = table.version()
         if request.version is not None:
             _load(table, root, request.version, newest)
@@ -183,8 +189,17 @@ def _partitions(table: "DeltaTable", actions: pa.Table, columns: pa.Schema, orde
     return pa.record_batch(arrays, schema=pa.schema(fields))
 
 
-def _deleted(root: str, table: "DeltaTable", named: Mapping[str, str]) -> dict[str, np.ndarray[Any, Any]]:
-    """The positions of deleted rows, by file name. `named`: the name of each file, by its path in the log."""
+def _deleted(
+    root: str, table: "DeltaTable", named: Mapping[str, str], copy: LogCopy | None
+) -> dict[str, np.ndarray[Any, Any]]:
+    """The positions of deleted rows, by file name.
+
+    Args:
+        root: The table.
+        table: Its version.
+        named: The name of each file, by its path in the log.
+        copy: What holds the files of vectors until they are read; None where these are the table's own.
+    """
     if "deletionVectors" not in (table.protocol().reader_features or ()):
         return {}
     from deltalake.exceptions import DeltaError
@@ -207,12 +222,9 @@ def _deleted(root: str, table: "DeltaTable", named: Mapping[str, str]) -> dict[s
     except ShardlineError:
         raise
     except (DeltaError, OSError, ValueError) as error:
-        cure = "restore its file, or give another version"
-        if is_remote(root) and quote(root, safe="/:") != root:
-            cure = "deltalake finds files of vectors only under a path without spaces and other encoded characters"
         raise ShardlineValueError(
             f"{root}: a deletion vector of version {table.version()} of the Delta table cannot be read "
-            f"({_first_line(error)}): {cure}"
+            f"({_first_line(error)}): restore its file, or give another version"
         ) from error
     return found
 

@@ -18,7 +18,7 @@ def open_version(root: str, request: TableRequest, storage: Storage | None) -> T
         from shardline.sources.iceberg import opening as iceberg  # what it needs is slow to import
 
         return iceberg.open_version(root, request, storage)
-    return delta.open_version(root, request)
+    return delta.open_version(root, request, storage)
 
 
 def holds_version(root: str, request: TableRequest, storage: Storage | None) -> bool:

@@ -8,12 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from shardline.filters.compile import Filter
+from shardline.filters.hive import to_bytes
+
 STORED_NAME = b"shardline.stored_name"
 """The key, in a field's metadata, of the name that the column has in files; of several, a zero byte stands between."""
 FIELD_ID = b"shardline.field_id"
 """The key of the id that the column has in files."""
 ABSENT = b"shardline.absent"
 """The key of why a file that lacks the column cannot be read."""
+DEFAULT = b"shardline.default"
+"""The key of its value in files that lack it, where that is not null: Arrow's stream of one row, in hexadecimal."""
 
 
 class TableFile(NamedTuple):
@@ -43,6 +48,11 @@ class TableVersion:
     """Finds the positions of deleted rows, by file name, in the files of these names."""
     newer: int
     """How many versions of the table are newer."""
+    columns_without_partitions: Callable[[str], pa.Schema | None] | None = None
+    """Finds the columns of the schema of a digest, as they are in files, where the table still has that schema and no
+    column is known by partitions only."""
+    may_pass: Callable[[Filter], Sequence[bool]] | None = None
+    """Finds of each file whether rows of it may pass a filter, where partitions tell more than `partitions` has."""
 
     def __str__(self) -> str:
         words = WORDS[self.source["kind"]]
@@ -79,6 +89,12 @@ def marked(field: pa.Field, stored: Sequence[str], field_id: int | None, absent:
     if absent is not None:
         metadata[ABSENT] = absent.encode()
     return field.with_metadata(metadata)
+
+
+def with_default(field: pa.Field, value: pa.Scalar) -> pa.Field:
+    """The field with its value in files that lack it."""
+    row = pa.RecordBatch.from_arrays([pa.array([value], field.type)], names=[field.name])
+    return field.with_metadata({**(field.metadata or {}), DEFAULT: to_bytes(row).hex().encode()})
 
 
 def duplicates(names: Sequence[str]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from shardline._core import Plan
 from shardline.errors import FileChangedError, ShardlineFileNotFoundError, ShardlineValueError
 from shardline.planning.build import build_version
+from shardline.planning.expired import expired_version
 from shardline.planning.source import Source, source_of
 from shardline.settings import Settings
 from shardline.sources.opening import holds_version
@@ -18,7 +19,8 @@ def saved_version(
     """The plan of the state's version of the table; None where `resume` says why there is none, or need be none.
 
     A run continues in the version that it began with, whatever was committed since: that version is planned again, from
-    the table's log, unless a version was asked for by name.
+    the table's log, unless a version was asked for by name. Where the log no longer has it, and no row was deleted, the
+    state's list of files is its plan.
 
     Args:
         saved: A state.
@@ -46,6 +48,10 @@ def saved_version(
     except FileChangedError:
         raise
     except (ShardlineValueError, ShardlineFileNotFoundError) as error:
+        if saved.files.table is not None:
+            found = expired_version(source, saved.files.table, paths[0].rstrip("/") or "/", settings)
+            if found is not None:
+                return found
         raise mismatch([_gone(source, error)]) from error
 
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use shardline_core::Error;
@@ -133,7 +134,7 @@ impl Plan {
         storage: Option<&Storage>,
     ) -> PyResult<Self> {
         let columns = files::batch_from_bytes(columns).or_raise()?.schema();
-        let columns = Arc::new(TableColumns::new(columns));
+        let columns = Arc::new(TableColumns::try_new(columns).or_raise()?);
         let from = storage::planning(storage);
         planned(py, &from.clone(), move || files::build_table(&root, files, num_threads, &columns, &from))
     }
@@ -148,9 +149,10 @@ impl Plan {
         Ok(Self(Arc::new(plan)))
     }
 
-    fn with_deleted(&self, py: Python<'_>, deleted: Vec<(usize, Vec<u64>)>) -> PyResult<Self> {
-        let deleted = deleted.into_iter().map(|(file, positions)| (file, positions.into_iter().collect()));
-        let plan = py.detach(|| self.0.with_deleted(deleted)).or_raise()?;
+    fn with_deleted(&self, py: Python<'_>, deleted: Vec<(usize, PyBuffer<i64>)>) -> PyResult<Self> {
+        let found: Vec<(usize, Vec<i64>)> =
+            deleted.into_iter().map(|(file, rows)| Ok((file, rows.to_vec(py)?))).collect::<PyResult<_>>()?;
+        let plan = py.detach(|| self.0.with_deleted_at(found)).or_raise()?;
         Ok(Self(Arc::new(plan)))
     }
 

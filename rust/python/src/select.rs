@@ -119,8 +119,8 @@ impl Selector {
     }
 
     #[staticmethod]
-    fn may_pass(filter: (Vec<String>, Vec<EncodedOp>), values: &[u8]) -> PyResult<Vec<bool>> {
-        let found = || select::may_pass(&predicate(filter)?, &batch_from_bytes(values)?);
+    fn may_pass(filter: (Vec<String>, Vec<EncodedOp>), low: &[u8], high: &[u8]) -> PyResult<Vec<bool>> {
+        let found = || select::may_pass(&predicate(filter)?, &batch_from_bytes(low)?, &batch_from_bytes(high)?);
         found().or_raise()
     }
 

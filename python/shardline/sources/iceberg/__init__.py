@@ -8,6 +8,7 @@ deletion vectors. The data are read by shardline, like all Parquet.
 - `metadata`: a table's metadata, and the snapshot in it that is asked for
 - `avro`, `manifests`: the data and delete files of a snapshot
 - `columns`: its schema as Arrow's; `partitions`: the values of identity partition columns
+- `pruning`: files that a filter rules out by their partitions; `transforms`: what these say of values
 - `scope`: which delete files apply to a data file
 - `position_deletes`, `deletion_vectors`, `equality_deletes`: the rows that they delete; `delete_table`: such a file,
   opened; `key_columns`: what equality deletes compare

@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pyarrow as pa
 
 from shardline.errors import ShardlineTypeError
-from shardline.sources.table_version import marked
+from shardline.sources.table_version import marked, with_default
 
 if TYPE_CHECKING:
     from pyiceberg.schema import Schema
@@ -59,7 +60,52 @@ def arrow_schema(metadata: "TableMetadata", schema: "Schema", absent: Mapping[in
         ShardlineTypeError: A type that is not read.
     """
     names = mapped_names(metadata) or {}
-    return pa.schema([_field(field, field.name, names, absent) for field in schema.fields])
+    found = []
+    for field in schema.fields:
+        made = _field(field, field.name, names, absent)
+        default = None if field.field_id in absent else initial_default(field, field.name)
+        found.append(made if default is None else with_default(made, default))
+    return pa.schema(found)
+
+
+def columns_in_files(metadata: "TableMetadata", digest: str) -> pa.Schema | None:
+    """The columns of the schema of a digest, none of them by partitions; None where the table has no such schema."""
+    schema = next((each for each in metadata.schemas if schema_digest(each) == digest), None)
+    if schema is None:
+        return None
+    fields = [field for spec in metadata.partition_specs for field in spec.fields if str(field.transform) == "identity"]
+    why = "its value is that of the file's partition, which only the snapshot says"
+    return arrow_schema(metadata, schema, {field.source_id: why for field in fields} | nested_defaults(schema))
+
+
+def nested_defaults(schema: "Schema") -> dict[int, str]:
+    """By field id: why a file that lacks the field cannot be read, of those with a default that is not carried."""
+    whole = {field.field_id for field in schema.fields if field.field_type.is_primitive}
+    others = [schema.find_field(number) for number in schema.field_ids if number not in whole]
+    return {
+        field.field_id: f"its value would be its initial default, {field.initial_default!r}, as a field in a column"
+        for field in others
+        if field.initial_default is not None
+    }
+
+
+def initial_default(field: "NestedField", name: str) -> pa.Scalar | None:
+    """The value of a field of single values in files that are older than it; None for null.
+
+    Raises:
+        ShardlineTypeError: It is no value of the field's type.
+    """
+    value = field.initial_default
+    if value is None or not field.field_type.is_primitive:
+        return None
+    kind = primitive(field.field_type, name)
+    try:
+        return pa.scalar(value.bytes if isinstance(value, UUID) else value, kind)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise ShardlineTypeError(
+            f"column {name!r} of the Iceberg table has an initial default that is no {field.field_type}: {value!r}; "
+            "repair the table's metadata"
+        ) from error
 
 
 def mapped_names(metadata: "TableMetadata") -> dict[int, list[str]] | None:

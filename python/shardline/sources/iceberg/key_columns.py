@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shardline.errors import ShardlineValueError
-from shardline.sources.iceberg.columns import primitive
+from shardline.sources.iceberg.columns import initial_default, primitive
 
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _ID = b"PARQUET:field_id"
 _BATCH = 1 << 18
 """Rows read at a time."""
-_DEFAULTS = (bool, int, float, str)
 _NAN = struct.unpack("<q", struct.pack("<d", float("nan")))[0]
 
 
@@ -62,12 +61,7 @@ def key_fields(metadata: "TableMetadata", ids: Sequence[int]) -> list[KeyField]:
                 f"{metadata.location}: rows of the Iceberg table are deleted by {name!r}, which is {field.field_type} "
                 "or lies in a list or map, and only single values can be compared: compact the table"
             )
-        default = field.initial_default
-        if default is not None and not isinstance(default, _DEFAULTS):
-            raise ShardlineValueError(
-                f"{metadata.location}: rows of the Iceberg table are deleted by {name!r}, whose initial default "
-                f"({default!r}) shardline does not compare: compact the table"
-            )
+        default = initial_default(field, name)
         found.append(KeyField(number, name, field.field_type, primitive(field.field_type, name), default, path))
     return found
 

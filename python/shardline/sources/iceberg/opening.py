@@ -7,7 +7,7 @@ import numpy as np
 
 from shardline._core import Storage
 from shardline.errors import ShardlineFileNotFoundError, ShardlineValueError
-from shardline.sources.iceberg.columns import arrow_schema, schema_digest, schema_of
+from shardline.sources.iceberg.columns import arrow_schema, columns_in_files, schema_digest, schema_of
 from shardline.sources.iceberg.deletes import Deletes
 from shardline.sources.iceberg.locations import common_root, normalized
 from shardline.sources.iceberg.manifests import DataFile, read_manifests
@@ -20,6 +20,7 @@ from shardline.sources.iceberg.metadata import (
     newer_snapshots,
 )
 from shardline.sources.iceberg.partitions import IdentityPartitions, absent_reasons, partition_batch
+from shardline.sources.iceberg.pruning import Pruning
 from shardline.sources.iceberg.table_files import TableFiles
 from shardline.sources.request import TableRequest
 from shardline.sources.table_version import TableFile, TableVersion, duplicates
@@ -77,6 +78,8 @@ def open_version(root: str, request: TableRequest, storage: Storage | None) -> T
         partitions=partition_batch(data, schema, identity),
         deleted=lambda some: _deleted(Deletes(manifests.deletes, metadata, identity), by_name, some, storage),
         newer=newer_snapshots(metadata, snapshot),
+        may_pass=Pruning(data, schema, identity).may_pass,
+        columns_without_partitions=lambda digest: columns_in_files(metadata, digest),
     )
 
 

@@ -1,22 +1,34 @@
-"""The values of identity partition columns: all rows of a file have that of its partition."""
+"""What partitions are by, and the values of identity columns: all rows of a file have that of its partition."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 import pyarrow as pa
 
 from shardline.errors import ShardlineValueError
-from shardline.sources.iceberg.columns import primitive
+from shardline.sources.iceberg.columns import nested_defaults, primitive
 from shardline.sources.iceberg.manifests import DataFile, Manifests
 
 if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table.metadata import TableMetadata
 
-_AS_INTEGERS = {"date": pa.int32(), "time": pa.int64(), "timestamp": pa.int64(), "timestamptz": pa.int64()}
-_AS_INTEGERS |= {"timestamp_ns": pa.int64(), "timestamptz_ns": pa.int64()}
+AS_INTEGERS = {"date": pa.int32(), "time": pa.int64(), "timestamp": pa.int64(), "timestamptz": pa.int64()}
+AS_INTEGERS |= {"timestamp_ns": pa.int64(), "timestamptz_ns": pa.int64()}
 """Types of which a manifest holds the count of units."""
+
+
+class PartitionField(NamedTuple):
+    """A field of a partition."""
+
+    source: int
+    """The id of its column."""
+    transform: str
+    place: int
+    """Of its value among the partition's."""
+    type: str
+    """Of its values, as manifests have them."""
 
 
 class IdentityPartitions:
@@ -28,6 +40,8 @@ class IdentityPartitions:
         self._types = manifests.partition_types
         self.places: dict[int, dict[int, int]] = {}
         """By spec, and by the id of the column: the place of its value."""
+        self.fields: dict[int, list[PartitionField]] = {}
+        """Of each spec."""
         for spec_id in sorted({file.partition.spec_id for file in manifests.data}):
             if (spec := specs.get(spec_id)) is None:
                 raise ShardlineValueError(
@@ -35,11 +49,14 @@ class IdentityPartitions:
                     "metadata do not have: restore them"
                 )
             source = {field.field_id: field for field in spec.fields}
-            order = manifests.partition_fields[spec_id]
+            listed = zip(manifests.partition_fields[spec_id], manifests.partition_types[spec_id], strict=True)
+            self.fields[spec_id] = [
+                PartitionField(source[number].source_id, str(source[number].transform), place, kind)
+                for place, (number, kind) in enumerate(listed)
+                if number in source
+            ]
             self.places[spec_id] = {
-                source[number].source_id: place
-                for place, number in enumerate(order)
-                if number in source and str(source[number].transform) == "identity"
+                field.source: field.place for field in self.fields[spec_id] if field.transform == "identity"
             }
 
     @property
@@ -64,7 +81,7 @@ class IdentityPartitions:
         """The values of a column, one a file. `said`: its Iceberg type now; `name`: for messages."""
         for spec_id in {file.partition.spec_id for file in files}:
             then = self._types[spec_id][self.places[spec_id][column]]
-            if then != str(said) and {then, str(said)} & set(_AS_INTEGERS):
+            if then != str(said) and {then, str(said)} & set(AS_INTEGERS):
                 raise ShardlineValueError(
                     f"{self._where}: the column {name!r} of the Iceberg table was {then} when files were partitioned "
                     f"by it, and is {said} now, which shardline does not read: rewrite these files"
@@ -72,7 +89,7 @@ class IdentityPartitions:
         values = [self.value(file, column) for file in files]
         values = [value.bytes if isinstance(value, UUID) else value for value in values]
         target = primitive(said, name)
-        between = _AS_INTEGERS.get(str(said))
+        between = AS_INTEGERS.get(str(said))
         return pa.array(values, target if between is None else between).cast(target)
 
 
@@ -87,14 +104,7 @@ def partition_batch(files: Sequence[DataFile], schema: "Schema", identity: Ident
 
 def absent_reasons(schema: "Schema", identity: IdentityPartitions) -> Mapping[int, str]:
     """By field id: why a file that lacks the field cannot be read, where its value would not be null."""
-    found: dict[int, str] = {}
-    everywhere = identity.everywhere & {field.field_id for field in schema.fields}
-    for number in schema.field_ids:
-        field = schema.find_field(number)
-        if number in everywhere:
-            continue
-        if number in identity.somewhere:
-            found[number] = "its value is that of the file's partition, and other files have no partition by it"
-        elif field.initial_default is not None:
-            found[number] = f"its value would be its initial default, {field.initial_default!r}"
+    found = nested_defaults(schema)
+    for number in identity.somewhere - (identity.everywhere & {field.field_id for field in schema.fields}):
+        found[number] = "its value is that of the file's partition, and other files have no partition by it"
     return found

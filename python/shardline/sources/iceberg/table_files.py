@@ -1,7 +1,5 @@
 """The bytes of a table's files: on this machine, or in a store by shardline's own options, retries and credentials."""
 
-import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +9,7 @@ import pyarrow as pa
 
 from shardline._core import ObjectStore, Storage
 from shardline.errors import ShardlineFileNotFoundError, ShardlineOSError, ShardlinePermissionError, ShardlineValueError
+from shardline.ranged_file import RangedFile
 from shardline.sources.iceberg.locations import base_of, normalized
 
 HINT = "version-hint.text"
@@ -55,7 +54,7 @@ class TableFiles:
         """A file to read parts of. `size`: as the table says."""
         place = normalized(location)
         if base := base_of(place):
-            return io.BufferedReader(_ObjectFile(self._store(base), place[len(base) + 1 :], size), 1 << 20)
+            return _ObjectFile(self._store(base), place[len(base) + 1 :], size)
         with _errors(place):
             return Path(place).open("rb")
 
@@ -85,33 +84,15 @@ class TableFiles:
         return self._stores[base]
 
 
-class _ObjectFile(io.RawIOBase):
-    """An object that is read by ranges."""
+class _ObjectFile(RangedFile):
+    """An object."""
 
     def __init__(self, store: ObjectStore, key: str, size: int) -> None:
-        self._store, self._key, self._size, self._at = store, key, size, 0
+        super().__init__(size)
+        self._store, self._key = store, key
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        end = min(self._size, self._at + len(buffer))
-        if end <= self._at:
-            return 0
-        data = self._store.read(self._key, self._at, end, self._size, "")
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
+    def fetch(self, start: int, end: int) -> bytes:
+        return self._store.read(self._key, start, end, self._size, "")
 
 
 @contextmanager

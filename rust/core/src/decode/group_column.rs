@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, UInt32Array, new_null_array};
+use arrow_array::{ArrayRef, Int64Array, UInt32Array, new_null_array};
 use arrow_select::take::take;
 use parquet::arrow::ProjectionMask;
 
@@ -39,23 +39,23 @@ pub struct GroupColumn<'a> {
     pub source: &'a SourceColumn,
     /// Its column's place among the file's top-level fields; None in a file that does not have it.
     pub root: Option<usize>,
-    /// Its value in the names of the file's folders, the same for every row, if it is no column of the files.
-    pub(crate) folder: Option<Folder<'a>>,
+    /// Its value where it is the same for every row and in no page: by the names of the file's folders, or by the table.
+    pub(crate) constant: Option<Constant<'a>>,
     /// The pool that may decompress pages before their turn.
     pub(crate) pool: Option<&'a Arc<DecompressPool>>,
 }
 
-/// A value of a file's folders.
+/// A value that all rows of a file have.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Folder<'a> {
-    values: &'a RecordBatch,
-    column: usize,
+pub(crate) struct Constant<'a> {
+    values: &'a ArrayRef,
+    /// Its place among them.
+    at: u32,
 }
 
-impl Folder<'_> {
-    fn rows(&self, file: usize, rows: usize) -> Result<ArrayRef> {
-        let indices = UInt32Array::from(vec![file as u32; rows]);
-        take(self.values.column(self.column), &indices, None).map_err(Error::from)
+impl Constant<'_> {
+    fn rows(&self, rows: usize) -> Result<ArrayRef> {
+        take(self.values, &UInt32Array::from(vec![self.at; rows]), None).map_err(Error::from)
     }
 }
 
@@ -77,7 +77,9 @@ impl<'a> GroupColumn<'a> {
         let start = plan.groups(index).start;
         let first_row = plan.group_rows()[start..start + group].iter().sum();
         let folder = match (source.virtual_column, plan.partitions()) {
-            (Some(VirtualColumn::Partition(column)), Some(values)) => Some(Folder { values, column }),
+            (Some(VirtualColumn::Partition(column)), Some(values)) => {
+                Some(Constant { values: values.column(column), at: index as u32 })
+            }
             (Some(VirtualColumn::Partition(_)), None) => {
                 return Err(Error::internal("a partition column without values"));
             }
@@ -86,6 +88,9 @@ impl<'a> GroupColumn<'a> {
         let is_virtual = source.virtual_column.is_some();
         let root = root(&file.metadata, &source.path, source.index).filter(|_| !is_virtual);
         let root = if plan.table().is_some() { in_table(file, source, root)? } else { root };
+        let by_table = || plan.table()?.default_of(&source.path.root).map(|values| Constant { values, at: 0 });
+        let lacks = root.is_none() && !is_virtual && source.path.is_whole();
+        let constant = folder.or_else(|| by_table().filter(|_| lacks));
         let row_bytes = plan.row_bytes(start + group).max(1);
         Ok(Self {
             file,
@@ -96,7 +101,7 @@ impl<'a> GroupColumn<'a> {
             row_bytes,
             source,
             root,
-            folder,
+            constant,
             pool: None,
         })
     }
@@ -149,18 +154,18 @@ impl<'a> GroupColumn<'a> {
         Ok(ProjectionMask::leaves(schema, self.leaves(root)?))
     }
 
-    /// Values that are not in pages: nulls, that of the folders, or where the rows are. `rows`: of the row group, or of
+    /// Values that are not in pages: nulls, a constant, or where the rows are. `rows`: of the row group, or of
     /// the set, where there is one.
     pub(crate) fn not_in_pages(&self, set: Option<&RowSet>, rows: Range<u64>) -> Result<ArrayRef> {
         let count = (rows.end - rows.start) as usize;
         let numbers = |row: u64| (self.first_row + row) as i64;
-        Ok(match (self.source.virtual_column, &self.folder) {
+        Ok(match (self.source.virtual_column, &self.constant) {
             (Some(VirtualColumn::File), _) => Arc::new(Int64Array::from_value(self.number as i64, count)),
             (Some(VirtualColumn::Row), _) => Arc::new(match set {
                 None => Int64Array::from_iter_values(rows.map(numbers)),
                 Some(set) => Int64Array::from_iter_values(set.runs(rows).flatten().map(numbers)),
             }),
-            (_, Some(folder)) => folder.rows(self.number, count)?,
+            (_, Some(constant)) => constant.rows(count)?,
             (_, None) => new_null_array(self.source.field.data_type(), count),
         })
     }

@@ -106,7 +106,8 @@ impl Plan {
             if let Some(deleted) = sections.deleted {
                 plan = plan.with_deleted(deleted)?;
             }
-            plan = plan.with_table(sections.columns.map(|stored| Arc::new(TableColumns::new(stored))));
+            let table = sections.columns.map(TableColumns::try_new).transpose()?;
+            plan = plan.with_table(table.map(Arc::new));
             if let Some(source) = sections.source {
                 plan = plan.with_source(&source);
             }

@@ -161,6 +161,27 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The same, by positions in each file, in any order.
+    ///
+    /// # Errors
+    /// As [`Self::with_deleted`]; or a negative position.
+    pub fn with_deleted_at(&self, deleted: Vec<(usize, Vec<i64>)>) -> Result<Self> {
+        let set = |(file, rows): (usize, Vec<i64>)| {
+            if let Some(row) = rows.iter().find(|&&row| row < 0) {
+                return Err(Error::Argument(format!("row {row} of file {file} is deleted, and rows count from 0")));
+            }
+            let ascending = rows.is_sorted();
+            let mut rows: Vec<u64> = rows.into_iter().map(i64::unsigned_abs).collect();
+            if !ascending {
+                rows.sort_unstable();
+            }
+            rows.dedup();
+            let set = RoaringTreemap::from_sorted_iter(rows);
+            Ok((file, set.map_err(|_| Error::internal("sorted rows are not ascending"))?))
+        };
+        self.with_deleted(deleted.into_iter().map(set).collect::<Result<Vec<_>>>()?)
+    }
+
     /// The rows that the table has deleted; None where it has deleted none.
     pub fn deleted(&self) -> Option<&DeletedRows> {
         self.deleted.as_deref()
@@ -256,5 +277,8 @@ mod tests {
         assert!(plan.with_deleted([(2, rows(&[0]))]).is_err());
         assert!(plan.with_deleted([(1, rows(&[0])), (1, rows(&[1]))]).is_err());
         assert!(plan.with_deleted([(1, rows(&[]))]).unwrap().deleted().is_none());
+        assert!(plan.with_deleted_at(vec![(0, vec![1, -1])]).unwrap_err().to_string().contains("row -1 of file 0"));
+        let mixed = plan.with_deleted_at(vec![(0, vec![4, 1, 4])]).unwrap();
+        assert_eq!(mixed, plan.with_deleted([(0, rows(&[1, 4]))]).unwrap());
     }
 }

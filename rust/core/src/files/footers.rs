@@ -117,7 +117,9 @@ fn all_schemas(
         let mut nulls: Vec<usize> = found.nulls.iter().filter_map(own).collect();
         if reference.schema_merge.missing_as_null && found.groups.iter().any(|group| group.rows > 0) {
             let there: HashSet<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-            let lacks = |(at, field): (usize, &FieldRef)| (!there.contains(field.name().as_str())).then_some(at);
+            let has_default = |name: &str| table.is_some_and(|table| table.default_of(name).is_some());
+            let is_null = |name: &str| !there.contains(name) && !has_default(name);
+            let lacks = |(at, field): (usize, &FieldRef)| is_null(field.name()).then_some(at);
             nulls.extend(merged.iter().enumerate().filter_map(lacks));
         }
         found.nulls = nulls;

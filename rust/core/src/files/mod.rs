@@ -14,6 +14,7 @@ mod batch_ipc;
 mod build;
 mod bundles;
 mod codec;
+mod column_defaults;
 mod column_schemas;
 mod decoded_bytes;
 mod deleted_rows;

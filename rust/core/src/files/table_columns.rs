@@ -4,12 +4,15 @@
 //! of a footer are given the table's names as soon as it is parsed, at every depth, so that nothing after this knows that
 //! they had others. Columns that the table does not have are given names that none of its columns has.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use arrow_array::ArrayRef;
 use arrow_schema::{FieldRef, Schema, SchemaRef};
 use parquet::errors::ParquetError;
 use parquet::schema::types::{SchemaDescPtr, SchemaDescriptor, Type};
 
+use super::column_defaults::{DEFAULT, defaults_of};
 use super::readable_schema::{arrow_schema, map_children};
 use super::refusal::{Refusal, RefusalKind, refusal_of, refuse};
 use super::schema::own_refusal;
@@ -27,6 +30,8 @@ pub struct TableColumns {
     stored: SchemaRef,
     /// Without.
     schema: SchemaRef,
+    /// The values of columns in files that lack them, an array of one row each; null where there is none.
+    defaults: HashMap<String, ArrayRef>,
     /// Of the schemas of files, by the descriptor that is shared by files of one writer: what becomes of them.
     cached: Mutex<Vec<(SchemaDescPtr, Arc<Renamed>)>>,
 }
@@ -49,9 +54,13 @@ impl PartialEq for TableColumns {
 
 impl TableColumns {
     /// The columns of a table, whose fields say by their metadata how they are found in files.
-    pub fn new(stored: SchemaRef) -> Self {
+    ///
+    /// # Errors
+    /// A default that is no value of its column.
+    pub fn try_new(stored: SchemaRef) -> crate::Result<Self> {
+        let defaults = defaults_of(&stored)?;
         let schema = Arc::new(Schema::new(stored.fields().iter().map(without_marks).collect::<Vec<_>>()));
-        Self { stored, schema, cached: Mutex::new(Vec::new()) }
+        Ok(Self { stored, schema, defaults, cached: Mutex::new(Vec::new()) })
     }
 
     /// The columns, by the table's names and with its types.
@@ -62,6 +71,11 @@ impl TableColumns {
     /// With what says how they are found.
     pub(super) fn stored(&self) -> &SchemaRef {
         &self.stored
+    }
+
+    /// The value of a column in a file that lacks it, as an array of one row; None where that is null.
+    pub(crate) fn default_of(&self, name: &str) -> Option<&ArrayRef> {
+        self.defaults.get(name)
     }
 
     /// A file's columns under the table's names.
@@ -148,6 +162,7 @@ fn without_marks(field: &FieldRef) -> FieldRef {
     metadata.remove(STORED_NAME);
     metadata.remove(FIELD_ID);
     metadata.remove(ABSENT);
+    metadata.remove(DEFAULT);
     let data_type = map_children(field.data_type(), &mut |child| Some(without_marks(child)));
     let field = field.as_ref().clone().with_metadata(metadata);
     Arc::new(match data_type {
@@ -159,7 +174,7 @@ fn without_marks(field: &FieldRef) -> FieldRef {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow_schema::Field;
+    use arrow_schema::{DataType, Field};
     use parquet::schema::parser::parse_message_type;
 
     fn descriptor(message: &str) -> SchemaDescPtr {
@@ -175,12 +190,13 @@ mod tests {
     fn table(id: Option<i32>) -> TableColumns {
         let inner = DataType::Struct(vec![field("n", "c7", id.map(|_| 7), DataType::Utf8)].into());
         let item = Arc::new(Field::new("element", inner.clone(), true));
-        TableColumns::new(Arc::new(Schema::new(vec![
+        TableColumns::try_new(Arc::new(Schema::new(vec![
             field("b", "a", id.map(|_| 1), DataType::Int64),
             field("a", "c2", id.map(|_| 2), DataType::Int32),
             field("s", "c3", id.map(|_| 3), inner),
             field("l", "c4", id.map(|_| 4), DataType::List(item)),
         ])))
+        .unwrap()
     }
 
     #[test]
@@ -210,10 +226,11 @@ mod tests {
 
     #[test]
     fn a_column_has_several_names_in_files_without_ids() {
-        let names = TableColumns::new(Arc::new(Schema::new(vec![
+        let made = |fields| TableColumns::try_new(Arc::new(Schema::new(fields))).unwrap();
+        let names = made(vec![
             field("b", "old\0older", Some(1), DataType::Int64),
             field("old", "", Some(2), DataType::Int64),
-        ])));
+        ]);
         for (message, wanted) in [
             ("message m { optional int64 older; }", vec!["b"]),
             ("message m { optional int64 old; optional int64 b; }", vec!["b", "b (not in the table)"]),
@@ -223,7 +240,7 @@ mod tests {
             let found: Vec<&str> = found.arrow.fields().iter().map(|field| field.name().as_str()).collect();
             assert_eq!(found, wanted, "{message}");
         }
-        let ids = TableColumns::new(Arc::new(Schema::new(vec![field("b", "", Some(1), DataType::Int64)])));
+        let ids = made(vec![field("b", "", Some(1), DataType::Int64)]);
         assert!(ids.rename(&descriptor("message m { optional int64 y = 7; }")).is_ok());
         let refused = ids.rename(&descriptor("message m { optional int64 b; }")).unwrap_err();
         assert!(refused.contains("name mapping"), "{refused}");
@@ -234,7 +251,8 @@ mod tests {
         let within = |inner: Field, name: &str| {
             let marks = std::collections::HashMap::from([(ABSENT.to_owned(), "because".to_owned())]);
             let inner = inner.with_metadata(marks);
-            TableColumns::new(Arc::new(Schema::new(vec![field(name, "s", None, DataType::Struct(vec![inner].into()))])))
+            let outer = field(name, "s", None, DataType::Struct(vec![inner].into()));
+            TableColumns::try_new(Arc::new(Schema::new(vec![outer]))).unwrap()
         };
         let table = within(Field::new("x", DataType::Int64, true), "s");
         assert!(table.rename(&descriptor("message m { optional group s { optional int64 x; } }")).is_ok());

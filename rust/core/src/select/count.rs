@@ -51,18 +51,25 @@ pub fn count(
     Ok(counts)
 }
 
-/// Whether any row of a file may pass, as far as the values of its folders tell: for each row of `values`.
+/// Whether any row of a file may pass, as far as its bounds tell: for each row of `low` and `high`, between whose values
+/// those of its rows are, and which are both the value where there is one, or null where all are.
 ///
 /// Conditions on other columns are steps of [`Unknown`](super::FilterOp::Unknown).
 ///
 /// # Errors
-/// A column that is not one of the values.
-pub fn may_pass(predicate: &Predicate, values: &RecordBatch) -> Result<Vec<bool>> {
+/// A column that is not one of the bounds', or bounds of other columns or numbers of files.
+pub fn may_pass(predicate: &Predicate, low: &RecordBatch, high: &RecordBatch) -> Result<Vec<bool>> {
+    if low.schema().fields() != high.schema().fields() || low.num_rows() != high.num_rows() {
+        return Err(Error::Argument("the lower bounds are not of the same columns and files as the upper".to_owned()));
+    }
     let columns = predicate
         .names()
         .iter()
-        .map(|name| values.schema().index_of(name).map_err(Error::from))
+        .map(|name| low.schema().index_of(name).map_err(Error::from))
         .collect::<Result<Vec<_>>>()?;
-    let of = |file| columns.iter().map(|&column| ColumnStats::of_partition(values, column, file)).collect::<Vec<_>>();
-    Ok((0..values.num_rows()).map(|file| pruning::outcomes(predicate, &of(file)).may_pass()).collect())
+    let of = |file| {
+        let of = |&column: &usize| ColumnStats::between(low.column(column), high.column(column), file);
+        columns.iter().map(of).collect::<Vec<_>>()
+    };
+    Ok((0..low.num_rows()).map(|file| pruning::outcomes(predicate, &of(file)).may_pass()).collect())
 }

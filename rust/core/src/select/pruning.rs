@@ -125,11 +125,16 @@ impl ColumnStats {
 
     /// Of a partition column: one value for all rows of the file.
     pub(super) fn of_partition(values: &RecordBatch, column: usize, file: usize) -> Self {
-        let value = values.column(column).slice(file, 1);
-        if value.is_null(0) {
+        Self::between(values.column(column), values.column(column), file)
+    }
+
+    /// Of a column whose values in a file lie between two, given at the file's place; both are null where all are.
+    pub(super) fn between(low: &ArrayRef, high: &ArrayRef, file: usize) -> Self {
+        if low.is_null(file) && high.is_null(file) {
             return Self { bounds: None, nulls: Some(1), rows: 1 };
         }
-        let bounds = plain(&value).ok().map(|value| (value.clone(), value));
+        let (low, high) = (plain(&low.slice(file, 1)).ok(), plain(&high.slice(file, 1)).ok());
+        let bounds = low.zip(high).filter(|(low, high)| low.is_valid(0) && high.is_valid(0));
         Self { bounds, nulls: Some(0), rows: 1 }
     }
 
