@@ -1,7 +1,9 @@
-"""Whole documents in sequences (`mode="fit"`) against the model in `support.fits`: laws P1 to P5."""
+"""Whole documents in sequences (`mode="fit"`): how full they are, who shares one, and what becomes of long documents.
+
+The laws that both modes have are in test_packs.py.
+"""
 
 import itertools
-import json
 
 import numpy as np
 import pyarrow as pa
@@ -9,93 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import examples, fits, packs, reading
-from support.packed import SHUFFLES, check, documents, groups_of, order_of, places_of, settings_of, write
+from support import examples, fits, packs
+from support.packed import check, model, order_of, pack_of, write
 
 import shardline
 from shardline import Pack, Plan, StructuredDataset
-
-LONG = ["split", "truncate", "drop"]
-
-
-def fit_of(pack, long, **more):
-    return Pack("ids", mode="fit", long=long, **pack._asdict(), **more)
-
-
-@examples(150)
-@given(
-    documents(),
-    settings_of(),
-    st.sampled_from(LONG),
-    st.integers(0, 4),
-    st.integers(1, 5),
-    st.integers(1, 4),
-    st.integers(0, 2),
-)
-def test_sequences_are_those_of_the_bundles(tmp_path_factory, made, pack, long, shuffle, batch, shards, epoch):
-    """P1, P2, P3, P4: each piece once, documents whole, with the borders and the origins that the files have."""
-    files, kind, how = made
-    path = write(tmp_path_factory.mktemp("fits"), files, kind, how)
-    groups, seed = groups_of(files), 11
-    options = {"pack": fit_of(pack, long), "batch_size": batch, **SHUFFLES[shuffle]}
-    options |= {"shuffle_seed": seed} if shuffle else {}
-    counts, made_of = fits.sequences(files, pack, long, (seed, epoch) if shuffle else None)
-    if not sum(counts):
-        with pytest.raises(shardline.ShardlineValueError, match="no token"):
-            StructuredDataset(path, **options)
-        return
-    shards = min(shards, sum(counts))
-    dataset = StructuredDataset(path, num_shards=shards, **options, **reading(batch, shards, epoch))
-    assert dataset.num_rows == sum(counts)
-    whole = [piece for pieces in made_of for piece in pieces]
-    assert len(whole) == len(set(whole))
-    cut = {piece[:2] for piece in whole if piece.start > 0}
-    lengths = {
-        (g, r): len(packs.document(each, pack)) for g, lists in enumerate(groups) for r, each in enumerate(lists)
-    }
-    assert all(lengths[place] > pack.seq_len for place in cut), "no document of up to seq_len tokens is cut"
-    dataset.set_epoch(epoch)
-    order = order_of(dataset, files, counts, epoch)
-    assert sorted(itertools.chain(*order)) == list(range(sum(counts)))
-    places = [(f"{n:03}.parquet", g) for n, g in places_of(files)]
-    steps = 0
-    for step, (delivered, numbers) in enumerate(zip(dataset, order, strict=True)):
-        check(delivered, [fits.block(groups, made_of[number], pack) for number in numbers], pack)
-        expected = [(*places[p.group], p.row, p.start, p.end) for number in numbers for p in made_of[number]]
-        assert dataset.rows_at(step, epoch=epoch) == expected
-        steps += 1
-    assert steps == len(dataset)
-
-
-@examples(60)
-@given(documents(), settings_of(), st.integers(0, 4), st.integers(1, 3), st.integers(1, 3), st.data())
-def test_a_stop_and_other_ranks_lose_no_sequence(tmp_path_factory, made, pack, shuffle, batch, ranks, data):
-    """P5."""
-    files, kind, how = made
-    path = write(tmp_path_factory.mktemp("fits"), files, kind, how)
-    options = {"pack": fit_of(pack, "split"), "batch_size": batch, **SHUFFLES[shuffle]}
-    dataset = StructuredDataset(path, **options)
-    epochs = [[each["input_ids"].tolist() for each in dataset] for _ in range(2)]
-    whole = epochs[0]
-    stop = data.draw(st.integers(0, len(whole)))
-    first = StructuredDataset(path, **options | ({"shuffle_seed": dataset.seed} if shuffle else {}), **reading(stop))
-    batches = iter(first)
-    assert [next(batches)["input_ids"].tolist() for _ in range(stop)] == whole[:stop]
-    state = json.loads(json.dumps(first.state_dict()))
-    again = StructuredDataset(path, **options)
-    again.load_state_dict(state)
-    assert [each["input_ids"].tolist() for each in again] == whole[stop:]
-    assert [each["input_ids"].tolist() for each in again] == epochs[1]
-    rest = sorted(itertools.chain(*whole[stop:]))
-    if ranks > len(rest):
-        return
-    parts = []
-    for rank in range(ranks):
-        other = StructuredDataset(path, rank=rank, num_ranks=ranks, **options)
-        other.load_state_dict(state)
-        parts.append([each["input_ids"].tolist() for each in other])
-    assert len({len(part) for part in parts}) == 1
-    assert sorted(itertools.chain(*itertools.chain(*parts))) == rest
 
 
 def lognormal(folder, median, rows=40_000):
@@ -144,16 +64,16 @@ def test_many_documents_are_placed_as_in_the_model(tmp_path_factory, rows, seq_l
     lengths = np.maximum(1, np.random.default_rng(seed).lognormal(np.log(seq_len / 4), 1.0, rows)).astype(int)
     ends = np.cumsum(lengths).tolist()
     groups = [[list(range(end - length, end)) for end, length in zip(ends, lengths.tolist(), strict=True)]]
-    path, pack = write(tmp_path_factory.mktemp("fits"), [groups]), packs.Pack(seq_len)
-    counts, made_of = fits.sequences([groups], pack, "split", (seed, epoch))
+    path, pack = write(tmp_path_factory.mktemp("fits"), [groups]), packs.Pack(seq_len, "fit")
+    wanted = model([groups], pack, (seed, epoch))
     dataset = StructuredDataset(
-        path, pack=fit_of(pack, "split"), batch_size=8, shuffle=True, shuffle_seed=seed, shuffle_buffer_size=0
+        path, pack=pack_of(pack), batch_size=8, shuffle=True, shuffle_seed=seed, shuffle_buffer_size=0
     )
-    assert dataset.num_rows == sum(counts) == len(made_of)
+    assert dataset.num_rows == sum(wanted.counts)
     dataset.set_epoch(epoch)
-    order = order_of(dataset, [groups], counts, epoch)
+    order = order_of(dataset, [groups], wanted.counts, epoch)
     for delivered, numbers in zip(dataset, order, strict=True):
-        check(delivered, [fits.block(groups, made_of[number], pack) for number in numbers], pack)
+        check(delivered, [wanted.blocks[number] for number in numbers], pack)
 
 
 def test_a_row_group_of_very_many_tokens_is_cut(tmp_path):

@@ -1,4 +1,4 @@
-"""Packed sequences (`pack=`) against the model in `support.packs`: laws P1 to P5."""
+"""Packed sequences (`pack=`) against the models in `support.packs` and `support.fits`: laws P1 to P5."""
 
 import itertools
 import json
@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from support import examples, packs, reading, spec
 from support.packed import (
@@ -17,6 +17,7 @@ from support.packed import (
     documents,
     epoch_of,
     groups_of,
+    model,
     order_of,
     pack_of,
     places_of,
@@ -28,61 +29,83 @@ from support.packed import (
 import shardline
 from shardline import Pack, StructuredDataset
 
+MODES = pytest.mark.parametrize("mode", ["wrap", "fit"])
+SEED = 11
 
+
+def seeded(shuffle):
+    return {**SHUFFLES[shuffle], **({"shuffle_seed": SEED} if SHUFFLES[shuffle] else {})}
+
+
+@MODES
 @examples(150)
-@given(documents(), settings_of(), st.integers(0, 4), st.integers(1, 5), st.integers(1, 4), st.integers(0, 2))
-def test_sequences_are_those_of_the_token_line(tmp_path_factory, made, pack, shuffle, batch, shards, epoch):
-    """P1, P2, P3, P4: each sequence once, whole, with the borders and the origins that the files have."""
+@given(documents(), st.data(), st.integers(0, 4), st.integers(1, 5), st.integers(1, 4), st.integers(0, 2))
+def test_sequences_are_those_of_the_model(tmp_path_factory, mode, made, data, shuffle, batch, shards, epoch):
+    """P1, P2, P3, P4: each token once, documents whole, with the borders and the origins that the files have."""
+    pack = data.draw(settings_of(mode))
     files, kind, how = made
     path = write(tmp_path_factory.mktemp("packs"), files, kind, how)
-    groups = groups_of(files)
-    line = packs.token_line(groups, pack)
-    counts = packs.sequences(groups, pack)
-    shards = min(shards, sum(counts))
-    dataset = StructuredDataset(
-        path,
-        pack=pack_of(pack),
-        batch_size=batch,
-        num_shards=shards,
-        **SHUFFLES[shuffle],
-        **reading(batch, shards, epoch),
-    )
-    assert dataset.num_rows == sum(counts) == -(-len(line) // pack.seq_len)
+    options = {"pack": pack_of(pack), "batch_size": batch, **seeded(shuffle)}
+    wanted = model(files, pack, (SEED, epoch) if shuffle else None)
+    total = len(wanted.pieces)
+    if not total:
+        assert pack.long == "drop"
+        with pytest.raises(shardline.ShardlineValueError, match="no token"):
+            StructuredDataset(path, **options)
+        return
+    shards = min(shards, total)
+    dataset = StructuredDataset(path, num_shards=shards, **options, **reading(batch, shards, epoch))
+    assert dataset.num_rows == total
+    lengths = {
+        (group, row): len(packs.document(tokens, pack))
+        for group, lists in enumerate(groups_of(files))
+        for row, tokens in enumerate(lists)
+    }
+    if pack.long == "split":
+        tokens = [(piece[:2], place) for pieces in wanted.pieces for piece in pieces for place in range(*piece[2:])]
+        assert sorted(tokens) == [(place, i) for place, length in sorted(lengths.items()) for i in range(length)]
+    if mode == "fit":
+        cut = {piece[:2] for pieces in wanted.pieces for piece in pieces if piece.start > 0}
+        assert all(lengths[place] > pack.seq_len for place in cut), "no document of up to seq_len tokens is cut"
+    else:
+        places = sum(packs.slot(length, pack) for length in lengths.values())
+        assert total == -(-places // pack.seq_len)
     dataset.set_epoch(epoch)
-    order = order_of(dataset, files, counts, epoch)
-    assert sorted(itertools.chain(*order)) == list(range(sum(counts)))
+    order = order_of(dataset, files, wanted.counts, epoch)
+    assert sorted(itertools.chain(*order)) == list(range(total))
     places = [(f"{n:03}.parquet", g) for n, g in places_of(files)]
     steps = 0
     for step, (delivered, numbers) in enumerate(zip(dataset, order, strict=True)):
-        blocks = [packs.block(line, number, pack) for number in numbers]
-        check(delivered, blocks, pack)
-        expected = [(*places[group], *rest) for block in blocks for group, *rest in packs.pieces(block.tokens)]
+        check(delivered, [wanted.blocks[number] for number in numbers], pack)
+        expected = [(*places[group], *rest) for number in numbers for group, *rest in wanted.pieces[number]]
         assert dataset.rows_at(step, epoch=epoch) == expected
         steps += 1
     assert steps == len(dataset)
 
 
+@MODES
 @examples(60)
-@given(documents(), settings_of(), st.integers(0, 4), st.integers(1, 3), st.data())
-def test_a_stop_and_other_ranks_lose_no_sequence(tmp_path_factory, made, pack, shuffle, batch, data):
+@given(documents(), st.data(), st.integers(0, 4), st.integers(1, 3))
+def test_a_stop_and_other_ranks_lose_no_sequence(tmp_path_factory, mode, made, data, shuffle, batch):
     """P5: the batches are a function of settings and place only, and a resume on other ranks delivers the rest once."""
+    pack = data.draw(settings_of(mode))
     files, kind, how = made
     path = write(tmp_path_factory.mktemp("packs"), files, kind, how)
-    total = sum(packs.sequences(groups_of(files), pack))
-    if total < 2:
-        pack = pack._replace(seq_len=1)
-        total = sum(packs.sequences(groups_of(files), pack))
+    total = len(model(files, pack).pieces)
+    assume(total)
     options = {"pack": pack_of(pack), "batch_size": batch, **SHUFFLES[shuffle]}
     dataset = StructuredDataset(path, **options)
-    whole = [batch["input_ids"].tolist() for batch in dataset]
+    epochs = [[batch["input_ids"].tolist() for batch in dataset] for _ in range(2)]
+    whole = epochs[0]
     stop = data.draw(st.integers(0, len(whole)))
-    first = StructuredDataset(path, **options, **reading(stop))
+    first = StructuredDataset(path, **options | ({"shuffle_seed": dataset.seed} if shuffle else {}), **reading(stop))
     batches = iter(first)
     assert [next(batches)["input_ids"].tolist() for _ in range(stop)] == whole[:stop]
     state = json.loads(json.dumps(first.state_dict()))
     again = StructuredDataset(path, **options)
     again.load_state_dict(state)
     assert [batch["input_ids"].tolist() for batch in again] == whole[stop:]
+    assert [batch["input_ids"].tolist() for batch in again] == epochs[1]
     ranks = data.draw(st.integers(1, 3))
     rest = sorted(itertools.chain(*whole[stop:]))
     if ranks > len(rest):
@@ -99,34 +122,34 @@ def test_a_stop_and_other_ranks_lose_no_sequence(tmp_path_factory, made, pack, s
     assert sorted(found) == rest
 
 
+@MODES
 @examples(60)
-@given(documents(), settings_of(), st.integers(2, 5), st.integers(0, 4))
-def test_tokens_of_rows_that_pass_are_counted(tmp_path_factory, made, pack, modulus, shuffle):
+@given(documents(), st.data(), st.integers(2, 5), st.integers(0, 4))
+def test_tokens_of_rows_that_pass_are_counted(tmp_path_factory, mode, made, data, modulus, shuffle):
+    pack = data.draw(settings_of(mode))
     files, kind, how = made
     path = write(tmp_path_factory.mktemp("packs"), files, kind, how)
-    row, kept = itertools.count(), []
-    for lists in groups_of(files):
-        kept.append([tokens for tokens in lists if next(row) % modulus])
-    line = packs.token_line(kept, pack)
+    row = itertools.count()
+    passing = [[[r for r, _ in enumerate(lists) if next(row) % modulus] for lists in of_file] for of_file in files]
+    kept = [
+        [[lists[r] for r in rows] for lists, rows in zip(of_file, of_groups, strict=True)]
+        for of_file, of_groups in zip(files, passing, strict=True)
+    ]
+    wanted = model(kept, pack, (SEED, 0) if shuffle else None)
     rows = [r for r in range(sum(map(len, groups_of(files)))) if r % modulus]
     options = {"pack": pack_of(pack), "batch_size": 2, "filters": pc.field("row").isin(rows or [-1])}
-    if not line:
+    if not wanted.pieces:
         with pytest.raises(shardline.ShardlineValueError, match="no token"):
             StructuredDataset(path, **options)
         return
-    dataset = StructuredDataset(path, **options, **SHUFFLES[shuffle])
+    dataset = StructuredDataset(path, **options, **seeded(shuffle))
     found = sorted(ids for batch in dataset for ids in batch["input_ids"].tolist())
-    blocks = [packs.block(line, n, pack) for n in range(-(-len(line) // pack.seq_len))]
-    assert found == sorted(block.input_ids for block in blocks)
+    assert found == sorted(block.input_ids for block in wanted.blocks)
     # Rows are numbered among all of their row group.
-    numbers = [[r for r, _ in enumerate(lists)] for lists in groups_of(files)]
-    row = itertools.count()
-    numbers = [[r for r in of_group if next(row) % modulus] for of_group in numbers]
-    pieces = sorted(
-        (group, numbers[group][r], a, b) for block in blocks for group, r, a, b in packs.pieces(block.tokens)
-    )
+    numbers = [rows for of_groups in passing for rows in of_groups]
+    pieces = sorted((p.group, numbers[p.group][p.row], p.start, p.end) for each in wanted.pieces for p in each)
     places = {(f"{n:03}.parquet", g): i for i, (n, g) in enumerate(places_of(files))}
-    listed = [piece for step in range(len(dataset)) for piece in dataset.rows_at(step)]
+    listed = [piece for step in range(len(dataset)) for piece in dataset.rows_at(step, epoch=0)]
     assert sorted((places[name, group], *rest) for name, group, *rest in listed) == pieces
 
 
@@ -186,15 +209,16 @@ def test_lists_of_one_size_are_documents(tmp_path):
         assert epoch_of(tmp_path, pack=pack, batch_size=2) == [[8, 1, 2], [8, 3, 4]]
 
 
-def test_the_order_of_sequences_is_that_of_rows(many):
+@MODES
+def test_the_order_of_sequences_is_that_of_rows(many, mode):
     """What docs/order.md says of rows holds for sequences: M = N, and their decoded bytes are those of their tokens."""
     path, files = many
-    pack = packs.Pack(32)
-    counts = packs.sequences(groups_of(files), pack)
+    pack = packs.Pack(32, mode)
+    wanted = model(files, pack, (5, 1))
     metas = [pq.read_metadata(path / f"{n:03}.parquet") for n in range(3)]
     places = [(n, g) for n, meta in enumerate(metas) for g in range(meta.num_row_groups)]
     groups: list[list[spec.Group]] = [[] for _ in metas]
-    for (n, g), count in zip(places, counts, strict=True):
+    for (n, g), count in zip(places, wanted.counts, strict=True):
         groups[n].append(spec.Group(count, metas[n].row_group(g).total_byte_size, count * 32 * 4, count))
     settings = spec.Settings(shuffle=True, seed=5, buffer_bytes=4000, strands=3, split_bytes=9000)
     dataset = StructuredDataset(
@@ -209,12 +233,11 @@ def test_the_order_of_sequences_is_that_of_rows(many):
         num_shards=2,
     )
     line = spec.line(groups, settings, 1, spec.resolve(groups, settings, 2))
-    starts = np.cumsum([0, *counts])
-    tokens = packs.token_line(groups_of(files), pack)
+    starts = np.cumsum([0, *wanted.counts])
     dataset.set_epoch(1)
     for batch, positions in zip(dataset, spec.batches(len(line), 2, 4, False), strict=True):
         numbers = [int(starts[line[p][0]] + line[p][1]) for p in positions]
-        check(batch, [packs.block(tokens, number, pack) for number in numbers], pack)
+        check(batch, [wanted.blocks[number] for number in numbers], pack)
 
 
 def test_one_pack_is_pinned(tmp_path):

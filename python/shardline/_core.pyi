@@ -174,6 +174,11 @@ class Plan:
         """The same whose rows are packed sequences, with the tokens of each row group counted that `rule` names.
         `sequences`: of each bundle, where documents are packed whole."""
     @property
+    def uncounted(self) -> tuple[list[int], list[int]] | None:
+        """(tokens of each row group, bundles whose sequences are to be counted); None where all are."""
+    def with_counted(self, sequences: Sequence[int]) -> Plan:
+        """The same, with the sequences of the bundles that were to be counted."""
+    @property
     def tokens(self) -> tuple[str, str, int, int] | None:
         """(rule, digest of the counts as 32 hex digits, tokens of all, sequences of all); None where rows are rows."""
     @property

@@ -1,7 +1,7 @@
 """Files of documents, and what packed sequences of them must be."""
 
 import itertools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,7 @@ import torch
 from hypothesis import strategies as st
 
 from shardline import Pack, StructuredDataset
-from support import packs
+from support import fits, packs
 
 TYPES = [pa.int32(), pa.int64(), pa.uint16(), pa.uint8(), pa.int8()]
 SHUFFLES: list[dict[str, Any]] = [
@@ -38,33 +38,74 @@ def documents(draw):
     return files, draw(st.sampled_from(TYPES)), draw(st.integers(0, 3))
 
 
-def settings_of():
+def settings_of(mode):
     """The settings of a pack."""
     draw_ids = st.one_of(st.none(), st.integers(100, 110))
+    aligned = st.integers(1, 8).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, 6).map(lambda k: n * k)))
+    lengths = st.one_of(st.integers(1, 9), st.sampled_from([16, 64, 1000])).map(lambda length: (1, length))
     return st.builds(
-        packs.Pack,
-        seq_len=st.one_of(st.integers(1, 9), st.sampled_from([16, 64, 1000])),
+        lambda sizes, **more: packs.Pack(sizes[1], align=sizes[0], **more),
+        lengths,
+        mode=st.just(mode),
         bos=draw_ids,
         eos=draw_ids,
         labels=st.sampled_from([None, "next", "input"]),
         extra_token=st.booleans(),
+        long=st.sampled_from(["split", "truncate", "drop"] if mode == "fit" else ["split"]),
     ).map(lambda pack: pack._replace(extra_token=pack.extra_token and pack.labels == "next"))
 
 
-def write(folder, files, kind=None, how=0):
-    """Writes the files; a column beside the lists numbers the rows of all of them. `how`: one of several writers."""
+class Model(NamedTuple):
+    """What an epoch must be made of."""
+
+    counts: list[int]
+    """The sequences of each row group."""
+    pieces: list[list[packs.Piece]]
+    """Of each sequence."""
+    blocks: list[packs.Block]
+
+
+def model(files, pack, draw=None, beside=None):
+    """`draw`: the seed and the epoch, where documents are shuffled. `beside`: what other columns have."""
+    groups = groups_of(files)
+    if pack.mode == "fit":
+        counts, pieces = fits.sequences(files, pack, draw)
+    else:
+        counts, pieces = packs.sequences(groups, pack)
+    return Model(counts, pieces, [packs.block(groups, each, pack, beside) for each in pieces])
+
+
+def beside_of(files):
+    """Other columns of the same rows, as `write` writes them."""
+    row = itertools.count()
+    rows = [[next(row) for _ in lists] for lists in groups_of(files)]
+    values = [
+        [[(3 * token + number) % 120 for token in tokens or []] for tokens, number in zip(lists, numbers, strict=True)]
+        for lists, numbers in zip(groups_of(files), rows, strict=True)
+    ]
+    return packs.Beside(rows, values, [[7 * number % 6 for number in numbers] for numbers in rows])
+
+
+def write(folder, files, kind=None, how=0, *, beside=False):
+    """Writes the files; a column beside the lists numbers the rows of all of them. `how`: one of several writers.
+    `beside`: with the columns of `beside_of`, and the lists' lengths."""
     kind = pa.int32() if kind is None else kind
     of_lists = (pa.large_list if how == 1 else pa.list_)(kind)
-    schema = pa.schema([("row", pa.int64()), ("ids", of_lists)])
+    fields = [("row", pa.int64()), ("ids", of_lists)]
+    if beside:
+        fields += [("values", pa.list_(pa.int8())), ("prompt", pa.int32()), ("length", pa.int32())]
+    schema = pa.schema(fields)
     options = {"use_dictionary": how != 2, "data_page_version": "2.0" if how == 3 else "1.0", "data_page_size": 64}
-    row = 0
+    others = zip(*beside_of(files), strict=True)
     for number, groups in enumerate(files):
         with pq.ParquetWriter(folder / f"{number:03}.parquet", schema, **options) as writer:
             for lists in groups:
-                rows = pa.array(range(row, row + len(lists)), pa.int64())
-                row += len(lists)
-                table = pa.table({"row": rows, "ids": pa.array(lists, of_lists)}, schema=schema)
-                writer.write_table(table, row_group_size=max(1, len(lists)))
+                rows, values, prompts = next(others)
+                columns = {"row": rows, "ids": lists}
+                if beside:
+                    columns |= {"values": values, "prompt": prompts, "length": [len(each or []) for each in lists]}
+                arrays = [pa.array(columns[field.name], field.type) for field in schema]
+                writer.write_table(pa.table(arrays, schema=schema), row_group_size=max(1, len(lists)))
     return folder
 
 
@@ -80,7 +121,8 @@ def numbered(folder, sizes):
 
 def pack_of(pack, **more):
     """The same settings, as shardline takes them."""
-    return Pack("ids", mode="wrap", **pack._asdict(), **more)
+    given = {name: value for name, value in pack._asdict().items() if value != pack._field_defaults.get(name)}
+    return Pack("ids", **{"mode": "wrap", **given, **more})
 
 
 def groups_of(files):
@@ -101,9 +143,15 @@ def check(batch, blocks, pack):
     assert batch["cu_seqlens"].dtype == torch.int32
     assert borders[-1] == len(blocks) * pack.seq_len
     assert batch["max_seqlen"] == max(b - a for a, b in itertools.pairwise(borders))
-    assert batch["num_tokens"] == sum(len(block.tokens) for block in blocks)
+    assert batch["num_tokens"] == sum(block.num_tokens for block in blocks)
     assert batch["input_ids"].dtype == torch.int64
     assert batch["position_ids"].dtype == torch.int32
+    assert ("segment_lengths" in batch) == (pack.align > 1)
+    if pack.align > 1:
+        assert batch["segment_lengths"].tolist() == [length for block in blocks for length in block.lengths]
+    if "values" in batch:
+        assert batch["values"].tolist() == [block.along for block in blocks]
+        assert batch["row"].tolist() == [number for block in blocks for number in block.meta]
 
 
 def order_of(dataset, files, counts, epoch):

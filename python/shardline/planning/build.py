@@ -141,6 +141,15 @@ def with_tokens(plan: Plan, settings: Settings, share: Share) -> Plan:
     return plan
 
 
+def recounted(plan: Plan, settings: Settings) -> Plan:
+    """The plan of some of a plan's files, with the sequences counted of those bundles that came to be by it."""
+    if plan.uncounted is None or settings.pack is None:
+        return plan
+    tokens, bundles = plan.uncounted
+    count = _count_of("sequences", plan, settings.pack.projection(plan), settings, tokens)
+    return plan.with_counted(count(bundles, False))
+
+
 def _count_of(
     what: str, plan: Plan, projection: Projection, settings: Settings, tokens: list[int] | None = None
 ) -> CountPart:

@@ -6,6 +6,7 @@ from typing import Any
 from shardline._core import ORDER_VERSION, Legs, Plan
 from shardline.errors import ShardlineValueError
 from shardline.options.pack import PACK_KEYS
+from shardline.planning.build import recounted
 from shardline.planning.epoch_order import EpochOrder
 from shardline.planning.shuffle import Shuffle
 from shardline.planning.source import Source, describe_source, source_of
@@ -103,6 +104,8 @@ def resume(
     plan, added, file_differences = match_files(saved.files, *candidates, settings.row_filter, left_out)
     if plan is None:
         raise mismatch(differences + file_differences)
+    if not differences:
+        plan = recounted(plan, settings)
     if is_known and (plan is not order.plan or seed != order.seed or rows.shuffle != order.shuffle):
         order = _order_of(saved, plan, settings, seed)
     if order.plan is plan:

@@ -195,6 +195,18 @@ impl Plan {
     }
 
     #[getter]
+    fn uncounted(&self) -> Option<(Vec<u64>, Vec<usize>)> {
+        let line = self.0.token_line().filter(|line| !line.uncounted().is_empty())?;
+        Some((line.tokens().to_vec(), line.uncounted().to_vec()))
+    }
+
+    fn with_counted(&self, sequences: Vec<u64>) -> PyResult<Self> {
+        let Some(line) = self.0.token_line() else { return Ok(Self(Arc::clone(&self.0))) };
+        let made = line.with_counted(&sequences).and_then(|line| self.0.with_token_line(line));
+        Ok(Self(Arc::new(made.or_raise()?)))
+    }
+
+    #[getter]
     fn tokens(&self) -> Option<(&str, String, u64, u64)> {
         let line = self.0.token_line()?;
         Some((line.rule(), format!("{:032x}", line.digest()), line.num_tokens(), line.num_sequences()))

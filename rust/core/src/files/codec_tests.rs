@@ -26,7 +26,8 @@ fn refused(bytes: &[u8]) -> String {
 
 /// Plans with all that a plan may have beside its footers, or without.
 fn any_full_plan() -> impl Strategy<Value = Plan> {
-    (any_plan(), any::<[bool; 4]>()).prop_map(|(mut plan, [with_tags, with_passing, with_partitions, with_tokens])| {
+    (any_plan(), any::<[bool; 5]>()).prop_map(|(mut plan, with)| {
+        let [with_tags, with_passing, with_partitions, with_tokens, with_bundles] = with;
         if with_tags {
             plan = plan.clone().with_tags(plan.files().map(|file| format!("tag of {}", file.name)).collect()).unwrap();
         }
@@ -42,7 +43,13 @@ fn any_full_plan() -> impl Strategy<Value = Plan> {
         }
         if with_tokens {
             let tokens = plan.group_rows().iter().map(|rows| rows % 1000 * 7).collect();
-            plan = plan.with_token_line(TokenLine::new("a pack".to_owned(), 64, 4, tokens).unwrap()).unwrap();
+            let mut line = TokenLine::new("a pack".to_owned(), 64, 4, tokens).unwrap();
+            if with_bundles {
+                let bundles = bundles(&plan, line.tokens(), 64);
+                let counts = bundles.iter().map(|bundle| bundle.groups.len() as u64 * 3).collect();
+                line = line.with_bundles(bundles, counts).unwrap();
+            }
+            plan = plan.with_token_line(line).unwrap();
         }
         plan
     })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_array::UInt32Array;
 use arrow_select::take::take_record_batch;
 
+use super::bundles::bundles;
 use super::plan::{Plan, PlanParts};
 use super::row_counts::SelectedRows;
 use crate::{Error, Result};
@@ -48,9 +49,11 @@ impl Plan {
         selected.passing = passing;
         selected.source = self.source.clone();
         selected.table = self.table.clone();
-        let of_files: Vec<_> = files.iter().map(|&f| self.groups(f)).collect();
-        let line = self.token_line().map(|line| line.select(&of_files)).transpose()?;
-        selected.token_line = line.map(Arc::new);
+        if let Some(line) = self.token_line() {
+            let of_files: Vec<usize> = files.iter().flat_map(|&f| self.groups(f)).collect();
+            let line = line.select(&of_files, |tokens| bundles(&selected, tokens, line.seq_len()))?;
+            selected.token_line = Some(Arc::new(line));
+        }
         selected.with_tags(tags)
     }
 }

@@ -31,6 +31,8 @@ pub struct TokenLine {
 struct Fitted {
     bundles: Vec<Bundle>,
     counts: Vec<u64>,
+    /// The bundles that came to be when files were left out, and whose sequences are not counted yet.
+    uncounted: Vec<usize>,
 }
 
 impl TokenLine {
@@ -79,7 +81,7 @@ impl TokenLine {
         if decoded.iter().try_fold(0_u64, |sum, &bytes| sum.checked_add(bytes)).is_none() {
             return Err(Error::Argument("the bundles have more sequences than can be counted".to_owned()));
         }
-        Ok(Self { sequences, decoded, fitted: Some(Fitted { bundles, counts }), ..self })
+        Ok(Self { sequences, decoded, fitted: Some(Fitted { bundles, counts, uncounted: Vec::new() }), ..self })
     }
 
     /// A bundle and the sequences that it fills.
@@ -91,7 +93,7 @@ impl TokenLine {
     /// The bundles that begin in a row group: their numbers, and the sequences of each.
     pub fn bundles_of(&self, group: usize) -> impl Iterator<Item = (usize, u64)> {
         let fitted = self.fitted.iter();
-        fitted.flat_map(move |Fitted { bundles, counts }| {
+        fitted.flat_map(move |Fitted { bundles, counts, .. }| {
             let first = bundles.partition_point(|bundle| bundle.groups.start < group);
             let of_group = bundles[first..].iter().take_while(move |bundle| bundle.groups.start == group);
             of_group.zip(&counts[first..]).zip(first..).map(|((_, &count), number)| (number, count))
@@ -187,24 +189,50 @@ impl TokenLine {
         at(tokens.start)..at(tokens.end)
     }
 
-    /// The line of some of its row groups only, which are all of some files.
-    pub(super) fn select(&self, groups: &[Range<usize>]) -> Result<Self> {
-        let tokens = groups.iter().flat_map(|groups| &self.tokens[groups.clone()]).copied().collect();
+    /// The line of some of its row groups only, given by ascending number, which are these bundles. The sequences of
+    /// those bundles that it has not are to be counted: [`uncounted`](Self::uncounted).
+    pub(super) fn select(&self, groups: &[usize], bundles: impl FnOnce(&[u64]) -> Vec<Bundle>) -> Result<Self> {
+        let tokens: Vec<u64> = groups.iter().map(|&group| self.tokens[group]).collect();
         let selected = Self::new(self.rule.clone(), self.seq_len, self.width, tokens)?;
-        let Some(Fitted { bundles, counts }) = &self.fitted else { return Ok(selected) };
-        let (mut kept, mut kept_counts, mut before) = (Vec::new(), Vec::new(), 0);
-        for groups in groups {
-            let first = bundles.partition_point(|bundle| bundle.groups.start < groups.start);
-            let of_file = bundles[first..].iter().zip(&counts[first..]);
-            for (bundle, &count) in of_file.take_while(|(bundle, _)| bundle.groups.start < groups.end) {
-                let moved = |group: usize| group - groups.start + before;
-                let moved = moved(bundle.groups.start)..moved(bundle.groups.end);
-                kept.push(Bundle { groups: moved, rows: bundle.rows.clone() });
-                kept_counts.push(count);
-            }
-            before += groups.len();
+        let Some(own) = &self.fitted else { return Ok(selected) };
+        let bundles = bundles(&selected.tokens);
+        // A bundle begins and ends with tokens: where these are as many, no row group between them is left out.
+        let tokens = |line: &Self, groups: &Range<usize>| line.starts[groups.end] - line.starts[groups.start];
+        let same = |bundle: &Bundle| {
+            let groups_here = groups[bundle.groups.start]..groups[bundle.groups.end - 1] + 1;
+            let first = own.bundles.partition_point(|own| own.groups.start < groups_here.start);
+            let of_group = own.bundles[first..].iter().take_while(|own| own.groups.start == groups_here.start);
+            let is_same = |own: &Bundle| own.groups == groups_here && own.rows == bundle.rows;
+            let found = of_group.zip(first..).find(|(own, _)| is_same(own)).map(|(_, number)| number);
+            found.filter(|_| tokens(self, &groups_here) == tokens(&selected, &bundle.groups))
+        };
+        let counted: Vec<Option<usize>> =
+            bundles.iter().map(|bundle| same(bundle).filter(|number| !own.uncounted.contains(number))).collect();
+        let counts = counted.iter().map(|number| number.map_or(0, |number| own.counts[number])).collect();
+        let mut made = selected.with_bundles(bundles, counts)?;
+        if let Some(fitted) = &mut made.fitted {
+            fitted.uncounted = counted.iter().zip(0..).filter(|(known, _)| known.is_none()).map(|(_, n)| n).collect();
         }
-        selected.with_bundles(kept, kept_counts)
+        Ok(made)
+    }
+
+    /// The bundles whose sequences are to be counted before any is read.
+    pub fn uncounted(&self) -> &[usize] {
+        self.fitted.as_ref().map_or(&[], |fitted| &fitted.uncounted)
+    }
+
+    /// The same, with the sequences of the bundles that were not counted yet.
+    ///
+    /// # Errors
+    /// Not a count for each.
+    pub fn with_counted(&self, sequences: &[u64]) -> Result<Self> {
+        let line = self.clone();
+        let Some(Fitted { bundles, mut counts, uncounted }) = line.fitted else { return Ok(line) };
+        if uncounted.len() != sequences.len() {
+            return Err(Error::Argument("the counts of sequences do not fit the bundles".to_owned()));
+        }
+        uncounted.iter().zip(sequences).for_each(|(&number, &count)| counts[number] = count);
+        Self { fitted: None, ..line }.with_bundles(bundles, counts)
     }
 
     /// XXH3-128 over the counts, eight little-endian bytes each.
