@@ -75,8 +75,8 @@ def test_what_sources_cannot_be(paths, tmp_path):
         DataLoader(Mixture({"web": Source(paths["web"]), "few": Source(paths["few"], epochs=1)}), num_shards=4)
     with pytest.raises(VALUE, match="is never reached: a source has weight 0"):
         DataLoader(mixture(paths, {"web": 1, "code": 0}, stop="all"), batch_size=4)
-    with pytest.raises(VALUE, match="ends before each of 1 ranks has a batch of 64 rows"):
-        DataLoader(mixture(paths, stop="first"), batch_size=64, drop_last=True)
+    with pytest.raises(VALUE, match="ends before each of 1 ranks has a batch of 128 rows"):
+        DataLoader(mixture(paths, stop="first"), batch_size=128, drop_last=True)
     with pytest.raises(VALUE, match="ends the mixture before its first batch"):
         DataLoader(mixture(paths, rows=3), batch_size=64)
     with pytest.raises(VALUE, match="give pack= too"):

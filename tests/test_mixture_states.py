@@ -61,6 +61,7 @@ def test_workers_and_threads_change_nothing(paths):
         assert found == expected
 
 
+@pytest.mark.filterwarnings("ignore:.set_vital:UserWarning")
 def test_under_torchs_own_loaders(paths):
     mixed = mixture(paths, batches=13)
     expected = [rows_of(batch) for batch in DataLoader(mixed, **GIVEN)]
