@@ -222,6 +222,30 @@ def test_a_version_whose_log_was_cleaned(path):
         read(path, version=1)
 
 
+def test_checkpoints_that_are_cut_short_or_gone(path):
+    DeltaTable(path).create_checkpoint()
+    delta.log_file(path, 0).unlink()
+    (checkpoint,) = (path / "_delta_log").glob("*.checkpoint.parquet")
+    whole = checkpoint.read_bytes()
+    for cut in (whole[:-10], whole[:100], b""):
+        checkpoint.write_bytes(cut)
+        with pytest.raises(ShardlineValueError, match=f"{path}: the Delta table cannot be read: .*(Parquet|heckpoint)"):
+            read(path)
+    checkpoint.unlink()
+    with pytest.raises(ShardlineValueError, match=f"{path}: the Delta table cannot be read"):
+        read(path)
+
+
+def test_a_table_without_rows(tmp_path):
+    none = table(0, 1).slice(0, 0)
+    write_deltalake(tmp_path / "t", none)
+    with pytest.raises(ShardlineFileNotFoundError, match="version 0 of the Delta table .* has no file"):
+        read(tmp_path / "t")
+    delta.add_file(tmp_path / "t", "x.parquet", none)
+    with pytest.raises(ShardlineValueError, match="1 file under .* hold no row"):
+        read(tmp_path / "t")
+
+
 def test_files_that_are_gone_or_other_ones(path):
     first, second = files_of(path)
     with pytest.raises(FileChangedError, match=r"says 20: the file was written over"):
@@ -246,8 +270,13 @@ def test_deletes_that_cannot_be_read(path):
             ShardlineValueError, match="a deletion vector of version 3 of the Delta table cannot be read"
         ):
             read(path)
+    delta.delete(path, {second: range(0, 10, 2)}, inline=False)
+    (other,) = set(path.glob("deletion_vector_*.bin")) - {vector}
+    shutil.copy(other, vector)
+    with pytest.raises(ShardlineValueError, match="a deletion vector of version 4 of the Delta table cannot be read"):
+        read(path)
     vector.unlink()
-    with pytest.raises(ShardlineValueError, match="a deletion vector of version 3"):
+    with pytest.raises(ShardlineValueError, match="a deletion vector of version 4"):
         read(path)
     delta.delete(path, {first: range(20), second: range(10)})
     with pytest.raises(ShardlineValueError, match="all 30 rows in 2 files .* were deleted"):
