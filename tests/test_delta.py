@@ -3,8 +3,6 @@
 import datetime
 import json
 import os
-import shutil
-import sys
 from decimal import Decimal
 
 import numpy as np
@@ -14,8 +12,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from support import delta, ids
 
-import shardline
-from shardline import FileChangedError, ShardlineFileNotFoundError, ShardlineValueError, StructuredDataset
+from shardline import ShardlineValueError, StructuredDataset
 
 
 def table(start, stop):
@@ -35,13 +32,16 @@ def wanted(path, version=None):
     return sorted(found.to_pylist(), key=lambda row: row["i"])
 
 
-@pytest.fixture
-def path(tmp_path):
-    """Two files of 20 and 10 rows."""
-    path = tmp_path / "db" / "a table"
+def two_files(path):
+    """A table of two files of 20 and 10 rows."""
     write_deltalake(path, table(0, 20))
     write_deltalake(path, table(20, 30), mode="append")
     return path
+
+
+@pytest.fixture
+def path(tmp_path):
+    return two_files(tmp_path / "db" / "a table")
 
 
 def files_of(path):
@@ -193,101 +193,3 @@ def test_the_line_is_that_of_the_same_files(path, shuffle):
     assert ids(of_table) == ids(plain)
     assert of_table.plan.digest == plain.plan.digest
     assert of_table.plan.decoded_bytes == plain.plan.decoded_bytes
-
-
-def test_what_is_not_there(path, tmp_path, monkeypatch):
-    with pytest.raises(ShardlineValueError, match="has no version 7; its newest is 1"):
-        read(path, version=7)
-    with pytest.raises(ShardlineFileNotFoundError, match="no Delta table here"):
-        read(path.parent)
-    for _ in range(2):
-        write_deltalake(path, table(30, 31), mode="append")
-    gap = tmp_path / "gap"
-    shutil.copytree(path, gap)
-    delta.log_file(gap, 1).unlink()
-    with pytest.raises(ShardlineValueError, match=f"{gap}: .* cannot be read"):
-        read(gap)
-    monkeypatch.setitem(sys.modules, "deltalake", None)
-    with pytest.raises(shardline.ShardlineImportError, match=r'pip install "shardline\[delta\]"'):
-        read(path)
-
-
-def test_a_version_whose_log_was_cleaned(path):
-    write_deltalake(path, table(30, 31), mode="append")
-    DeltaTable(path).create_checkpoint()
-    for version in range(2):
-        delta.log_file(path, version).unlink()
-    assert len(read(path)) == 31
-    with pytest.raises(ShardlineValueError, match="version 1 of the Delta table cannot be read any more"):
-        read(path, version=1)
-
-
-def test_files_that_are_gone_or_other_ones(path):
-    first, second = files_of(path)
-    with pytest.raises(FileChangedError, match=r"says 20: the file was written over"):
-        shutil.copy(path / second, path / first)
-        read(path)
-    (path / first).unlink()
-    with pytest.raises(FileChangedError, match=rf"{first}.* version 1 of the Delta table .*VACUUM"):
-        read(path)
-
-
-def test_deletes_that_cannot_be_read(path):
-    first, second = files_of(path)
-    delta.delete(path, {first: [20]})
-    with pytest.raises(ShardlineValueError, match="mask length 21 exceeds numRecords 20"):
-        read(path)
-    delta.delete(path, {first: [1]}, inline=False)
-    (vector,) = path.glob("deletion_vector_*.bin")
-    whole = vector.read_bytes()
-    for damaged in (whole[:-1] + bytes([whole[-1] ^ 1]), whole[:-6], b""):
-        vector.write_bytes(damaged)
-        with pytest.raises(
-            ShardlineValueError, match="a deletion vector of version 3 of the Delta table cannot be read"
-        ):
-            read(path)
-    vector.unlink()
-    with pytest.raises(ShardlineValueError, match="a deletion vector of version 3"):
-        read(path)
-    delta.delete(path, {first: range(20), second: range(10)})
-    with pytest.raises(ShardlineValueError, match="all 30 rows in 2 files .* were deleted"):
-        read(path)
-
-
-def test_tables_that_are_refused_by_name(path, tmp_path):
-    files = files_of(path)
-    clone = tmp_path / "clone"
-    shutil.copytree(path, clone)
-    add = delta.live(clone)[files[0]]
-    delta.commit(clone, {"add": {**add, "path": f"file://{path}/{files[0]}"}})
-    with pytest.raises(ShardlineValueError, match="shallow clone"):
-        read(clone)
-    meta = delta.entry(path, "metaData")
-    odd = tmp_path / "odd"
-    shutil.copytree(path, odd)
-    delta.commit(odd, delta.protocol(odd, "futureFeature"))
-    with pytest.raises(ShardlineValueError, match="futureFeature"):
-        read(odd)
-    delta.commit(path, *({"remove": {"path": file, "dataChange": True}} for file in files))
-    with pytest.raises(ShardlineFileNotFoundError, match="version 2 of the Delta table .* has no file"):
-        read(path)
-    assert meta["partitionColumns"] == []
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"format": None, "version": 1}, "version= is for tables"),
-        ({"format": "parquet", "timestamp": "2024-01-01T00:00:00Z"}, "timestamp= is for tables"),
-        ({"version": 1, "timestamp": "2024-01-01T00:00:00Z"}, "two ways to say one thing"),
-        ({"timestamp": "2024-01-01"}, "no time zone"),
-        ({"timestamp": "yesterday"}, "no time in ISO 8601"),
-        ({"partitioning": "hive"}, "partitioning= has no meaning for a table"),
-        ({"missing_columns": "null"}, "missing_columns= has no meaning for a table"),
-    ],
-)
-def test_arguments_that_do_not_go_together(path, options, words):
-    with pytest.raises(ShardlineValueError, match=words):
-        read(path, **options)
-    with pytest.raises(ShardlineValueError, match="one directory"):
-        StructuredDataset([path, path], format="delta")

@@ -123,7 +123,9 @@ def test_planning_reads_no_data_but_the_keys_of_equality_deletes(big):
             assert stop == file.size, "for the end of the file"
             assert stop - start <= 64 << 10
         dataset, asked = read_of(big.current)
-        assert sum(stop - start for start, stop in asked) < of_keys + (2 << 20) < file.size / 2, "of the key column"
+        assert sum(stop - start for start, stop in asked) < 1.1 * of_keys + (64 << 10) < file.size / 3, (
+            "of the key column"
+        )
         store.requests.clear()
         again = StructuredDataset(
             plan=Plan.from_bytes(dataset.plan.to_bytes()),
@@ -133,7 +135,6 @@ def test_planning_reads_no_data_but_the_keys_of_equality_deletes(big):
         )
         found = sorted(row for batch in ids(again) for row in batch)
         assert found == [i for i in range(BIG + 10) if i >= BIG or (i % 2 and i not in (1, 3))]
-        assert all(request.key.endswith(".parquet") for request in store.requests)
         assert {request.key for request in store.requests} <= {
             each.path.removeprefix("s3://bucket/") for each in big.data
         }

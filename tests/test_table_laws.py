@@ -67,7 +67,7 @@ def later(table, at, move):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@examples(45)
+@examples(30)
 @given(
     seeds,
     places,
@@ -98,7 +98,7 @@ def test_coverage_purity_resume_and_equal_steps(tables, kind, seed, place, line,
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@examples(30)
+@examples(20)
 @given(seeds, places, lines, st.lists(st.tuples(st.integers(1, 3), st.integers(1, 6), places), min_size=2, max_size=3))
 def test_ranks_and_batches_may_change(tables, kind, seed, place, line, jobs):
     table = tables(kind, seed)
@@ -126,7 +126,7 @@ def test_ranks_and_batches_may_change(tables, kind, seed, place, line, jobs):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@examples(30)
+@examples(20)
 @given(seeds, places, lines, st.integers(1, 4), st.integers(1, 7), st.integers(0, 2))
 def test_the_order_is_as_specified(tables, kind, seed, place, line, shards, batch, epoch):
     """The order counts rows that are left as it counts rows that pass."""
@@ -155,7 +155,7 @@ def test_the_order_is_as_specified(tables, kind, seed, place, line, shards, batc
 
 
 @pytest.mark.parametrize("kind", TABLES)
-@examples(25)
+@examples(15)
 @given(seeds, places, st.integers(0, 3), st.booleans())
 def test_a_version_that_expired_is_gone_on_with_or_refused(tables, kind, seed, place, steps, shuffle):
     """Never does a run go on with other rows: honesty."""

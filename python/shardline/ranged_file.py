@@ -3,6 +3,7 @@
 import io
 import os
 from abc import abstractmethod
+from typing import Any
 
 
 class RangedFile(io.RawIOBase):
@@ -32,7 +33,7 @@ class RangedFile(io.RawIOBase):
         self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
         return self._at
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any) -> int:
         """Reads as much as the buffer takes and the file has left."""
         end = min(self._size, self._at + len(buffer))
         if end <= self._at:

@@ -89,6 +89,7 @@ def _least_bytes(value: int) -> bytes:
 
 
 def _truncated(value: Any, width: int, kind: pa.DataType) -> Bounds:
+    end: str | bytes | None
     if isinstance(value, str):
         end = value if len(value) < width else _after(value)
     elif isinstance(value, bytes):
