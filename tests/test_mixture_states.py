@@ -51,7 +51,7 @@ def noisy(batch):
 def test_workers_and_threads_change_nothing(paths):
     mixed = mixture(paths, batches=12)
     expected = [rows_of(batch) for batch in DataLoader(mixed, transform=double, **GIVEN)]
-    assert expected[0] != [rows_of(batch) for batch in DataLoader(mixed, **GIVEN)][0]
+    assert expected[0] != rows_of(next(iter(DataLoader(mixed, **GIVEN))))
     for numbers in range(3):
         loader = DataLoader(mixed, transform=double, num_workers=2, **GIVEN, **reading(numbers))
         batches = iter(loader)
@@ -140,7 +140,7 @@ def test_filters_transforms_and_columns_of_a_source(paths):
         return {"i": batch["i"].float()}
 
     bad = {"web": Source(paths["web"], transform=wrong)}
-    with pytest.raises(shardline.ShardlineTypeError, match="transform= of source 'web' made 'i' of another shape or type"):
+    with pytest.raises(shardline.ShardlineTypeError, match="transform= of source 'web' made 'i' of another shape"):
         next(iter(DataLoader(Mixture(bad), batch_size=6)))
 
 

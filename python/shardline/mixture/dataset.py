@@ -77,7 +77,7 @@ class MixtureDataset(StructuredDataset):
         opened, settings, seed, channels = open_sources(mixture, given, ranks)
         of_sources = {i: (each.name, each.transform) for i, each in enumerate(opened) if each.transform is not None}
         if of_sources:
-            settings = replace(settings, transform=SourceTransforms(of_sources, settings.transform))  # type: ignore[arg-type]
+            settings = replace(settings, transform=SourceTransforms(of_sources, settings.transform))
         num_shards = settings.num_shards or ranks.num_ranks
         shuffles = [each.shuffle(num_shards) for each in opened]
         run = MixtureRun.begin(mixture, opened, shuffles, settings)
@@ -255,12 +255,14 @@ class MixtureDataset(StructuredDataset):
     def __repr__(self) -> str:
         settings, context = self._context.settings, self._context
         length = "without an end" if context.legs.is_endless else f"of {len(self):,}"
+        counts = self.mixture.at()
+        sources = [
+            f"{name}: weight {count.weight:g}, {count.rows:,} rows ({count.epochs:.2f} epochs) taken"
+            for name, count in counts.items()
+        ]
         lines = (
             self._where,
-            *(
-                f"{each.name}: {each.plan.num_files:,} files, weight {each_at.weight:g}, {each_at.epochs:.2f} epochs taken"
-                for each, each_at in zip(self._opened, self.mixture.at().values(), strict=False)
-            ),
+            *sources,
             f"batch_size={settings.batch_size:,}{', drop_last' if settings.drop_last else ''}",
             f"rank {settings.rank} of {settings.num_ranks}, {context.num_shards} shards",
             f"epoch {self.epoch}, batch {self.batch_index:,} {length}",
