@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,8 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 import shardline
 from shardline import At, Checkpointer, DataLoader, Mixture, Pack, Ramp, Source
+from shardline.checkpoint.captured_state import check_places
+from shardline.checkpoint.parts import make_parts
 
 
 @pytest.fixture
@@ -230,6 +233,23 @@ def test_a_checkpoint_keeps_the_mixture(paths, tmp_path):
     assert [rows_of(batch) for batch in other] == expected
     assert "a mixture of 2 sources" in shardline.describe(loader.state_dict())
     assert "a mixture" in str(shardline.read_state(tmp_path / "checkpoints"))
+
+
+def test_ranks_with_other_weights_save_nothing(paths, tmp_path):
+    loaders = [DataLoader(mixture(paths, batches=30), rank=rank, num_ranks=2, **GIVEN) for rank in range(2)]
+    for loader in loaders:
+        next(iter(loader))
+
+    def check():
+        places = ({"data": make_parts({"data": loader})["data"].place} for loader in loaders)
+        check_places([SimpleNamespace(plain={"places": place}) for place in places])
+
+    check()
+    loaders[1].set_weights(web=1)
+    with pytest.raises(shardline.CheckpointError, match="'data' has other weights on rank 1 than on rank 0"):
+        check()
+    loaders[0].set_weights(web=1)
+    check()
 
 
 def test_the_state_is_small(tmp_path):

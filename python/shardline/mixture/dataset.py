@@ -1,5 +1,6 @@
 """`MixtureDataset`: a mixture's batches, as `StructuredDataset` has those of one data set."""
 
+import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -105,6 +106,11 @@ class MixtureDataset(StructuredDataset):
     def mixture(self) -> MixtureView:
         """The sources, and what was taken of them."""
         return MixtureView(self._context)
+
+    @property
+    def weights_digest(self) -> str:
+        """Equal where the weights of all batches are: compared over the ranks when a state is saved."""
+        return hashlib.sha256(self._context.run.schedule.encode()).hexdigest()[:16]
 
     def set_weights(
         self, weights: Mapping[str, float] | None = None, /, *, at: int | None = None, **named: float

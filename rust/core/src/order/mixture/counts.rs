@@ -67,7 +67,8 @@ impl Counts {
             while from < until {
                 let weights: Vec<u64> = (0..num_sources)
                     .map(|source| {
-                        let at_cap = spec.caps[source].is_some() && goals[source].is_some_and(|goal| counts[source] >= goal);
+                        let at_cap =
+                            spec.caps[source].is_some() && goals[source].is_some_and(|goal| counts[source] >= goal);
                         if at_cap { 0 } else { spec.schedule[index].1[source] }
                     })
                     .collect();

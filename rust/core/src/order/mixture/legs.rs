@@ -172,7 +172,13 @@ impl MixedLegs {
     ///
     /// # Errors
     /// One without a step.
-    pub fn start(mixture: Arc<MixtureSpec>, ranks: u64, num_shards: u64, batch_size: u64, drop_last: bool) -> Result<Self> {
+    pub fn start(
+        mixture: Arc<MixtureSpec>,
+        ranks: u64,
+        num_shards: u64,
+        batch_size: u64,
+        drop_last: bool,
+    ) -> Result<Self> {
         let spec = LegSpec { num_shards, batch_size, drop_last, delivered: 0, skipped: Vec::new() };
         let legs = Self::new(mixture, ranks, vec![spec])?;
         if legs.num_batches() == 0 {
