@@ -237,7 +237,6 @@ impl Inner {
             let steps = if of.has_run { self.most } else { 1 }.min(of.end - of.step);
             of.run = Some((begin_run(&self.mixing, of.lane, of.step, steps), steps));
         }
-        let lane = of.lane;
         for source in 0..self.sources.len() {
             let missing = self.slots[slot].run.as_ref().map_or(0, |(run, _)| run.missing[source]);
             if missing > 0 && !self.collect(source, slot, timeout)? {
@@ -248,7 +247,6 @@ impl Inner {
         let Some((run, steps)) = of.run.take() else { return Err(Error::internal("a run is gone")) };
         of.step += steps;
         of.has_run = true;
-        debug_assert_eq!(of.lane, lane);
         let run = run.gather(&self.sources[0].projection)?;
         // What was taken makes room, for other sources too.
         self.crew.wake();

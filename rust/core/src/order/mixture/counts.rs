@@ -73,8 +73,8 @@ impl Counts {
                     })
                     .collect();
                 let chain = Chain::new(&weights, &spec.names);
-                for source in 0..num_sources {
-                    is_done[source] |= goals[source].is_some_and(|goal| counts[source] >= goal);
+                for (done, (goal, count)) in is_done.iter_mut().zip(goals.iter().zip(&counts)) {
+                    *done |= goal.is_some_and(|goal| *count >= goal);
                 }
                 let is_over = match spec.stop {
                     Some(Stop::First) => (0..num_sources).any(|source| is_done[source] && spec.rows[source] > 0),
