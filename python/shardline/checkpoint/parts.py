@@ -95,6 +95,14 @@ class Part:
         return f"{self.name}: missing keys, left as they are: {missing}; unexpected keys, not loaded: {unexpected}"
 
     @property
+    def place(self) -> list[Any] | None:
+        """What must be the same on all ranks, as JSON has it: epoch, index of the next batch, weights if mixed."""
+        if self.position is None:
+            return None
+        weights = _weights(self.target)
+        return [*self.position[:2], *([] if weights is None else [weights])]
+
+    @property
     def position(self) -> tuple[int, int, int] | None:
         """(epoch, index of the next batch, batches to come), where the loader knows."""
         one = self.stateful
@@ -104,6 +112,12 @@ class Part:
             if isinstance(epoch, int) and isinstance(index, int) and isinstance(left, int)
             else None
         )
+
+
+def _weights(target: Any) -> str | None:
+    """What stands for the weights of a loader's mixture; None where it reads one data set."""
+    found = getattr(getattr(target, "dataset", target), "weights_digest", None)
+    return found if isinstance(found, str) else None
 
 
 def make_parts(given: dict[str, Any], *, own: bool = False, known: Collection[str] = ()) -> dict[str, Part]:

@@ -1,5 +1,6 @@
 """`MixtureDataset`: a mixture's batches, as `StructuredDataset` has those of one data set."""
 
+import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -77,7 +78,7 @@ class MixtureDataset(StructuredDataset):
         opened, settings, seed, channels = open_sources(mixture, given, ranks)
         of_sources = {i: (each.name, each.transform) for i, each in enumerate(opened) if each.transform is not None}
         if of_sources:
-            settings = replace(settings, transform=SourceTransforms(of_sources, settings.transform))  # type: ignore[arg-type]
+            settings = replace(settings, transform=SourceTransforms(of_sources, settings.transform))
         num_shards = settings.num_shards or ranks.num_ranks
         shuffles = [each.shuffle(num_shards) for each in opened]
         run = MixtureRun.begin(mixture, opened, shuffles, settings)
@@ -105,6 +106,11 @@ class MixtureDataset(StructuredDataset):
     def mixture(self) -> MixtureView:
         """The sources, and what was taken of them."""
         return MixtureView(self._context)
+
+    @property
+    def weights_digest(self) -> str:
+        """Equal where the weights of all batches are: compared over the ranks when a state is saved."""
+        return hashlib.sha256(self._context.run.schedule.encode()).hexdigest()[:16]
 
     def set_weights(
         self, weights: Mapping[str, float] | None = None, /, *, at: int | None = None, **named: float
@@ -255,12 +261,14 @@ class MixtureDataset(StructuredDataset):
     def __repr__(self) -> str:
         settings, context = self._context.settings, self._context
         length = "without an end" if context.legs.is_endless else f"of {len(self):,}"
+        counts = self.mixture.at()
+        sources = [
+            f"{name}: weight {count.weight:g}, {count.rows:,} rows ({count.epochs:.2f} epochs) taken"
+            for name, count in counts.items()
+        ]
         lines = (
             self._where,
-            *(
-                f"{each.name}: {each.plan.num_files:,} files, weight {each_at.weight:g}, {each_at.epochs:.2f} epochs taken"
-                for each, each_at in zip(self._opened, self.mixture.at().values(), strict=False)
-            ),
+            *sources,
             f"batch_size={settings.batch_size:,}{', drop_last' if settings.drop_last else ''}",
             f"rank {settings.rank} of {settings.num_ranks}, {context.num_shards} shards",
             f"epoch {self.epoch}, batch {self.batch_index:,} {length}",

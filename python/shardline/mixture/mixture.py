@@ -61,7 +61,7 @@ class Mixture:
                 f'Mixture() takes sources by name, as in {{"web": Source("web/", weight=0.7)}}, not {sources!r}'
             )
         for name, source in sources.items():
-            if not isinstance(name, str) or not name:
+            if type(name) is not str or name == "":
                 raise ShardlineTypeError(f"a source's name must be text, not {name!r}")
             if not isinstance(source, Source):
                 raise ShardlineTypeError(

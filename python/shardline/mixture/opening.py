@@ -119,14 +119,14 @@ def check_form(sources: Sequence[OpenedSource], read: Sequence[EpochSource]) -> 
     for source, each in zip(sources, read, strict=True):
         if SOURCE_KEY in each.projection.names:
             raise ShardlineValueError(
-                f"source {source.name!r} has a column {SOURCE_KEY!r}, and a mixture's batches have the numbers of their "
-                "rows' sources under this key: leave it out by columns=, or rename it"
+                f"source {source.name!r} has a column {SOURCE_KEY!r}, and a mixture's batches have the numbers of "
+                "their rows' sources under this key: leave it out by columns=, or rename it"
             )
         if len(sources) > 1 and each.projection.unlearned:
             path = each.projection.unlearned[0]
             raise ShardlineTypeError(
-                f"column {path!r} is delivered as codes, which would mean other values in every source: give the values "
-                f"by column_options={{{path!r}: ColumnOptions(encode='codes', vocabulary=[…])}}, or "
+                f"column {path!r} is delivered as codes, which would mean other values in every source: give the "
+                f"values by column_options={{{path!r}: ColumnOptions(encode='codes', vocabulary=[…])}}, or "
                 "ColumnOptions(strings='objects')"
             )
         if source.settings.pack is not None:

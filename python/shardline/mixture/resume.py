@@ -147,8 +147,8 @@ def _weight_differences(entry: SavedMixture, mixture: Mixture, known: set[str]) 
         weights = [event[1] if len(event) == 2 else event[2] for event in asked]
         if name not in known and any(each[number] for each in weights):
             cure = (
-                f"to let it join, give it weight=0 here, load the state, and call set_weights({{{name!r}: …}}); or leave "
-                "it out"
+                f"to let it join, give it weight=0 here, load the state, and call set_weights({{{name!r}: …}}); or "
+                "leave it out"
             )
             found.append(Difference(f"source {name!r}", "not there", "there", cure))
     there = plain_weights(entry.asked, [each.name for each in entry.sources])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import floor
 from typing import Any
 
-from shardline import _core
+from shardline._core import Mixture as CoreMixture
 from shardline.errors import ShardlineValueError
 from shardline.mixture.mixture import Mixture
 from shardline.mixture.opening import OpenedSource
@@ -50,11 +50,11 @@ class MixtureRun:
         """All that decides which source a row is of, as text."""
         return json.dumps([self.saved.schedule, self.saved.end, self.saved.stop])
 
-    def core(self) -> _core.Mixture:
+    def core(self) -> CoreMixture:
         """As the core counts with it."""
         sources = self.saved.sources
         caps = [None if each.epochs is None else floor(exact(each.epochs) * each.rows) for each in sources]
-        return _core.Mixture(
+        return CoreMixture(
             list(self.names),
             [each.rows for each in sources],
             caps,

@@ -47,8 +47,8 @@ def _put(batch: dict[str, Any], rows: Any, made: Any, name: str) -> None:
         part = before[rows]
         if type(value) is not type(before) or value.shape != part.shape or value.dtype != before.dtype:
             raise ShardlineTypeError(
-                f"transform= of source {name!r} made {key!r} of another shape or type, and rows of all sources stand in "
-                f"one batch: {getattr(value, 'dtype', type(value))} {tuple(getattr(value, 'shape', ()))}, for "
+                f"transform= of source {name!r} made {key!r} of another shape or type, and rows of all sources stand "
+                f"in one batch: {getattr(value, 'dtype', type(value))} {tuple(getattr(value, 'shape', ()))}, for "
                 f"{before.dtype} {tuple(part.shape)}"
             )
         before[rows] = value

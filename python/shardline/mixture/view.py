@@ -53,7 +53,7 @@ class MixtureView:
         pack = context.settings.pack
         sources = zip(context.run.saved.sources, legs.taken(batch), weights, strict=True)
         return {
-            source.name: SourceCount(rows, pack and rows * pack.seq_len, rows / source.rows, weight)
+            source.name: SourceCount(rows, None if pack is None else rows * pack.seq_len, rows / source.rows, weight)
             for source, rows, weight in sources
         }
 

@@ -69,8 +69,8 @@ class SavedMixture(NamedTuple):
         columns = json.loads(data.decode("utf-8", "surrogatepass"))
         sources = [SavedSource(*row) for row in zip(*columns, strict=True)]
         for each in sources:
-            counts = (each.rows, each.strands, each.windows)
-            if not isinstance(each.name, str) or not all(isinstance(count, int) and count >= 0 for count in counts):
+            name, digest, *counts = each.name, each.digest, each.rows, each.strands, each.windows
+            if not {type(name), type(digest)} == {str} or {type(count) for count in counts} != {int} or min(counts) < 0:
                 raise ValueError(f"{short(each)} is no source")
         for events in (plain["schedule"], plain["asked"]):
             for event in events:

@@ -257,9 +257,14 @@ impl MixedReader {
             share: Share { rank, num_ranks },
             batches: legs.legs.num_batches(),
         };
-        let reader =
-            py.detach(|| assemble::MixedReader::new(mixed, mixing, num_threads, prefetch_bytes)).or_raise()?;
-        Ok(Self { num_shards: reader.num_slots(), reader: Mutex::new(reader), columns, leaves, pid: std::process::id() })
+        let reader = py.detach(|| assemble::MixedReader::new(mixed, mixing, num_threads, prefetch_bytes)).or_raise()?;
+        Ok(Self {
+            num_shards: reader.num_slots(),
+            reader: Mutex::new(reader),
+            columns,
+            leaves,
+            pid: std::process::id(),
+        })
     }
 
     fn next_run(&self, py: Python<'_>, slot: usize) -> PyResult<Option<Run>> {

@@ -22,8 +22,8 @@ use crate::buffer_pool::Alive;
 use crate::decode::{Leaf, Projection};
 use crate::files::Plan;
 use crate::files::remote::StoreAccess;
-use crate::order::mixture::{MixedLeg, batch_key};
 use crate::order::Order;
+use crate::order::mixture::{MixedLeg, batch_key};
 use crate::schedule::{ChunkSchedule, LaneRows, LeftOut, Share};
 use crate::select::Selector;
 use crate::store::{Note, Totals};
@@ -115,7 +115,8 @@ impl MixedReader {
     pub fn new(sources: Vec<MixedSource>, mixing: Mixing, num_threads: usize, prefetch_bytes: u64) -> Result<Self> {
         let Share { rank, num_ranks } = mixing.share;
         let spec = mixing.leg.spec();
-        if rank >= num_ranks || !spec.num_shards.is_multiple_of(num_ranks) || !spec.delivered.is_multiple_of(num_ranks) {
+        if rank >= num_ranks || !spec.num_shards.is_multiple_of(num_ranks) || !spec.delivered.is_multiple_of(num_ranks)
+        {
             return Err(Error::Argument(format!(
                 "rank {rank} of {num_ranks} cannot go on in a leg of {} shards with {} batches delivered",
                 spec.num_shards, spec.delivered
@@ -236,7 +237,6 @@ impl Inner {
             let steps = if of.has_run { self.most } else { 1 }.min(of.end - of.step);
             of.run = Some((begin_run(&self.mixing, of.lane, of.step, steps), steps));
         }
-        let lane = of.lane;
         for source in 0..self.sources.len() {
             let missing = self.slots[slot].run.as_ref().map_or(0, |(run, _)| run.missing[source]);
             if missing > 0 && !self.collect(source, slot, timeout)? {
@@ -247,7 +247,6 @@ impl Inner {
         let Some((run, steps)) = of.run.take() else { return Err(Error::internal("a run is gone")) };
         of.step += steps;
         of.has_run = true;
-        debug_assert_eq!(of.lane, lane);
         let run = run.gather(&self.sources[0].projection)?;
         // What was taken makes room, for other sources too.
         self.crew.wake();

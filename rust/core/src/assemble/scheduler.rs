@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use arrow_array::ArrayRef;
 
 use super::chunk_builder::ChunkBuilder;
-use super::cursor_decoder::{DecodeAhead, Reading};
 use super::crew::Crew;
+use super::cursor_decoder::{DecodeAhead, Reading};
 use super::cursors::Cursors;
 use super::process::{Quota, Turn};
 use super::state::SchedulerState;

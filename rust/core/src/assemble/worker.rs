@@ -27,7 +27,8 @@ pub(crate) fn work(scheduler: &Scheduler) {
 /// Works for all schedulers of a crew until it is closed: first for the one that is waited for.
 pub(crate) fn work_for_all(crew: &Crew) {
     while let Some((seen, schedulers)) = crew.schedulers() {
-        let job = schedulers.iter().find_map(|scheduler| scheduler.try_job(scheduler.lock()).map(|job| (scheduler, job)));
+        let job =
+            schedulers.iter().find_map(|scheduler| scheduler.try_job(scheduler.lock()).map(|job| (scheduler, job)));
         match job {
             Some((scheduler, (locked, number, job))) => drop(run(scheduler, locked, number, job)),
             None => crew.wait(seen),

@@ -5,7 +5,8 @@
 //! ([`SplitSequence`]). Begun at a place that another key gives, that is a strand. The k strands are read side by side
 //! in T windows, permuted by the key (seed, epoch, window), and the windows end to end are the [`Line`]. k and T are
 //! resolved once a run ([`resolve`]). [`Legs`] cut the line into shards and batches and keep count of what was
-//! delivered; a [`mixture`] has legs of its own. A [`Sample`] takes rows off the line by a key; which rows of a row group stand on it is a [`RowSet`].
+//! delivered; a [`mixture`] has legs of its own. A [`Sample`] takes rows off the line by a key; which rows of a row
+//! group stand on it is a [`RowSet`].
 
 mod interleave;
 mod intervals;

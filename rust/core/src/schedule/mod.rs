@@ -12,8 +12,8 @@ mod left_out;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::order::{GroupSlice, Leg, Line, Order, Window};
 use crate::Result;
+use crate::order::{GroupSlice, Leg, Line, Order, Window};
 use lanes::EpochLines;
 
 pub use chunk_size::ChunkSize;

@@ -67,13 +67,14 @@ impl Counts {
             while from < until {
                 let weights: Vec<u64> = (0..num_sources)
                     .map(|source| {
-                        let at_cap = spec.caps[source].is_some() && goals[source].is_some_and(|goal| counts[source] >= goal);
+                        let at_cap =
+                            spec.caps[source].is_some() && goals[source].is_some_and(|goal| counts[source] >= goal);
                         if at_cap { 0 } else { spec.schedule[index].1[source] }
                     })
                     .collect();
                 let chain = Chain::new(&weights, &spec.names);
-                for source in 0..num_sources {
-                    is_done[source] |= goals[source].is_some_and(|goal| counts[source] >= goal);
+                for (done, (goal, count)) in is_done.iter_mut().zip(goals.iter().zip(&counts)) {
+                    *done |= goal.is_some_and(|goal| *count >= goal);
                 }
                 let is_over = match spec.stop {
                     Some(Stop::First) => (0..num_sources).any(|source| is_done[source] && spec.rows[source] > 0),

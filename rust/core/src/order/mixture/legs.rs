@@ -172,7 +172,13 @@ impl MixedLegs {
     ///
     /// # Errors
     /// One without a step.
-    pub fn start(mixture: Arc<MixtureSpec>, ranks: u64, num_shards: u64, batch_size: u64, drop_last: bool) -> Result<Self> {
+    pub fn start(
+        mixture: Arc<MixtureSpec>,
+        ranks: u64,
+        num_shards: u64,
+        batch_size: u64,
+        drop_last: bool,
+    ) -> Result<Self> {
         let spec = LegSpec { num_shards, batch_size, drop_last, delivered: 0, skipped: Vec::new() };
         let legs = Self::new(mixture, ranks, vec![spec])?;
         if legs.num_batches() == 0 {
@@ -392,9 +398,9 @@ mod tests {
             }
             let taken = legs.taken(total);
             prop_assert_eq!(taken.iter().sum::<u64>(), job_rows);
-            for source in 0..n {
+            for (source, &took) in taken.iter().enumerate() {
                 let mut found = positions(&legs, source);
-                prop_assert_eq!(found.len() as u64, taken[source]);
+                prop_assert_eq!(found.len() as u64, took);
                 let (rest, base) = legs.last().left_over(source);
                 found.extend(rest.ranges().iter().cloned().flatten());
                 found.sort_unstable();
@@ -436,14 +442,12 @@ mod tests {
             for legs in all {
                 let end = legs.at(legs.num_batches()).unwrap();
                 let taken = end.taken(end.delivered_before() + end.num_batches());
-                for source in 0..n {
-                    prop_assert!(spec.caps[source].is_none_or(|cap| taken[source] <= cap));
-                    // Each leg, and each of its lanes, leaves a row over at the most, of what is left and of rounds.
-                    let short = (lanes + other) * 2;
-                    prop_assert!(first || taken[source] + short > goals[source], "{:?} of {:?}", taken, goals);
-                    if first {
-                        prop_assert!(taken[source] <= goals[source]);
-                    }
+                // Each leg, and each of its lanes, leaves a row over at the most, of what is left and of rounds.
+                let short = (lanes + other) * 2;
+                for ((&took, &goal), cap) in taken.iter().zip(&goals).zip(&spec.caps) {
+                    prop_assert!(cap.is_none_or(|cap| took <= cap));
+                    prop_assert!(first || took + short > goal, "{:?} of {:?}", taken, goals);
+                    prop_assert!(!first || took <= goal);
                 }
                 prop_assert!(!first || (0..n).any(|i| taken[i] + 2 * (lanes + other) > goals[i]));
             }

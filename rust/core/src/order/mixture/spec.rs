@@ -47,7 +47,10 @@ impl MixtureSpec {
             "the schedule of a mixture goes forward"
         } else if self.schedule.iter().any(|(_, weights)| {
             weights.len() != sources
-                || weights.iter().try_fold(0_u64, |sum, weight| sum.checked_add(*weight)).is_none_or(|sum| sum >= MAX_WEIGHTS)
+                || weights
+                    .iter()
+                    .try_fold(0_u64, |sum, weight| sum.checked_add(*weight))
+                    .is_none_or(|sum| sum >= MAX_WEIGHTS)
         }) {
             "every source has a weight, and their sum is below 2**62"
         } else if (0..sources).any(|i| self.rows[i] == 0 && self.schedule.iter().any(|(_, weights)| weights[i] > 0)) {
