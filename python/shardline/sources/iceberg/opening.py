@@ -64,6 +64,7 @@ def open_version(root: str, request: TableRequest, storage: Storage | None) -> T
     data = [manifests.data[i] for i in order]
     identity = IdentityPartitions(metadata, manifests)
     by_name = {names[i]: manifests.data[i] for i in order}
+    pruning = Pruning(data, schema, identity)
     return TableVersion(
         root=under,
         source={
@@ -78,7 +79,7 @@ def open_version(root: str, request: TableRequest, storage: Storage | None) -> T
         partitions=partition_batch(data, schema, identity),
         deleted=lambda some: _deleted(Deletes(manifests.deletes, metadata, identity), by_name, some, storage),
         newer=newer_snapshots(metadata, snapshot),
-        may_pass=Pruning(data, schema, identity).may_pass,
+        may_pass=pruning.may_pass if pruning.knows_any else None,
         columns_without_partitions=lambda digest: columns_in_files(metadata, digest),
     )
 

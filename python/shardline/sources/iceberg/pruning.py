@@ -45,6 +45,11 @@ class Pruning:
             spec_id: _fields_of(spec_id, schema, identity) for spec_id in {each.partition.spec_id for each in files}
         }
 
+    @property
+    def knows_any(self) -> bool:
+        """Whether there is a partition by a column."""
+        return any(self._fields.values())
+
     def may_pass(self, row_filter: Filter) -> list[bool]:
         """Of each file: whether a row of it may pass, as far as its partition tells."""
         found = [True] * len(self._files)
