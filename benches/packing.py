@@ -1,106 +1,162 @@
-"""Packed sequences: `python benches/packing.py [--scale 0.2] [--rounds 5] [--threads 2]`.
+"""Packed sequences: `python benches/packing.py [wrap] [fit] [resume] [--scale 0.2] [--rounds 5] [--threads 2]`.
 
-Tokens a second of blocks of (16, 2048) with labels and borders, beside the same lists read without packing and beside
-the loop that people write with pyarrow. Readers take turns in rounds; a turn is an epoch from nothing, and figures are
-medians. The page cache is warm.
+- wrap: tokens a second of blocks of (16, 2048) with labels and borders, beside the same lists read without packing.
+- fit: whole documents in sequences of 2,048 to 32,768, with the count of their lengths; how full they are, and how many
+  documents are cut that need not be.
+- resume: from a state at 90 % of an epoch to the first batch; tokens lost or repeated.
+
+Readers take turns in rounds; a turn is an epoch from nothing, and figures are medians. The page cache is warm. A peer
+that is not installed is left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 import shardline
-from data import DataSet, data_set
-
-LENGTH, BATCH = 2048, 16
-
-
-def lists(data: DataSet, threads: int) -> int:
-    """The lists as they are, as jagged tensors."""
-    loader = shardline.DataLoader(data.directory, columns=["tokens"], batch_size=BATCH * 4, num_threads=threads)
-    return sum(batch["tokens"].values().numel() for batch in loader)
+from data import SPECS, DataSet, Spec, data_set, lists, plain
+from packing_readers import BATCH, Reader, fitted, peers_of, wrapped
 
 
-def packed(**options: Any) -> Callable[[DataSet, int], int]:
-    def run(data: DataSet, threads: int) -> int:
-        pack = shardline.Pack("tokens", seq_len=LENGTH, mode="wrap", **options.get("pack", {}))
-        more = {name: value for name, value in options.items() if name != "pack"}
-        loader = shardline.DataLoader(data.directory, pack=pack, batch_size=BATCH, num_threads=threads, **more)
-        return sum(batch["num_tokens"] for batch in loader)
-
-    return run
+def documents(rows: int, seed: int, _first: int) -> pa.Table:
+    """list<int32> of lognormal lengths, 500 in the median."""
+    random = np.random.default_rng(seed)
+    lengths = np.maximum(1, random.lognormal(np.log(500), 1.0, rows)).astype(np.int64)
+    values = (random.zipf(1.2, int(lengths.sum())) % 50_000).astype(np.int32)
+    return pa.table({"tokens": lists(values, lengths)})
 
 
-def loop(data: DataSet, threads: int) -> int:
-    """By hand: lists to numpy, end to end, cut, with labels and borders."""
-
-    def blocks() -> Iterator[dict[str, torch.Tensor]]:
-        rest, ends = np.empty(0, np.int64), np.empty(0, np.int64)
-        for path in data.paths:
-            for batch in pq.ParquetFile(path).iter_batches(1024, columns=["tokens"], use_threads=threads > 1):
-                column = batch.column(0)
-                ends = np.concatenate([ends, len(rest) + np.diff(column.offsets.to_numpy()).cumsum()])
-                rest = np.concatenate([rest, column.flatten().to_numpy().astype(np.int64)])
-                while len(rest) >= LENGTH * BATCH:
-                    yield block(rest[: LENGTH * BATCH], ends)
-                    rest = rest[LENGTH * BATCH :]
-                    ends = ends[np.searchsorted(ends, LENGTH * BATCH, "right") :] - LENGTH * BATCH
-        if len(rest):
-            yield block(np.concatenate([rest, np.zeros(LENGTH * BATCH - len(rest), np.int64)]), ends)
-
-    def block(tokens: np.ndarray[Any, Any], ends: np.ndarray[Any, Any]) -> dict[str, torch.Tensor]:
-        inside = ends[: np.searchsorted(ends, len(tokens), "left")]
-        borders = np.union1d(inside, np.arange(0, len(tokens) + 1, LENGTH)).astype(np.int32)
-        labels = np.append(tokens[1:], -100)
-        labels[borders[1:] - 1] = -100
-        lengths = np.diff(borders)
-        positions = np.arange(len(tokens)) - np.repeat(borders[:-1], lengths)
-        return {
-            "input_ids": torch.from_numpy(tokens.reshape(BATCH, LENGTH)),
-            "labels": torch.from_numpy(labels.reshape(BATCH, LENGTH)),
-            "position_ids": torch.from_numpy(positions.reshape(BATCH, LENGTH)),
-            "cu_seqlens": torch.from_numpy(borders),
-        }
-
-    return sum(batch["input_ids"].numel() for batch in blocks())
+SPECS["D3l"] = Spec("list<int32>, lognormal lengths, zstd", plain(documents, 60_000, 6_000, compression="zstd"))
 
 
-READERS: dict[str, Callable[[DataSet, int], int]] = {
-    "lists, not packed": lists,
-    "packed": packed(pack={"labels": "next"}),
-    "packed, bos and eos": packed(pack={"labels": "next", "bos": 1, "eos": 2}),
-    "packed, shuffled": packed(pack={"labels": "next"}, shuffle=True),
-    "pyarrow by hand": loop,
-}
+class Turn(NamedTuple):
+    """What a reader delivered in an epoch."""
+
+    seconds: float
+    tokens: int
+    places: int
+    segments: int
+
+
+def turn(reader: Reader, data: DataSet, length: int, threads: int) -> Turn:
+    begin = time.perf_counter()
+    tokens = places = segments = 0
+    for batch in reader(data, length, threads):
+        tokens, places, segments = tokens + batch[0], places + batch[1], segments + batch[2]
+    return Turn(time.perf_counter() - begin, tokens, places, segments)
+
+
+def rounds(
+    readers: dict[str, Reader], data: DataSet, length: int, options: argparse.Namespace
+) -> dict[str, list[Turn]]:
+    """The turns of each reader, which begin with another one in each round."""
+    found: dict[str, list[Turn]] = {name: [] for name in readers}
+    names = list(readers)
+    for number in range(options.rounds):
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            found[name].append(turn(readers[name], data, length, options.threads))
+    return found
+
+
+def rate(turns: list[Turn]) -> float:
+    """Million tokens a second."""
+    return statistics.median(each.tokens / each.seconds for each in turns) / 1e6
+
+
+def lengths_of(data: DataSet) -> np.ndarray:
+    tables = (pq.read_table(path, columns=["tokens"])["tokens"] for path in data.paths)
+    return np.concatenate([np.diff(chunk.offsets.to_numpy()) for table in tables for chunk in table.chunks])
+
+
+def show_wrap(options: argparse.Namespace) -> None:
+    found = rounds({**wrapped(), **peers_of("wrap")}, data_set("D3", options.scale), 2048, options)
+    first = rate(next(iter(found.values())))
+    print("| (16, 2048) blocks | million tokens/s | of the lists' rate |\n|---|---:|---:|")
+    for name, turns in found.items():
+        print(f"| {name} | {rate(turns):,.1f} | {rate(turns) / first:.3f} |")
+
+
+def show_fit(options: argparse.Namespace) -> None:
+    print("| lengths | L | reader | million tokens/s | of the lists' rate | tokens kept | fill | documents cut |")
+    print("|---|---:|---|---:|---:|---:|---:|---:|")
+    for data, words in ((data_set("D3", options.scale), "250 to 750"), (data_set("D3l", options.scale), "lognormal")):
+        lengths = lengths_of(data)
+        for length in (2048, 8192, 32768):
+            found = rounds({**fitted(), **peers_of("fit")}, data, length, options)
+            first = rate(next(iter(found.values())))
+            whole = int((-(-lengths // length)).sum())  # pieces, if only longer documents are cut
+            for name, turns in list(found.items())[1:]:
+                last = turns[-1]
+                kept, fill = last.tokens / int(lengths.sum()), last.tokens / last.places
+                cut = f"{last.segments - whole:,}" if kept == 1 and last.segments else "–"
+                print(
+                    f"| {words} | {length:,} | {name} | {rate(turns):,.1f} | {rate(turns) / first:.3f} | {kept:.2%} | "
+                    f"{fill:.2%} | {cut} |"
+                )
+
+
+def counted(batch: dict[str, Any]) -> torch.Tensor:
+    """How often a batch has each token."""
+    return torch.bincount(batch["input_ids"][batch["segment_ids"] > 0], minlength=50_000)
+
+
+def show_resume(options: argparse.Namespace) -> None:
+    print("| resume at 90 % | ms to the first batch | bytes of the state | tokens lost | repeated |")
+    print("|---|---:|---:|---:|---:|")
+    data = data_set("D3", options.scale)
+    for mode in ("wrap", "fit"):
+        for shuffle in (False, True):
+            pack = shardline.Pack("tokens", seq_len=2048, mode=mode, labels="next")
+            more = {"pack": pack, "batch_size": BATCH, "num_threads": options.threads, "shuffle": shuffle}
+            first = shardline.StructuredDataset(data.directory, **more, **({"shuffle_seed": 1} if shuffle else {}))
+            stop, state, counts = len(first) * 9 // 10, {}, []
+            for step, batch in enumerate(first, start=1):
+                counts.append(counted(batch))
+                if step == stop:
+                    state = json.loads(json.dumps(first.state_dict()))
+                    break
+            times, after = [], []
+            for _ in range(options.rounds):
+                begin = time.perf_counter()
+                again = shardline.StructuredDataset(plan=first.plan, **more)
+                again.load_state_dict(state)
+                batches = iter(again)
+                after = [next(batches)]
+                times.append(time.perf_counter() - begin)
+            after.extend(batches)
+            counts += [counted(each) for each in after]
+            every = torch.zeros(50_000, dtype=torch.int64)
+            for path in data.paths:
+                ids = pq.read_table(path, columns=["tokens"])["tokens"].combine_chunks().flatten().to_numpy()
+                every += torch.bincount(torch.from_numpy(ids.astype(np.int64)), minlength=50_000)
+            missing = every - torch.stack(counts).sum(0)
+            lost, repeated = int(missing.clamp(min=0).sum()), int(-missing.clamp(max=0).sum())
+            name = f"{mode}, {'shuffled' if shuffle else 'in file order'}"
+            ms, size = 1e3 * statistics.median(times), len(json.dumps(state))
+            print(f"| {name} | {ms:,.0f} | {size:,} | {lost} | {repeated} |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scale", type=float, default=1.0, help="size of the data set (1)")
+    parser.add_argument("what", nargs="*", choices=["wrap", "fit", "resume"], help="tables (all)")
+    parser.add_argument("--scale", type=float, default=1.0, help="size of the data sets (1)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each reader (5)")
     parser.add_argument("--threads", type=int, default=2, help="threads that each reader may use (2)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    data = data_set("D3", options.scale)
-    rates: dict[str, list[float]] = {name: [] for name in READERS}
-    names = list(READERS)
-    for turn in range(options.rounds):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            begin = time.perf_counter()
-            tokens = READERS[name](data, options.threads)
-            rates[name].append(tokens / (time.perf_counter() - begin) / 1e6)
-    first = statistics.median(rates[names[0]])
-    print("| | million tokens/s | of the lists' rate |\n|---|---:|---:|")
-    for name, found in rates.items():
-        print(f"| {name} | {statistics.median(found):,.0f} | {statistics.median(found) / first:.2f} |")
+    for name, show in (("wrap", show_wrap), ("fit", show_fit), ("resume", show_resume)):
+        if not options.what or name in options.what:
+            show(options)
+            print()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,10 @@
 The laws that both modes have are in test_packs.py.
 """
 
+import bisect
 import itertools
+import resource
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import examples, fits, packs
+from support import examples, packs
 from support.packed import check, model, order_of, pack_of, write
 
 import shardline
@@ -88,6 +91,79 @@ def test_a_row_group_of_very_many_tokens_is_cut(tmp_path):
     assert dataset.num_rows == 2222 + 2223 + 2223
     tokens = [batch["input_ids"][batch["segment_ids"] > 0].numpy() for batch in dataset]
     assert np.array_equal(np.sort(np.concatenate(tokens)), np.arange(lengths.sum()))
+
+
+def offline(lengths, seq_len):
+    """How many sequences documents fill that are packed all together, best-fit-decreasing."""
+    rooms: list[int] = []
+    count = 0
+    for length in sorted(lengths, reverse=True):
+        at = bisect.bisect_left(rooms, length)
+        count += at == len(rooms)
+        bisect.insort(rooms, (rooms.pop(at) if at < len(rooms) else seq_len) - length)
+    return count
+
+
+LAYOUTS = {
+    "small files": (400, 1, 10),
+    "many row groups": (2, 400, 5),
+    "row groups of a little more than half a bundle": (2, 8, 140),
+    "row groups of a little more than a bundle": (2, 4, 270),
+    "few sequences": (3, 2, 3),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("median", "spread"), [(0.25, 1.0), (0.1, 0.5), (0.4, 0.3)])
+def test_bundles_fill_nearly_as_many_sequences_as_all_documents_together(tmp_path, layout, median, spread):
+    """However files and row groups are cut: 0.995 of what one packing of all documents fills, but for one sequence."""
+    num_files, num_groups, sequences = LAYOUTS[layout]
+    seq_len, rng = 512, np.random.default_rng(5)
+    per_group = max(1, round(sequences / (median * np.exp(spread**2 / 2))))
+    sizes = rng.lognormal(np.log(median * seq_len), spread, (num_files, num_groups, per_group))
+    sizes = np.clip(sizes, 1, seq_len).astype(int)
+    for number, of_file in enumerate(sizes):
+        lengths = of_file.ravel()
+        lists = pa.ListArray.from_arrays(
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32), np.zeros(lengths.sum(), np.int8)
+        )
+        pq.write_table(pa.table({"ids": lists}), tmp_path / f"{number:03}.parquet", row_group_size=per_group)
+    dataset = StructuredDataset(tmp_path, pack=Pack("ids", seq_len=seq_len, mode="fit"))
+    best = offline(sizes.ravel().tolist(), seq_len)
+    assert best <= dataset.num_rows <= best / 0.995 + 1
+
+
+def test_many_shards_hold_few_bundles(tmp_path):
+    """One budget over all that are open: 64 shards of 8 strands would hold 512 bundles, of 256 MiB, side by side."""
+    lengths = np.full(1024, 64)
+    lists = pa.ListArray.from_arrays(
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32), np.full(lengths.sum(), 7, np.int64)
+    )
+    with pq.ParquetWriter(tmp_path / "x.parquet", pa.schema([("ids", lists.type)])) as writer:
+        for _ in range(512):
+            writer.write_table(pa.table({"ids": lists}))
+    dataset = StructuredDataset(
+        tmp_path,
+        pack=Pack("ids", seq_len=256, mode="fit"),
+        num_shards=64,
+        batch_size=2,
+        shuffle=True,
+        shuffle_strands=8,
+        shuffle_buffer_bytes="256KiB",
+        split_bytes=1,
+        prefetch_bytes="8MiB",
+        num_threads=2,
+    )
+    assert dataset.num_rows == 512 * 256
+
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    before, most = resident(), 0
+    for batch in itertools.islice(dataset, 3 * 64):
+        assert batch["num_tokens"] == 512
+        most = max(most, resident() - before)
+    assert most < 128 << 20
 
 
 def test_long_documents_are_refused_by_row(tmp_path):

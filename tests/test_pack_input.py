@@ -11,6 +11,8 @@ from support.packed import epoch_of, write, write_many
 import shardline
 from shardline import Pack, StructuredDataset
 
+MODES = pytest.mark.parametrize("mode", ["wrap", "fit"])
+
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
@@ -27,20 +29,22 @@ def many(tmp_path_factory):
         (pa.array([[1]], pa.list_(pa.uint64())), "takes lists of integers"),
     ],
 )
-def test_columns_that_hold_no_documents_are_refused(tmp_path, values, said):
+@MODES
+def test_columns_that_hold_no_documents_are_refused(tmp_path, values, said, mode):
     pq.write_table(pa.table({"ids": values}), tmp_path / "x.parquet")
     with pytest.raises(shardline.ShardlineTypeError, match=r"(?is)column \"ids\".*" + said):
-        StructuredDataset(tmp_path, pack=Pack("ids", seq_len=4, mode="wrap"))
+        StructuredDataset(tmp_path, pack=Pack("ids", seq_len=4, mode=mode))
 
 
-def test_what_a_pack_may_be(many, tmp_path):
+@MODES
+def test_what_a_pack_may_be(many, tmp_path, mode):
     path, _ = many
     pq.write_table(pa.table({"ids": pa.array([[1]], pa.list_(pa.uint16()))}), tmp_path / "x.parquet")
     for pack, said in [({"eos": 70_000}, "eos=70000 .*uint16"), ({"bos": -1}, "bos=-1 .*uint16")]:
         with pytest.raises(shardline.ShardlineValueError, match=said):
-            StructuredDataset(tmp_path, pack=Pack("ids", seq_len=4, mode="wrap", **pack))
+            StructuredDataset(tmp_path, pack=Pack("ids", seq_len=4, mode=mode, **pack))
     with pytest.raises(shardline.ColumnNotFoundError, match="idz"):
-        StructuredDataset(path, pack=Pack("idz", seq_len=4, mode="wrap"))
+        StructuredDataset(path, pack=Pack("idz", seq_len=4, mode=mode))
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"seq_len": 0}, "seq_len"),
         ({"seq_len": 2**20 + 1}, "seq_len"),
@@ -52,12 +56,23 @@ def test_what_a_pack_may_be(many, tmp_path):
         ({"count": "guess"}, "count"),
         ({"eos": "x"}, "eos"),
         ({"sequence": 3}, "sequence.*seq_len="),
+        ({"long": "cut"}, "long"),
+        ({"align": 0}, "align"),
+        ({"align": 3}, "align=3 .*divide seq_len=4"),
+        ({"prompt_length": "n"}, "prompt_length.*labels="),
+        ({"prompt_length": 3, "labels": "next"}, "prompt_length"),
+        ({"length": "n", "count": "lists"}, "length.*count"),
+        ({"along": "mask"}, "along .*list of names"),
+        ({"along": [1]}, "along .*holds 1"),
+        ({"meta": 1}, "meta .*list of names"),
+        ({"meta": ["row"], "along": ["row"]}, "'row'"),
+        ({"along": ["position_ids"]}, "'position_ids'"),
     ]
     for change, named in wrong:
         with pytest.raises(shardline.ShardlineError, match=named):
-            Pack("ids", **{"seq_len": 4, "mode": "wrap", **change})
-    assert Pack("ids", seq_len=4, mode="wrap", labels=True).labels == "next"
-    pack = Pack("ids", seq_len=4, mode="wrap")
+            Pack("ids", **{"seq_len": 4, "mode": mode, **change})
+    assert Pack("ids", seq_len=4, mode=mode, labels=True).labels == "next"
+    pack = Pack("ids", seq_len=4, mode=mode)
     for name, value in [
         ("columns", ["ids"]),
         ("matrices", {"x": ["row"]}),
@@ -80,6 +95,18 @@ def lie(file, true, told):
 
 
 @pytest.mark.parametrize("told", [7, 9])
+def test_a_lie_about_whole_documents_is_named_too(tmp_path, told):
+    write(tmp_path, [[[[1, 2, 3], [], [4, 5, 6, 7, 8]], [[9, 9]]]])
+    lie(tmp_path / "000.parquet", [0, 1, 0, 8], [0, 9 - told, 0, told])
+    for shuffle in (False, True):
+        dataset = StructuredDataset(tmp_path, pack=Pack("ids", seq_len=5, mode="fit"), batch_size=1, shuffle=shuffle)
+        with pytest.raises(shardline.FileChangedError, match=r'000\.parquet.*row group 0.*"ids".*count="lists"'):
+            list(dataset)
+    found = epoch_of(tmp_path, pack=Pack("ids", seq_len=5, mode="fit", count="lists"), batch_size=1)
+    assert sorted(found) == [[1, 2, 3, 9, 9], [4, 5, 6, 7, 8]]
+
+
+@pytest.mark.parametrize("told", [7, 9])
 def test_a_footer_that_lies_about_its_tokens_is_named_with_the_cure(tmp_path, told):
     """One row group of two says that it has a token less, or more, than its pages hold."""
     lists = [[[1, 2, 3], [], [4, 5, 6, 7, 8]], [[9, 9]]]
@@ -90,8 +117,8 @@ def test_a_footer_that_lies_about_its_tokens_is_named_with_the_cure(tmp_path, to
         with pytest.raises(shardline.FileChangedError, match=r'000\.parquet.*row group 0.*"ids".*count="lists"'):
             list(StructuredDataset(tmp_path, pack=made, batch_size=1))
         found = epoch_of(tmp_path, pack=Pack("ids", seq_len=seq_len, mode="wrap", count="lists", **pack), batch_size=1)
-        line = packs.token_line(lists, packs.Pack(seq_len, **pack))
-        assert [i for ids in found for i in ids][: len(line)] == [token.id for token in line]
+        line = [token for each in sum(lists, []) for token in packs.document(each, packs.Pack(seq_len, **pack))]
+        assert [i for ids in found for i in ids][: len(line)] == line
 
 
 @pytest.mark.parametrize("after", [[], [[[7] * 4]]])
@@ -132,22 +159,24 @@ def test_a_footer_that_counts_more_than_there_can_be_is_not_believed(tmp_path):
     assert epoch_of(tmp_path, pack=Pack("ids", seq_len=3, mode="wrap"), batch_size=1) == [[1, 2, 3], [4, 9, 9]]
 
 
-def test_nulls_among_tokens_are_named(tmp_path):
+@MODES
+def test_nulls_among_tokens_are_named(tmp_path, mode):
     pq.write_table(pa.table({"ids": [[1], [2, None]]}), tmp_path / "x.parquet")
-    dataset = StructuredDataset(tmp_path, pack=Pack("ids", seq_len=2, mode="wrap"), batch_size=1)
     with pytest.raises(shardline.ShardlineValueError, match=r"x\.parquet.*\"ids\".*null.*row 1"):
-        list(dataset)
+        list(StructuredDataset(tmp_path, pack=Pack("ids", seq_len=2, mode=mode), batch_size=1))
 
 
-def test_no_tokens_at_all_is_said(tmp_path):
+@MODES
+def test_no_tokens_at_all_is_said(tmp_path, mode):
     pq.write_table(pa.table({"ids": pa.array([[], None], pa.list_(pa.int32()))}), tmp_path / "x.parquet")
     with pytest.raises(shardline.ShardlineValueError, match="'ids' has no token"):
-        StructuredDataset(tmp_path, pack=Pack("ids", seq_len=2, mode="wrap"))
+        StructuredDataset(tmp_path, pack=Pack("ids", seq_len=2, mode=mode))
 
 
-def test_files_cannot_be_left_out_of_packed_sequences(many):
+@MODES
+def test_files_cannot_be_left_out_of_packed_sequences(many, mode):
     path, _ = many
-    dataset = StructuredDataset(path, pack=Pack("ids", seq_len=50, mode="wrap"))
+    dataset = StructuredDataset(path, pack=Pack("ids", seq_len=50, mode=mode))
     with pytest.raises(shardline.ShardlineValueError, match=r"leave_out.*001\.parquet"):
         dataset.leave_out(["001.parquet"])
     with pytest.raises(shardline.ShardlineValueError, match="leave_out"):

@@ -8,6 +8,8 @@ import pytest
 from support import programs
 from support.packed import numbered
 
+from shardline import Pack, StructuredDataset
+
 SCRIPT = Path(__file__).parent / "support/packed_ranks.py"
 
 
@@ -24,21 +26,27 @@ def launch(folder, ranks, *, name, at, stop, **asked):
 
 
 @pytest.mark.timeout(600)  # torchrun's ranks import torch, three times
-@pytest.mark.parametrize("cut", [False, True], ids=["in four shards", "cut anew"])
-def test_two_ranks_then_one_then_four(tmp_path, cut):
+@pytest.mark.parametrize(
+    ("cut", "mode"),
+    [(False, "wrap"), (True, "wrap"), (False, "fit")],
+    ids=["in four shards", "cut anew", "whole documents"],
+)
+def test_two_ranks_then_one_then_four(tmp_path, cut, mode):
     """Shuffled, with tokens counted from lists; and in file order under a filter, with as many shards as ranks."""
     rng = np.random.default_rng(4)
     (tmp_path / "data").mkdir()
     sizes = [[rng.integers(0, 60, 20).tolist() for _ in range(3)] for _ in range(3)]
-    _, total = numbered(tmp_path / "data", sizes)
-    count, n = -(-total // 16), 4
+    path, total = numbered(tmp_path / "data", sizes)
+    pack, n = Pack("ids", seq_len=16, mode=mode), 4
+    count = StructuredDataset(path, pack=pack).num_rows
+    assert count == -(-total // 16) or mode == "fit"
     if cut:
-        asked = {"options": {"filters": [["row", ">=", 0]], "batch_size": n}, "count": "footers"}
+        asked = {"options": {"filters": [["row", ">=", 0]], "batch_size": n}, "count": "footers", "mode": mode}
         left = [count, count - 2 * 12 * n, count - 40 * n]
         foreseen = [batches(left[0] // 2, n), batches(left[1], n), batches(left[2] // 4, n)]
     else:
         options = {"shuffle": True, "shuffle_seed": 3, "num_shards": 4, "batch_size": n}
-        asked, all_ = {"options": options, "count": "lists"}, 4 * batches(count // 4, n)
+        asked, all_ = {"options": options, "count": "lists", "mode": mode}, 4 * batches(count // 4, n)
         foreseen = [all_ // 2, all_ - 24, (all_ - 40) // 4]
     (length, remaining, digest), two = launch(tmp_path, 2, name="two", at=0, stop=12, **asked)
     assert remaining == length == foreseen[0]

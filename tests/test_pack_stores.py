@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support import packs
-from support.packed import SHUFFLES, check, groups_of, pack_of, write_many
+from support.packed import SHUFFLES, check, groups_of, model, pack_of, write_many
 from support.store import Fault, Store, open_store
 
 import shardline
@@ -21,12 +21,13 @@ def listed(dataset):
     return [{name: getattr(v, "tolist", lambda v=v: v)() for name, v in batch.items()} for batch in dataset]
 
 
+@pytest.mark.parametrize("mode", ["wrap", "fit"])
 @pytest.mark.parametrize("count", ["footers", "lists"])
 @pytest.mark.parametrize("filters", [None, [("row", ">", 100)]])
 @pytest.mark.parametrize("shuffle", SHUFFLES)
-def test_the_batches_are_those_of_the_same_files_here(many, shuffle, filters, count):
+def test_the_batches_are_those_of_the_same_files_here(many, shuffle, filters, count, mode):
     path, _ = many
-    pack = Pack("ids", seq_len=64, mode="wrap", bos=1, eos=2, labels="next", extra_token=True, count=count)
+    pack = Pack("ids", seq_len=64, mode=mode, bos=1, eos=2, labels="next", extra_token=True, count=count)
     options = {"pack": pack, "batch_size": 5, "filters": filters, **shuffle, "shuffle_seed": 7}
     options = options if shuffle else {k: v for k, v in options.items() if k != "shuffle_seed"}
     with Store(path) as store:
@@ -90,14 +91,15 @@ def test_as_much_is_fetched_as_for_the_lists(tmp_path, shuffle, prefetch):
     assert sum(batch["num_tokens"] for batch in batches) == lengths.sum() + rows
     assert of_packs < 1.3 * of_lists, f"{of_packs} bytes, and {of_lists} for the lists"
     if not shuffle:
-        line = packs.token_line([lists.slice(i, 700).to_pylist() for i in range(0, 2000, 700)], pack)
+        found = model([[lists.slice(i, 700).to_pylist() for i in range(0, 2000, 700)]], pack)
         for number, batch in enumerate(batches[:5]):
-            check(batch, [packs.block(line, n, pack) for n in range(16 * number, 16 * number + 16)], pack)
+            check(batch, found.blocks[16 * number : 16 * number + 16], pack)
 
 
-def test_a_store_that_fails_is_asked_again(many):
+@pytest.mark.parametrize("mode", ["wrap", "fit"])
+def test_a_store_that_fails_is_asked_again(many, mode):
     path, _ = many
-    options = {"pack": Pack("ids", seq_len=64, mode="wrap", count="lists"), "batch_size": 5, "shuffle": True}
+    options = {"pack": Pack("ids", seq_len=64, mode=mode, count="lists"), "batch_size": 5, "shuffle": True}
     expected = listed(StructuredDataset(path, shuffle_seed=1, **options))
     with Store(path) as store:
         kinds = ("reset", 503, "cut", "short")

@@ -158,9 +158,10 @@ def many(tmp_path_factory):
     return write_many(tmp_path_factory.mktemp("many"))
 
 
-def test_documents_that_are_very_long_and_sequences_of_any_length(tmp_path):
+@MODES
+def test_documents_that_are_very_long_and_sequences_of_any_length(tmp_path, mode):
     """A document of 10⁷ tokens among those of one; sequences of one token, and of 2²⁰."""
-    long = np.random.default_rng(1).integers(0, 2**31 - 1, 10**7, dtype=np.int32)
+    long = np.random.default_rng(1).integers(1, 2**31 - 1, 10**7, dtype=np.int32)
     before = pa.ListArray.from_arrays(
         pa.array([0, 1, 2, 2 + len(long)], pa.int32()), pa.array(np.concatenate([[1, 2], long]).astype(np.int32))
     )
@@ -173,9 +174,18 @@ def test_documents_that_are_very_long_and_sequences_of_any_length(tmp_path):
         (1000, {"batch_size": 70, "shuffle": True}),
         (1, {"batch_size": 2**20}),
     ):
-        dataset = StructuredDataset(tmp_path, pack=Pack("ids", seq_len=seq_len, mode="wrap"), **options)
+        dataset = StructuredDataset(tmp_path, pack=Pack("ids", seq_len=seq_len, mode=mode), **options)
+        full, parts = -(-len(line) // seq_len), 3 if mode == "fit" else 1
+        assert full <= dataset.num_rows < full + parts  # as many bundles, the last sequence of each with padding
         blocks = np.concatenate([batch["input_ids"].numpy() for batch in dataset])
-        if "shuffle" in options:
+        if mode == "fit":
+            # One document is split, and its last piece has all others beside it.
+            tokens = blocks[blocks > 0]
+            assert np.array_equal(np.sort(tokens), np.sort(line))
+            whole = {row.tobytes() for row in blocks}
+            cut = long[: len(long) // seq_len * seq_len].reshape(-1, seq_len).astype(np.int64)
+            assert all(piece.tobytes() in whole for piece in cut)
+        elif "shuffle" in options:
             # The last sequence, alone, has padding; a sequence is known by its first tokens.
             blocks = blocks[np.lexsort((blocks[:, 1], blocks[:, 0]))]
             padded = np.concatenate([line, np.zeros(-len(line) % seq_len, line.dtype)]).reshape(-1, seq_len)
@@ -277,5 +287,58 @@ ALL_OF_IT = {
     "segment_ids": [[1, 1, 1, 1, 2], [1, 2, 2, 2, 2], [1, 1, 1, 1, 2], [1, 1, 0, 0, 0]],
     "cu_seqlens": [0, 4, 5, 6, 10, 14, 15, 17, 20],
     "max_seqlen": 4,
+    "num_tokens": 17,
+}
+
+
+def test_one_pack_of_whole_documents_is_pinned(tmp_path):
+    """Two epochs: other partners, as many sequences."""
+    files = [[[list(range(n)) for n in (5, 0, 3, 9)], [[7] * 4, None]], [[list(range(20, 31)), [40], [41, 42]]]]
+    path = write(tmp_path, files)
+    pack = Pack("ids", seq_len=8, mode="fit", bos=90, eos=91)
+    dataset = StructuredDataset(path, pack=pack, batch_size=2, shuffle=True, shuffle_seed=3)
+    epochs = [[ids for batch in dataset for ids in batch["input_ids"].tolist()] for _ in range(2)]
+    assert epochs == FITTED
+
+
+FITTED = [
+    [
+        [90, 20, 21, 22, 23, 24, 25, 26],
+        [90, 0, 1, 2, 3, 4, 91, 0],
+        [90, 7, 7, 7, 7, 91, 0, 0],
+        [90, 40, 91, 90, 0, 1, 2, 91],
+        [90, 0, 1, 2, 3, 4, 5, 6],
+        [90, 41, 42, 91, 0, 0, 0, 0],
+        [27, 28, 29, 30, 91, 7, 8, 91],
+    ],
+    [
+        [90, 41, 42, 91, 0, 0, 0, 0],
+        [90, 0, 1, 2, 3, 4, 5, 6],
+        [7, 8, 91, 27, 28, 29, 30, 91],
+        [90, 0, 1, 2, 3, 4, 91, 0],
+        [90, 0, 1, 2, 91, 90, 40, 91],
+        [90, 20, 21, 22, 23, 24, 25, 26],
+        [90, 7, 7, 7, 7, 91, 0, 0],
+    ],
+]
+
+
+def test_another_pack_of_whole_documents_is_pinned(tmp_path):
+    """In file order, with all that is delivered: unsigned tokens, slots of two places, labels from behind."""
+    path = write(tmp_path, [[[[1, 2, 3], None, [4]], [[5] * 7]], [[[], [6, 7]]]], pa.uint16())
+    pack = Pack("ids", seq_len=6, mode="fit", eos=65_535, labels="next", extra_token=True, align=2)
+    (batch,) = StructuredDataset(path, pack=pack, batch_size=4)
+    found = {name: value if isinstance(value, int) else value.tolist() for name, value in batch.items()}
+    assert found == ALL_OF_FIT
+
+
+ALL_OF_FIT = {
+    "input_ids": [[1, 2, 3, 65535, 5, 65535], [4, 65535, 6, 7, 65535, 0], [5, 5, 5, 5, 5, 5]],
+    "labels": [[2, 3, 65535, -100, 65535, -100], [65535, -100, 7, 65535, -100, -100], [5, 5, 5, 5, 5, 5]],
+    "position_ids": [[0, 1, 2, 3, 0, 1], [0, 1, 0, 1, 2, 3], [0, 1, 2, 3, 4, 5]],
+    "segment_ids": [[1, 1, 1, 1, 2, 2], [1, 1, 2, 2, 2, 0], [1, 1, 1, 1, 1, 1]],
+    "cu_seqlens": [0, 4, 6, 8, 12, 18],
+    "segment_lengths": [4, 2, 2, 3, 6],
+    "max_seqlen": 6,
     "num_tokens": 17,
 }

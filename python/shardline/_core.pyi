@@ -261,10 +261,15 @@ class Projection:
         extra_token: bool,
         fit: str | None,
         by_reading: bool,
+        align: int,
+        along: Sequence[str],
+        meta: Sequence[str],
+        prompt_length: str | None,
+        length: str | None,
     ) -> Projection:
         """The sequences that a column's lists are packed into. `labels`: "next", "input" or None. `fit`: what becomes of
         long documents, "split", "truncate", "drop" or "error"; None to lay documents end to end. `by_reading`: whether
-        tokens are counted by reading the lists, whatever footers say."""
+        tokens are counted by reading the lists, whatever footers say. The others are as `shardline.Pack` has them."""
     def count_tokens(
         self,
         plan: Plan,
@@ -467,7 +472,10 @@ class Run:
     def value_sizes(self, part: int) -> list[int]:
         """jagged and ragged: the values of each batch."""
     def segments(self, part: int, seq_len: int) -> list[tuple[Any, int, int]]:
-        """Of each batch of packed sequences: a capsule of cu_seqlens, the longest segment, and the tokens that are no padding."""
+        """Of each batch of packed sequences: a capsule of cu_seqlens, the longest segment, and the places before the padding
+        at sequences' ends."""
+    def segment_numbers(self, part: int, slots: int, seq_len: int) -> list[Any]:
+        """Of each batch of packed sequences: a capsule of a number a segment, 0 of padding. `slots`: the part of cu_seqlens."""
     def sources(self) -> Any:
         """Of a mixture: a capsule of the number of every row's source, int16."""
     def text(self, part: int) -> list[list[Any]]:

@@ -16,7 +16,6 @@ from shardline.options.near import near
 from shardline.options.pack import Pack
 from shardline.reading.column_specs import options_of
 from shardline.reading.layout import Node, entries_of, fields_of
-from shardline.reading.packed import keys_of
 from shardline.settings import Settings
 
 _NAMED = 20
@@ -145,7 +144,7 @@ def describe_columns(projection: Projection, settings: Settings, vocabulary: Cal
     """The schema of a projection's batches; `vocabulary` gives that of a column when it is asked for."""
     arrow = pa.schema(projection.schema)
     if settings.pack is not None:
-        return Schema(_packed(settings.pack, arrow), arrow)
+        return Schema(_packed(settings.pack, projection, arrow), arrow)
     types = dict(zip(arrow.names, arrow.types, strict=True))
 
     def of(
@@ -196,19 +195,17 @@ def describe_columns(projection: Projection, settings: Settings, vocabulary: Cal
     return Schema(columns, arrow)
 
 
-def _packed(pack: Pack, arrow: pa.Schema) -> list[ColumnSchema]:
+def _packed(pack: Pack, projection: Projection, arrow: pa.Schema) -> list[ColumnSchema]:
     """The keys of a batch of packed sequences."""
-    (field,) = arrow
-    wide = {"input_ids": torch.int64, "labels": torch.int64}
-    found = [
-        ColumnSchema(
-            name, (pack.column,), field.type, "dense", dtype=wide.get(name, torch.int32), shape=(pack.seq_len,)
-        )
-        for name in keys_of(pack)
-    ]
-    borders = ColumnSchema("cu_seqlens", (pack.column,), field.type, "dense", dtype=torch.int32)
-    counts = [ColumnSchema(name, (pack.column,), field.type, "int") for name in ("max_seqlen", "num_tokens")]
-    return [*found, borders, *counts]
+    types = dict(zip(arrow.names, arrow.types, strict=True))
+    found = []
+    for entry in entries_of(projection):
+        source = entry.name if entry.name in (*pack.along, *pack.meta) else pack.column
+        shape = (pack.seq_len,) if entry.node.kind == "dense" else ()
+        dtype = getattr(torch, entry.node.dtype)
+        found.append(ColumnSchema(entry.name, (source,), types[source], "dense", dtype=dtype, shape=shape))
+    counts = ("max_seqlen", "num_tokens")
+    return [*found, *(ColumnSchema(name, (pack.column,), types[pack.column], "int") for name in counts)]
 
 
 def _has_ids(item: pa.DataType, asked: Mapping[str, Any], settings: Settings, path: str) -> bool:

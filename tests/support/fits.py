@@ -1,10 +1,10 @@
 """Packed sequences (`mode="fit"`) in plain Python: nothing here is taken from shardline's own code.
 
 A bundle is consecutive row groups, closed behind the one with which it has the tokens of 256 sequences, and before one
-that would take it over 2**23. Its documents are placed the longest first, each in the sequence with the least room that it fits in, the
-newest of several: that says how many sequences there are. Shuffled, they are placed in an order drawn by (seed, epoch,
-bundle, digits), the longest first by that many binary digits: the fewest, from 3 on, that fill no more sequences. In a
-sequence they stand in the order drawn.
+that would take it over 2**23. Its documents are placed the longest first, each in the sequence with the least room
+that it fits in, the newest of several: that says how many sequences there are. Shuffled, they are placed in an order
+drawn by (seed, epoch, bundle, digits), the longest first by that many binary digits: the fewest, from 3 on, that fill
+no more sequences. In a sequence they stand in the order drawn.
 """
 
 from collections.abc import Sequence

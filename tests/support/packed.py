@@ -45,7 +45,7 @@ def settings_of(mode):
     lengths = st.one_of(st.integers(1, 9), st.sampled_from([16, 64, 1000])).map(lambda length: (1, length))
     return st.builds(
         lambda sizes, **more: packs.Pack(sizes[1], align=sizes[0], **more),
-        lengths,
+        st.one_of(lengths, aligned),
         mode=st.just(mode),
         bos=draw_ids,
         eos=draw_ids,

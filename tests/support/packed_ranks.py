@@ -20,7 +20,7 @@ def main() -> None:
     folder, asked = Path(sys.argv[1]), json.loads(sys.argv[2])
     dist.init_process_group("gloo")
     rank = dist.get_rank()
-    pack = Pack("ids", seq_len=16, mode="wrap", labels="next", count=asked["count"])
+    pack = Pack("ids", seq_len=16, mode=asked["mode"], labels="next", count=asked["count"])
     loader = DataLoader(folder / "data", pack=pack, **asked["options"])
     checkpointer = Checkpointer(folder / "checkpoints", data=loader, timeout=60)
     checkpointer.restore()

@@ -179,7 +179,8 @@ def explain(
     wanted = _share(found, columns)
     row_bytes = sum(plan.decoded_bytes) * wanted / max(1, plan.num_rows)
     if settings.pack is not None:
-        row_bytes = settings.pack.row_bytes
+        of_places = [each for each in dataset.schema.values() if each.shape and each.dtype is not None]
+        row_bytes = float(sum(settings.pack.seq_len * each.dtype.itemsize for each in of_places if each.dtype))
     window_bytes = rows * row_bytes / shuffle.windows if shuffle.windows else 0.0
     ahead = min(settings.prefetch_bytes, rows * row_bytes / ranks)
     mixed = window_bytes * (1 if shuffle.windows == 1 else 1 + shards // ranks)

@@ -67,7 +67,12 @@ class LocatedBatches:
 
     def _locate(self, error: RowError) -> None:
         context = self._context
-        if error.row is None or error.located or not context.rows_are_in_order or context.current.order.pack is not None:
+        if (
+            error.row is None
+            or error.located
+            or not context.rows_are_in_order
+            or context.current.order.pack is not None
+        ):
             return
         step, rank = divmod(self._ids.number(self._taken), self._ids.num_ranks)
         rows = rows_of_batch(context, step, rank, self._ids.epoch, resolve=True)

@@ -23,7 +23,8 @@ class EpochSource(NamedTuple):
         """The source of an order's plan."""
         projection = project(order.plan, settings)
         if settings.pack is not None:
-            return EpochSource(order, projection, packed_converter(settings.output_format, settings.pack))
+            convert = packed_converter(settings.output_format, settings.pack, projection)
+            return EpochSource(order, projection, convert)
         return EpochSource(order, projection, converter(settings.output_format, projection))
 
     def open_reader(self, epoch: int, legs: Legs, rank: int, num_ranks: int, settings: Settings) -> Reader:

@@ -22,7 +22,7 @@ _KEYS: dict[str, frozenset[str]] = {
     "sample": frozenset({"version", "columns", "low", "high", "seed"}),
     "left_out": frozenset(),
     "source": frozenset(SOURCE_KEYS),
-    "pack": frozenset({"version", "mode", "column", "seq_len", "bos", "eos", "long", "sequences", "counts"}),
+    "pack": frozenset({"version", "mode", "column", "seq_len", "bos", "eos", "long", "align", "sequences", "counts"}),
     "mixture": frozenset({"version", "schedule", "asked", "end", "stop", "sources"}),
 }
 """The keys of `rows`, and those of each that is a dict."""
@@ -164,7 +164,11 @@ def _pack(form: Form, value: Any) -> dict[str, Any] | None:
     long = value.get("long")
     if long is not None and not isinstance(long, str):
         form.wrong.append(f"{where}.long must be text, not {short(long)}")
-    more = {} if long is None else {"long": long}
+    more: dict[str, Any] = {} if long is None else {"long": long}
+    align = value.get("align")
+    if align is not None and (not isinstance(align, int) or isinstance(align, bool)):
+        form.wrong.append(f"{where}.align must be an integer, not {short(align)}")
+    more |= {} if align is None else {"align": align}
     return {**found, "bos": value.get("bos"), "eos": value.get("eos"), **more}
 
 

@@ -69,7 +69,9 @@ fn counted(
 #[pymethods]
 impl Projection {
     #[staticmethod]
-    #[pyo3(signature = (plan, column, *, seq_len, bos, eos, labels, extra_token, fit, by_reading))]
+    #[pyo3(signature = (
+        plan, column, *, seq_len, bos, eos, labels, extra_token, fit, by_reading, align, along, meta, prompt_length, length
+    ))]
     #[allow(clippy::too_many_arguments, reason = "they are Python's keywords")]
     fn packed(
         plan: &Plan,
@@ -81,6 +83,11 @@ impl Projection {
         extra_token: bool,
         fit: Option<&str>,
         by_reading: bool,
+        align: usize,
+        along: Vec<String>,
+        meta: Vec<String>,
+        prompt_length: Option<String>,
+        length: Option<String>,
     ) -> PyResult<Self> {
         let labels = match labels {
             None => None,
@@ -96,7 +103,21 @@ impl Projection {
             Some("error") => Some(Long::Error),
             Some(other) => return Err(raise(Error::Argument(format!("there is no long={other:?}")))),
         };
-        let pack = Pack { column, seq_len, bos, eos, labels, extra_token, fit, by_reading };
+        let pack = Pack {
+            column,
+            seq_len,
+            bos,
+            eos,
+            labels,
+            extra_token,
+            fit,
+            by_reading,
+            align,
+            along,
+            meta,
+            prompt_length,
+            length,
+        };
         decode::Projection::packed(&plan.0, pack).or_raise().map(Self)
     }
 

@@ -86,6 +86,20 @@ impl Run {
         }
     }
 
+    fn segment_numbers<'py>(
+        &self,
+        py: Python<'py>,
+        part: usize,
+        slots: usize,
+        seq_len: usize,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let ((_, slots), (part, array)) = (self.part(slots)?, self.part(part)?);
+        let ArrayLayout::Jagged(number) = part else { return Err(of_another_kind(part)) };
+        let sizes = self.run.sizes();
+        let found = py.detach(|| tensor::segment_numbers(&slots, &array, sizes, seq_len, *number)).or_raise()?;
+        found.into_iter().map(|view| dlpack(py, view)).collect()
+    }
+
     fn text<'py>(&self, py: Python<'py>, part: usize) -> PyResult<Vec<Bound<'py, PyList>>> {
         let (part, array) = self.part(part)?;
         let sizes = self.run.sizes();

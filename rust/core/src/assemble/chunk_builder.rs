@@ -185,8 +185,13 @@ mod tests {
     fn a_failed_chunk_stays_done_whatever_other_threads_still_bring() {
         let picks = std::iter::once(0..1).collect();
         let group = crate::order::GroupSlice { group: 0, rows: 0..1 };
-        let chunk =
-            Chunk { strands: vec![vec![group]], window: None, outputs: vec![Output { slot: 0, picks }], epoch: 0, kept: None };
+        let chunk = Chunk {
+            strands: vec![vec![group]],
+            window: None,
+            outputs: vec![Output { slot: 0, picks }],
+            epoch: 0,
+            kept: None,
+        };
         let mut builder = ChunkBuilder::new(chunk, &[1, 1], 0, 0);
         builder.fail(Error::internal("the first column"));
         assert!(builder.is_done(0));

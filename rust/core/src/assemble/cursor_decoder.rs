@@ -124,8 +124,8 @@ impl CursorDecoder {
 
     fn checked(&mut self, reading: Reading<'_>, key: &CursorKey, rows: &Range<u64>) -> Result<Vec<ArrayRef>> {
         let Reading { files, projection, selections, pool, draw, .. } = reading;
-        if let Some((column, pack)) = projection.pack() {
-            let lists = ListSource { files, selections, column, pool: Some(pool) };
+        if let Some((columns, pack)) = projection.packing() {
+            let lists = ListSource { files, selections, columns, pool: Some(pool) };
             let sequences = self.sequences.get_or_insert_with(|| SequenceReader::new(key.group as usize));
             let draw = draw.map(|(seed, _)| (seed, key.epoch));
             return sequences.read(lists, pack, rows, draw).map(|array| vec![array]);

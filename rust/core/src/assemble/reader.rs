@@ -230,15 +230,15 @@ pub(super) fn check_selector(plan: &Plan, selector: Option<&Arc<Selector>>) -> R
 
 /// How much of a plan's rows is decoded at a time.
 pub(super) fn chunk_size(plan: &Arc<Plan>, projection: &Projection, line: &Line) -> Result<ChunkSize> {
-    match (projection.pack(), plan.token_line()) {
+    match (projection.packing(), plan.token_line()) {
         (None, None) => {
             // So much is decoded for a chunk, of which so much passes.
             let passing = |all| mul_div(all, line.len(), plan.num_rows().max(1)).max(1);
             Ok(ChunkSize::new(passing(CHUNK_ROWS), passing(CHUNK_BYTES), projection.row_bytes_by_group(plan)))
         }
-        (Some((_, pack)), Some(tokens)) => {
+        (Some((columns, pack)), Some(_)) => {
             // A window is held as it is decoded, and all else as it is delivered.
-            let (decoded, delivered) = pack.row_bytes(tokens.width());
+            let (decoded, delivered) = pack.row_bytes(columns);
             let row_bytes = if line.is_row_shuffled() { decoded } else { delivered };
             Ok(ChunkSize::new(CHUNK_ROWS, CHUNK_BYTES, move |_| row_bytes))
         }

@@ -14,7 +14,7 @@ use super::cursors::Cursors;
 use super::process::{Quota, Turn};
 use super::state::SchedulerState;
 use super::task::{CursorKey, Job, Task};
-use crate::decode::{DecompressPool, Projection};
+use crate::decode::{Column, DecompressPool, Projection};
 use crate::fetch::Files;
 use crate::order::{GroupSlice, Line, mul_div};
 use crate::schedule::{Chunk, ChunkSchedule, ChunkSize};
@@ -340,7 +340,7 @@ impl Scheduler {
                 }
             }
         }
-        let sources: Vec<usize> = self.projection.columns().iter().map(|column| column.sources.len()).collect();
+        let sources: Vec<usize> = self.projection.columns().iter().map(Column::num_decoded).collect();
         let builder = ChunkBuilder::new(chunk, &sources, bytes, raw);
         if builder.is_decoded() {
             self.files.finish(number); // all of its rows are left out

@@ -30,6 +30,11 @@ impl Column {
         self.sources.iter().map(SourceColumn::width).sum()
     }
 
+    /// How many arrays it is decoded as: one a source, and of packed sequences one in all.
+    pub(crate) fn num_decoded(&self) -> usize {
+        if self.pack.is_some() { 1 } else { self.sources.len() }
+    }
+
     /// The names of the top-level columns of the files that it is read from.
     pub fn roots(&self) -> impl Iterator<Item = &str> {
         self.sources.iter().filter(|source| source.virtual_column.is_none()).map(|source| source.path.root.as_str())

@@ -21,27 +21,53 @@ const IGNORED: u64 = -100_i64 as u64;
 /// The arrays of a column's keys, of sequences as they were decoded.
 pub(crate) fn views(pack: &Pack, blocks: &ArrayRef) -> Result<ArrayRef> {
     let blocks: &StructArray = blocks.as_struct_opt().ok_or_else(|| Error::internal("sequences are structs"))?;
-    let ids = blocks.column(0).as_fixed_size_list_opt().map(|ids| ids.values().clone());
-    let (Some(ids), Some(pieces)) = (ids, blocks.column(1).as_list_opt::<i32>()) else {
-        return Err(Error::internal("sequences are ids and pieces"));
-    };
-    match ids.data_type() {
-        DataType::Int8 => written::<Int8Type>(pack, &ids, pieces),
-        DataType::Int16 => written::<Int16Type>(pack, &ids, pieces),
-        DataType::Int32 => written::<Int32Type>(pack, &ids, pieces),
-        DataType::Int64 => written::<Int64Type>(pack, &ids, pieces),
-        DataType::UInt8 => written::<UInt8Type>(pack, &ids, pieces),
-        DataType::UInt16 => written::<UInt16Type>(pack, &ids, pieces),
-        DataType::UInt32 => written::<UInt32Type>(pack, &ids, pieces),
+    let parts = Parts::new(pack, blocks).ok_or_else(|| Error::internal("sequences are ids and pieces"))?;
+    match parts.ids.data_type() {
+        DataType::Int8 => written::<Int8Type>(pack, &parts),
+        DataType::Int16 => written::<Int16Type>(pack, &parts),
+        DataType::Int32 => written::<Int32Type>(pack, &parts),
+        DataType::Int64 => written::<Int64Type>(pack, &parts),
+        DataType::UInt8 => written::<UInt8Type>(pack, &parts),
+        DataType::UInt16 => written::<UInt16Type>(pack, &parts),
+        DataType::UInt32 => written::<UInt32Type>(pack, &parts),
         other => Err(Error::internal(format!("tokens of {other}"))),
     }
 }
 
-fn written<T: ArrowPrimitiveType>(pack: &Pack, ids: &ArrayRef, pieces: &ListArray) -> Result<ArrayRef>
+/// What sequences are made of: see [`Pack::block_fields`].
+struct Parts<'a> {
+    ids: &'a ArrayRef,
+    pieces: &'a ListArray,
+    along: &'a [ArrayRef],
+    meta: &'a [ArrayRef],
+    prompts: Option<&'a ListArray>,
+    names: Vec<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    fn new(pack: &Pack, blocks: &'a StructArray) -> Option<Self> {
+        let names = blocks.fields().iter().skip(2).map(|field| field.name().as_str()).collect();
+        let (ids, rest) = blocks.columns().split_first()?;
+        let (pieces, rest) = rest.split_first()?;
+        let (along, rest) = rest.split_at_checked(pack.along.len())?;
+        let (meta, rest) = rest.split_at_checked(pack.meta.len())?;
+        let prompts = rest.first().and_then(|prompts| prompts.as_list_opt());
+        Some(Self {
+            ids: ids.as_fixed_size_list_opt()?.values(),
+            pieces: pieces.as_list_opt()?,
+            along,
+            meta,
+            prompts,
+            names,
+        })
+    }
+}
+
+fn written<T: ArrowPrimitiveType>(pack: &Pack, parts: &Parts<'_>) -> Result<ArrayRef>
 where
     T::Native: Into<i64>,
 {
-    let ids = ids.as_primitive::<T>().values();
+    let (ids, pieces) = (parts.ids.as_primitive::<T>().values(), parts.pieces);
     let (rows, length, width) = (pieces.len(), pack.seq_len, pack.width());
     // The pool's blocks are of unsigned numbers, whose bytes these are.
     let wide = |&id: &T::Native| Into::<i64>::into(id) as u64;
@@ -49,43 +75,50 @@ where
     let mut labels: Vec<u64> = buffer_pool::vec(if pack.labels.is_some() { rows * length } else { 0 });
     let mut positions: Vec<u32> = buffer_pool::vec(rows * length);
     let mut segments: Vec<u32> = buffer_pool::vec(rows * length);
-    let (mut shown, mut offsets) = (Vec::with_capacity(pieces.values().len()), Vec::with_capacity(rows + 1));
+    let (mut slots, mut shown) = (Vec::with_capacity(pieces.values().len()), Vec::new());
+    let mut offsets = Vec::with_capacity(rows + 1);
     offsets.push(0);
     for row in 0..rows {
         let tokens = &ids[row * width..(row + 1) * width];
         input.extend(tokens[..length].iter().map(wide));
         let of_row = pieces.value(row);
+        let prompts = parts.prompts.map(|prompts| prompts.value(row));
         let mut at = 0;
-        for (number, &piece) in (1..).zip(of_row.as_primitive::<Int32Type>().values()) {
+        for (number, &piece) in of_row.as_primitive::<Int32Type>().values().iter().enumerate() {
             // The last one may have the token after the sequence, which is a label only.
             let end = at + piece as usize;
-            let count = end.min(length) - at.min(length);
-            if count == 0 {
-                break;
+            let count = end.min(length) - at;
+            let slot = pack.slot(count as u64) as usize;
+            positions.extend(0..slot as u32);
+            segments.resize(segments.len() + count, number as u32 + 1);
+            segments.resize(segments.len() + slot - count, 0);
+            slots.push(slot as i32);
+            if pack.align > 1 {
+                shown.push(count as i32);
             }
-            positions.extend(0..count as u32);
-            segments.resize(segments.len() + count, number);
-            shown.push(count as i32);
-            match pack.labels {
-                None => {}
-                Some(Labels::Input) => {
-                    labels.push(IGNORED);
-                    labels.extend(tokens[at + 1..at + count].iter().map(wide));
-                }
-                Some(Labels::Next) => {
-                    labels.extend(tokens[at + 1..end].iter().take(count).map(wide));
-                    labels.resize(row * length + at + count, IGNORED);
-                }
+            // The first token of a piece is nobody's label, and those of a prompt are not.
+            let prompt = prompts.as_ref().map_or(0, |prompts| prompts.as_primitive::<Int32Type>().value(number));
+            let first = (at + 1).max(at.saturating_add(prompt as usize));
+            let targets = match pack.labels {
+                None => 0..0,
+                Some(Labels::Input) => at..at + count,
+                Some(Labels::Next) => at + 1..end.min(at + 1 + count),
+            };
+            let shown_from = first.clamp(targets.start, targets.end);
+            labels.resize(labels.len() + shown_from - targets.start, IGNORED);
+            labels.extend(tokens[shown_from..targets.end].iter().map(wide));
+            at += slot;
+            if pack.labels.is_some() {
+                labels.resize(row * length + at, IGNORED);
             }
-            at += count;
         }
-        // Behind the line's end.
+        // Behind the last document.
         positions.resize((row + 1) * length, 0);
         segments.resize((row + 1) * length, 0);
         if pack.labels.is_some() {
             labels.resize((row + 1) * length, IGNORED);
         }
-        offsets.push(shown.len() as i32);
+        offsets.push(slots.len() as i32);
     }
     let mut names = vec!["input_ids"];
     let mut arrays = vec![block(DataType::Int64, length, rows, input)?];
@@ -93,14 +126,27 @@ where
         names.push("labels");
         arrays.push(block(DataType::Int64, length, rows, labels)?);
     }
-    names.extend(["position_ids", "segment_ids", "cu_seqlens"]);
+    names.extend(["position_ids", "segment_ids"]);
     arrays.push(block(DataType::Int32, length, rows, positions)?);
     arrays.push(block(DataType::Int32, length, rows, segments)?);
-    let lengths = rebuild(&DataType::Int32, shown.len(), arrow_buffer::Buffer::from_vec(shown))?;
-    let item = Arc::new(Field::new("item", DataType::Int32, false));
+    names.extend(&parts.names[..parts.along.len()]);
+    arrays.extend(parts.along.iter().cloned());
     let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    arrays.push(Arc::new(ListArray::try_new(item, offsets, lengths, None)?));
+    names.push("cu_seqlens");
+    arrays.push(a_piece(slots, &offsets)?);
+    if pack.align > 1 {
+        names.push("segment_lengths");
+        arrays.push(a_piece(shown, &offsets)?);
+    }
+    names.extend(&parts.names[parts.along.len()..][..parts.meta.len()]);
+    arrays.extend(parts.meta.iter().cloned());
     bundled(&names, arrays, rows)
+}
+
+fn a_piece(numbers: Vec<i32>, offsets: &OffsetBuffer<i32>) -> Result<ArrayRef> {
+    let numbers = rebuild(&DataType::Int32, numbers.len(), arrow_buffer::Buffer::from_vec(numbers))?;
+    let item = Arc::new(Field::new("item", DataType::Int32, false));
+    Ok(Arc::new(ListArray::try_new(item, offsets.clone(), numbers, None)?))
 }
 
 fn block<T: Element>(number: DataType, length: usize, rows: usize, values: Vec<T>) -> Result<ArrayRef> {
@@ -115,19 +161,33 @@ mod tests {
     use arrow_array::{FixedSizeListArray, UInt16Array};
 
     fn pack(labels: Option<Labels>, extra_token: bool) -> Pack {
-        let column = "ids".to_owned();
-        Pack { column, seq_len: 4, bos: None, eos: None, labels, extra_token, fit: None, by_reading: false }
+        Pack {
+            column: "ids".to_owned(),
+            seq_len: 4,
+            bos: None,
+            eos: None,
+            labels,
+            extra_token,
+            fit: None,
+            by_reading: false,
+            align: 1,
+            along: Vec::new(),
+            meta: Vec::new(),
+            prompt_length: None,
+            length: None,
+        }
     }
 
     fn blocks(pack: &Pack, ids: Vec<u16>, pieces: Vec<Vec<i32>>) -> ArrayRef {
-        let fields = pack.block_fields(&DataType::UInt16).unwrap();
         let item = Arc::new(Field::new("item", DataType::UInt16, false));
-        let ids = FixedSizeListArray::new(item, pack.width() as i32, Arc::new(UInt16Array::from(ids)), None);
+        let ids: ArrayRef =
+            Arc::new(FixedSizeListArray::new(item, pack.width() as i32, Arc::new(UInt16Array::from(ids)), None));
         let lengths = OffsetBuffer::from_lengths(pieces.iter().map(Vec::len));
         let values = arrow_array::Int32Array::from(pieces.concat());
         let item = Arc::new(Field::new("item", DataType::Int32, false));
-        let pieces = ListArray::new(item, lengths, Arc::new(values), None);
-        Arc::new(StructArray::new(fields, vec![Arc::new(ids), Arc::new(pieces)], None))
+        let rows = ids.len();
+        let pieces: ArrayRef = Arc::new(ListArray::new(item, lengths, Arc::new(values), None));
+        bundled(&["ids", "pieces"], vec![ids, pieces], rows).unwrap()
     }
 
     fn labels_of(pack: &Pack, ids: Vec<u16>, pieces: Vec<Vec<i32>>) -> Vec<i64> {

@@ -9,7 +9,7 @@ use arrow_schema::{Field, Schema};
 use super::Vocabulary;
 use super::column::{Column, matrix, row_id, single};
 use super::convert::{check_clash, null_error, nulls_error};
-use super::pack::{Pack, packed};
+use super::pack::{Pack, PackColumns, packed};
 use super::source_column::{Delivered, SourceColumn};
 use super::spec::ProjectionSpec;
 use crate::files::Plan;
@@ -94,15 +94,25 @@ impl Projection {
     /// A column that is not there, or is no list of integers; ids that its integers do not have.
     pub fn packed(plan: &Plan, pack: Pack) -> Result<Self> {
         let delivered = Delivered::of(plan);
-        check_readable(delivered.refusal(&pack.column)?.into_iter().collect())?;
+        let mut refusals = Vec::new();
+        for name in pack.columns() {
+            refusals.extend(delivered.refusal(name)?);
+        }
+        check_readable(refusals)?;
         let column = packed(&delivered, pack)?;
         Ok(Self { columns: vec![column], places: vec![(0, 0)], fixed_bytes: 0, varies: false })
     }
 
+    /// How lists are packed, if that is what is delivered, and the columns that are read for it.
+    pub(crate) fn packing(&self) -> Option<(PackColumns<'_>, &Pack)> {
+        let column = self.columns.first()?;
+        let pack = column.pack.as_deref()?;
+        Some((PackColumns::new(pack, &column.sources)?, pack))
+    }
+
     /// The column whose lists are packed, and how, if that is what is delivered.
     pub fn pack(&self) -> Option<(&SourceColumn, &Pack)> {
-        let column = self.columns.first()?;
-        Some((column.sources.first()?, column.pack.as_deref()?))
+        self.packing().map(|(columns, pack)| (columns.lists, pack))
     }
 
     /// The columns.

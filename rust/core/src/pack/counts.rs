@@ -67,13 +67,17 @@ fn counted(
     count: impl Fn(&ListSource<'_>, &Pack, usize) -> Result<u64> + Sync,
     mut progress: impl FnMut(usize) -> Result<()>,
 ) -> Result<Vec<u64>> {
-    let (column, pack) = projection.pack().ok_or_else(|| Error::internal("only packed columns have tokens"))?;
+    let (columns, pack) = projection.packing().ok_or_else(|| Error::internal("only packed columns have tokens"))?;
     let of_filter = selector.iter().flat_map(|selector| selector.columns());
     let filters = wanted(of_filter.flat_map(|column| &column.sources));
-    let demand = Demand { columns: wanted(projection.sources()), filters, ..Demand::default() };
+    let demand = Demand {
+        columns: wanted(std::iter::once(columns.lengths.unwrap_or(columns.lists))),
+        filters,
+        ..Demand::default()
+    };
     let files = Files::with_sizes(Arc::clone(plan)).reading(store, demand);
     let selections = selector.map(|selector| Selections::new(Arc::clone(selector)));
-    let from = ListSource { files: &files, selections: selections.as_ref(), column, pool: None };
+    let from = ListSource { files: &files, selections: selections.as_ref(), columns: columns.alone(), pool: None };
     let mut counts = Vec::with_capacity(numbers.len());
     parallel::for_each_in_order(
         "tokens",
@@ -91,11 +95,11 @@ fn count(from: &ListSource<'_>, pack: &Pack, group: usize) -> Result<u64> {
     if plan.selected_rows()[group] == 0 {
         return Ok(0);
     }
-    if !pack.by_reading && from.selections.is_none() {
+    if !pack.by_reading && pack.align <= 1 && from.selections.is_none() {
         let index = plan.file_of_group(group);
         let file = from.files.open(index)?;
         let number = group - plan.groups(index).start;
-        let of = GroupColumn::find(plan, index, &file, number, from.column)?;
+        let of = GroupColumn::find(plan, index, &file, number, from.columns.lists)?;
         let Some(leaf) = of.leaf()? else { return Ok(0) };
         let metadata = file.metadata.metadata();
         let created_by = metadata.file_metadata().created_by();
@@ -110,7 +114,8 @@ fn count(from: &ListSource<'_>, pack: &Pack, group: usize) -> Result<u64> {
     let mut lists = ListReader::new(from.files, group, 0);
     let mut tokens = 0;
     while lists.left() > 0 {
-        tokens += lists.lengths(from, lists.left().min(BLOCK_ROWS), pack.around())?.iter().sum::<u64>();
+        let lengths = lists.lengths(from, pack, lists.left().min(BLOCK_ROWS))?;
+        tokens += lengths.into_iter().map(|length| pack.slot(length)).sum::<u64>();
     }
     Ok(tokens)
 }

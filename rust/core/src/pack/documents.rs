@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use arrow_buffer::ArrowNativeType;
 
-use super::lists::{ListBlock, ListReader, ListSource};
+use super::block_writer::BlockWriter;
+use super::list_block::ListBlock;
+use super::lists::{ListReader, ListSource};
 use crate::buffer_pool::Element;
 use crate::decode::Pack;
 use crate::files::TokenLine;
@@ -29,12 +31,8 @@ pub(super) struct Piece {
     /// Counted among the rows that pass.
     pub(super) row: u64,
     pub(super) tokens: Range<u64>,
-}
-
-impl Piece {
-    pub(super) fn len(&self) -> u64 {
-        self.tokens.end - self.tokens.start
-    }
+    /// The places that they take: more where the document's slot ends in padding.
+    pub(super) slot: u64,
 }
 
 /// An id, as the bytes that it has in the files.
@@ -63,10 +61,10 @@ pub(super) struct Documents {
     /// The first row of the block, and the tokens of the row group before it.
     block_row: u64,
     block_tokens: u64,
-    /// The document of the block, and how many of its tokens were passed.
+    /// The document of the block, and how many places of its slot were passed.
     document: usize,
     within: u64,
-    /// The tokens of the row group that were passed.
+    /// The places of the row group that were passed.
     passed: u64,
 }
 
@@ -102,46 +100,44 @@ impl Documents {
         (self.document, self.within, self.passed) = (0, 0, self.block_tokens);
     }
 
-    /// The next tokens, at most so many, all of one document; appended to `out`, where there is one. None at the line's
-    /// end.
+    /// The next tokens, of at most so many places, all of one document; written to `out`, where there is one. None at the
+    /// line's end.
     pub(super) fn take<T: Token>(
         &mut self,
         from: &PackSource<'_>,
         most: u64,
-        out: Option<&mut Vec<T>>,
+        out: Option<&mut BlockWriter<'_, T>>,
     ) -> Result<Option<Piece>> {
         if !self.settle(from, most)? {
             return Ok(None);
         }
-        let count = most.min(self.block.tokens(self.document, from.pack.around()) - self.within);
-        let tokens = self.within..self.within + count;
+        let tokens = self.block.tokens(from.pack, self.document);
+        let slot = most.min(from.pack.slot(tokens) - self.within);
+        let tokens = self.within.min(tokens)..(self.within + slot).min(tokens);
         if let Some(out) = out {
-            self.block.copy(from.pack, self.document, &tokens, out);
+            out.piece(&self.block, self.document, &tokens);
         }
-        let piece = Piece { group: self.lists.group, row: self.block_row + self.document as u64, tokens };
-        self.within += count;
-        self.passed += count;
+        let piece = Piece { group: self.lists.group, row: self.block_row + self.document as u64, tokens, slot };
+        self.within += slot;
+        self.passed += slot;
         Ok(Some(piece))
     }
 
-    /// Passes over so many tokens; the line must have them.
-    pub(super) fn skip(&mut self, from: &PackSource<'_>, tokens: u64) -> Result<()> {
-        let mut left = tokens;
+    /// Passes over so many places; the line must have them.
+    pub(super) fn skip(&mut self, from: &PackSource<'_>, places: u64) -> Result<()> {
+        let mut left = places;
         while left > 0 {
             let piece = self.take::<u8>(from, left, None)?;
-            left -= piece.ok_or_else(|| Error::internal("the token line ends early"))?.len();
+            left -= piece.ok_or_else(|| Error::internal("the token line ends early"))?.slot;
         }
         Ok(())
     }
 
-    /// The token after those that were taken, and whether its document has tokens before it; None at the line's end.
-    pub(super) fn peek<T: Token>(&mut self, from: &PackSource<'_>) -> Result<Option<(T, bool)>> {
-        if !self.settle(from, 1)? {
-            return Ok(None);
+    /// Writes the token after those that were just taken, where their document goes on.
+    pub(super) fn extra<T: Token>(&self, pack: &Pack, out: &mut BlockWriter<'_, T>) {
+        if self.document < self.block.len() && self.within < self.block.tokens(pack, self.document) {
+            out.extra(&self.block, self.document, self.within);
         }
-        let mut token = Vec::with_capacity(1);
-        self.block.copy(from.pack, self.document, &(self.within..self.within + 1), &mut token);
-        Ok(token.pop().map(|token| (token, self.within > 0)))
     }
 
     /// Where all counted tokens of a row group were passed, checks that it has no more: whoever reads on begins behind it.
@@ -170,7 +166,7 @@ impl Documents {
         let counted = from.line.tokens()[self.lists.group];
         loop {
             while self.document < self.block.len() {
-                let left = self.block.tokens(self.document, from.pack.around()) - self.within;
+                let left = from.pack.slot(self.block.tokens(from.pack, self.document)) - self.within;
                 if left > 0 {
                     if left > counted - self.passed {
                         return Err(from.miscounted(self.lists.group, &format!("over {counted}")));
@@ -212,7 +208,7 @@ impl PackSource<'_> {
     pub(super) fn changed(&self, group: usize, found: &str) -> Error {
         let plan = self.lists.files.plan();
         let file = plan.file_of_group(group);
-        let (number, name) = (group - plan.groups(file).start, &self.lists.column.name);
+        let (number, name) = (group - plan.groups(file).start, &self.lists.columns.lists.name);
         Error::Changed { path: plan.path(file), detail: format!("row group {number}: column {name:?} has {found}") }
     }
 }

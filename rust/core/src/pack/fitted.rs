@@ -3,8 +3,10 @@
 use std::ops::Range;
 
 use super::best_fit::{EXACT, best_fit};
+use super::block_writer::BlockWriter;
 use super::documents::{PackSource, Piece, Token};
-use super::lists::{ListBlock, ListReader, ListSource};
+use super::list_block::ListBlock;
+use super::lists::{ListReader, ListSource};
 use crate::decode::{Long, Pack};
 use crate::files::Bundle;
 use crate::order::{key, permutation};
@@ -44,7 +46,6 @@ impl OpenBundle {
     /// Reads a bundle and packs it. It must have as many tokens and sequences as were counted.
     pub(super) fn read(from: &PackSource<'_>, number: usize, draw: Draw) -> Result<Self> {
         let (bundle, counted) = from.line.bundle(number).ok_or_else(|| Error::internal("no such bundle"))?;
-        let around = from.pack.around();
         let (mut blocks, mut documents, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
         for group in bundle.groups.clone() {
             let mut tokens = 0;
@@ -52,11 +53,11 @@ impl OpenBundle {
                 let first = lists.row;
                 let block = lists.next(&from.lists, rows)?;
                 for list in 0..block.len() {
-                    let length = block.tokens(list, around);
+                    let length = block.tokens(from.pack, list);
                     if length > 0 {
                         documents.push((blocks.len() as u32, list as u32));
                         lengths.push(length);
-                        tokens += length;
+                        tokens += from.pack.slot(length);
                     }
                 }
                 blocks.push((group, first, block));
@@ -67,7 +68,7 @@ impl OpenBundle {
             }
         }
         let parts = cut(&lengths, from.pack);
-        let lengths: Vec<u32> = parts.iter().map(|part| part.length).collect();
+        let lengths = slots(&parts, from.pack);
         let (_, count) = best_fit(&lengths, from.pack.seq_len, EXACT);
         if u64::from(count) != counted {
             let detail = format!("documents that fill {count} sequences instead of {counted}");
@@ -100,24 +101,22 @@ impl OpenBundle {
             let (block, list) = self.documents[part.document as usize];
             let (group, first, _) = &self.blocks[block as usize];
             let tokens = part.start..part.start + u64::from(part.length);
-            Piece { group: *group, row: first + u64::from(list), tokens }
+            let slot = tokens.end - tokens.start;
+            Piece { group: *group, row: first + u64::from(list), tokens, slot }
         })
     }
 
-    /// Appends the tokens of a sequence, and the lengths of its pieces. With an extra token that is the next one of
-    /// the last piece's document, where that goes on and the sequence is full.
-    pub(super) fn write<T: Token>(&self, pack: &Pack, sequence: usize, ids: &mut Vec<T>, pieces: &mut Vec<i32>) {
-        let mut left = pack.seq_len;
+    /// Writes a sequence. With an extra token that is the next one of the last piece's document, where that goes on and
+    /// the sequence is full.
+    pub(super) fn write<T: Token>(&self, pack: &Pack, sequence: usize, out: &mut BlockWriter<'_, T>) {
         for part in self.sequence(sequence) {
             let (block, list) = self.documents[part.document as usize];
-            let block = &self.blocks[block as usize].2;
-            left -= part.length as usize;
-            let mut end = part.start + u64::from(part.length);
-            if pack.extra_token && left == 0 && end < block.tokens(list as usize, pack.around()) {
-                end += 1;
+            let (block, list) = (&self.blocks[block as usize].2, list as usize);
+            let end = part.start + u64::from(part.length);
+            out.piece(block, list, &(part.start..end));
+            if pack.extra_token && out.is_full() && end < block.tokens(pack, list) {
+                out.extra(block, list, end);
             }
-            block.copy(pack, list as usize, &(part.start..end), ids);
-            pieces.push((end - part.start) as i32);
         }
     }
 }
@@ -131,7 +130,7 @@ pub(super) fn count_sequences(lists: &ListSource<'_>, pack: &Pack, bundle: &Bund
     for group in bundle.groups.clone() {
         for_each_block(lists, bundle, group, |reader, rows| {
             let first = reader.row;
-            let found = reader.lengths(lists, rows, pack.around())?;
+            let found = reader.lengths(lists, pack, rows)?;
             if pack.fit == Some(Long::Error)
                 && let Some(at) = found.iter().position(|&length| length > pack.seq_len as u64)
             {
@@ -141,8 +140,7 @@ pub(super) fn count_sequences(lists: &ListSource<'_>, pack: &Pack, bundle: &Bund
             Ok(())
         })?;
     }
-    let parts: Vec<u32> = cut(&lengths, pack).into_iter().map(|part| part.length).collect();
-    Ok(u64::from(best_fit(&parts, pack.seq_len, EXACT).1))
+    Ok(u64::from(best_fit(&slots(&cut(&lengths, pack), pack), pack.seq_len, EXACT).1))
 }
 
 /// Does something with the lists of a row group that are in a bundle, some rows at a time.
@@ -160,6 +158,11 @@ fn for_each_block(
         then(&mut reader, rows)?;
     }
     Ok(())
+}
+
+/// The places that each piece takes.
+fn slots(parts: &[Part], pack: &Pack) -> Vec<u32> {
+    parts.iter().map(|part| pack.slot(u64::from(part.length)) as u32).collect()
 }
 
 /// The pieces of documents of these lengths, none of more than `seq_len` tokens.

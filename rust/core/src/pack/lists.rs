@@ -1,15 +1,10 @@
-//! The lists of a row group, read on block by block.
+//! The lists of a row group, and the other columns of their rows, read on block by block.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, GenericListArray, OffsetSizeTrait};
-use arrow_buffer::{Buffer, NullBuffer};
-use arrow_schema::DataType;
-
-use super::documents::Token;
-use crate::decode::{DecompressPool, GroupColumn, Pack, SourceColumn, SourceReader, value_bytes};
+use super::list_block::{ListBlock, integers};
+use crate::decode::{DecompressPool, GroupColumn, Pack, PackColumns, SourceColumn, SourceReader};
 use crate::fetch::Files;
 use crate::order::RowSet;
 use crate::select::Selections;
@@ -21,31 +16,39 @@ pub(crate) struct ListSource<'a> {
     pub(crate) files: &'a Files,
     /// None where all rows pass.
     pub(crate) selections: Option<&'a Selections>,
-    pub(crate) column: &'a SourceColumn,
+    pub(crate) columns: PackColumns<'a>,
     pub(crate) pool: Option<&'a Arc<DecompressPool>>,
 }
 
-/// A row group's lists, from a row on. Rows are counted among those that pass.
+/// A row group's lists, from a row on. Rows are counted among those that pass. It reads blocks, or lengths only.
 pub(super) struct ListReader {
     pub(super) group: usize,
     pub(super) row: u64,
     rows: u64,
-    reader: Option<SourceReader>,
+    /// Of each column; none before the first reading.
+    readers: Vec<SourceReader>,
 }
 
-/// The lists of some rows.
-#[derive(Default)]
-pub(super) struct ListBlock {
-    offsets: Vec<usize>,
-    nulls: Option<NullBuffer>,
-    /// The items of all, end to end.
-    items: Buffer,
+/// Where a row is, for messages.
+pub(super) struct RowPlace<'a> {
+    path: &'a str,
+    first_row: u64,
+    set: Option<&'a RowSet>,
+}
+
+impl RowPlace<'_> {
+    /// The error of a column in a row, counted among those of its row group that pass. `wrong`: of the row's number.
+    pub(super) fn wrong(&self, column: &SourceColumn, row: u64, wrong: impl FnOnce(u64) -> String) -> Error {
+        let row = self.first_row + self.set.map_or(row, |set| set.row(row));
+        let detail = format!("column {:?} {}", column.name, wrong(row));
+        Error::Data { path: self.path.to_owned(), detail }
+    }
 }
 
 impl ListReader {
     pub(super) fn new(files: &Files, group: usize, row: u64) -> Self {
         let rows = files.plan().selected_rows().get(group).copied().unwrap_or(0);
-        Self { group, row, rows, reader: None }
+        Self { group, row, rows, readers: Vec::new() }
     }
 
     /// How many rows are left.
@@ -60,45 +63,58 @@ impl ListReader {
 
     /// The bytes that it holds between two readings.
     pub(super) fn held(&self) -> u64 {
-        self.reader.as_ref().map_or(0, SourceReader::held)
+        self.readers.iter().map(SourceReader::held).sum()
     }
 
-    /// The lists of the next rows.
+    /// The lists of the next rows, and what stands beside them.
     pub(super) fn next(&mut self, from: &ListSource<'_>, rows: u64) -> Result<ListBlock> {
-        let block = self.read(from, rows, |reader, of, set, range| {
-            let array = reader.read(of, set, range.clone())?;
-            let in_group = |row: u64| set.map_or(row, |set| set.row(row));
-            ListBlock::new(&array, |row| Error::Data {
-                path: of.file.path.clone(),
-                detail: format!(
-                    "column {:?} has a null among the tokens of row {}, and a packed token must be an id: write the \
-                     file without it, or leave the row out by filters=",
-                    of.source.name,
-                    of.first_row + in_group(range.start + row as u64)
-                ),
-            })
-            .map(Some)
+        let columns: Vec<&SourceColumn> = from.columns.all().collect();
+        let block = self.read(from, &columns, rows, |readers, of, set, range| {
+            let mut arrays = Vec::with_capacity(of.len());
+            for (reader, of) in readers.iter_mut().zip(of) {
+                arrays.push(of.guarded(|| reader.read(of, set, range.clone()))?);
+            }
+            let place = RowPlace { path: &of[0].file.path, first_row: of[0].first_row, set };
+            ListBlock::new(&from.columns, &arrays, &place, range.start).map(Some)
         })?;
         block.ok_or_else(|| Error::internal("lists that were not read"))
     }
 
-    /// The tokens of each of the next rows, with `around` more for each list that is not empty. Values are not decoded
-    /// where levels alone tell it.
-    pub(super) fn lengths(&mut self, from: &ListSource<'_>, rows: u64, around: u64) -> Result<Vec<u64>> {
-        let ends = self.read(from, rows, |reader, of, set, range| match set {
-            None => reader.ends(of, (range.end - range.start) as usize),
+    /// The tokens of the document of each of the next rows. Values are not decoded where levels alone tell it, or a column
+    /// of lengths does.
+    pub(super) fn lengths(&mut self, from: &ListSource<'_>, pack: &Pack, rows: u64) -> Result<Vec<u64>> {
+        if let Some(column) = from.columns.lengths {
+            return self.told(from, column, pack, rows);
+        }
+        let ends = self.read(from, &[from.columns.lists], rows, |readers, of, set, range| match set {
+            None => of[0].guarded(|| readers[0].ends(&of[0], (range.end - range.start) as usize)),
             Some(_) => Ok(None),
         })?;
         let Some(ends) = ends else {
             let block = self.next(from, rows)?;
-            return Ok((0..block.len()).map(|list| block.tokens(list, around)).collect());
+            return Ok((0..block.len()).map(|list| block.tokens(pack, list)).collect());
         };
         let mut start = 0;
-        let length = |end: usize| match (end - std::mem::replace(&mut start, end)) as u64 {
-            0 => 0,
-            items => items + around,
-        };
+        let length = |end: usize| pack.tokens((end - std::mem::replace(&mut start, end)) as u64);
         Ok(ends.into_iter().map(length).collect())
+    }
+
+    /// The same, as a column of lengths tells them.
+    fn told(&mut self, from: &ListSource<'_>, column: &SourceColumn, pack: &Pack, rows: u64) -> Result<Vec<u64>> {
+        let lengths = self.read(from, &[column], rows, |readers, of, set, range| {
+            let array = of[0].guarded(|| readers[0].read(&of[0], set, range.clone()))?;
+            let place = RowPlace { path: &of[0].file.path, first_row: of[0].first_row, set };
+            let lengths = integers(&array)?.into_iter().zip(range.clone()).map(|(length, row)| {
+                u64::try_from(length.unwrap_or(0)).map(|items| pack.tokens(items)).map_err(|_| {
+                    let negative = length.unwrap_or(0);
+                    place.wrong(column, row, |row| {
+                        format!("is {negative} in row {row}, and length= is how many tokens a list has")
+                    })
+                })
+            });
+            lengths.collect::<Result<Vec<u64>>>().map(Some)
+        })?;
+        lengths.ok_or_else(|| Error::internal("lengths that were not read"))
     }
 
     /// The error of a document over `seq_len`, by its row.
@@ -106,24 +122,24 @@ impl ListReader {
         let plan = from.files.plan();
         let file = plan.file_of_group(self.group);
         let set = from.selections.and_then(|selections| selections.rows(from.files, self.group).ok());
-        let before: u64 = plan.group_rows()[plan.groups(file).start..self.group].iter().sum();
-        Error::Data {
-            path: plan.path(file),
-            detail: format!(
-                "column {:?} has {tokens} tokens in row {}, over seq_len={seq_len}, and long=\"error\": take another \
-                 long=, a larger seq_len, or leave the row out by filters=",
-                from.column.name,
-                before + set.map_or(row, |set| set.row(row)),
-            ),
-        }
+        let first_row = plan.group_rows()[plan.groups(file).start..self.group].iter().sum();
+        let place = RowPlace { path: &plan.path(file), first_row, set: set.as_deref() };
+        place.wrong(from.columns.lists, row, |row| {
+            format!(
+                "has {tokens} tokens in row {row}, over seq_len={seq_len}, and long=\"error\": take another long=, a \
+                 larger seq_len, or leave the row out by filters="
+            )
+        })
     }
 
-    /// Does something with the reader, at the next rows; None where it did not pass them.
+    /// Does something with the readers of these columns, always the same, at the next rows; None where it did not pass
+    /// them.
     fn read<T>(
         &mut self,
         from: &ListSource<'_>,
+        columns: &[&SourceColumn],
         rows: u64,
-        then: impl FnOnce(&mut SourceReader, &GroupColumn<'_>, Option<&RowSet>, &Range<u64>) -> Result<Option<T>>,
+        then: impl FnOnce(&mut [SourceReader], &[GroupColumn<'_>], Option<&RowSet>, &Range<u64>) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
         let plan = from.files.plan();
         let index = plan.file_of_group(self.group);
@@ -132,15 +148,20 @@ impl ListReader {
         let set = from.selections.map(|selections| selections.rows(from.files, self.group)).transpose()?;
         file.restrict_to(group, set.as_deref());
         let set = set.as_deref().filter(|set| set.words().is_some());
-        let of = GroupColumn::find(plan, index, &file, group, from.column)?;
-        let of = GroupColumn { pool: from.pool.filter(|_| set.is_none()), ..of };
+        let mut of = Vec::with_capacity(columns.len());
+        for &column in columns {
+            let found = GroupColumn::find(plan, index, &file, group, column)?;
+            of.push(GroupColumn { pool: from.pool.filter(|_| set.is_none()), ..found });
+        }
         let range = self.row..self.row + rows;
-        let found = of.guarded(|| {
-            let reader = match &mut self.reader {
-                Some(reader) => reader,
-                none => none.insert(SourceReader::at(&of, set, range.start)?),
-            };
-            then(reader, &of, set, &range)
+        let found = if self.readers.is_empty() {
+            of.iter().map(|of| of.guarded(|| SourceReader::at(of, set, range.start))).collect::<Result<Vec<_>>>()
+        } else {
+            Ok(std::mem::take(&mut self.readers))
+        };
+        let found = found.and_then(|readers| {
+            self.readers = readers;
+            then(&mut self.readers, &of, set, &range)
         });
         // After the reading, whatever came of it: bytes of another file are neither tokens nor a corrupt page.
         from.files.check(index, &file)?;
@@ -149,74 +170,5 @@ impl ListReader {
             self.row = range.end;
         }
         Ok(found)
-    }
-}
-
-impl ListBlock {
-    fn new(array: &ArrayRef, null_in: impl Fn(usize) -> Error) -> Result<Self> {
-        fn offsets<O: OffsetSizeTrait>(lists: &GenericListArray<O>) -> (Vec<usize>, ArrayRef) {
-            (lists.value_offsets().iter().map(|offset| offset.as_usize()).collect(), lists.values().clone())
-        }
-        let (offsets, items) = match array.data_type() {
-            DataType::List(_) => offsets::<i32>(array.as_list()),
-            DataType::LargeList(_) => offsets::<i64>(array.as_list()),
-            DataType::FixedSizeList(_, length) => {
-                let length = usize::try_from(*length).unwrap_or(0);
-                let items = array.as_fixed_size_list().values().clone();
-                ((0..=array.len()).map(|row| row * length).collect(), items)
-            }
-            other => return Err(Error::internal(format!("documents of {other}"))),
-        };
-        let block = Self { offsets, nulls: array.nulls().cloned(), items: Buffer::default() };
-        if let Some(nulls) = items.nulls().filter(|nulls| nulls.null_count() > 0) {
-            let has_null = |row: &usize| block.range(*row).any(|item| nulls.is_null(item));
-            if let Some(row) = (0..block.len()).find(has_null) {
-                return Err(null_in(row));
-            }
-        }
-        let items = value_bytes(items.as_ref()).ok_or_else(|| Error::internal("documents of no numbers"))?;
-        Ok(Self { items, ..block })
-    }
-
-    /// How many lists.
-    pub(super) fn len(&self) -> usize {
-        self.offsets.len().saturating_sub(1)
-    }
-
-    /// Where the items of a list are; none of a null.
-    pub(super) fn range(&self, list: usize) -> Range<usize> {
-        let start = self.offsets[list];
-        if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(list)) {
-            start..start
-        } else {
-            start..self.offsets[list + 1]
-        }
-    }
-
-    /// The tokens of a document, with `around` more where it has any.
-    pub(super) fn tokens(&self, list: usize, around: u64) -> u64 {
-        match self.range(list).len() as u64 {
-            0 => 0,
-            items => items + around,
-        }
-    }
-
-    /// Appends these tokens of a document.
-    pub(super) fn copy<T: Token>(&self, pack: &Pack, list: usize, tokens: &Range<u64>, out: &mut Vec<T>) {
-        let before = u64::from(pack.bos.is_some());
-        let list = self.range(list);
-        let item = |token: u64| list.start + (token.saturating_sub(before) as usize).min(list.len());
-        if let Some(bos) = pack.bos.filter(|_| tokens.start == 0) {
-            out.push(T::of(bos));
-        }
-        out.extend_from_slice(&self.items.typed_data::<T>()[item(tokens.start)..item(tokens.end)]);
-        if let Some(eos) = pack.eos.filter(|_| tokens.end > before + list.len() as u64) {
-            out.push(T::of(eos));
-        }
-    }
-
-    /// Its bytes.
-    pub(super) fn bytes(&self) -> u64 {
-        (self.items.len() + size_of_val(self.offsets.as_slice())) as u64
     }
 }

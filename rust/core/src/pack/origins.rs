@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::documents::{Documents, PackSource, Piece};
 use super::fitted::{Draw, OpenBundle, by_bundle};
 use super::lists::ListSource;
-use crate::decode::{Projection, wanted};
+use crate::decode::{PackColumns, Projection, wanted};
 use crate::fetch::{Demand, Files};
 use crate::files::Plan;
 use crate::files::remote::StoreAccess;
@@ -29,16 +29,17 @@ pub fn origins(
     slices: &[GroupSlice],
     draw: Draw,
 ) -> Result<Vec<Vec<Origin>>> {
-    let (column, pack) = projection.pack().ok_or_else(|| Error::internal("only packed columns have tokens"))?;
+    let (columns, pack) = projection.packing().ok_or_else(|| Error::internal("only packed columns have tokens"))?;
     let line = plan.token_line().ok_or_else(|| Error::internal("tokens that were not counted"))?;
     let of_filter = selector.iter().flat_map(|selector| selector.columns());
     let filters = wanted(of_filter.flat_map(|column| &column.sources));
-    let demand = Demand { columns: wanted(projection.sources()), filters, ..Demand::default() };
+    let demand = Demand { columns: wanted(std::iter::once(columns.lists)), filters, ..Demand::default() };
     let files =
         if selector.is_some() { Files::with_statistics(Arc::clone(plan)) } else { Files::new(Arc::clone(plan)) };
     let files = files.reading(store, demand);
     let selections = selector.map(|selector| Selections::new(Arc::clone(selector)));
-    let lists = ListSource { files: &files, selections: selections.as_ref(), column, pool: None };
+    let alone = PackColumns { lengths: None, ..columns.alone() };
+    let lists = ListSource { files: &files, selections: selections.as_ref(), columns: alone, pool: None };
     let from = PackSource { lists, pack, line };
     let origin = |piece: Piece| {
         let set = selections.as_ref().map(|selections| selections.rows(&files, piece.group)).transpose()?;
@@ -73,7 +74,7 @@ pub fn origins(
             while left > 0
                 && let Some(piece) = documents.take::<u8>(&from, left, None)?
             {
-                left -= piece.len();
+                left -= piece.slot;
                 pieces.push(origin(piece)?);
             }
             found.push(pieces);

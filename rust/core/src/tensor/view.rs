@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, GenericListArray, Int32Array, Int64Array, OffsetSizeTrait};
-use arrow_buffer::{ArrowNativeType, Buffer};
+use arrow_buffer::{ArrowNativeType, Buffer, MutableBuffer};
 use arrow_schema::DataType;
 
-use crate::decode::{Filler, Number, Padding, padded as fill_up, trim_list, value_bytes};
+use crate::decode::{Filler, Number, Padding, padded as fill_up, rebuild, trim_list, value_bytes};
 use crate::{Error, Result};
 
 /// The code of a DLPack data type.
@@ -125,7 +125,7 @@ pub struct SegmentBorders {
     pub borders: TensorView,
     /// The tokens of the longest segment.
     pub longest: usize,
-    /// The tokens that are no padding.
+    /// The places that no padding at a sequence's end takes.
     pub tokens: usize,
 }
 
@@ -162,6 +162,47 @@ pub fn segment_borders(pieces: &ArrayRef, sizes: &[usize], seq_len: usize) -> Re
         row += size;
         let borders: ArrayRef = Arc::new(Int32Array::from(borders));
         Ok(SegmentBorders { borders: dense(&borders, Number::I32)?, longest, tokens })
+    };
+    sizes.iter().map(of_batch).collect()
+}
+
+/// Of batches of these sizes, a number of each segment, from those of the pieces of each sequence; 0 where a segment is
+/// padding. `slots`: the places of the pieces, as for [`segment_borders`].
+///
+/// # Errors
+/// Columns that are not numbers a piece.
+pub fn segment_numbers(
+    slots: &ArrayRef,
+    numbers: &ArrayRef,
+    sizes: &[usize],
+    seq_len: usize,
+    number: Number,
+) -> Result<Vec<TensorView>> {
+    let (Some(slots), Some(numbers)) = (slots.as_list_opt::<i32>(), numbers.as_list_opt::<i32>()) else {
+        return Err(Error::internal("numbers a piece are lists"));
+    };
+    let places = slots.values().as_any().downcast_ref::<Int32Array>().ok_or_else(|| Error::internal("slots"))?;
+    let carrier = number.carrier();
+    let width = carrier.primitive_width().unwrap_or(1);
+    let bytes = value_bytes(numbers.values().as_ref()).ok_or_else(|| Error::internal("numbers without values"))?;
+    let mut row = 0;
+    let of_batch = |&size: &usize| {
+        let mut made = MutableBuffer::new(0);
+        for sequence in row..row + size {
+            let range = |lists: &GenericListArray<i32>| {
+                let offsets = lists.value_offsets();
+                offsets[sequence].as_usize()..offsets[sequence + 1].as_usize()
+            };
+            let of_sequence = range(numbers);
+            made.extend_from_slice(&bytes[of_sequence.start * width..of_sequence.end * width]);
+            let filled: i32 = places.values()[range(slots)].iter().sum();
+            if filled.as_usize() < seq_len {
+                made.resize(made.len() + width, 0);
+            }
+        }
+        row += size;
+        let values = rebuild(&carrier, made.len() / width, made.into())?;
+        dense(&values, number)
     };
     sizes.iter().map(of_batch).collect()
 }
