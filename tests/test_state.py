@@ -218,7 +218,7 @@ def test_but_those_of_the_rows_are_refused_by_name(make):
     """A reader that ignored what a newer version says of the rows would lose some in silence."""
     options = {"filters": [("i", ">=", 0)], "sample": 0.9}
     state = make(**options).state_at(3)
-    newer = [(name, {**state, "rows": {**state["rows"], name: None}}) for name in ("mixture", "spiral")]
+    newer = [(name, {**state, "rows": {**state["rows"], name: None}}) for name in ("buckets", "spiral")]
     newer += [(f"{part}.spiral", with_rows(state, part, spiral=7)) for part in ("order", "filter", "sample")]
     for name, changed in newer:
         message = refused(make(**options), changed)
