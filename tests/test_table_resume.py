@@ -248,3 +248,17 @@ def test_what_a_state_says_of_its_table(lake, begun, tmp_path):
     assert words in describe(state)
     (tmp_path / "state.json").write_text(json.dumps(state))
     assert words in " ".join(str(shardline.read_state(tmp_path / "state.json")).split())
+
+
+def test_a_column_that_is_a_partition_by_now_is_filtered_as_before(tmp_path):
+    """Other partitions in the newest snapshot say nothing of an older one."""
+    lake = make("iceberg", tmp_path / "table")
+    lake.append(30)
+    dataset = open_lake(lake, filters=[("i", ">", 6)])
+    whole = ids(open_lake(lake, filters=[("i", ">", 6)]))
+    state = plain(dataset.state_dict())
+    lake.table.repartition([(1, 1001, "by i", "identity")])
+    lake.compact()
+    resumed = open_lake(lake, filters=[("i", ">", 6)])
+    resumed.load_state_dict(state)
+    assert ids(resumed) == whole

@@ -165,7 +165,9 @@ def _entries(rows: RowFilter, plan: Plan) -> tuple[dict[str, Any] | None, dict[s
     """The filter and the sample as they stand in a state."""
     filtered, sampled = None, None
     if rows.filter is not None and plan.passing is not None:
-        types = {} if plan.partition_schema is None else {f.name: str(f.type) for f in pa.schema(plan.partition_schema)}
+        # Those of a table are its schema's; which of its columns are partitions, another version may say otherwise.
+        given = None if plan.source is not None else plan.partition_schema
+        types = {} if given is None else {field.name: str(field.type) for field in pa.schema(given)}
         folders = {name: types[name] for name in rows.filter.columns if name in types}
         filtered = {"rows": rows.filter.text, "folders": folders, "counts": plan.passing[1]}
     if rows.sample is not None:
