@@ -116,8 +116,9 @@ def show_resume(options: argparse.Namespace) -> None:
     for mode in ("wrap", "fit"):
         for shuffle in (False, True):
             pack = shardline.Pack("tokens", seq_len=2048, mode=mode, labels="next")
-            more = {"pack": pack, "batch_size": BATCH, "num_threads": options.threads, "shuffle": shuffle}
-            first = shardline.StructuredDataset(data.directory, **more, **({"shuffle_seed": 1} if shuffle else {}))
+            more: dict[str, Any] = {"pack": pack, "batch_size": BATCH, "num_threads": options.threads}
+            more |= {"shuffle": True, "shuffle_seed": 1} if shuffle else {}
+            first = shardline.StructuredDataset(data.directory, **more)
             stop, state, counts = len(first) * 9 // 10, {}, []
             for step, batch in enumerate(first, start=1):
                 counts.append(counted(batch))
