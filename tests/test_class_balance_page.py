@@ -32,7 +32,9 @@ def test_batches_of_both_classes_and_a_stop():
     whole, stopped = {}, {}
     exec(compile(BOTH, "class-balance.md", "exec"), whole)
     first = BOTH.replace('"run"', '"again"')
-    cut = first.replace("ck.save(step)", "").replace("    ck.step(step)", "    ck.step(step)\n    if step == 120:\n        break")
+    cut = first.replace("ck.save(step)", "").replace(
+        "    ck.step(step)", "    ck.step(step)\n    if step == 120:\n        break"
+    )
     exec(compile(cut, "class-balance.md", "exec"), {})
     assert shardline.Checkpointer("again", model=torch.nn.Linear(8, 1)).restore(only="model").step == 100
     exec(compile(first, "class-balance.md", "exec"), stopped)

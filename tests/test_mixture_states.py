@@ -174,8 +174,13 @@ def test_sources_join_and_leave(paths):
     seen += after
     state = job.state()
     left = Mixture({"math": Source(paths["math"], 0), "web": Source(paths["web"], 3)})
-    with pytest.raises(shardline.CheckpointMismatchError, match="weights"):
-        Job(left, 1, state, batch_size=4, shuffle=True)  # code had a weight when the run began
+    rest = [row for batch in job.take(6) for row in batch]
+    job = Job(left, 1, state, batch_size=4, shuffle=True)
+    assert [row for batch in job.take(6) for row in batch] == rest
+    assert job.loaders[0].mixture.names == ["web", "code", "math"]
+    without = Mixture({"math": Source(paths["math"], 0), "code": Source(paths["code"], 1)})
+    with pytest.raises(shardline.CheckpointMismatchError, match="source 'web'"):
+        Job(without, 1, state, batch_size=4, shuffle=True)  # it has a weight to come
     for source, rows in ((0, 60), (2, 12)):
         delivered = [row for of, row in seen if of == source]
         assert len(set(delivered[:rows])) == min(rows, len(delivered)), "once before twice"

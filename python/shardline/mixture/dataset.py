@@ -97,7 +97,7 @@ class MixtureDataset(StructuredDataset):
         self._state_check = channels and StateCheck(channels.states)
         self._ranks_by_default = ranks.by_default
         self.resumed = "begins afresh: no state was loaded"
-        steps = -1 if self._context.legs.is_endless else len(self)
+        steps = None if self._context.legs.is_endless else len(self)
         log_start(self._where, self._order, settings, num_shards, steps)
 
     # What is its own

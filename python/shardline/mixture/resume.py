@@ -153,7 +153,12 @@ def _weight_differences(entry: SavedMixture, mixture: Mixture, known: set[str]) 
             found.append(Difference(f"source {name!r}", "not there", "there", cure))
     there = plain_weights(entry.asked, [each.name for each in entry.sources])
     here = plain_weights(asked, mixture.names)
-    here = [[*event[:-1], {name: w for name, w in event[-1].items() if name in known}] for event in here]
+    # Of a source that joins, or that has left, there is nothing to compare.
+    both = known.intersection(mixture.names)
+    there, here = (
+        [[*event[:-1], {name: w for name, w in event[-1].items() if name in both}] for event in events]
+        for events in (there, here)
+    )
     if there != here:
         cure = "give weights and schedule= as the run began with; after the load set_weights() changes them"
         found.append(Difference("weights", there, here, cure))

@@ -8,11 +8,11 @@ from shardline.settings import Settings
 log = logging.getLogger("shardline")
 
 
-def log_start(where: str, order: EpochOrder, settings: Settings, num_shards: int, batches: int) -> None:
-    """At level INFO, with `event="dataset_ready"`. `batches`: of this rank, in an epoch."""
-    plan = order.plan
+def log_start(where: str, order: EpochOrder, settings: Settings, num_shards: int, batches: int | None) -> None:
+    """At level INFO, with `event="dataset_ready"`. `batches`: of this rank, in an epoch; None where it has no end."""
+    plan, rows = order.plan, settings.batch_size
     log.info(
-        "%s: %d rows in %d row groups of %d files; %s; rank %d of %d delivers %d batches of %d rows an epoch",
+        "%s: %d rows in %d row groups of %d files; %s; rank %d of %d delivers %s",
         where,
         order.num_rows,
         plan.num_row_groups,
@@ -20,8 +20,7 @@ def log_start(where: str, order: EpochOrder, settings: Settings, num_shards: int
         order.describe(),
         settings.rank,
         settings.num_ranks,
-        batches,
-        settings.batch_size,
+        f"batches of {rows} rows without an end" if batches is None else f"{batches} batches of {rows} rows an epoch",
         extra={
             "event": "dataset_ready",
             "path": where,
