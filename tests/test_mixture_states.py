@@ -151,7 +151,9 @@ def test_filters_transforms_and_columns_of_a_source(paths):
 def test_every_form_of_a_batch_has_the_source(paths, output_format):
     expected = [rows_of(batch) for batch in DataLoader(mixture(paths, batches=5), **GIVEN)]
     found = []
-    for batch in DataLoader(mixture(paths, batches=5), output_format=output_format, **GIVEN):
+    loader = DataLoader(mixture(paths, batches=5), output_format=output_format, **GIVEN)
+    for batch in loader:
+        assert list(loader.dataset.schema) == (batch.schema.names if output_format == "arrow" else list(batch))
         if output_format == "arrow":
             batch = {name: batch[name].to_numpy() for name in batch.schema.names}
         assert output_format == "dict" or batch["source"].dtype in (torch.int16, np.int16)

@@ -195,6 +195,20 @@ def describe_columns(projection: Projection, settings: Settings, vocabulary: Cal
     return Schema(columns, arrow)
 
 
+def with_source(schema: Schema, settings: Settings) -> Schema:
+    """The schema of a mixture's batches, whose rows have the number of their source too."""
+    is_tensor = settings.wants_tensors
+    column = ColumnSchema(
+        "source",
+        (),
+        pa.int16(),
+        "dense" if is_tensor else "arrow",
+        dtype=torch.int16 if is_tensor else None,
+        nulls="error" if is_tensor else "keep",
+    )
+    return Schema([*schema.values(), column], schema.arrow)
+
+
 def _packed(pack: Pack, projection: Projection, arrow: pa.Schema) -> list[ColumnSchema]:
     """The keys of a batch of packed sequences."""
     types = dict(zip(arrow.names, arrow.types, strict=True))

@@ -30,6 +30,7 @@ from shardline.options import validate
 from shardline.planning.shuffle import Shuffle
 from shardline.planning.start_summary import log_start
 from shardline.reading import vocabulary
+from shardline.schema import Schema, with_source
 from shardline.settings import Settings
 from shardline.signature import check_arguments
 from shardline.state import format as state_format
@@ -99,6 +100,11 @@ class MixtureDataset(StructuredDataset):
         self.resumed = "begins afresh: no state was loaded"
         steps = None if self._context.legs.is_endless else len(self)
         log_start(self._where, self._order, settings, num_shards, steps)
+
+    @property
+    def schema(self) -> Schema:
+        """As `StructuredDataset.schema`, and `source`, the number of each row's source."""
+        return with_source(super().schema, self._context.settings)
 
     # What is its own
 
