@@ -1,6 +1,8 @@
 """How an iterator begins: where, and what runs on its batches."""
 
+import inspect
 import warnings
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -74,8 +76,21 @@ def _begin(context: EpochContext, start: Start, functions: Functions, workers: M
     if reading is not None:
         ids = BatchId(source.order.seed, start.epoch, start.legs.delivered_before, stride, settings.num_ranks)
         batches = _apply(context, reading, functions, ids, workers)
-    context.reopen = lambda: _reopen(context, functions, workers)
+    context.reopen = _reopening(context, functions, workers)
     return Begun(context.begin(start), start.steps, batches)
+
+
+def _reopening(context: EpochContext, functions: Functions, workers: MakePool | None) -> Callable[[], None]:
+    """What `context.reopen` does. It keeps neither the context nor the loader alive, whose processes end with it."""
+    ref, method = weakref.ref(context), weakref.WeakMethod(workers) if inspect.ismethod(workers) else None
+    others = workers if method is None else None
+
+    def reopen() -> None:
+        here = ref()
+        if here is not None:
+            _reopen(here, functions, others if method is None else method())
+
+    return reopen
 
 
 def _reopen(context: EpochContext, functions: Functions, workers: MakePool | None) -> None:
