@@ -1,7 +1,10 @@
 """What holds for a loader holds for one of a mixture: workers, states, checkpoints, filters, transforms, packs."""
 
+import gc
 import json
+import multiprocessing
 import pickle
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -274,3 +277,20 @@ def test_the_state_is_small(tmp_path):
     state = loader.state_dict()
     assert len(json.dumps(state)) < 8192
     assert len(pickle.dumps(state)) < 8192
+
+
+def test_a_loader_that_is_dropped_is_freed_at_once(paths):
+    """No circle keeps it: its worker processes and threads end with it."""
+    gc.disable()
+    try:
+        loader = DataLoader(mixture(paths, batches=5), transform=dict, num_workers=1, **GIVEN)
+        batches = iter(loader)
+        next(batches)
+        loader.set_weights(web=1)
+        next(batches)
+        freed = weakref.ref(loader)
+        del loader, batches
+        assert freed() is None
+        assert multiprocessing.active_children() == []
+    finally:
+        gc.enable()
